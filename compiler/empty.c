@@ -1,0 +1,1 @@
+typedef int compiler_placeholder_t;

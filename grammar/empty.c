@@ -1,0 +1,1 @@
+typedef int grammar_placeholder_t;

@@ -1,0 +1,1 @@
+typedef int runtime_placeholder_t;

@@ -1,0 +1,1 @@
+typedef int stdlib_placeholder_t;

@@ -1,0 +1,40 @@
+#include "support.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *get(mem *m, size_t len_bytes) {
+  test_mem *t = (test_mem *)m->user;
+  if (t->fail_after >= 0 && t->fail_after-- == 0) return NULL;
+  void *p = malloc(len_bytes);
+  if (p) t->live_bytes += len_bytes;
+  return p;
+}
+
+static void put(mem *m, void *p, size_t len_bytes) {
+  test_mem *t = (test_mem *)m->user;
+  if (p) t->live_bytes -= len_bytes;
+  free(p);
+}
+
+void test_mem_init(test_mem *t) {
+  memset(t, 0, sizeof *t);
+  t->m = (mem){get, put, t};
+  t->fail_after = -1;
+}
+
+char *test_read_file(const char *path, size_t *len) {
+  char full[1024];
+  snprintf(full, sizeof full, "%s/%s", HDW_SOURCE_DIR, path);
+  FILE *f = fopen(full, "rb");
+  if (!f) fail_msg("cannot read %s", full);
+  fseek(f, 0, SEEK_END);
+  long n = ftell(f);
+  rewind(f);
+  char *s = (char *)malloc((size_t)n + 1);
+  if (!s || fread(s, 1, (size_t)n, f) != (size_t)n) fail_msg("cannot read %s", full);
+  s[n] = 0;
+  fclose(f);
+  if (len) *len = (size_t)n;
+  return s;
+}

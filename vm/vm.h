@@ -1,0 +1,10 @@
+/* vm.h - the machine's public header. */
+#ifndef HDW_VM_H
+#define HDW_VM_H
+#include "arena.h"
+#include "datetime.h"
+#include "decimal.h"
+#include "native.h"
+#include "status.h"
+#include "value.h"
+#endif
