@@ -4,7 +4,9 @@
 #include "arena.h"
 #include "datetime.h"
 #include "decimal.h"
+#include "module.h"
 #include "native.h"
+#include "run.h"
 #include "status.h"
 #include "value.h"
 #endif
