@@ -1,0 +1,54 @@
+/* io_sim.h - the simulated side of the seam: a virtual clock and an order drawn from a seed; the same seed gives the same run.
+ *
+ * Sockets connect endpoints within the one process: whoever listens on an address is found by io_connect. Bytes arrive after a small
+ * drawn delay, in drawn portions, always in order. Files live in memory, or in a real folder when root is given (LMDB needs real files).
+ * HTTP requests go to one handler. Nothing here can reach a network. */
+#ifndef HDW_IO_SIM_H
+#define HDW_IO_SIM_H
+#include "io.h"
+
+typedef struct io_sim_opts {
+  uint64_t seed;
+  int64_t wall_start_us;   /* 0 = 2026-01-01T00:00:00Z */
+  int64_t limit_us;        /* io_run gives HDW_E_TIMEOUT after so much virtual time; 0 = none */
+  const char *root;        /* NULL: files in memory. Else a real folder: paths are used as given and must begin with it */
+  int64_t max_delay_us;    /* of posts and bytes; 0 = 200 */
+  bool orderly;            /* no drawn delays and portions: hdwc run and test, for speed */
+} io_sim_opts;
+hdw_status io_sim_new(mem *m, const io_sim_opts *opts, io **out);
+void io_sim_free(io *x);
+
+/* Runs at most n events; returns how many ran. */
+unsigned io_sim_step(io *x, unsigned n);
+/* Advances the virtual clock by us, running what is due. */
+void io_sim_advance(io *x, int64_t us);
+/* Code given to io_exit, or -1. */
+int io_sim_exit_code(const io *x);
+/* Delivers a signal. */
+void io_sim_raise(io *x, int signo);
+/* Number of events run and a running hash over their order: equal for equal runs. */
+uint64_t io_sim_trace(const io *x, uint64_t *events);
+
+/* Answers a request: called as an event; must call io_sim_http_reply(x, id, ...) then or later. Without a handler requests fail HDW_E_UNSUPPORTED. */
+typedef void (*io_sim_http_fn)(io *x, uint64_t id, const io_http_req *req, void *user);
+void io_sim_on_http(io *x, io_sim_http_fn fn, void *user);
+/* The parts of res are copied. delay_us on top of now. An id that is gone has no effect. */
+void io_sim_http_reply(io *x, uint64_t id, const io_http_res *res, int64_t delay_us);
+/* Answers name resolution; without it every name is HDW_E_NOTFOUND except numeric addresses. Fills out (at most cap), returns how many. */
+typedef unsigned (*io_sim_name_fn)(const char *host, io_addr *out, unsigned cap, void *user);
+void io_sim_on_resolve(io *x, io_sim_name_fn fn, void *user);
+
+/* Faults: the nth call (1 = the next) of an operation fails with status; from then on always when sticky. status HDW_OK clears the fault. */
+typedef enum io_sim_op {
+  IO_SIM_OPEN, IO_SIM_PREAD, IO_SIM_PWRITE, IO_SIM_APPEND, IO_SIM_SYNC, IO_SIM_ALLOC, IO_SIM_TRUNCATE, IO_SIM_RENAME, IO_SIM_UNLINK,
+  IO_SIM_MKDIR, IO_SIM_SYNC_DIR, IO_SIM_CONNECT, IO_SIM_READ, IO_SIM_WRITE, IO_SIM_OPS
+} io_sim_op;
+void io_sim_fault(io *x, io_sim_op op, uint64_t nth, hdw_status status, bool sticky);
+/* How often the operation was called so far. */
+uint64_t io_sim_calls(const io *x, io_sim_op op);
+/* Free space that io_space reports for files in memory. */
+void io_sim_set_space(io *x, uint64_t free_bytes);
+/* Power cut, files in memory only: each file goes back to what was synced, plus a drawn subset of the 512-byte sectors written since. Names are kept
+ * when their folder was synced. Open descriptors become invalid. */
+void io_sim_power_cut(io *x);
+#endif
