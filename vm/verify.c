@@ -1,0 +1,154 @@
+/* verify.c - accepts or rejects the code of a module. Driven by the operand kinds of opcodes.def: whatever bytes were changed, accepted code
+ * reads and writes only registers of its frame, jumps only to instructions of its function, and uses only table entries that exist.
+ * (Values are checked by the machine itself: every operation looks at the tags.) */
+#include "run.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct op_format { char a, b, c, ext; } op_format;
+static const op_format formats[OP_COUNT] = {
+#define OPCODE(name, a, b, c, ext, doc) {(#a)[0], (#b)[0], (#c)[0], (#ext)[0]},
+#include "opcodes.def"
+#undef OPCODE
+};
+
+typedef struct verify {
+  const module *m;
+  const mod_func *f;
+  uint32_t fi;
+  mod_error *e;
+  uint8_t *starts; /* per word of the function: 1 an instruction begins here */
+} verify;
+
+__attribute__((format(printf, 3, 4))) static hdw_status bad(verify *v, uint32_t at, const char *fmt, ...) {
+  char why[120];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(why, sizeof why, fmt, ap);
+  va_end(ap);
+  uint32_t n;
+  const char *name = mod_text(v->m, v->f->name, &n);
+  snprintf(v->e->text, sizeof v->e->text, "function %u (%.*s), word %u: %s", v->fi, (int)(n > 40 ? 40 : n), name, at, why);
+  return v->e->status = HDW_E_CORRUPT;
+}
+
+/* Registers that a window operation touches from its base on. */
+static uint32_t window_len(const module *m, uint32_t op, uint32_t ins, uint32_t ext) {
+  uint32_t bx = ins >> 16;
+  switch (op) {
+    case OP_CALL: return m->funcs[bx].params ? m->funcs[bx].params : 1;
+    case OP_NATIVE: return m->natives[bx].nargs ? m->natives[bx].nargs : 1;
+    case OP_EFFECT: return m->effects[bx].nargs ? m->effects[bx].nargs : 1;
+    case OP_OUTCOME: return 2;
+    case OP_OBJ: return m->shapes[ext].n;
+    case OP_LIST: case OP_TPL: return ins >> 24;
+    default: return 1;
+  }
+}
+
+static hdw_status check_reg(verify *v, uint32_t at, uint32_t r) {
+  return r < v->f->regs ? HDW_OK : bad(v, at, "register %u of %u", r, v->f->regs);
+}
+
+/* Table operand of kind k with index i. */
+static hdw_status check_table(verify *v, uint32_t at, char k, uint32_t i) {
+  const module *m = v->m;
+  uint32_t n;
+  const char *what;
+  switch (k) {
+    case 'K': n = m->nconsts; what = "constant"; break;
+    case 'F': n = m->nfuncs; what = "function"; break;
+    case 'V': n = m->nnatives; what = "import"; break;
+    case 'S': n = m->nshapes; what = "shape"; break;
+    case 'C': n = m->nchecks; what = "check"; break;
+    case 'E': n = m->neffects; what = "effect"; break;
+    default: return HDW_OK;
+  }
+  return i < n ? HDW_OK : bad(v, at, "%s %u of %u", what, i, n);
+}
+
+static hdw_status check_jump(verify *v, uint32_t at, uint32_t next, int32_t d) {
+  int64_t to = (int64_t)next + d;
+  if (to < 0 || to >= (int64_t)v->f->words || !v->starts[to]) return bad(v, at, "a jump to word %lld, where no instruction begins", (long long)to);
+  return HDW_OK;
+}
+
+/* Operands that need more than their kind says. */
+static hdw_status check_special(verify *v, uint32_t at, uint32_t ins, uint32_t ext) {
+  const module *m = v->m;
+  uint32_t op = ins & 255, a = (ins >> 8) & 255, b = (ins >> 16) & 255, c = ins >> 24;
+  switch (op) {
+    case OP_ITER: case OP_NEXT: case OP_RANGE: return check_reg(v, at, a + 3);
+    case OP_LOADB: return b <= 1 ? HDW_OK : bad(v, at, "a boolean %u", b);
+    case OP_MEMBER: return m->consts[ext].tag == VAL_STR ? HDW_OK : bad(v, at, "a member name that is no string");
+    case OP_TPL: return c % 2 == 1 ? HDW_OK : bad(v, at, "a template of %u parts", c);
+    case OP_NATIVEK: {
+      hdw_status s = check_table(v, at, 'V', ext & 0xffff);
+      if (!s) s = check_table(v, at, 'K', ext >> 16);
+      if (!s && m->natives[ext & 0xffff].nargs != 2) s = bad(v, at, "import %u does not take two arguments", ext & 0xffff);
+      return s;
+    }
+    case OP_OUTCOME: return (ins >> 16) <= VM_UNMATCHED ? HDW_OK : bad(v, at, "outcome %u", ins >> 16);
+    default: return HDW_OK;
+  }
+}
+
+static hdw_status check_ins(verify *v, uint32_t at, uint32_t ins, uint32_t ext, uint32_t next) {
+  const op_format *o = &formats[ins & 255];
+  uint32_t a = (ins >> 8) & 255, b = (ins >> 16) & 255, c = ins >> 24;
+  hdw_status s = HDW_OK;
+  if (o->c == '.') {
+    if (o->b == 'J') s = check_jump(v, at, next, (int32_t)(int16_t)(ins >> 16));
+    else if (o->b != 'N') s = check_table(v, at, o->b, ins >> 16);
+  } else {
+    if (o->b == '_' && b) s = bad(v, at, "operand b is not 0");
+    if (!s && o->c == '_' && c) s = bad(v, at, "operand c is not 0");
+    if (!s && (o->b == 'R' || o->b == 'W')) s = check_reg(v, at, b);
+    if (!s && o->c == 'R') s = check_reg(v, at, c);
+  }
+  if (!s && o->a == '_' && a) s = bad(v, at, "operand a is not 0");
+  if (!s && o->a != '_') s = check_reg(v, at, a);
+  if (!s && o->ext != '_' && o->ext != 'X') s = check_table(v, at, o->ext, ext);
+  if (!s && (o->a == 'B' || o->b == 'B')) {
+    uint32_t base = o->a == 'B' ? a : b, n = window_len(v->m, ins & 255, ins, ext);
+    if (base + n > v->f->regs) s = bad(v, at, "registers %u to %u of %u", base, base + n - 1, v->f->regs);
+  }
+  return s ? s : check_special(v, at, ins, ext);
+}
+
+static hdw_status verify_func(arena *a, verify *v) {
+  const uint32_t *code = v->m->code + v->f->code;
+  uint32_t n = v->f->words, last = 0;
+  v->starts = arena_zalloc(a, n, 1);
+  if (!v->starts) return HDW_E_NOMEM;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t op = code[i] & 255;
+    v->starts[i] = 1;
+    last = i;
+    if (op >= OP_COUNT) return bad(v, i, "opcode %u", op);
+    if (formats[op].ext != '_' && ++i >= n) return bad(v, i - 1, "%s is cut off", vm_op_name((vm_op)op));
+  }
+  uint32_t end = code[last] & 255;
+  if (end != OP_RET && end != OP_JMP && end != OP_OUTCOME && end != OP_RAISE) return bad(v, last, "the function does not end with RET, JMP, RAISE or OUTCOME");
+  for (uint32_t i = 0; i < n; i++) {
+    bool wide = formats[code[i] & 255].ext != '_';
+    hdw_status s = check_ins(v, i, code[i], wide ? code[i + 1] : 0, i + 1 + wide);
+    if (s) return s;
+    i += wide;
+  }
+  return HDW_OK;
+}
+
+hdw_status mod_verify(arena *a, module *m, mod_error *err) {
+  *err = (mod_error){HDW_OK, ""};
+  for (uint32_t i = 0; i < m->nfuncs; i++) {
+    arena_mark mark = arena_here(a);
+    verify v = {.m = m, .f = &m->funcs[i], .fi = i, .e = err};
+    hdw_status s = verify_func(a, &v);
+    arena_release(a, mark);
+    if (s) return err->status = s;
+  }
+  m->verified = true;
+  return HDW_OK;
+}
