@@ -137,6 +137,7 @@ typedef struct io_ops {
   void (*timer_set)(io *, io_timer *);
   void (*timer_cancel)(io *, io_timer *);
   void (*post)(io *, io_task *);
+  void (*unpost)(io *, io_task *);
   hdw_status (*signal)(io *, int signo, void (*fn)(int signo, void *user), void *user);
   hdw_status (*run)(io *);
   void (*stop)(io *);
@@ -213,6 +214,8 @@ static inline void io_timer_set(io *x, io_timer *t, int64_t delay_us, void (*fn)
 static inline void io_timer_cancel(io *x, io_timer *t) { x->ops->timer_cancel(x, t); }
 /* Runs t->fn(t->user) on the loop, soon, in the order of posting per thread. Wakes the loop; callable from any thread. */
 static inline void io_post(io *x, io_task *t) { x->ops->post(x, t); }
+/* Takes back a task that has not run yet; no effect when it is not queued. Loop thread only; whoever posts it must be quiet by then. */
+static inline void io_unpost(io *x, io_task *t) { x->ops->unpost(x, t); }
 /* fn NULL ignores the signal. */
 static inline hdw_status io_signal(io *x, int signo, void (*fn)(int signo, void *user), void *user) { return x->ops->signal(x, signo, fn, user); }
 /* Runs the loop until io_stop (HDW_OK), or on the simulated side until nothing is left to do (HDW_OK) or its limit of time (HDW_E_TIMEOUT). */

@@ -1,0 +1,163 @@
+/* store.h - the materialised state: what the log says, indexed, in LMDB. It can be deleted at any time and is rebuilt from the log.
+ *
+ * State changes only by store_apply of durable log records, in order: call it from the log's callback. Everything applied is
+ * visible to queries at once; it is committed every commit_us or commit_records. After a crash store_open applies what the log has beyond the last commit.
+ *
+ * Values carry a CRC32C over key and value, checked at every read (HDW_E_CORRUPT): LMDB itself does not notice damage.
+ * Keys begin with the partition. A single node uses one partition, 0, so that inserts stay local; store_partition() says which one a lane belongs to.
+ *
+ * Loop thread only. Rows are copied into the arena given; slices in them live there. Lists call back with ids in order; the callback may read
+ * rows but must not apply, flush or close. */
+#ifndef HDW_STORE_H
+#define HDW_STORE_H
+#include "records.h"
+
+typedef struct store store;
+
+/* done and total in bytes of log; called now and then during catch-up. */
+typedef void (*store_progress)(uint64_t done_bytes, uint64_t total_bytes, void *user);
+
+typedef struct store_opts {
+  const char *dir;           /* data folder, made 0700 when missing: state.mdb, hash.key, log/ */
+  uint64_t map_bytes;        /* first map size, 0 = 64 MiB; grows at 80 % */
+  uint64_t map_max_bytes;    /* 0 = 1 TiB */
+  int64_t commit_us;         /* 0 = 100,000 */
+  unsigned commit_records;   /* 0 = 20,000 */
+  uint16_t partitions;       /* 0 = 1 */
+  store_progress progress;   /* may be NULL */
+  void *progress_user;
+} store_opts;
+
+typedef struct store_info {
+  uint64_t applied_seq;      /* after opening */
+  uint64_t caught_up;        /* records applied from the log while opening */
+  uint64_t skipped;          /* records lost in damaged segments */
+  bool rebuilt;              /* state.mdb was missing, damaged or of another version */
+  log_pos bad;               /* first damage met */
+} store_info;
+
+/* Opens or makes state.mdb, then applies the log in dir/log from the applied position. Refuses: remote file systems (HDW_E_UNSUPPORTED), a folder or file that is
+ * a link or open to others (HDW_E_DENIED). A damaged or missing state.mdb is set aside and rebuilt. */
+hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **out);
+/* The sequence up to which state is committed in dir, before the log is opened: log_opts.synced_seq. 0 when there is none. */
+uint64_t store_peek_applied(io *x, const char *dir);
+/* Commits and closes. */
+void store_close(store *s);
+/* Folds one record. A record at or before the applied position is ignored (HDW_OK); a gap is HDW_E_INVALID. HDW_E_CORRUPT: the record cannot be read.
+ * HDW_E_FULL: the map or disk is full; after that and after HDW_E_IO the store is failed and the process should end: the log has everything. */
+hdw_status store_apply(store *s, const log_rec *rec);
+/* Commits now. Called by itself from a timer and by store_apply. */
+hdw_status store_flush(store *s);
+uint64_t store_applied(const store *s);
+/* Deletes state.mdb and folds the whole log again (closes and opens the environment; same handle). */
+hdw_status store_rebuild(store *s, store_info *info);
+/* SHA-256 over a canonical dump of all state: equal after a rebuild. */
+hdw_status store_hash(store *s, uint8_t out[32]);
+/* Reads every value once; HDW_E_CORRUPT at the first bad one. */
+hdw_status store_check(store *s);
+uint16_t store_partition(const store *s, const uint8_t lane[REC_LANE]);
+
+/* ---- inputs ---- */
+typedef struct store_input {
+  uint64_t id;
+  uint16_t partition;
+  uint8_t state;             /* rec_input_state */
+  uint8_t attempts;          /* verdicts so far */
+  int64_t time_us, received_us;
+  log_pos pos;               /* of the INPUT record: log_read gives the bytes */
+  uint32_t body_len;
+  uint8_t content_hash[REC_HASH];
+  cod_str source, control_id, sender, type, peer, dedup_key, ack_code, error_code, text;
+} store_input;
+hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store_input *out);
+/* The latest input with this duplicate key; HDW_E_NOTFOUND. Compare content_hash and state (SEMANTICS 1). */
+hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, arena *a, store_input *out);
+
+/* Ids in order, beginning after `after` (0 = from the start; descending: from the end). Return false to stop. */
+typedef bool (*store_id_cb)(uint16_t part, uint64_t id, uint8_t state, void *user);
+typedef enum store_index { STORE_BY_TIME, STORE_BY_CONTROL_ID, STORE_BY_SENDER, STORE_BY_PATIENT } store_index;
+/* key: control id, sender or patient identifier; ignored for STORE_BY_TIME. state is that of the input for STORE_BY_TIME, else 0. */
+hdw_status store_list_inputs(store *s, uint16_t part, store_index by, cod_str key, uint64_t after, bool descending, unsigned limit, store_id_cb cb, void *user);
+
+/* ---- runs ---- */
+typedef struct store_run {
+  uint64_t id, input, of_run, epoch;
+  uint16_t partition;
+  uint8_t state, fail_class, flags, nlanes;
+  int64_t created_us, started_us, changed_us, wake_us;
+  uint32_t effects, attempts;    /* journal entries; times it was started */
+  log_pos start_pos, result_pos; /* the record that made it (arguments); RUN_END (returned value) */
+  uint32_t file, line, column;
+  uint8_t module[REC_HASH], deployment[REC_HASH];
+  uint8_t lanes[REC_MAX_LANES][REC_LANE];
+  cod_str workflow, reason, path, error_code;
+} store_run;
+hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_run *out);
+/* Runs in a state; only RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED, RUN_FAILED and RUN_DEAD are indexed. */
+hdw_status store_list_runs(store *s, uint16_t part, uint8_t state, uint64_t after, unsigned limit, store_id_cb cb, void *user);
+hdw_status store_list_runs_of_input(store *s, uint16_t part, uint64_t input, store_id_cb cb, void *user);
+/* Head of a lane: the run that may go on; every other run of the lane waits for it. A run may start when it is the head of all its lanes. HDW_E_NOTFOUND: empty. */
+hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t *run, uint8_t *state);
+/* Runs waiting in a lane, in order. */
+hdw_status store_list_lane(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t after, unsigned limit, store_id_cb cb, void *user);
+
+/* ---- journal ---- */
+typedef struct store_effect {
+  uint8_t state, fail_class;
+  uint32_t attempts;
+  int64_t time_us;
+  log_pos intent_pos, result_pos; /* bodies: request, outcome; {0,0} when there is none */
+  uint8_t request_hash[REC_HASH];
+  cod_str path, operation, error_code, error_text;
+} store_effect;
+hdw_status store_get_effect(store *s, uint16_t part, uint64_t run, cod_str path, arena *a, store_effect *out);
+typedef bool (*store_effect_cb)(const store_effect *e, void *user);
+/* By path, compared as bytes. */
+hdw_status store_list_effects(store *s, uint16_t part, uint64_t run, arena *a, store_effect_cb cb, void *user);
+
+/* ---- outbox ---- */
+typedef struct store_delivery {
+  uint64_t id, run;
+  uint16_t partition;
+  uint8_t state, fail_class;
+  uint32_t attempts, body_len;
+  int64_t created_us, changed_us, next_us;
+  log_pos pos, response_pos;     /* request; last response */
+  uint8_t lane[REC_LANE], request_hash[REC_HASH], idempotency[REC_HASH];
+  cod_str sink, path, operation, error_code, error_text;
+} store_delivery;
+hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, store_delivery *out);
+/* The queue of a sink and lane, oldest first: pending, in flight and parked ones. lane NULL = the heads of all lanes of the sink (at most one id per lane). */
+hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user);
+hdw_status store_list_deliveries_of_run(store *s, uint16_t part, uint64_t run, store_id_cb cb, void *user);
+
+/* ---- dead letters, timers, deployments, named state ---- */
+/* subject: SUBJECT_RUN, SUBJECT_DELIVERY or SUBJECT_INPUT (failed inputs). */
+hdw_status store_list_dead(store *s, uint16_t part, uint8_t subject, uint64_t after, unsigned limit, store_id_cb cb, void *user);
+/* Wake times up to until_us, earliest first; state = subject. HDW_OK with *next_us = the first one later (INT64_MAX if none); next_us may be NULL. */
+hdw_status store_list_due(store *s, uint16_t part, int64_t until_us, unsigned limit, store_id_cb cb, void *user, int64_t *next_us);
+typedef struct store_deploy {
+  uint64_t seq;
+  int64_t time_us;
+  log_pos pos;                   /* body: the module's bytes, when recorded */
+  uint32_t body_len;
+  uint8_t module[REC_HASH], deployment[REC_HASH];
+  cod_str name, file;
+} store_deploy;
+/* By module hash; or module NULL: the current deployment of name. */
+hdw_status store_get_deploy(store *s, const uint8_t *module, cod_str name, arena *a, store_deploy *out);
+/* Named state (REC_PUT): value copied into a. */
+hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_str *value);
+typedef bool (*store_named_cb)(cod_str key, cod_str value, void *user);
+hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb, void *user);
+
+/* Counts that the fold keeps. */
+typedef struct store_counts {
+  uint64_t inputs, runs, effects, deliveries;
+  uint64_t inputs_by_state[8], runs_by_state[12], deliveries_by_state[8]; /* now in that state */
+} store_counts;
+void store_get_counts(const store *s, store_counts *out);
+/* Bytes of the file and of the map. */
+void store_get_size(const store *s, uint64_t *used_bytes, uint64_t *map_bytes);
+
+#endif
