@@ -9,8 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "arena.h"
-#include "status.h"
+#include "net.h"
 
 enum {
   HTTP_MAX_HEADERS = 100,          /* more: 431 */
@@ -96,5 +95,73 @@ void http_date(char out[HTTP_DATE_BYTES + 1], int64_t unix_s);
  * Connection: close unless keep_alive (with minor 0: Connection: keep-alive when it is kept), then the headers. Bytes written; -1 when cap is too small;
  * -2 when a name is not a token or a value holds CR, LF, NUL or another control character: nothing of it must be sent. */
 long http_write_head(char *dst, size_t cap, int status, unsigned minor, bool keep_alive, const char *date, int64_t content_length, const http_header *h, size_t n);
+
+/* ---- server ----------------------------------------------------------------------------------------------------- */
+
+typedef struct http_server http_server;
+/* One request of one connection. Answered once; stale tokens are recognised. */
+typedef struct http_token {
+  uint32_t slot, generation;
+  uint64_t seq;
+} http_token;
+
+/* Valid during the callback that gets it. */
+typedef struct http_request {
+  const http_head *head;
+  const uint8_t *body;         /* whole, chunks and gzip undone */
+  size_t body_len;
+  io_addr peer;
+  uint64_t conn;
+  const char *san, *subject;   /* of the client certificate, "" without */
+} http_request;
+
+typedef struct http_stats {
+  uint64_t accepted, refused, requests, body_bytes, replies, stale_replies;
+  uint64_t bad_requests;       /* answered 4xx/5xx here, before anybody saw them */
+  uint64_t head_timeouts, body_timeouts, idle_timeouts, write_timeouts, tls_failures;
+  uint32_t open, active;       /* now; active: with a request in work */
+} http_stats;
+
+typedef struct http_server_opts {
+  io_addr addr;
+  size_t max_head_bytes;       /* 0 = 16 KiB */
+  size_t max_body_bytes;       /* 0 = 16 MiB, also after gzip */
+  int64_t head_timeout_us;     /* first to last byte of a head; 0 = 10 s */
+  int64_t body_timeout_us;     /* of a whole body; 0 = 60 s */
+  int64_t idle_timeout_us;     /* between requests; 0 = 60 s */
+  int64_t write_timeout_us;    /* a response that makes no progress; 0 = 30 s */
+  unsigned max_conns;          /* 0 = 1,024 */
+  unsigned max_conns_per_peer; /* 0 = no limit */
+  size_t max_waiting_bytes;    /* of a response or stream not yet taken by the peer; 0 = 32 MiB */
+  tls_ctx *tls;
+  const net_cidr *allow;
+  unsigned n_allow;
+  /* Looks at the head before a byte of the body is read: 0 goes on, else the status to refuse with (answered without body; *extra, one header, may be set, e.g.
+   * WWW-Authenticate; its text must be constant). r->body is empty. *max_body_bytes may be lowered or raised for this request. NULL: everything goes on. */
+  int (*head)(void *user, const http_request *r, size_t *max_body_bytes, http_header *extra);
+  /* A whole request. Answer with http_reply or http_stream_begin, now or later. */
+  void (*request)(void *user, http_token t, const http_request *r);
+  /* The connection of an unanswered request or an open stream is gone; its token is stale from now on. May be NULL. */
+  void (*gone)(void *user, http_token t);
+  void *user;
+} http_server_opts;
+
+hdw_status http_server_new(io *x, const http_server_opts *o, http_server **out);
+void http_server_addr(const http_server *s, io_addr *out);
+/* Sends the whole response; everything is copied. Date, Content-Length and Connection are added; a body is left out for HEAD, 204 and 304.
+ * HDW_E_CLOSED: stale token. HDW_E_INVALID: a header that must not be sent; a 500 was sent instead. */
+hdw_status http_reply(http_server *s, http_token t, int status, const http_header *h, size_t n, const void *body, size_t len);
+/* A response in pieces (server-sent events, exports): chunked, or ended by closing for HTTP/1.0. HDW_E_FULL from write: the reader is too slow;
+ * wait and try again, or end it. HDW_E_CLOSED: gone. */
+hdw_status http_stream_begin(http_server *s, http_token t, int status, const http_header *h, size_t n);
+hdw_status http_stream_write(http_server *s, http_token t, const void *p, size_t len);
+hdw_status http_stream_end(http_server *s, http_token t);
+/* Stops accepting and reading new requests. */
+void http_server_pause(http_server *s, bool pause);
+const http_stats *http_server_stats(const http_server *s);
+/* Stops accepting. graceful: connections close after their answer; idle ones now. */
+void http_server_stop(http_server *s, bool graceful);
+/* Not from inside one of its callbacks. */
+void http_server_free(http_server *s);
 
 #endif

@@ -1,0 +1,49 @@
+/* net.h - one byte stream of the daemon: an accepted or opened socket, plain or under TLS, with what could not be written yet.
+ *
+ * Listener and client code embed a net_conn and see the same three things for both kinds: bytes to read, room again, the end. */
+#ifndef HDW_NET_H
+#define HDW_NET_H
+#include "egress.h"
+#include "io.h"
+#include "tls.h"
+
+typedef struct net_conn net_conn;
+typedef struct net_events {
+  void (*readable)(net_conn *c);          /* net_read will give something; comes again until it has said HDW_E_AGAIN */
+  void (*drained)(net_conn *c);           /* all that was written is out; may be NULL */
+  void (*gone)(net_conn *c, hdw_status why); /* connecting, writing or the handshake failed: close it. Not after an error told by net_read */
+  void (*open)(net_conn *c);              /* connected and, under TLS, the handshake is done */
+} net_events;
+
+struct net_conn {
+  io *io;
+  io_sock *sock;           /* NULL when closed */
+  tls_conn *tls;           /* NULL: plain */
+  const net_events *on;
+  void *user;
+  uint8_t *out;            /* taken by net_write, not yet by the socket: out[out_at..out_len) */
+  size_t out_at, out_len, out_cap, out_max;
+  bool want_read, opened, ended, half_closed, failed;
+  unsigned want;           /* what the seam was last asked for */
+  io_task wake;            /* reading goes on though the socket is silent: TLS holds decrypted bytes */
+  bool waking;
+};
+
+/* Takes an accepted socket. ctx NULL: plain, and open at once (on->open is not called). Reading starts with net_want_read. */
+hdw_status net_accepted(net_conn *c, io *x, io_sock *s, tls_ctx *ctx, const net_events *on, void *user, size_t out_max_bytes);
+/* Connects. host: the name for SNI and the certificate check under TLS. on->open or on->gone follows. */
+hdw_status net_connect(net_conn *c, io *x, const io_addr *a, tls_ctx *ctx, const char *host, const net_events *on, void *user, size_t out_max_bytes);
+/* Back-pressure: without want nothing is read, and the peer's window closes. */
+void net_want_read(net_conn *c, bool want);
+/* HDW_OK with *got > 0; HDW_E_AGAIN; HDW_E_CLOSED orderly end; HDW_E_IO everything else. cap > 0. */
+hdw_status net_read(net_conn *c, void *p, size_t cap, size_t *got);
+/* All of it or nothing: what the socket does not take at once is kept (copied). The slices go out in one write when the socket has room.
+ * HDW_E_FULL: more than out_max_bytes would wait. HDW_E_CLOSED: the peer is gone. HDW_E_NOMEM. */
+hdw_status net_write(net_conn *c, const io_slice *v, unsigned n);
+static inline size_t net_waiting(const net_conn *c) { return c->out_len - c->out_at; }
+/* Ends our direction after all that was written (TLS close_notify, FIN). */
+void net_end(net_conn *c);
+/* Closes at once; no callback comes after it. Again has no effect. */
+void net_close(net_conn *c);
+
+#endif
