@@ -69,7 +69,7 @@ const char *dict_datatype_name(int dt);
 const char *dict_datatype_title(int dt);                              /* "Extended Composite ID with Check Digit" */
 dict_kind dict_datatype_kind(int dt);
 bool dict_is_primitive(int dt);                                       /* kind is neither DICT_COMPOSITE nor DICT_VARIES */
-unsigned dict_component_count(int dt);                                /* highest position; 0 for primitives */
+unsigned dict_component_count(int dt);                                /* highest position; 0 for primitives (2 for TS) */
 bool dict_component(int dt, unsigned n, dict_info *out);
 unsigned dict_component_by_name(int dt, const char *name, size_t len);/* position, or 0 */
 
@@ -84,7 +84,7 @@ typedef struct dict_node {
   uint8_t max;          /* 0 = unbounded */
   uint8_t flags;        /* DICT_NODE_* */
 } dict_node;
-enum { DICT_NODE_GROUP = 1, DICT_NODE_CHOICE = 2 /* exactly one of the children occurs */ };
+enum { DICT_NODE_GROUP = 1, DICT_NODE_CHOICE = 2 /* one of the neighbours with this flag occurs */ };
 
 int dict_structure_count(void);
 int dict_structure(const char *name, size_t len);                     /* a structure's own id: "ADT_A01", "ORU_R01", "ACK" */
