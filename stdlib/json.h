@@ -80,10 +80,6 @@ void json_lines_init(json_lines *it, const char *text, size_t len);
  * UINT32_MAX); the iterator is then behind the bad line, so that the caller may go on. */
 hdw_status json_lines_next(json_lines *it, json_reader *r, arena *a, const json_opts *opts, val *out, json_error *err);
 
-/* Characters of a VALF_ESC string without its escapes, into out (at least len bytes); the result is never longer than len. Returns its
- * length. The text must come from the reader. */
-size_t json_unescape(const char *s, size_t len, char *out);
-
 /* Appends an HL7 node (VAL_HL7) as JSON. */
 typedef hdw_status (*json_hl7_fn)(void *user, val node, buf *out);
 
@@ -100,7 +96,7 @@ typedef struct json_wopts {
  *   VAL_DATE, VAL_DATETIME, VAL_TIME a string in the FHIR form; VAL_QTY {"value":n,"unit":"mg","code":"mg"}, a calendar unit {"value":n,
  *   "unit":"day"}; VAL_LIST an array; VAL_OBJ an object; a single value with VALF_ARRAY an array of it, VAL_EMPTY with VALF_ARRAY [];
  *   VAL_BIN a string in base64; VAL_TPL a string of its parts joined; VAL_TYPE, VAL_HANDLE, VAL_BUILDER: HDW_E_TYPE.
- * Escaped are quote, backslash, U+0000..001F, U+007F, U+2028, U+2029; bytes that are not UTF-8 become U+FFFD. VALF_ESC strings are copied
+ * Escaped are quote, backslash, U+0000..001F, U+2028, U+2029; bytes that are not UTF-8 become U+FFFD. VALF_ESC strings are copied
  * as they were read. HDW_E_LIMIT (depth, or b's maximum), HDW_E_NOMEM; b then holds an unfinished text. */
 hdw_status json_write(val v, buf *b, const json_wopts *opts);
 /* Appends s as a JSON string with its quotes, by the same rules. */

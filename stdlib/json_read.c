@@ -144,50 +144,6 @@ static inline const uint8_t *string_end(scan *c, const uint8_t *p, const uint8_t
   return string_rest(c, q, flags, st);
 }
 
-size_t json_unescape(const char *s, size_t len, char *out) {
-  const uint8_t *p = (const uint8_t *)s, *end = p + len;
-  uint8_t *o = (uint8_t *)out;
-  while (p < end) {
-    const uint8_t *q = (const uint8_t *)memchr(p, '\\', (size_t)(end - p));
-    size_t n = (size_t)((q ? q : end) - p);
-    memmove(o, p, n);
-    o += n;
-    if (!q || end - q < 2) break;
-    p = q + 2;
-    switch (q[1]) {
-      case 'b': *o++ = '\b'; break;
-      case 'f': *o++ = '\f'; break;
-      case 'n': *o++ = '\n'; break;
-      case 'r': *o++ = '\r'; break;
-      case 't': *o++ = '\t'; break;
-      default: *o++ = q[1]; break;
-      case 'u': {
-        int32_t u = end - p >= 4 ? js_hex4(p) : -1;
-        if (u < 0) break;
-        p += 4;
-        if (u >= 0xd800 && u <= 0xdbff && end - p >= 6) {
-          u = 0x10000 + ((u - 0xd800) << 10) + (js_hex4(p + 2) - 0xdc00);
-          p += 6;
-        }
-        if (u < 0x80) *o++ = (uint8_t)u;
-        else {
-          if (u < 0x800) *o++ = (uint8_t)(0xc0 | u >> 6);
-          else {
-            if (u < 0x10000) *o++ = (uint8_t)(0xe0 | u >> 12);
-            else {
-              *o++ = (uint8_t)(0xf0 | (u >> 18 & 7));
-              *o++ = (uint8_t)(0x80 | (u >> 12 & 63));
-            }
-            *o++ = (uint8_t)(0x80 | (u >> 6 & 63));
-          }
-          *o++ = (uint8_t)(0x80 | (u & 63));
-        }
-      }
-    }
-  }
-  return (size_t)(o - (uint8_t *)out);
-}
-
 /* ---- numbers and words ---- */
 
 static inline bool is_digit(const uint8_t *p, const uint8_t *end) { return p < end && (uint8_t)(*p - '0') < 10; }
@@ -251,23 +207,6 @@ static inline const uint8_t *plain_value(scan *c, const uint8_t *p, const uint8_
 
 static bool same_name(const val *x, const val *y) { return x->aux == y->aux && x->len == y->len && memcmp(x->u.s, y->u.s, x->len) == 0; }
 
-/* Seeded hash of a name: multiply and fold 8 bytes at a time. Only who knows the seed can make names that collide. */
-static uint64_t name_hash(uint64_t seed, const val *k) {
-  const char *s = k->u.s;
-  size_t n = k->len;
-  uint64_t h = seed ^ (0x9e3779b97f4a7c15u * (n + 1));
-  while (n > 0) {
-    uint64_t w = 0;
-    size_t m = n < 8 ? n : 8;
-    memcpy(&w, s, m);
-    unsigned __int128 x = (unsigned __int128)(h ^ w ^ 0xa0761d6478bd642fu) * (seed ^ 0xe7037ed1a0b428dbu);
-    h = (uint64_t)x ^ (uint64_t)(x >> 64) ^ w;
-    s += m;
-    n -= m;
-  }
-  return h ^ h >> 29;
-}
-
 /* The second of two equal names among n pairs, or NULL; *st HDW_E_NOMEM when there is no room for the table. */
 __attribute__((noinline)) static const val *equal_name(scan *c, const val *pair, uint32_t n, hdw_status *st) {
   *st = HDW_OK;
@@ -292,7 +231,7 @@ __attribute__((noinline)) static const val *equal_name(scan *c, const val *pair,
   }
   memset(r->table, 0, want * sizeof(uint32_t));
   for (uint32_t i = 0; i < n; i++) {
-    size_t slot = (size_t)name_hash(c->seed, &pair[2 * i]) & (want - 1);
+    size_t slot = (size_t)val_hash(c->seed, pair[2 * i]) & (want - 1);
     for (; r->table[slot]; slot = (slot + 1) & (want - 1))
       if (same_name(&pair[2 * i], &pair[2 * (r->table[slot] - 1)])) return &pair[2 * i];
     r->table[slot] = i + 1;
@@ -353,10 +292,10 @@ static inline const val *close_array(scan *c, const val *first, const val *sp, u
 
 /* A name with escapes: resolved in the arena. */
 __attribute__((noinline)) static bool resolve_key(scan *c, val *key) {
-  char *s = (char *)arena_alloc(c->a, key->len);
-  if (!s) return false;
-  size_t n = json_unescape(key->u.s, key->len, s);
-  *key = val_key(s, n);
+  val escaped = val_str(key->u.s, key->len), plain;
+  escaped.flags = VALF_ESC;
+  if (val_norm(c->a, escaped, &plain) != HDW_OK) return false;
+  *key = val_key(plain.u.s, plain.len);
   return true;
 }
 
@@ -427,7 +366,7 @@ member: /* at the quote of a name */
   q = string_end(c, p + 1, end, &flags, &st);
   if (JS_RARE(!q)) return st;
   put(sp, VAL_STR, 0, val_key_hash((const char *)p + 1, (size_t)(q - p - 1)), (size_t)(q - p - 1), p + 1);
-  if (JS_RARE(flags) && !resolve_key(c, sp)) FAIL(HDW_E_NOMEM, "memory");
+  if (JS_RARE(flags & VALF_ESC) && !resolve_key(c, sp)) FAIL(HDW_E_NOMEM, "memory");
   under |= sp->len && sp->u.s[0] == '_' ? VALF_UNDERSCORE : 0;
   sp++;
   p = q + 1;
