@@ -42,6 +42,12 @@ bool jv_is(val v, const char *text) { return v.tag == VAL_STR && v.len == strlen
 uint32_t jv_count(val v) { return v.tag == VAL_LIST ? v.len : v.tag != VAL_EMPTY && v.tag != VAL_NULL; }
 val jv_item(val v, uint32_t i) { return v.tag == VAL_LIST ? v.u.v[i] : v; }
 
+const char *mod_cstr(arena *a, const module *m, uint32_t k) {
+  uint32_t n = 0;
+  const char *s = mod_text(m, k, &n);
+  return arena_dup(a, s, n);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct ctx {
@@ -245,15 +251,11 @@ static hdw_status check_names(ctx *c, const meta *m) {
       bool found = !tr->listener[0];
       for (uint32_t k = 0; k < m->nlisteners && !found; k++) found = !strcmp(m->listeners[k].name, tr->listener);
       if (!found) return bad(c, HDW_E_CORRUPT, "%s: there is no listener '%s'", m->workflows[i].name, tr->listener);
-      for (uint32_t f = 0; f < tr->nfrom; f++) {
-        bool known = false;
-        for (uint32_t k = 0; k < m->nsenders && !known; k++) known = !strcmp(m->senders[k].name, tr->from[f]);
-        (void)known; /* a name without declaration is compared with MSH-3 */
-      }
     }
   for (uint32_t e = 0; e < c->m->neffects; e++) {
     if (c->m->effects[e].conn == MOD_NO_INDEX) continue;
-    const char *conn = mod_text(c->m, c->m->effects[e].conn, NULL);
+    const char *conn = mod_cstr(c->a, c->m, c->m->effects[e].conn);
+    if (!conn) return HDW_E_NOMEM;
     bool found = false;
     for (uint32_t k = 0; k < m->nconns && !found; k++) found = !strcmp(m->conns[k].name, conn);
     if (!found) return bad(c, HDW_E_CORRUPT, "effect %u names the connection '%.60s' that is not declared", e, conn);

@@ -65,6 +65,9 @@ typedef struct meta {
 /* m stays. HDW_E_CORRUPT (err names the place), HDW_E_VERSION (edition), HDW_E_NOMEM. */
 hdw_status meta_read(arena *a, mem *scratch, const module *m, meta *out, mod_error *err);
 
+/* A constant string of the module, NUL-terminated in a; NULL when memory is out. */
+const char *mod_cstr(arena *a, const module *m, uint32_t k);
+
 /* Helpers over JSON values, used for args, hdw.json and the admin API alike. A missing member is VAL_EMPTY. */
 val jv_get(val obj, const char *name);
 /* NUL-terminated copy without escapes in a; NULL when v is no string, holds a NUL or memory is out. */

@@ -1,0 +1,103 @@
+/* config.h - hdw.json: what the operator binds to the names that the programs declare (SEMANTICS 6).
+ *
+ *   { "data": "/var/lib/hdw/hub",
+ *     "settings":    { "crm_base": "https://crm.example.org" },
+ *     "listeners":   { "adt": { "address": "0.0.0.0", "port": 2575 } },
+ *     "connections": { "crm": { "grant": { "networks": ["10.2.0.0/16"] } } },
+ *     "secrets":     { "crm_token": { "file": "/run/credentials/crm_token" } } }
+ *
+ * options.def lists the options. A name that no program declares, a declared name without binding, an unknown key and a value out of its limits are
+ * problems; all of them are collected, each as one line that names its place and, where one is near, the name that was probably meant.
+ *
+ * Args of declarations are constants with references in them ({"$setting": name} ...); config_resolve gives the value that holds in this deployment. */
+#ifndef HDW_CONFIG_H
+#define HDW_CONFIG_H
+#include "meta.h"
+
+typedef struct config_list {
+  const char **v;
+  uint32_t n;
+} config_list;
+
+#define CONFIG_C_INT int64_t
+#define CONFIG_C_TEXT const char *
+#define CONFIG_C_BOOL bool
+#define CONFIG_C_LIST config_list
+#define CONFIG_FIELD(kind, name, def, min, max, doc) CONFIG_C_##kind name;
+
+typedef struct config_top {
+#define TOP CONFIG_FIELD
+#include "options.def"
+} config_top;
+typedef struct config_listener_opts {
+#define LISTENER CONFIG_FIELD
+#include "options.def"
+} config_listener_opts;
+typedef struct config_conn_opts {
+#define CONNECTION CONFIG_FIELD
+#include "options.def"
+} config_conn_opts;
+#undef CONFIG_FIELD
+
+typedef struct config_setting {
+  const char *name;
+  val value;
+  bool used;
+} config_setting;
+typedef struct config_listener {
+  const char *name;
+  config_listener_opts o;
+  bool used;
+} config_listener;
+typedef struct config_conn {
+  const char *name;
+  config_conn_opts o;
+  config_list networks;        /* grant.networks */
+  bool has_timeout;
+  bool used;
+} config_conn;
+typedef struct config_secret {
+  const char *name, *file;
+  const char *value;           /* read by config_secrets_load; without the line end of the file */
+  size_t value_len;
+  bool used;
+} config_secret;
+
+enum { CONFIG_MAX_PROBLEMS = 50 };
+typedef struct config {
+  arena *a;
+  const char *file;            /* for messages */
+  config_top top;
+  config_setting *settings;    uint32_t nsettings;
+  config_listener *listeners;  uint32_t nlisteners;
+  config_conn *conns;          uint32_t nconns;
+  config_secret *secrets;      uint32_t nsecrets;
+  const char *problems[CONFIG_MAX_PROBLEMS];
+  uint32_t nproblems;          /* may exceed CONFIG_MAX_PROBLEMS: further ones are only counted */
+} config;
+
+/* Defaults everywhere, nothing bound. a lives as long as the config. */
+void config_init(config *c, arena *a);
+/* Reads the text (which must stay). HDW_OK also with problems (c->nproblems); HDW_E_NOMEM. */
+hdw_status config_read(config *c, mem *scratch, const char *file, const char *text, size_t len);
+/* Checks that every declared name of the modules is bound and every bound name is declared. literal_defaults: args of the source and defaults of settings
+ * fill in what is not bound (hdwc run and test, and whatever a listener's or connection's declaration says in the source);
+ * missing bindings are then no problem. */
+hdw_status config_bind(config *c, const meta *const *mods, uint32_t n, bool literal_defaults);
+/* The value of an argument: settings replaced; a secret stays {"$secret": name}; calls stay with their args resolved. HDW_E_NOTFOUND: unbound setting. */
+hdw_status config_resolve(const config *c, const meta *m, val arg, val *out);
+config_setting *config_find_setting(const config *c, const char *name);
+config_listener *config_find_listener(const config *c, const char *name);
+config_conn *config_find_conn(const config *c, const char *name);
+config_secret *config_find_secret(const config *c, const char *name);
+/* Adds a problem line. */
+void config_problem(config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* JSON Schema of hdw.json; with modules, their names as properties. */
+void config_schema(buf *out, const meta *const *mods, uint32_t n);
+/* A skeleton of hdw.json for the modules' needs. */
+void config_skeleton(buf *out, const meta *const *mods, uint32_t n);
+/* Every option, its value here, default and meaning: for hdwvm limits. JSON array. */
+void config_limits(const config *c, buf *out);
+
+#endif
