@@ -1,1 +1,0 @@
-typedef int runtime_placeholder_t;
