@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Turns the FHIR R4 text tables of this folder into C tables for stdlib/fhir_model.c. Run by the build: fhir_c.py OUT.inc"""
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+import ctable  # noqa: E402
+
+KIND = {'primitive': 1, 'complex': 2, 'resource': 3, 'backbone': 4}
+SYSTEM = {'': 0, 'Boolean': 1, 'String': 2, 'Integer': 3, 'Decimal': 4, 'Date': 5, 'DateTime': 6, 'Time': 7}
+SEARCH = {'number': 1, 'date': 2, 'string': 3, 'token': 4, 'reference': 5, 'composite': 6, 'quantity': 7, 'uri': 8, 'special': 9}
+ABSTRACT, CHOICE, MODIFIER, SUMMARY = 1, 1, 2, 4
+
+
+def rows(name, columns):
+    with open(os.path.join(HERE, name), encoding='utf-8') as f:
+        return [(x.rstrip('\n').split('\t') + [''] * columns)[:columns] for x in f if not x.startswith('#')]
+
+
+def key_hash(s):
+    """val_key_hash of vm/value.h."""
+    u = s.encode()
+    return (len(u) * 2557 + u[0] * 31 + u[-1] * 769 + u[len(u) // 2] * 97) & 0xffff
+
+
+class Lists:
+    """Lists of ids laid end to end; equal lists are stored once."""
+
+    def __init__(self):
+        self.all, self.at = [0], {(): 0}
+
+    def add(self, ids):
+        ids = tuple(ids)
+        if ids not in self.at:
+            self.at[ids] = len(self.all)
+            self.all += ids
+        return self.at[ids], len(ids)
+
+
+def main():
+    pool, lists, out = ctable.Pool('fhir_pool'), Lists(), ['/* Generated from grammar/data/fhir-r4: do not edit. */\n']
+    types = sorted(rows('types.tsv', 5), key=lambda t: t[0].encode())
+    ids = {t[0]: i + 1 for i, t in enumerate(types)}
+    sets, codes = rows('codes.tsv', 2), []
+    set_id = {s[0]: i + 1 for i, s in enumerate(sets)}
+    set_rows = [(0, 0, 0)]
+    for url, text in sets:
+        each = sorted(text.split(' '), key=lambda c: c.encode())
+        set_rows.append((pool.add(url), len(codes), len(each)))
+        codes += [pool.add(c) for c in each]
+    by_type, searches = {}, {}
+    for path, lo, hi, kinds, flags, code_set in rows('elements.tsv', 6):
+        owner, name = path.rsplit('.', 1)
+        choice = name.endswith('[x]')
+        name = name[:-3] if choice else name
+        names, targets = [], []
+        for k in kinds.split(' '):
+            m = re.fullmatch(r'@?([A-Za-z0-9.]+)(?:\((.*)\))?', k)
+            names.append(ids[m[1]])
+            targets += [ids[t] for t in (m[2] or '').split('|') if t in ids and ids[t] not in targets]
+        assert choice or len(names) == 1 or len(set(names)) == 1, path
+        bits = (CHOICE if choice else 0) | (MODIFIER if 'M' in flags else 0) | (SUMMARY if 'S' in flags else 0)
+        names = list(dict.fromkeys(names))
+        by_type.setdefault(owner, []).append((pool.add(name), key_hash(name), *lists.add(names), *lists.add(targets), set_id.get(code_set, 0),
+                                              int(lo), 0 if hi == '*' else int(hi), bits))
+    for base, name, kind, targets, expression in rows('search.tsv', 5):
+        searches.setdefault(base, []).append((name, SEARCH[kind], *lists.add(ids[t] for t in targets.split()), pool.add(expression)))
+    type_rows, element_rows, search_rows = [(0,) * 9], [], []
+    for name, kind, base, abstract, system in types:
+        els = by_type.pop(name, [])
+        sps = sorted(searches.pop(name, []), key=lambda s: s[0].encode())
+        type_rows.append((pool.add(name), ids.get(base, 0), len(element_rows), len(els), len(search_rows), len(sps), KIND[kind],
+                          ABSTRACT if abstract else 0, SYSTEM[system]))
+        element_rows += els
+        search_rows += [(pool.add(s[0]), *s[1:]) for s in sps]
+    assert not by_type and not searches, (by_type, searches)
+    pool.emit(out)
+    ctable.array(out, 'fhir_type_row', 'fhir_types', type_rows)
+    ctable.array(out, 'fhir_element_row', 'fhir_elements', element_rows)
+    ctable.array(out, 'fhir_search_row', 'fhir_searches', search_rows)
+    ctable.array(out, 'fhir_set_row', 'fhir_sets', set_rows)
+    ctable.array(out, 'uint32_t', 'fhir_codes', codes)
+    ctable.array(out, 'uint16_t', 'fhir_lists', lists.all)
+    for n in ('Resource', 'DomainResource', 'Extension', 'Quantity', 'string', 'xhtml'):
+        out.append(f'enum {{ FHIR_ID_{n.upper() if n[0].isupper() else "P_" + n.upper()} = {ids[n]} }};\n')
+    ctable.write(sys.argv[1], out)
+
+
+main()

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Makes the text tables of this folder from the FHIR R4 definitions (see SOURCES.md). Run by hand; its output is committed.
+
+    make_fhir.py FOLDER     FOLDER holds Bundle-{types,resources,searchParams,valuesets,valueset-expansions}.json.gz
+
+types.tsv      name, kind, base, abstract, System type of the value of a primitive
+elements.tsv   what a type adds to its base: path, min, max, types with reference targets, flags, required code set
+search.tsv     resource, parameter, type, targets, expression of that resource
+codes.tsv      value sets of required bindings with at most CODES_MAX codes
+"""
+import gzip
+import json
+import os
+import re
+import sys
+
+CODES_MAX = 60
+SYSTEM = {'boolean': 'Boolean', 'integer': 'Integer', 'positiveInt': 'Integer', 'unsignedInt': 'Integer', 'decimal': 'Decimal', 'date': 'Date',
+          'dateTime': 'DateTime', 'instant': 'DateTime', 'time': 'Time'}
+PROFILE = 'http://hl7.org/fhir/StructureDefinition/'
+FHIR_TYPE = PROFILE + 'structuredefinition-fhir-type'
+
+
+def load(root, name):
+    with gzip.open(os.path.join(root, f'Bundle-{name}.json.gz')) as f:
+        return [e['resource'] for e in json.load(f)['entry']]
+
+
+def definitions(root):
+    out = []
+    for r in load(root, 'types') + load(root, 'resources'):
+        if r['resourceType'] == 'StructureDefinition' and r['kind'] != 'logical':
+            out.append(r)
+    return out
+
+
+def element_type(t, path):
+    """Type of an element as text: 'string', 'Reference(Patient|Group)'."""
+    code = t['code']
+    if code.startswith('http://hl7.org/fhirpath/'):
+        code = next(x.get('valueUrl') or x.get('valueUri') for x in t['extension'] if x['url'] == FHIR_TYPE)
+    if path == 'Resource.id':
+        code = 'id'  # 4.0.1 says string here and id in its schema and its prose
+    targets = [u[len(PROFILE):] for u in t.get('targetProfile', []) if u.startswith(PROFILE)]
+    return code + (f'({"|".join(targets)})' if targets else '')
+
+
+def write(name, head, rows):
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, name), 'w', encoding='utf-8') as f:
+        f.write('# ' + head + '\n')
+        for r in rows:
+            f.write('\t'.join(str(c) for c in r).rstrip('\t') + '\n')
+
+
+def model(defs, sets):
+    types, elements, used = [], [], set()
+    for d in defs:
+        name, constraint = d['name'], d.get('derivation') == 'constraint'
+        kind = {'primitive-type': 'primitive', 'complex-type': 'complex', 'resource': 'resource'}[d['kind']]
+        base = d.get('baseDefinition', '').split('/')[-1]
+        system = SYSTEM.get(name, 'String') if kind == 'primitive' else ''
+        types.append((name, kind, base, 'abstract' if d.get('abstract') else '', system))
+        if constraint or kind == 'primitive':
+            continue
+        rows = d['snapshot']['element'][1:]
+        inner = {e['path'] for e in rows} & {e['path'].rsplit('.', 1)[0] for e in rows}
+        for e in rows:
+            path = e['path']
+            if e['base']['path'] != path:
+                continue
+            flags = ('M' if e.get('isModifier') else '') + ('S' if e.get('isSummary') else '')
+            code_set = ''
+            b = e.get('binding', {})
+            if b.get('strength') == 'required' and b['valueSet'].split('|')[0] in sets:
+                code_set = b['valueSet'].split('|')[0]
+                used.add(code_set)
+            if path in inner:
+                types.append((path, 'backbone', e['type'][0]['code'], '', ''))
+                kinds = '@' + path
+            elif 'contentReference' in e:
+                kinds = '@' + e['contentReference'].split('#')[1]
+            else:
+                kinds = ' '.join(element_type(t, path) for t in e['type'])
+            elements.append((path, e['min'], e['max'], kinds, flags, code_set))
+    return types, elements, used
+
+
+def expansion_codes(contains, out):
+    for c in contains:
+        if 'code' in c and not c.get('abstract'):
+            out.add(c['code'])
+        expansion_codes(c.get('contains', []), out)
+    return out
+
+
+def code_sets(root):
+    sets = {}
+    for v in load(root, 'valueset-expansions') + load(root, 'valuesets'):
+        if v['resourceType'] == 'ValueSet' and 'expansion' in v:
+            codes = expansion_codes(v['expansion'].get('contains', []), set())
+            if 0 < len(codes) <= CODES_MAX and not any(re.search(r'\s', c) for c in codes):
+                sets[v['url']] = sorted(codes)
+    return sets
+
+
+def part_of(expression, base):
+    """The members of a union that begin with the base: 'A.x | B.y' of B -> 'B.y'."""
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(expression):
+        depth += (c == '(') - (c == ')')
+        if c == '|' and depth == 0:
+            parts.append(expression[start:i].strip())
+            start = i + 1
+    parts.append(expression[start:].strip())
+    mine = [p for p in parts if re.match(r'\(*' + base + r'\b', p)]
+    return ' | '.join(mine or parts)
+
+
+def search(root, resources):
+    rows = []
+    for p in load(root, 'searchParams'):
+        targets = p.get('target', [])
+        if len(targets) > len(resources) - 3:
+            targets = ['Resource']
+        for base in p['base']:
+            rows.append((base, p['code'], p['type'], ' '.join(sorted(targets)), part_of(re.sub(r'\s+', ' ', p.get('expression', '')), base)))
+    return sorted(rows)
+
+
+def main():
+    root = sys.argv[1]
+    defs = definitions(root)
+    sets = code_sets(root)
+    types, elements, used = model(defs, sets)
+    resources = [t[0] for t in types if t[1] == 'resource']
+    rows = search(root, resources)
+    write('types.tsv', 'name\tkind\tbase\tabstract\tSystem type', types)
+    write('elements.tsv', 'path\tmin\tmax\ttypes (@ a structure defined here)\tflags: M modifier, S summary\trequired code set', elements)
+    write('search.tsv', 'resource\tparameter\ttype\ttargets\texpression', rows)
+    write('codes.tsv', 'value set\tcodes', [(u, ' '.join(sets[u])) for u in sorted(used)])
+    print(len(types), 'types', len(elements), 'elements', len(rows), 'search parameters', len(used), 'code sets')
+
+
+main()
