@@ -8,6 +8,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In builds with AddressSanitizer released and never-allocated arena memory is poisoned, so use after release is caught. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HDW_ARENA_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(HDW_ARENA_ASAN)
+#include <sanitizer/asan_interface.h>
+#define arena_poison(p, n) __asan_poison_memory_region((p), (n))
+#define arena_unpoison(p, n) __asan_unpoison_memory_region((p), (n))
+#else
+#define arena_poison(p, n) ((void)(p), (void)(n))
+#define arena_unpoison(p, n) ((void)(p), (void)(n))
+#endif
+
 /* Source of chunks. get() returns NULL when out of memory or over a limit; put() takes back exactly what get() gave. */
 typedef struct mem {
   void *(*get)(struct mem *m, size_t len_bytes);
@@ -50,9 +65,10 @@ void *arena_grow(arena *a, void *old, size_t old_bytes, size_t new_bytes);
 static inline void *arena_alloc(arena *a, size_t len_bytes) {
   if (len_bytes <= SIZE_MAX - 15) {
     size_t n = (len_bytes + 15) & ~(size_t)15;
-    if (n <= (size_t)(a->end - a->cur)) {
+    if (n && n <= (size_t)(a->end - a->cur)) {
       void *p = a->cur;
       a->cur += n;
+      arena_unpoison(p, len_bytes);
       return p;
     }
   }
