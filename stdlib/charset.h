@@ -19,7 +19,8 @@ typedef enum charset_id {
   CHARSET_AUTO,       /* UTF-8 when the text is valid UTF-8, else Windows-1252 */
   CHARSET_UTF16,      /* only by byte order mark, see charset_bom */
   CHARSET_UTF32,
-  CHARSET_ASIAN,      /* a known multi-byte set that is not yet converted */
+  CHARSET_JIS,        /* from here on: known and not converted. ISO IR14, IR87, IR159 (ISO-2022-JP) */
+  CHARSET_GB18030, CHARSET_KSX1001, CHARSET_CNS11643, CHARSET_BIG5,
   CHARSET_UNKNOWN     /* a name that nobody knows */
 } charset_id;
 
@@ -29,6 +30,8 @@ charset_id charset_find(const char *name, size_t len);
 const char *charset_name(charset_id id);
 /* True when charset_to_utf8 and charset_from_utf8 can convert it. */
 bool charset_supported(charset_id id);
+/* "GB 18030-2000 is not converted by this version", for a set that is not; never NULL. */
+const char *charset_refusal(charset_id id);
 
 /* Length of the longest prefix that is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 size_t charset_utf8_prefix(const char *s, size_t len);

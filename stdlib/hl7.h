@@ -174,7 +174,7 @@ typedef struct hl7_head {
 } hl7_head;
 hdw_status hl7_head_read(const char *bytes, size_t len, hl7_head *out, hl7_problem *why);
 
-/* Bytes of the message with every segment ended by one CR. Is m->bytes itself when it has that form already. */
+/* Bytes of the message with every segment ended by one CR. */
 hdw_status hl7_bytes(arena *a, const hl7_msg *m, hl7_slice *out);
 
 /* ---- read ------------------------------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,66 @@
+/* hl7_int.h - what the files of the HL7 module share. */
+#ifndef HDW_HL7_INT_H
+#define HDW_HL7_INT_H
+#include "hl7.h"
+
+/* Where a segment stands in the message structure: child numbers from the root down. `fresh` is the outermost depth at which a new group begins with
+ * this segment (1 = below the message), HL7_PLACE_NONE when none does. */
+enum { HL7_PLACE_NONE = 0xFF };
+typedef struct hl7_place {
+  uint8_t depth, fresh;
+  uint8_t path[HL7_GROUP_DEPTH + 1];
+} hl7_place;
+
+/* All of it is reserved by hl7_parse, so that reading never allocates what must outlive a region. */
+struct hl7_index {
+  hl7_segment *segs;
+  uint32_t *seps;       /* one slot for each field separator of the message */
+  uint32_t used, cap;
+  hl7_place *places;    /* one for each segment */
+  const hl7_struct_node *root;
+  bool asked, placed;   /* the schema was asked; places are filled */
+  uint8_t charset;      /* resolved charset_id; CHARSET_AUTO = not yet */
+};
+
+static inline bool hl7_is_header(uint32_t name) {
+  return name == HL7_NAME('M', 'S', 'H') || name == HL7_NAME('F', 'H', 'S') || name == HL7_NAME('B', 'H', 'S');
+}
+static inline hl7_slice hl7_cut(const char *p, const char *end) { return (hl7_slice){p, (uint32_t)(end - p)}; }
+static inline bool hl7_slice_null(hl7_slice s) { return s.len == 2 && s.p[0] == '"' && s.p[1] == '"'; }
+static inline bool hl7_slice_is(hl7_slice s, const char *z) { return s.len == strlen(z) && memcmp(s.p, z, s.len) == 0; }
+
+/* Delimiters from the head at p: three letters, MSH-1, MSH-2. *enc_len is the length of MSH-2. */
+hdw_status hl7_read_delims(const char *p, size_t len, hl7_delims *d, size_t *enc_len, hl7_problem *why);
+/* Offset of the first byte that is not a byte order mark, blank, line end or MLLP start; and length without MLLP end and line ends behind. */
+size_t hl7_trim(const char *p, size_t *len);
+/* Takes the bytes as they are: a segment table for text that is known to be well-formed (the output of an edit). */
+hdw_status hl7_parse_own(arena *a, const char *bytes, size_t len, const hl7_msg *like, const hl7_delims *d, charset_id cs, bool fragment, hl7_msg **out);
+
+/* Part of a field: rep from 0, comp and sub from 1 or 0 for the whole. p of the result is inside the field even when it is empty. */
+hl7_slice hl7_pick(const hl7_delims *d, hl7_slice field, uint32_t rep, uint32_t comp, uint32_t sub);
+/* Number of parts that a delimiter makes of s: 1 when s is empty or has none. */
+uint32_t hl7_parts(hl7_slice s, char delim, char none);
+/* Next part of s: cuts at delim; false when s is used up. Start with *rest = s; a null rest.p ends it. */
+static inline bool hl7_next(hl7_slice *rest, char delim, hl7_slice *part) {
+  if (!rest->p) return false;
+  const char *q = rest->len ? (const char *)memchr(rest->p, delim, rest->len) : NULL;
+  if (!q) {
+    *part = *rest;
+    rest->p = NULL;
+    return true;
+  }
+  *part = hl7_cut(rest->p, q);
+  *rest = (hl7_slice){q + 1, rest->len - part->len - 1};
+  return true;
+}
+charset_id hl7_charset(const hl7_msg *m);
+/* Decoded text of a slice of m; counts fuel, warns of bad bytes. Empty and "" give VAL_EMPTY. */
+hdw_status hl7_slice_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out);
+void hl7_where(const hl7_node *n, hl7_problem *out);
+void hl7_warn(const hl7_msg *m, hl7_warning_kind kind, const hl7_problem *where);
+hdw_status hl7_node_new(arena *a, const hl7_node *n, val *out);
+/* Range of segments of a message, group or segment node; false for other nodes. */
+bool hl7_range(const hl7_node *n, uint32_t *from, uint32_t *to);
+const hl7_struct_node *hl7_root(const hl7_msg *m);
+
+#endif
