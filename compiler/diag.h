@@ -70,10 +70,10 @@ typedef struct diag_fix {
   struct diag_fix *next;
 } diag_fix;
 
-typedef struct diag_note_ {
+typedef struct diag_remark {
   const char *text;
-  struct diag_note_ *next;
-} diag_note_;
+  struct diag_remark *next;
+} diag_remark;
 
 typedef struct diag {
   diag_code code;
@@ -81,7 +81,7 @@ typedef struct diag {
   const char *text;
   diag_span at;             /* primary */
   diag_span *also, *also_last;
-  diag_note_ *notes, *notes_last;
+  diag_remark *notes, *notes_last;
   diag_fix *fixes, *fixes_last;
   struct diag *next;        /* in the order of adding; after diag_sort by position */
   struct diag *next_in_file;

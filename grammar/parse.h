@@ -66,7 +66,7 @@ typedef struct parse_token {
   uint32_t off, end;
   int16_t tok;
   bool first;               /* first token on its line */
-  bool name;                /* used as a name though it spells a keyword */
+  bool name;                /* a name, or a keyword where an operand is expected (there it is a name too) */
   uint32_t match;           /* index of the bracket on the other side; UINT32_MAX = none */
 } parse_token;
 

@@ -1,1 +1,0 @@
-typedef int grammar_placeholder_t;
