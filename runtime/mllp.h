@@ -62,6 +62,8 @@ void mllp_feed(mllp_decoder *d, const void *p, size_t len);
 void mllp_feed_eof(mllp_decoder *d);
 /* HDW_OK: *ev is set. HDW_E_AGAIN: the piece is used up (what is needed of it is kept). HDW_E_NOMEM: as good as closed. */
 hdw_status mllp_next(mllp_decoder *d, mllp_event *ev);
+/* Takes back what was fed and not yet looked at: *p, bytes. Only right after MLLP_FRAME or MLLP_COMMIT; the rest is fed again later. */
+size_t mllp_unfed(mllp_decoder *d, const uint8_t **p);
 /* A frame has begun and not ended: the read timeout counts, not the idle timeout (H-5). */
 bool mllp_in_frame(const mllp_decoder *d);
 

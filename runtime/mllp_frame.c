@@ -41,6 +41,13 @@ void mllp_feed_eof(mllp_decoder *d) {
   d->eof = true;
 }
 
+size_t mllp_unfed(mllp_decoder *d, const uint8_t **p) {
+  size_t n = d->in_len - d->in_pos;
+  *p = d->in + d->in_pos;
+  d->in_len = d->in_pos;
+  return n;
+}
+
 bool mllp_in_frame(const mllp_decoder *d) { return d->state == ST_IN; }
 
 static hdw_status event(mllp_event *ev, mllp_kind kind, const uint8_t *p, size_t len) {

@@ -8,6 +8,7 @@
 #include "tls.h"
 
 typedef struct net_conn net_conn;
+/* The owner may close the connection and free what it is embedded in from inside any of them. */
 typedef struct net_events {
   void (*readable)(net_conn *c);          /* net_read will give something; comes again until it has said HDW_E_AGAIN */
   void (*drained)(net_conn *c);           /* all that was written is out; may be NULL */
@@ -23,13 +24,12 @@ struct net_conn {
   void *user;
   uint8_t *out;            /* taken by net_write, not yet by the socket: out[out_at..out_len) */
   size_t out_at, out_len, out_cap, out_max;
-  bool want_read, opened, ended, half_closed, failed;
+  bool want_read, opened, ending, ended;
   unsigned want;           /* what the seam was last asked for */
-  io_task wake;            /* reading goes on though the socket is silent: TLS holds decrypted bytes */
-  bool waking;
+  io_timer wake;           /* TLS holds bytes though the socket is silent */
 };
 
-/* Takes an accepted socket. ctx NULL: plain, and open at once (on->open is not called). Reading starts with net_want_read. */
+/* Takes an accepted socket (closed on failure). A zeroed net_conn counts as closed. ctx NULL: plain, and open at once (on->open is not called). Reading starts with net_want_read. */
 hdw_status net_accepted(net_conn *c, io *x, io_sock *s, tls_ctx *ctx, const net_events *on, void *user, size_t out_max_bytes);
 /* Connects. host: the name for SNI and the certificate check under TLS. on->open or on->gone follows. */
 hdw_status net_connect(net_conn *c, io *x, const io_addr *a, tls_ctx *ctx, const char *host, const net_events *on, void *user, size_t out_max_bytes);

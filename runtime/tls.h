@@ -41,6 +41,7 @@ hdw_status tls_write(tls_conn *c, const void *p, size_t len);
 void tls_end(tls_conn *c);
 /* Ciphertext for the peer: bytes copied to p, 0 when there is none. */
 size_t tls_output(tls_conn *c, void *p, size_t cap);
+size_t tls_output_waiting(const tls_conn *c);
 /* Text of the last failure ("certificate verify failed: ..."), a constant or kept in c; never NULL. */
 const char *tls_why(const tls_conn *c);
 /* First DNS, URI or e-mail subject alternative name of the peer's verified certificate, else ""; then its subject as one line. */
