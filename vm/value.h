@@ -55,7 +55,8 @@ enum {
   VALF_UNEVEN = 4,   /* VAL_LIST of a document: holds null, lists, raw numbers or escaped strings: normalise item by item */
   VALF_UNDERSCORE = 8, /* VAL_OBJ: has a key that begins with '_' (FHIR primitive extensions) */
   VALF_ARRAY = 16,   /* VAL_LIST/slot written as a JSON array even with 0 or 1 items */
-  VALF_CALENDAR = 32 /* VAL_QTY: the unit is a calendar unit */
+  VALF_CALENDAR = 32, /* VAL_QTY: the unit is a calendar unit */
+  VALF_TYPED = 64    /* VAL_STR: aux is a model type id (else it may be the hash of a key); other tags need no flag */
 };
 
 typedef struct val {

@@ -1,6 +1,5 @@
 /* The merged HL7 v2 dictionary: names, older names, types, structures, events, tables; and did-you-mean. */
 #include "support.h"
-#include <stdio.h>
 #include <string.h>
 #include "dict.h"
 

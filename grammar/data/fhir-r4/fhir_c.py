@@ -83,8 +83,6 @@ def main():
     ctable.array(out, 'fhir_set_row', 'fhir_sets', set_rows)
     ctable.array(out, 'uint32_t', 'fhir_codes', codes)
     ctable.array(out, 'uint16_t', 'fhir_lists', lists.all)
-    for n in ('Resource', 'DomainResource', 'Extension', 'Quantity', 'string', 'xhtml'):
-        out.append(f'enum {{ FHIR_ID_{n.upper() if n[0].isupper() else "P_" + n.upper()} = {ids[n]} }};\n')
     ctable.write(sys.argv[1], out)
 
 

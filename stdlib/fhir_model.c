@@ -1,0 +1,297 @@
+/* Look-ups in the generated tables of the FHIR R4 model. */
+#include "fhir.h"
+#include <string.h>
+
+typedef struct fhir_type_row {
+  uint32_t name;
+  uint16_t base;
+  uint16_t first_element, n_elements; /* own ones, in order of definition */
+  uint16_t first_search, n_searches;  /* sorted by name */
+  uint8_t kind, abstract, system;
+} fhir_type_row;
+typedef struct fhir_element_row {
+  uint32_t name;
+  uint16_t hash;                      /* val_key_hash of the name */
+  uint16_t types, n_types, targets, n_targets, codes;
+  uint8_t min, max, flags;
+} fhir_element_row;
+enum { ELEMENT_CHOICE = 1, ELEMENT_MODIFIER = 2, ELEMENT_SUMMARY = 4 };
+typedef struct fhir_search_row {
+  uint32_t name;
+  uint8_t type;
+  uint16_t targets, n_targets;
+  uint32_t expression;
+} fhir_search_row;
+typedef struct fhir_set_row {
+  uint32_t url;
+  uint16_t first, n;
+} fhir_set_row;
+
+#include "fhir_tables.inc"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+enum { BASES_MAX = 8 }; /* longest chain of base types; the longest in R4 is 4 */
+
+static int pool_cmp(uint32_t offset, const char *s, size_t len) {
+  const char *p = fhir_pool + offset;
+  size_t n = strlen(p);
+  int c = memcmp(p, s, n < len ? n : len);
+  return c ? c : (n > len) - (n < len);
+}
+
+static bool same(const char *s, const char *word, size_t len) {
+  return strlen(s) == len && memcmp(s, word, len) == 0;
+}
+
+/* ---- Types. Row 0 is "no such type". */
+
+static const fhir_type_row *row_of(uint16_t type) {
+  return &fhir_types[type < COUNT(fhir_types) ? type : 0];
+}
+
+uint16_t fhir_type_count(void) {
+  return (uint16_t)(COUNT(fhir_types) - 1);
+}
+
+uint16_t fhir_type(const char *name, size_t len) {
+  size_t lo = 1, hi = COUNT(fhir_types);
+  while (lo < hi) {
+    size_t mid = (lo + hi) / 2;
+    int c = pool_cmp(fhir_types[mid].name, name, len);
+    if (c == 0) return (uint16_t)mid;
+    if (c < 0)
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return 0;
+}
+
+const char *fhir_type_name(uint16_t type) {
+  return fhir_pool + row_of(type)->name;
+}
+
+fhir_kind fhir_type_kind(uint16_t type) {
+  return (fhir_kind)row_of(type)->kind;
+}
+
+uint16_t fhir_type_base(uint16_t type) {
+  return row_of(type)->base;
+}
+
+bool fhir_type_abstract(uint16_t type) {
+  return row_of(type)->abstract;
+}
+
+bool fhir_is_a(uint16_t type, uint16_t base) {
+  for (int depth = 0; type && depth < BASES_MAX; depth++, type = row_of(type)->base)
+    if (type == base) return true;
+  return false;
+}
+
+fhir_system fhir_type_system(uint16_t type) {
+  return (fhir_system)row_of(type)->system;
+}
+
+uint16_t fhir_resource(const char *name, size_t len) {
+  uint16_t t = fhir_type(name, len);
+  return fhir_type_kind(t) == FHIR_RESOURCE && !fhir_type_abstract(t) ? t : 0;
+}
+
+/* ---- Elements. */
+
+static bool element_out(uint16_t owner, const fhir_element_row *e, fhir_element_info *out) {
+  *out = (fhir_element_info){.name = fhir_pool + e->name, .owner = owner, .min = e->min, .max = e->max, .choice = e->flags & ELEMENT_CHOICE,
+                             .modifier = e->flags & ELEMENT_MODIFIER, .summary = e->flags & ELEMENT_SUMMARY, .types = fhir_lists + e->types,
+                             .n_types = e->n_types, .targets = fhir_lists + e->targets, .n_targets = e->n_targets,
+                             .binding = e->codes ? FHIR_BIND_REQUIRED : FHIR_BIND_NONE, .codes = e->codes};
+  return true;
+}
+
+bool fhir_element(uint16_t type, const char *name, size_t len, fhir_element_info *out) {
+  uint16_t hash = val_key_hash(name, len);
+  for (int depth = 0; type && depth < BASES_MAX; depth++, type = row_of(type)->base) {
+    const fhir_element_row *e = fhir_elements + row_of(type)->first_element;
+    for (unsigned n = row_of(type)->n_elements; n > 0; n--, e++)
+      if (e->hash == hash && pool_cmp(e->name, name, len) == 0) return element_out(type, e, out);
+  }
+  return false;
+}
+
+/* The base types of a type from the root down to itself. */
+static unsigned chain_of(uint16_t type, uint16_t chain[BASES_MAX]) {
+  uint16_t up[BASES_MAX];
+  unsigned n = 0;
+  for (; type && n < BASES_MAX; type = row_of(type)->base) up[n++] = type;
+  for (unsigned i = 0; i < n; i++) chain[i] = up[n - 1 - i];
+  return n;
+}
+
+bool fhir_element_at(uint16_t type, unsigned i, fhir_element_info *out) {
+  uint16_t chain[BASES_MAX];
+  unsigned n = chain_of(type, chain);
+  for (unsigned k = 0; k < n; k++) {
+    const fhir_type_row *t = row_of(chain[k]);
+    if (i < t->n_elements) return element_out(chain[k], &fhir_elements[t->first_element + i], out);
+    i -= t->n_elements;
+  }
+  return false;
+}
+
+static char upper(char c) {
+  return c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+}
+
+size_t fhir_choice_member(const fhir_element_info *e, uint16_t type, char out[FHIR_MEMBER_MAX]) {
+  const char *t = fhir_type_name(type);
+  size_t n = strlen(e->name), m = strlen(t);
+  if (m == 0 || n + m > FHIR_MEMBER_MAX) return 0;
+  memcpy(out, e->name, n);
+  memcpy(out + n, t, m);
+  out[n] = upper(out[n]);
+  return n + m;
+}
+
+/* The type that the part of a member name behind the element's name stands for, or 0. */
+static uint16_t choice_suffix(const fhir_element_info *e, const char *s, size_t len) {
+  for (unsigned i = 0; len > 0 && i < e->n_types; i++) {
+    const char *t = fhir_type_name(e->types[i]);
+    if (strlen(t) == len && s[0] == upper(t[0]) && memcmp(s + 1, t + 1, len - 1) == 0) return e->types[i];
+  }
+  return 0;
+}
+
+uint16_t fhir_choice_of(uint16_t type, const char *member, size_t len, fhir_element_info *out) {
+  for (int depth = 0; type && depth < BASES_MAX; depth++, type = row_of(type)->base) {
+    const fhir_element_row *e = fhir_elements + row_of(type)->first_element;
+    for (unsigned k = row_of(type)->n_elements; k > 0; k--, e++) {
+      size_t n = strlen(fhir_pool + e->name);
+      if (!(e->flags & ELEMENT_CHOICE) || len <= n || memcmp(fhir_pool + e->name, member, n) != 0) continue;
+      element_out(type, e, out);
+      uint16_t found = choice_suffix(out, member + n, len - n);
+      if (found) return found;
+    }
+  }
+  return 0;
+}
+
+/* ---- Code sets. */
+
+const char *fhir_codes_url(uint16_t set) {
+  return set < COUNT(fhir_sets) ? fhir_pool + fhir_sets[set].url : "";
+}
+
+unsigned fhir_codes_count(uint16_t set) {
+  return set < COUNT(fhir_sets) ? fhir_sets[set].n : 0;
+}
+
+const char *fhir_codes_at(uint16_t set, unsigned i) {
+  return i < fhir_codes_count(set) ? fhir_pool + fhir_codes[fhir_sets[set].first + i] : NULL;
+}
+
+bool fhir_code_in(uint16_t set, const char *code, size_t len) {
+  for (unsigned i = 0; i < fhir_codes_count(set); i++)
+    if (pool_cmp(fhir_codes[fhir_sets[set].first + i], code, len) == 0) return true;
+  return false;
+}
+
+/* ---- Search. */
+
+static const char *const controls[] = {"_sort", "_count", "_include", "_revinclude", "_summary", "_total", "_elements", "_contained", "_containedType",
+                                       "_format", "_pretty"};
+/* For every resource, but defined in the text of the search page instead of as SearchParameter. */
+static const char *const specials[] = {"_has", "_filter", "_list", "_type"};
+
+static bool search_out(const fhir_search_row *s, fhir_search_info *out) {
+  *out = (fhir_search_info){.name = fhir_pool + s->name, .type = (fhir_search_type)s->type, .targets = fhir_lists + s->targets,
+                            .n_targets = s->n_targets, .expression = fhir_pool + s->expression};
+  return true;
+}
+
+static bool search_named(const char *const *list, size_t n, fhir_search_type type, const char *name, size_t len, fhir_search_info *out) {
+  for (size_t i = 0; i < n; i++)
+    if (same(list[i], name, len)) {
+      *out = (fhir_search_info){.name = list[i], .type = type, .targets = fhir_lists, .expression = ""};
+      return true;
+    }
+  return false;
+}
+
+bool fhir_search_param(uint16_t resource, const char *name, size_t len, fhir_search_info *out) {
+  if (fhir_type_kind(resource) != FHIR_RESOURCE) return false;
+  for (uint16_t t = resource; t; t = row_of(t)->base) {
+    size_t lo = row_of(t)->first_search, hi = lo + row_of(t)->n_searches;
+    while (lo < hi) {
+      size_t mid = (lo + hi) / 2;
+      int c = pool_cmp(fhir_searches[mid].name, name, len);
+      if (c == 0) return search_out(&fhir_searches[mid], out);
+      if (c < 0)
+        lo = mid + 1;
+      else
+        hi = mid;
+    }
+  }
+  return search_named(controls, COUNT(controls), FHIR_SP_CONTROL, name, len, out) ||
+         search_named(specials, COUNT(specials), FHIR_SP_SPECIAL, name, len, out);
+}
+
+bool fhir_search_at(uint16_t resource, unsigned i, fhir_search_info *out) {
+  if (fhir_type_kind(resource) != FHIR_RESOURCE) return false;
+  for (uint16_t t = resource; t; t = row_of(t)->base) {
+    if (i < row_of(t)->n_searches) return search_out(&fhir_searches[row_of(t)->first_search + i], out);
+    i -= row_of(t)->n_searches;
+  }
+  return false;
+}
+
+/* The table of modifiers of the R4 search page. */
+bool fhir_search_modifier(const fhir_search_info *p, const char *modifier, size_t len) {
+  static const struct { fhir_search_type type; const char *words; } allowed[] = {
+    {FHIR_SP_STRING, " exact contains "}, {FHIR_SP_TOKEN, " text not above below in not-in of-type "},
+    {FHIR_SP_REFERENCE, " identifier above below "}, {FHIR_SP_URI, " above below "}};
+  if (len == 0 || len > 40) return false;
+  if (p->type == FHIR_SP_CONTROL)
+    return same("iterate", modifier, len) && (strcmp(p->name, "_include") == 0 || strcmp(p->name, "_revinclude") == 0);
+  if (p->type == FHIR_SP_SPECIAL) return false;
+  if (same("missing", modifier, len)) return true;
+  for (size_t i = 0; i < COUNT(allowed); i++)
+    if (allowed[i].type == p->type) {
+      char word[44];
+      word[0] = ' ';
+      memcpy(word + 1, modifier, len);
+      memcpy(word + 1 + len, " ", 2);
+      if (!memchr(modifier, ' ', len) && strstr(allowed[i].words, word)) return true;
+    }
+  if (p->type != FHIR_SP_REFERENCE) return false;
+  uint16_t r = fhir_resource(modifier, len);
+  for (unsigned i = 0; r && i < p->n_targets; i++)
+    if (fhir_is_a(r, p->targets[i])) return true;
+  return false;
+}
+
+/* ---- Did you mean. */
+
+static void offer(nearest *n, const char *s) {
+  nearest_offer(n, s, strlen(s));
+}
+
+void fhir_nearest_type(nearest *n, bool resources_only) {
+  for (uint16_t t = 1; t < COUNT(fhir_types); t++)
+    if (!resources_only || (fhir_type_kind(t) == FHIR_RESOURCE && !fhir_type_abstract(t))) offer(n, fhir_type_name(t));
+}
+
+void fhir_nearest_element(nearest *n, uint16_t type) {
+  fhir_element_info e;
+  for (unsigned i = 0; fhir_element_at(type, i, &e); i++) offer(n, e.name);
+}
+
+void fhir_nearest_search(nearest *n, uint16_t resource) {
+  fhir_search_info p;
+  for (unsigned i = 0; fhir_search_at(resource, i, &p); i++) offer(n, p.name);
+  for (size_t i = 0; i < COUNT(controls); i++) offer(n, controls[i]);
+  for (size_t i = 0; i < COUNT(specials); i++) offer(n, specials[i]);
+}
+
+void fhir_nearest_code(nearest *n, uint16_t set) {
+  for (unsigned i = 0; i < fhir_codes_count(set); i++) offer(n, fhir_codes_at(set, i));
+}

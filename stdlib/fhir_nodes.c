@@ -1,0 +1,353 @@
+/* How typed JSON is walked: members by the model, primitives converted when they are reached.
+ *
+ * A primitive element with an extension or an id has two members in JSON, "birthDate" and "_birthDate". It comes out as one object node with the primitive's
+ * type in aux and the members
+ *
+ *      value        the System value, when there is one
+ *      id, extension ...   what "_birthDate" holds
+ *
+ * so that extension() finds them; fhir_model_system gives the value alone to whatever computes with it. A primitive without such a sibling,
+ * the rule, is the System value itself and costs nothing. */
+#include "fhir.h"
+#include <string.h>
+
+static const val key_value = {.tag = VAL_STR, .len = 5, .u.s = "value"};
+
+static val keyed(val k) {
+  k.aux = val_key_hash(k.u.s, k.len);
+  return k;
+}
+
+static const val *member_of(val obj, const char *name, size_t len) {
+  return val_obj_get(obj, val_key(name, len));
+}
+
+static bool text_is(val v, const char *s) {
+  return v.tag == VAL_STR && v.len == strlen(s) && memcmp(v.u.s, s, v.len) == 0;
+}
+
+/* FHIR type of an item, 0 for System values and untyped JSON. A string's aux is a type only with the flag (it may be a key's hash). */
+static uint16_t type_of(val v) {
+  if (v.tag == VAL_HL7 || v.tag == VAL_TYPE) return 0;
+  if (v.tag == VAL_STR && !(v.flags & VALF_TYPED)) return 0;
+  return v.aux <= fhir_type_count() ? v.aux : 0;
+}
+
+val fhir_adopt(val obj) {
+  if (obj.tag != VAL_OBJ) return obj;
+  const val *name = member_of(obj, "resourceType", 12);
+  obj.aux = name && name->tag == VAL_STR && !(name->flags & VALF_ESC) ? fhir_resource(name->u.s, name->len) : 0;
+  return obj;
+}
+
+hdw_status fhir_adopt_all(arena *a, val coll, val *out) {
+  if (coll.tag != VAL_LIST) {
+    *out = fhir_adopt(coll);
+    return HDW_OK;
+  }
+  val *v = arena_alloc(a, coll.len * sizeof *v);
+  if (!v) return HDW_E_NOMEM;
+  for (uint32_t i = 0; i < coll.len; i++) v[i] = fhir_adopt(coll.u.v[i]);
+  *out = coll;
+  out->u.v = v;
+  return HDW_OK;
+}
+
+/* ---- Primitives. */
+
+static val with_type(val v, uint16_t type) {
+  v.aux = type;
+  if (v.tag == VAL_STR) v.flags |= VALF_TYPED;
+  return v;
+}
+
+/* A temporal of the wanted form, or false: the text then stays what it is. */
+static bool temporal(fhir_system sys, val text, val *out) {
+  tm_val t;
+  hdw_status s = sys == FHIR_SYS_DATE ? tm_parse_date(text.u.s, text.len, &t)
+                 : sys == FHIR_SYS_TIME ? tm_parse_time(text.u.s, text.len, &t)
+                                        : tm_parse_datetime(text.u.s, text.len, &t);
+  if (s != HDW_OK) return false;
+  *out = val_from_time(sys == FHIR_SYS_DATE ? VAL_DATE : sys == FHIR_SYS_TIME ? VAL_TIME : VAL_DATETIME, &t);
+  return true;
+}
+
+/* A JSON slot that is no list, as the System value of a primitive type. JSON of another kind than the type wants comes out untyped, so that is()
+ * says what it is. */
+static hdw_status primitive(arena *a, val raw, uint16_t type, val *out) {
+  val v = raw;
+  hdw_status s = val_is_norm(raw) ? HDW_OK : val_norm(a, raw, &v);
+  if (s != HDW_OK) return s;
+  fhir_system sys = fhir_type_system(type);
+  bool fits = false;
+  switch (sys) {
+    case FHIR_SYS_BOOLEAN: fits = v.tag == VAL_BOOL; break;
+    case FHIR_SYS_INTEGER: fits = v.tag == VAL_INT; break;
+    case FHIR_SYS_STRING: fits = v.tag == VAL_STR || v.tag == VAL_BIN; break;
+    case FHIR_SYS_DECIMAL:
+      if (v.tag == VAL_INT || v.tag == VAL_LONG) v = (val){.tag = VAL_DEC, .u.i = v.u.i};
+      fits = v.tag == VAL_DEC;
+      break;
+    case FHIR_SYS_DATE: case FHIR_SYS_DATETIME: case FHIR_SYS_TIME:
+      if (v.tag == VAL_STR) temporal(sys, v, &v);
+      fits = v.tag == VAL_STR || v.tag == VAL_DATE || v.tag == VAL_DATETIME || v.tag == VAL_TIME; /* values of programs are temporal already */
+      break;
+    case FHIR_SYS_NONE: break;
+  }
+  *out = fits ? with_type(v, type) : v;
+  return HDW_OK;
+}
+
+/* The node of a primitive with a sibling: members value (when there is one), then what the sibling has. */
+static hdw_status primitive_node(arena *a, val value, val sibling, uint16_t type, val *out) {
+  bool has = value.tag != VAL_EMPTY;
+  val *kv = arena_alloc(a, ((size_t)sibling.len + 1) * 2 * sizeof *kv);
+  if (!kv) return HDW_E_NOMEM;
+  if (has) {
+    kv[0] = keyed(key_value);
+    kv[1] = value;
+  }
+  memcpy(kv + (has ? 2 : 0), sibling.u.v, (size_t)sibling.len * 2 * sizeof *kv);
+  *out = (val){.tag = VAL_OBJ, .aux = type, .len = sibling.len + (has ? 1 : 0), .u.v = kv};
+  return HDW_OK;
+}
+
+static bool is_primitive_node(val v) {
+  return v.tag == VAL_OBJ && fhir_type_kind(type_of(v)) == FHIR_PRIMITIVE;
+}
+
+/* ---- One slot to typed items. */
+
+static val object_as(val obj, uint16_t type) {
+  if (obj.tag != VAL_OBJ) return obj;
+  if (fhir_type_kind(type) == FHIR_RESOURCE && fhir_type_abstract(type)) return fhir_adopt(obj); /* contained, Bundle.entry.resource */
+  return fhir_as(obj, type);
+}
+
+/* raw: a slot or an item of a document array; sibling: of "_name", VAL_EMPTY or VAL_NULL when there is none. */
+static hdw_status typed_item(arena *a, val raw, val sibling, uint16_t type, val *out) {
+  if (fhir_type_kind(type) != FHIR_PRIMITIVE) {
+    hdw_status s = val_norm(a, raw, out);
+    *out = object_as(*out, type);
+    return s;
+  }
+  val v;
+  hdw_status s = primitive(a, raw, type, &v);
+  if (s == HDW_OK && sibling.tag == VAL_OBJ && sibling.len > 0) return primitive_node(a, v, sibling, type, out);
+  *out = v;
+  return s;
+}
+
+/* An array of the document and the array beside it, item by item. */
+static hdw_status typed_list(vm_cx *cx, val raw, val sibling, uint16_t type, val *out) {
+  uint32_t n = raw.tag == VAL_LIST ? raw.len : raw.tag != VAL_EMPTY;
+  uint32_t m = sibling.tag == VAL_LIST ? sibling.len : 0;
+  if (m > n) n = m;
+  hdw_status s = vm_charge(cx, n);
+  if (s != HDW_OK) return s;
+  val_builder b = {0};
+  for (uint32_t i = 0; i < n; i++) {
+    val item = raw.tag == VAL_LIST ? (i < raw.len ? raw.u.v[i] : VAL_NONE) : i == 0 ? raw : VAL_NONE;
+    val v;
+    if (item.tag == VAL_LIST) { /* an array in an array is no FHIR: its items, untyped */
+      s = val_norm(cx->a, item, &v);
+    } else {
+      s = typed_item(cx->a, item, i < m ? sibling.u.v[i] : VAL_NONE, type, &v);
+    }
+    if (s == HDW_OK) s = val_push(cx->a, &b, v);
+    if (s != HDW_OK) return s;
+  }
+  *out = val_build(&b);
+  return HDW_OK;
+}
+
+static hdw_status typed_slot(vm_cx *cx, const val *slot, const val *sibling, uint16_t type, val *out) {
+  val raw = slot ? *slot : VAL_NONE, beside = sibling ? *sibling : VAL_NONE;
+  if (raw.tag == VAL_LIST || beside.tag == VAL_LIST) return typed_list(cx, raw, beside, type, out);
+  return typed_item(cx->a, raw, beside, type, out);
+}
+
+/* ---- Members. */
+
+/* "_name" beside a member, or NULL. */
+static const val *sibling_of(val obj, const char *name, size_t len) {
+  char text[FHIR_MEMBER_MAX + 1];
+  if (!(obj.flags & VALF_UNDERSCORE) || len > FHIR_MEMBER_MAX) return NULL;
+  text[0] = '_';
+  memcpy(text + 1, name, len);
+  return member_of(obj, text, len + 1);
+}
+
+/* A choice element: of the members of the object the first that is the element's name and one of its types. */
+static hdw_status choice_member(vm_cx *cx, val obj, const fhir_element_info *e, val *out) {
+  size_t n = strlen(e->name);
+  fhir_element_info found;
+  for (uint32_t i = 0; i < obj.len; i++) {
+    val k = obj.u.v[2 * i];
+    size_t skip = k.len > 0 && k.u.s[0] == '_'; /* only "_valueString" may be there */
+    if (k.len <= n + skip || memcmp(k.u.s + skip, e->name, n) != 0) continue;
+    const char *name = k.u.s + skip;
+    size_t len = k.len - skip;
+    uint16_t type = fhir_choice_of(obj.aux, name, len, &found);
+    if (type && strcmp(found.name, e->name) == 0) return typed_slot(cx, member_of(obj, name, len), sibling_of(obj, name, len), type, out);
+  }
+  *out = VAL_NONE;
+  return HDW_OK;
+}
+
+/* Members of a primitive with extensions: value as it is, the others by the model of Element. */
+static hdw_status primitive_member(vm_cx *cx, val node, val key, val *out) {
+  fhir_element_info e;
+  const val *slot = val_obj_get(node, key);
+  *out = VAL_NONE;
+  if (!slot) return HDW_OK;
+  if (text_is(key, "value")) {
+    *out = *slot;
+    return HDW_OK;
+  }
+  return fhir_element(node.aux, key.u.s, key.len, &e) ? typed_slot(cx, slot, NULL, e.types[0], out) : HDW_OK;
+}
+
+hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
+  *out = VAL_NONE;
+  if (item.tag != VAL_OBJ || key.tag != VAL_STR) return HDW_OK;
+  key = val_key(key.u.s, key.len);
+  uint16_t type = type_of(item);
+  if (!type) return val_member(cx->a, item, key, out);
+  if (is_primitive_node(item)) return primitive_member(cx, item, key, out);
+  fhir_element_info e;
+  if (!fhir_element(type, key.u.s, key.len, &e)) /* no element, but what everybody looks for in a resource */
+    return fhir_type_kind(type) == FHIR_RESOURCE && text_is(key, "resourceType") ? val_member(cx->a, item, key, out) : HDW_OK;
+  if (e.choice) return choice_member(cx, item, &e, out);
+  const val *slot = val_obj_get(item, key);
+  const val *sibling = sibling_of(item, key.u.s, key.len);
+  if (!slot && !sibling) return HDW_OK;
+  return typed_slot(cx, slot, sibling, e.types[0], out);
+}
+
+/* One child member for fhir_model_children: nothing for names the model does not know and for a "_name" whose name is there too. */
+static hdw_status child_member(vm_cx *cx, val obj, val key, val *out) {
+  fhir_element_info e;
+  const char *name = key.u.s;
+  size_t len = key.len;
+  *out = VAL_NONE;
+  if (len > 0 && name[0] == '_') {
+    name++, len--;
+    if (member_of(obj, name, len)) return HDW_OK;
+  }
+  uint16_t type = fhir_element(obj.aux, name, len, &e) && !e.choice ? e.types[0] : fhir_choice_of(obj.aux, name, len, &e);
+  if (!type) return HDW_OK;
+  return typed_slot(cx, member_of(obj, name, len), sibling_of(obj, name, len), type, out);
+}
+
+hdw_status fhir_model_children(vm_cx *cx, val item, val *out) {
+  *out = VAL_NONE;
+  if (item.tag != VAL_OBJ) return HDW_OK;
+  hdw_status s = vm_charge(cx, item.len);
+  val_builder b = {0};
+  uint16_t type = type_of(item);
+  bool primitive = is_primitive_node(item);
+  for (uint32_t i = 0; s == HDW_OK && i < item.len; i++) {
+    val key = item.u.v[2 * i], v;
+    if (!type)
+      s = val_norm(cx->a, item.u.v[2 * i + 1], &v);
+    else if (primitive)
+      s = text_is(key, "value") ? (v = VAL_NONE, HDW_OK) : primitive_member(cx, item, key, &v);
+    else
+      s = child_member(cx, item, key, &v);
+    if (s == HDW_OK) s = val_push(cx->a, &b, v);
+  }
+  if (s == HDW_OK) *out = val_build(&b);
+  return s;
+}
+
+/* ---- Types of items. */
+
+static const char *const system_names[] = {"Boolean", "Integer", "Long", "Decimal", "String", "Date", "DateTime", "Time", "Quantity", "Any"};
+
+static bool is_system_name(const char *s, size_t len) {
+  for (size_t i = 0; i < sizeof system_names / sizeof *system_names; i++)
+    if (strlen(system_names[i]) == len && memcmp(system_names[i], s, len) == 0) return true;
+  return false;
+}
+
+/* A name in back quotes stands for itself. */
+static void unquote(const char **s, size_t *len) {
+  if (*len >= 2 && (*s)[0] == '`' && (*s)[*len - 1] == '`') {
+    (*s)++;
+    *len -= 2;
+  }
+}
+
+static bool strip(const char **s, size_t *len, const char *space) {
+  size_t n = strlen(space);
+  if (*len <= n || memcmp(*s, space, n) != 0) return false;
+  *s += n;
+  *len -= n;
+  unquote(s, len);
+  return true;
+}
+
+static bool is_system(val item, uint16_t type, const char *name, size_t len) {
+  if (len == 3 && memcmp(name, "Any", 3) == 0) return true;
+  const char *have = val_type_name(item);
+  return !type && item.tag != VAL_OBJ && strlen(have) == len && memcmp(have, name, len) == 0;
+}
+
+hdw_status fhir_model_is(vm_cx *cx, val item, const char *type, size_t len, bool *out) {
+  (void)cx;
+  uint16_t have = type_of(item);
+  *out = false;
+  unquote(&type, &len);
+  if (strip(&type, &len, "System.")) { /* System.Patient is no type, and nothing is one */
+    *out = is_system(item, have, type, len);
+    return HDW_OK;
+  }
+  bool qualified = strip(&type, &len, "FHIR.");
+  uint16_t want = fhir_type(type, len);
+  if (!qualified && is_system_name(type, len) && (!have || !want)) {
+    *out = is_system(item, have, type, len);
+    return HDW_OK;
+  }
+  if (!want) return HDW_E_NOTFOUND;
+  *out = have && fhir_is_a(have, want);
+  return HDW_OK;
+}
+
+void fhir_model_type(val item, const char **space, const char **name) {
+  uint16_t t = type_of(item);
+  if (fhir_type_kind(t) == FHIR_BACKBONE) t = fhir_type_base(t);
+  *space = t ? "FHIR" : "System";
+  *name = t ? fhir_type_name(t) : val_type_name(item);
+}
+
+/* ---- System values. */
+
+/* A FHIR Quantity as a System one: the UCUM code as the unit, else the unit's text, else '1'. One with a comparator (<5) is no quantity. */
+static hdw_status quantity(vm_cx *cx, val item, val *out) {
+  const val *value = member_of(item, "value", 5), *comparator = member_of(item, "comparator", 10);
+  const val *system = member_of(item, "system", 6), *code = member_of(item, "code", 4), *unit = member_of(item, "unit", 4);
+  if (!value || (comparator && comparator->tag != VAL_NULL)) return HDW_OK;
+  val number, text = val_cstr("1");
+  hdw_status s = val_norm(cx->a, *value, &number);
+  if (s != HDW_OK) return s;
+  if (number.tag != VAL_DEC && number.tag != VAL_INT && number.tag != VAL_LONG) return HDW_OK;
+  const val *from = code && system && text_is(*system, "http://unitsofmeasure.org") ? code : unit ? unit : code;
+  if (from) s = val_norm(cx->a, *from, &text);
+  if (s != HDW_OK) return s;
+  if (text.tag != VAL_STR) text = val_cstr("1");
+  dec d = val_get_dec(number);
+  return val_from_qty(cx->a, &d, text.u.s, text.len, false, out);
+}
+
+hdw_status fhir_model_system(vm_cx *cx, val item, val *out) {
+  *out = item;
+  uint16_t type = type_of(item);
+  if (item.tag != VAL_OBJ || !type) return HDW_OK;
+  if (fhir_type_kind(type) == FHIR_PRIMITIVE) {
+    const val *slot = val_obj_get(item, keyed(key_value));
+    *out = slot ? *slot : VAL_NONE;
+    return HDW_OK;
+  }
+  return fhir_is_a(type, fhir_type("Quantity", 8)) ? quantity(cx, item, out) : HDW_OK;
+}
