@@ -101,7 +101,7 @@ static void test_elements_in_order(void **state) {
     assert_int_equal(again.owner, e.owner);
     n++;
   }
-  assert_int_equal(n, 25); /* 4 of Resource, 4 of DomainResource, 17 of its own */
+  assert_int_equal(n, 24); /* 4 of Resource, 4 of DomainResource, 16 of its own */
 }
 
 static void test_choice_elements(void **state) {
