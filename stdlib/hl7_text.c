@@ -108,6 +108,7 @@ static char letter_of(const hl7_delims *d, char c) {
   if (c == d->rep) return 'R';
   if (c == d->esc) return 'E';
   if (c == d->sub) return 'T';
+  if (c == d->trunc) return 'P';
   return 0;
 }
 
