@@ -339,9 +339,15 @@ static lx_sock *sock_new(lx *x, int fd) {
   return s;
 }
 
+/* Keepalive finds peers that died without a word: after 60 s of silence, 4 probes 15 s apart. */
 static void no_delay(int fd, const io_addr *a) {
-  int one = 1;
-  if (a->family != IO_ADDR_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  int one = 1, idle_s = 60, every_s = 15, probes = 4;
+  if (a->family == IO_ADDR_UNIX) return;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
 static void lx_sock_on(io_sock *b, unsigned want, io_sock_cb cb, void *user) {

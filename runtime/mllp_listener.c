@@ -41,18 +41,12 @@ typedef struct mconn {
   bool busy, dead, last, lingering;
 } mconn;
 
-typedef struct mslot {
-  mconn *c;
-  uint32_t generation, free_next;
-} mslot;
-
 struct mllp_listener {
   io *io;
   mllp_listener_opts o;
   io_listener *ls;
   io_addr addr;
-  mslot *slots;
-  uint32_t cap, free_head, used;
+  net_pool pool;
   uint64_t ids;
   mllp_stats st;
   bool paused, stopped;
@@ -84,11 +78,7 @@ static void drop(mconn *c) {
   net_close(&c->net);
   io_timer_cancel(l->io, &c->timer);
   io_timer_cancel(l->io, &c->resume);
-  mslot *s = &l->slots[c->slot];
-  s->c = NULL;
-  s->generation++;
-  s->free_next = l->free_head;
-  l->free_head = c->slot;
+  net_pool_remove(&l->pool, c->slot);
   l->st.open--;
   l->st.unacked -= (uint32_t)(c->next - c->head);
   if (!c->busy) release(c);
@@ -202,7 +192,7 @@ static void deliver(mconn *c, void (*fn)(void *, mllp_token, const mllp_peer *, 
     drop(c);
     return;
   }
-  mllp_token t = {c->slot, l->slots[c->slot].generation, c->next - 1};
+  mllp_token t = {c->slot, l->pool.slots[c->slot].generation, c->next - 1};
   mllp_peer peer = {c->addr, c->id, c->peer ? c->peer->san : "", c->peer ? c->peer->subject : ""};
   fn(l->o.user, t, &peer, p, len);
 }
@@ -352,7 +342,7 @@ static hdw_status send_ready(mconn *c) {
 }
 
 static mconn *find(mllp_listener *l, mllp_token t) {
-  mconn *c = t.slot < l->cap && l->slots[t.slot].generation == t.generation ? l->slots[t.slot].c : NULL;
+  mconn *c = net_pool_get(&l->pool, t.slot, t.generation);
   if (!c) l->st.stale_replies++;
   return c;
 }
@@ -450,24 +440,13 @@ static void on_open(net_conn *nc) { /* under TLS only */
 
 static const net_events events = {on_readable, NULL, on_gone, on_open};
 
-static bool welcome(mllp_listener *l, const io_addr *a) {
-  unsigned same = 0;
-  bool ok = !l->o.n_allow;
-  for (unsigned i = 0; !ok && i < l->o.n_allow; i++) ok = net_cidr_has(&l->o.allow[i], a);
-  if (!ok || (l->used == l->cap && l->free_head == UINT32_MAX)) return false;
-  if (!l->o.max_conns_per_peer) return true;
-  for (uint32_t i = 0; i < l->used; i++)
-    if (l->slots[i].c && l->slots[i].c->addr.family == a->family && !memcmp(l->slots[i].c->addr.ip, a->ip, sizeof a->ip)) same++;
-  return same < l->o.max_conns_per_peer;
-}
-
 static void on_accept(io_listener *ls, io_sock *sock, void *user) {
   mllp_listener *l = user;
   mem *m = l->io->mem;
   io_addr a;
   (void)ls;
   io_peer(sock, &a);
-  mconn *c = welcome(l, &a) ? m->get(m, sizeof *c) : NULL;
+  mconn *c = net_pool_admits(&l->pool, &a) ? m->get(m, sizeof *c) : NULL;
   if (!c) {
     l->st.refused++;
     io_close(sock);
@@ -479,15 +458,8 @@ static void on_accept(io_listener *ls, io_sock *sock, void *user) {
     m->put(m, c, sizeof *c);
     return;
   }
-  uint32_t slot = l->free_head;
-  if (slot != UINT32_MAX) l->free_head = l->slots[slot].free_next;
-  else {
-    slot = l->used++;
-    l->slots[slot] = (mslot){NULL, 1, UINT32_MAX};
-  }
-  l->slots[slot].c = c;
   c->l = l;
-  c->slot = slot;
+  c->slot = net_pool_add(&l->pool, c, &a);
   c->id = ++l->ids;
   c->addr = a;
   c->ring = &c->one;
@@ -515,12 +487,10 @@ hdw_status mllp_listener_new(io *x, const mllp_listener_opts *o, mllp_listener *
   if (!l->o.frame_timeout_us) l->o.frame_timeout_us = 30000000;
   if (!l->o.max_conns) l->o.max_conns = 1024;
   if (!l->o.max_unacked) l->o.max_unacked = 64;
-  l->free_head = UINT32_MAX;
-  l->cap = l->o.max_conns;
-  l->slots = m->get(m, l->cap * sizeof *l->slots);
-  hdw_status s = l->slots ? io_listen(x, &o->addr, on_accept, l, &l->ls) : HDW_E_NOMEM;
+  hdw_status s = net_pool_init(&l->pool, m, l->o.max_conns, o->max_conns_per_peer, o->allow, o->n_allow);
+  if (!s) s = io_listen(x, &o->addr, on_accept, l, &l->ls);
   if (s) {
-    if (l->slots) m->put(m, l->slots, l->cap * sizeof *l->slots);
+    net_pool_free(&l->pool);
     m->put(m, l, sizeof *l);
     return s;
   }
@@ -535,8 +505,8 @@ void mllp_listener_pause(mllp_listener *l, bool pause) {
   if (l->paused == pause) return;
   l->paused = pause;
   if (l->ls) io_listener_pause(l->ls, pause);
-  for (uint32_t i = 0; i < l->used; i++) {
-    mconn *c = l->slots[i].c;
+  for (uint32_t i = 0; i < l->pool.used; i++) {
+    mconn *c = l->pool.slots[i].owner;
     if (!c || (l->o.tls && !c->net.opened)) continue;
     settle(c);
     arm(c);
@@ -549,8 +519,8 @@ void mllp_listener_stop(mllp_listener *l, bool graceful) {
   if (l->ls) io_listener_close(l->ls);
   l->ls = NULL;
   l->stopped = true;
-  for (uint32_t i = 0; i < l->used; i++) {
-    mconn *c = l->slots[i].c;
+  for (uint32_t i = 0; i < l->pool.used; i++) {
+    mconn *c = l->pool.slots[i].owner;
     if (!c) continue;
     if (!graceful || (l->o.tls && !c->net.opened)) drop(c);
     else {
@@ -564,6 +534,6 @@ void mllp_listener_free(mllp_listener *l) {
   if (!l) return;
   mem *m = l->io->mem;
   mllp_listener_stop(l, false);
-  m->put(m, l->slots, l->cap * sizeof *l->slots);
+  net_pool_free(&l->pool);
   m->put(m, l, sizeof *l);
 }

@@ -46,4 +46,31 @@ void net_end(net_conn *c);
 /* Closes at once; no callback comes after it. Again has no effect. */
 void net_close(net_conn *c);
 
+/* ---- the connections of a listener: who is let in, and handles that notice when a connection is gone ---------------- */
+
+typedef struct net_slot {
+  void *owner;             /* NULL: free */
+  uint32_t generation, free_next;
+  uint8_t family, ip[16];
+} net_slot;
+typedef struct net_pool {
+  mem *m;
+  net_slot *slots;
+  uint32_t cap, used, free_head;
+  unsigned max_per_peer;   /* 0 = no limit */
+  const net_cidr *allow;   /* n_allow 0 = everybody */
+  unsigned n_allow;
+} net_pool;
+hdw_status net_pool_init(net_pool *p, mem *m, uint32_t cap, unsigned max_per_peer, const net_cidr *allow, unsigned n_allow);
+void net_pool_free(net_pool *p);
+/* Room, on the list, and not too many from there. */
+bool net_pool_admits(const net_pool *p, const io_addr *a);
+/* The slot of a new connection; only after net_pool_admits. */
+uint32_t net_pool_add(net_pool *p, void *owner, const io_addr *a);
+void net_pool_remove(net_pool *p, uint32_t slot);
+/* The owner, or NULL when the slot has been given to another since. */
+static inline void *net_pool_get(const net_pool *p, uint32_t slot, uint32_t generation) {
+  return slot < p->used && p->slots[slot].generation == generation ? p->slots[slot].owner : NULL;
+}
+
 #endif
