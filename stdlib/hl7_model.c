@@ -112,14 +112,13 @@ static hdw_status one(vm_cx *cx, target t, val item, val *out) {
 }
 
 static hdw_status convert_all(vm_cx *cx, target t, const val *args, unsigned nargs, val *out) {
+  val in = nargs ? args[0] : VAL_NONE, v; /* out may be where args is */
   *out = VAL_NONE;
-  if (nargs == 0) return HDW_OK;
-  if (args[0].tag != VAL_LIST) return one(cx, t, args[0], out);
+  if (in.tag != VAL_LIST) return one(cx, t, in, out);
   val_builder b = {0};
   hdw_status s = HDW_OK;
-  val v;
-  for (uint32_t i = 0; i < val_count(args[0]) && !s; i++) {
-    s = one(cx, t, val_item(args[0], i), &v);
+  for (uint32_t i = 0; i < val_count(in) && !s; i++) {
+    s = one(cx, t, val_item(in, i), &v);
     if (!s) s = val_push(cx->a, &b, v);
   }
   if (!s) *out = val_build(&b);
