@@ -34,6 +34,8 @@ enum {
   LOG_F_ZSTD = 0x4000,  /* the body is u32 raw length + zstd frame; resolved by readers */
   LOG_F_SEALED = 0x2000 /* encrypted under key id (reserved) */
 };
+/* The one type that the log itself writes: a clean end. Its batch protects the one before it from being taken for a torn tail. */
+enum { LOG_T_CLOSE = 14 };
 
 typedef struct hlog hlog;
 typedef struct log_iter log_iter;
@@ -104,7 +106,7 @@ hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out);
 hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped);
 
 /* Reading in order, without a hlog or beside one (then only what was durable when the iterator reached it). from_seq 0 = from the oldest. HDW_E_NOTFOUND: from_seq is older
- * than the oldest segment. *end_seq (may be NULL) is the last sequence at the time of opening when known, for progress: 0 if not. */
+ * than the oldest segment. A from_seq beyond the end gives an iterator at its end. */
 hdw_status log_iter_open(io *x, const char *dir, uint64_t from_seq, log_iter **out);
 /* HDW_OK: *rec valid until the next call. HDW_E_NOTFOUND: the end. HDW_E_CORRUPT: rec->pos and rec->seq (expected) tell where; the iterator stays there. */
 hdw_status log_iter_next(log_iter *it, log_rec *rec);

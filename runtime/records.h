@@ -28,7 +28,7 @@ typedef enum rec_type {
   REC_ACTION = 11,       /* an operator did something: redrive, discard, skip a lane, pause */
   REC_DEPLOY = 12,       /* a module became current */
   REC_PUT = 13,          /* named state: cursor, schedule, window; body = value, empty body = remove */
-  REC_CLOSE = 14,        /* clean end of the log */
+  REC_CLOSE = LOG_T_CLOSE, /* clean end of the log */
   REC_TYPES
 } rec_type;
 
