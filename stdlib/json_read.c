@@ -2,12 +2,12 @@
 #include "json.h"
 #include "json_scan.h"
 
-/* The container around the one that is being read. */
+/* The container around the one that is being read, in one word: index of its first item on the stack << 8 | FRAME_OBJECT |
+ * VALF_UNDERSCORE when one of its names so far begins with '_'. */
 struct json_frame {
-  uint32_t first;          /* index of its first item on the stack */
-  uint8_t is_object;
-  uint8_t flags;           /* VALF_UNDERSCORE when one of its names so far begins with it */
+  uint64_t word;
 };
+enum { FRAME_OBJECT = 1 };
 
 enum {
   SMALL_OBJECT = 32,       /* names: up to here equal hashes are looked for pair by pair */
@@ -20,8 +20,10 @@ typedef struct scan {
   json_reader *r;
   arena *a;
   const uint8_t *text, *end;
+  const uint8_t *wide;     /* last place from which 16 bytes can be loaded, or NULL */
   const uint8_t *at;       /* where reading stopped: behind the value, or at the offending byte */
   const char *expected;
+  hdw_status status;       /* set with at and expected */
   uint32_t max_depth;
   json_dup dup;
   uint64_t seed;
@@ -60,7 +62,7 @@ static bool grow(mem *m, void **p, size_t *cap, size_t first_cap, size_t size_by
 __attribute__((noinline, cold)) static hdw_status fail(scan *c, const uint8_t *at, hdw_status s, const char *expected) {
   c->at = at;
   c->expected = expected;
-  return s;
+  return c->status = s;
 }
 
 /* One 16-byte store: the value is copied soon, and two halves in the store buffer would stall a load of the whole. */
@@ -83,65 +85,85 @@ static inline void copy(val *dst, const val *src) {
 /* ---- strings ---- */
 
 /* Checks the escape at p (a backslash); returns what follows it, or NULL with the error set. */
-static const uint8_t *escape_end(scan *c, const uint8_t *p, hdw_status *st) {
+static const uint8_t *escape_end(scan *c, const uint8_t *p) {
   size_t left = (size_t)(c->end - p);
-  if (left < 2) {
-    *st = fail(c, c->end, HDW_E_SYNTAX, "the rest of a string");
-    return NULL;
-  }
+  if (left < 2) return fail(c, c->end, HDW_E_SYNTAX, "the rest of a string"), NULL;
   switch (p[1]) {
     case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': return p + 2;
     case 'u': break;
-    default: *st = fail(c, p, HDW_E_SYNTAX, "one of the escapes \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u"); return NULL;
+    default: return fail(c, p, HDW_E_SYNTAX, "one of the escapes \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u"), NULL;
   }
   int32_t u = left < 6 ? -1 : js_hex4(p + 2);
-  if (u < 0) {
-    *st = fail(c, p, HDW_E_SYNTAX, "four hexadecimal digits after \\u");
-    return NULL;
-  }
+  if (u < 0) return fail(c, p, HDW_E_SYNTAX, "four hexadecimal digits after \\u"), NULL;
   if (u < 0xd800 || u > 0xdfff) return p + 6;
   int32_t low = u < 0xdc00 && left >= 12 && p[6] == '\\' && p[7] == 'u' ? js_hex4(p + 8) : -1;
-  if (low < 0xdc00 || low > 0xdfff) {
-    *st = fail(c, p, HDW_E_CHARSET, "a surrogate pair (a lone surrogate is no character)");
-    return NULL;
-  }
+  if (low < 0xdc00 || low > 0xdfff) return fail(c, p, HDW_E_CHARSET, "a surrogate pair (a lone surrogate is no character)"), NULL;
   return p + 12;
 }
 
-/* The rest of a string that holds something special, from that byte on. Returns the closing quote, or NULL with the error in *st. */
-__attribute__((noinline)) static const uint8_t *string_rest(scan *c, const uint8_t *p, unsigned *flags, hdw_status *st) {
+/* A string that holds something special at p, its first special byte: checks the rest, puts the string that starts at `from` to *dst, and
+ * returns the closing quote, or NULL with the error set. */
+__attribute__((noinline)) static const uint8_t *string_rest(scan *c, const uint8_t *from, const uint8_t *p, val *dst) {
   const uint8_t *end = c->end;
+  unsigned flags = 0;
   for (;;) {
     p = js_plain_end(p, end);
-    if (JS_RARE(p == end)) break;
-    if (*p == '"') return p;
+    if (JS_RARE(p == end)) return fail(c, end, HDW_E_SYNTAX, "the closing quote of a string"), NULL;
+    if (*p == '"') {
+      put(dst, VAL_STR, flags, 0, (size_t)(p - from), from);
+      return p;
+    }
     if (*p == '\\') {
-      *flags |= VALF_ESC;
-      p = escape_end(c, p, st);
+      flags = VALF_ESC;
+      p = escape_end(c, p);
       if (!p) return NULL;
     } else if (*p >= 0x80) {
       do {
         unsigned n = js_utf8_len(p, end);
-        if (!n) {
-          *st = fail(c, p, HDW_E_CHARSET, "valid UTF-8");
-          return NULL;
-        }
+        if (!n) return fail(c, p, HDW_E_CHARSET, "valid UTF-8"), NULL;
         p += n;
       } while (p < end && *p >= 0x80);
-    } else {
-      *st = fail(c, p, HDW_E_SYNTAX, "an escape (control characters are not allowed in strings)");
-      return NULL;
-    }
+    } else return fail(c, p, HDW_E_SYNTAX, "an escape (control characters are not allowed in strings)"), NULL;
   }
-  *st = fail(c, end, HDW_E_SYNTAX, "the closing quote of a string");
-  return NULL;
 }
 
-/* Closing quote of the string whose first character is at p. */
-static inline const uint8_t *string_end(scan *c, const uint8_t *p, const uint8_t *end, unsigned *flags, hdw_status *st) {
-  const uint8_t *q = js_plain_end(p, end);
-  if (JS_LIKELY(q < end && *q == '"')) return q;
-  return string_rest(c, q, flags, st);
+/* First special byte of the string whose text starts at p, or end; *ch is that byte, 0 at the end. */
+static inline const uint8_t *special_at(const uint8_t *p, const uint8_t *wide, const uint8_t *end, uint8_t *ch) {
+#ifdef __SSE2__
+  while (JS_LIKELY(p <= wide)) {
+    unsigned m = js_special16(p);
+    if (JS_LIKELY(m)) {
+      p += __builtin_ctz(m);
+      *ch = *p;
+      return p;
+    }
+    p += 16;
+  }
+#else
+  (void)wide;
+#endif
+  while (p < end && !js_is_special(*p)) p++;
+  *ch = p < end ? *p : 0;
+  return p;
+}
+
+/* The string whose opening quote is at p, to *dst. Returns what follows it, or NULL with the error set. */
+static inline const uint8_t *string_value(scan *c, const uint8_t *p, const uint8_t *wide, const uint8_t *end, val *dst) {
+  uint8_t ch;
+  const uint8_t *from = p + 1, *q = special_at(from, wide, end, &ch);
+  if (JS_LIKELY(ch == '"')) put(dst, VAL_STR, 0, 0, (size_t)(q - from), from);
+  else if (q = string_rest(c, from, q, dst), !q) return NULL;
+  return q + 1;
+}
+
+/* A name with something special in it at q: like string_rest, but escapes are resolved in the arena, and the hash is set. */
+__attribute__((noinline)) static const uint8_t *key_rest(scan *c, const uint8_t *from, const uint8_t *q, val *dst) {
+  q = string_rest(c, from, q, dst);
+  if (!q) return NULL;
+  val plain;
+  if (val_norm(c->a, *dst, &plain) != HDW_OK) return fail(c, q, HDW_E_NOMEM, "memory"), NULL;
+  *dst = val_key(plain.u.s, plain.len);
+  return q;
 }
 
 /* ---- numbers and words ---- */
@@ -241,37 +263,58 @@ __attribute__((noinline)) static const val *equal_name(scan *c, const val *pair,
 
 /* ---- containers ---- */
 
-/* Moves the pairs first..end of an object from the stack to the arena; NULL when there is no memory or a name stands twice. */
-static inline const val *close_object(scan *c, const val *first, const val *sp, hdw_status *st, const uint8_t *at) {
-  size_t n = (size_t)(sp - first);
-  val *dst = (val *)arena_alloc(c->a, n * sizeof(val));
-  if (JS_RARE(!dst)) {
-    *st = fail(c, at, HDW_E_NOMEM, "memory");
-    return NULL;
-  }
-  /* Two sets of 64 bits, by different parts of the hash: a name whose bits are in both may have occurred. */
+/* Refuses the object when one of its names stands twice; the caller has reason to think so. False with the error set. */
+__attribute__((noinline)) static bool names_differ(scan *c, const val *pair, uint32_t n, const uint8_t *at) {
+  hdw_status st;
+  if (c->dup == JSON_DUP_KEEP) return true;
+  const val *k = equal_name(c, pair, n, &st);
+  if (st != HDW_OK) return fail(c, at, st, "memory"), false;
+  if (!k) return true;
+  const uint8_t *s = (const uint8_t *)k->u.s;
+  return fail(c, s > c->text && s < c->end ? s - 1 : at, HDW_E_EXISTS, "each member name only once in an object"), false;
+}
+
+/* Copies the pairs of an object; true when two names may be equal. Two sets of 64 bits, by different parts of the hash: a name whose bits are in
+ * both may have occurred. */
+static inline bool copy_pairs(val *dst, const val *src, size_t n) {
   uint64_t seen1 = 0, seen2 = 0, twice = 0;
   for (size_t i = 0; i < n; i += 2) {
-    unsigned h = first[i].aux;
-    copy(dst + i, first + i);
-    copy(dst + i + 1, first + i + 1);
-    uint64_t b1 = (uint64_t)1 << (h & 63), b2 = (uint64_t)1 << (h >> 6 & 63);
-    twice |= (uint64_t)((seen1 & b1) != 0) & (uint64_t)((seen2 & b2) != 0);
-    seen1 |= b1;
-    seen2 |= b2;
+    unsigned h = src[i].aux, h2 = h >> 6;
+    copy(dst + i, src + i);
+    copy(dst + i + 1, src + i + 1);
+    twice |= seen1 >> (h & 63) & seen2 >> (h2 & 63);
+    seen1 |= (uint64_t)1 << (h & 63);
+    seen2 |= (uint64_t)1 << (h2 & 63);
   }
-  if (JS_RARE(twice) && c->dup == JSON_DUP_REJECT) {
-    const val *k = equal_name(c, dst, (uint32_t)(n / 2), st);
-    if (*st != HDW_OK) {
-      fail(c, at, *st, "memory");
-      return NULL;
-    }
-    if (k) {
-      const uint8_t *s = (const uint8_t *)k->u.s;
-      *st = fail(c, s > c->text && s < c->end ? s - 1 : at, HDW_E_EXISTS, "each member name only once in an object");
-      return NULL;
-    }
+  return twice & 1;
+}
+
+#ifdef __SSE2__
+/* The same for at most 8 pairs, with half the instructions: the hashes so far stand in the lanes of one register. */
+static inline bool copy_few_pairs(val *dst, const val *src, size_t n) {
+  __m128i seen = _mm_setzero_si128(), twice = seen;
+  for (size_t i = 0; i < n; i += 2) {
+    int h = src[i].aux;
+    copy(dst + i, src + i);
+    copy(dst + i + 1, src + i + 1);
+    twice = _mm_or_si128(twice, _mm_cmpeq_epi16(seen, _mm_set1_epi16((short)h)));
+    seen = _mm_insert_epi16(_mm_slli_si128(seen, 2), h, 0);
   }
+  return _mm_movemask_epi8(twice) != 0;
+}
+#endif
+
+/* Moves the pairs first..sp of an object from the stack to the arena; NULL with the error set when there is no memory or a name stands twice. */
+static inline const val *close_object(scan *c, const val *first, const val *sp, const uint8_t *at) {
+  size_t n = (size_t)(sp - first);
+  val *dst = (val *)arena_alloc(c->a, n * sizeof(val));
+  if (JS_RARE(!dst)) return fail(c, at, HDW_E_NOMEM, "memory"), NULL;
+#ifdef __SSE2__
+  bool twice = JS_LIKELY(n <= 16) ? copy_few_pairs(dst, first, n) : copy_pairs(dst, first, n);
+#else
+  bool twice = copy_pairs(dst, first, n);
+#endif
+  if (JS_RARE(twice) && !names_differ(c, dst, (uint32_t)(n / 2), at)) return NULL;
   return dst;
 }
 
@@ -290,23 +333,36 @@ static inline const val *close_array(scan *c, const val *first, const val *sp, u
   return dst;
 }
 
-/* A name with escapes: resolved in the arena. */
-__attribute__((noinline)) static bool resolve_key(scan *c, val *key) {
-  val escaped = val_str(key->u.s, key->len), plain;
-  escaped.flags = VALF_ESC;
-  if (val_norm(c->a, escaped, &plain) != HDW_OK) return false;
-  *key = val_key(plain.u.s, plain.len);
-  return true;
+/* Behind the white space at p (or at p, when it is another control character). In laid out text that is one blank or an indent. */
+static inline const uint8_t *blanks(const uint8_t *p, const uint8_t *wide, const uint8_t *end) {
+#ifdef __SSE2__
+  while (JS_LIKELY(p < wide)) {
+    if (*p == ' ' && p[1] > ' ') return p + 1;
+    unsigned m = js_solid16(p);
+    if (JS_LIKELY(m)) return p + __builtin_ctz(m);
+    p += 16;
+  }
+#else
+  (void)wide;
+#endif
+  return js_blank_end(p, end);
 }
 
-#define BLANKS()                                                        \
-  do {                                                                  \
-    if (JS_RARE(p < end && *p <= ' ')) p = js_blank_end(p, end);        \
-  } while (0)
 #define FAIL(status, text) return fail(c, p, (status), (text))
+/* Skips white space; ch is then the byte at p. At the end of the text: error. */
+#define NEXT(text)                                                      \
+  do {                                                                  \
+    if (JS_RARE(p == end)) FAIL(HDW_E_SYNTAX, text);                    \
+    ch = *p;                                                            \
+    if (JS_RARE(ch <= ' ')) {                                           \
+      p = blanks(p, wide, end);                                         \
+      if (JS_RARE(p == end)) FAIL(HDW_E_SYNTAX, text);                  \
+      ch = *p;                                                          \
+    }                                                                   \
+  } while (0)
 #define ROOM(n)                                                                                   \
   do {                                                                                            \
-    if (JS_RARE((size_t)(limit - sp) < (n))) {                                                    \
+    if (JS_RARE(limit - sp < (n))) {                                                              \
       size_t used = (size_t)(sp - r->stack), from = (size_t)(first - r->stack);                   \
       if (!grow(r->mem, (void **)&r->stack, &r->stack_cap, STACK_FIRST, sizeof(val))) FAIL(HDW_E_NOMEM, "memory"); \
       sp = r->stack + used;                                                                       \
@@ -315,127 +371,105 @@ __attribute__((noinline)) static bool resolve_key(scan *c, val *key) {
     }                                                                                             \
   } while (0)
 
+/* A string, number or word at p (ch is its first byte), to *sp++; p is then behind it. */
+#define SCALAR()                                                        \
+  do {                                                                  \
+    p = ch == '"' ? string_value(c, p, wide, end, sp) : plain_value(c, p, end, sp); \
+    if (JS_RARE(!p)) return c->status;                                  \
+    sp++;                                                               \
+  } while (0)
+
 /* The value at c->at, without blanks before it; c->at is then behind it. One function of labels: p, sp, first and the kind of the open container
  * stay in registers, and each context has its own copy of the branches so that the processor learns them apart. */
 static hdw_status parse(scan *c, val *out) {
   json_reader *r = c->r;
-  const uint8_t *p = c->at, *const end = c->end, *q;
-  hdw_status st = HDW_OK;
+  const uint8_t *p = c->at, *const end = c->end, *const wide = c->wide;
   uint32_t depth = 0;
-  unsigned under = 0, flags;
-  bool is_object = false;
+  uint64_t kind = 0;       /* of the open container: FRAME_OBJECT, VALF_UNDERSCORE */
+  uint8_t ch = *p;
   if (!r->stack && !grow(r->mem, (void **)&r->stack, &r->stack_cap, STACK_FIRST, sizeof(val))) FAIL(HDW_E_NOMEM, "memory");
   val *sp = r->stack, *first = sp, *limit = sp + r->stack_cap;
+  if (ch == '{' || ch == '[') goto open;
+  SCALAR();
+  goto done;
 
-  if (*p == '{') goto open_object;
-  if (*p == '[') goto open_array;
-  if (*p == '"') {
-    flags = 0;
-    q = string_end(c, p + 1, end, &flags, &st);
-    if (!q) return st;
-    put(out, VAL_STR, flags, 0, (size_t)(q - p - 1), p + 1);
-    q++;
-  } else {
-    q = plain_value(c, p, end, out);
-    if (!q) return HDW_E_SYNTAX;
-  }
-  c->at = q;
-  return HDW_OK;
-
-open_object:
-open_array:
+open: /* ch is the bracket at p */
   if (JS_RARE(depth == c->max_depth)) FAIL(HDW_E_LIMIT, "fewer nested objects and arrays");
   if (JS_RARE(depth == r->frame_cap) && !grow(r->mem, (void **)&r->frames, &r->frame_cap, FRAMES_FIRST, sizeof(json_frame)))
     FAIL(HDW_E_NOMEM, "memory");
-  r->frames[depth++] = (json_frame){(uint32_t)(first - r->stack), is_object, (uint8_t)under};
+  r->frames[depth++].word = (uint64_t)(first - r->stack) << 8 | kind;
   first = sp;
-  is_object = *p++ == '{';
-  under = 0;
-  BLANKS();
-  if (is_object) {
-    if (JS_LIKELY(p < end && *p == '"')) goto member;
-    if (p < end && *p == '}') goto close_object;
-    FAIL(HDW_E_SYNTAX, "a member name or '}'");
+  p++;
+  if (ch == '[') {
+    kind = 0;
+    NEXT("a value or ']'");
+    if (ch == ']') goto close_array;
+    goto item;
   }
-  if (p < end && *p == ']') goto close_array;
-  goto item;
+  kind = FRAME_OBJECT;
+  NEXT("a member name or '}'");
+  if (JS_LIKELY(ch == '"')) goto member;
+  if (ch == '}') goto close_object;
+  FAIL(HDW_E_SYNTAX, "a member name or '}'");
 
-member: /* at the quote of a name */
+member: { /* at the quote of a name */
   ROOM(2);
-  flags = 0;
-  q = string_end(c, p + 1, end, &flags, &st);
-  if (JS_RARE(!q)) return st;
-  put(sp, VAL_STR, 0, val_key_hash((const char *)p + 1, (size_t)(q - p - 1)), (size_t)(q - p - 1), p + 1);
-  if (JS_RARE(flags & VALF_ESC) && !resolve_key(c, sp)) FAIL(HDW_E_NOMEM, "memory");
-  under |= sp->len && sp->u.s[0] == '_' ? VALF_UNDERSCORE : 0;
+  const uint8_t *name = p + 1, *q = special_at(name, wide, end, &ch);
+  if (JS_LIKELY(ch == '"')) {
+    size_t n = (size_t)(q - name);
+    put(sp, VAL_STR, 0, val_key_hash((const char *)name, n), n, name);
+    kind |= *name == '_' ? VALF_UNDERSCORE : 0; /* an empty name: that is its quote */
+  } else {
+    q = key_rest(c, name, q, sp);
+    if (!q) return c->status;
+    kind |= sp->len && *sp->u.s == '_' ? VALF_UNDERSCORE : 0;
+  }
   sp++;
   p = q + 1;
-  BLANKS();
-  if (JS_RARE(p == end || *p != ':')) FAIL(HDW_E_SYNTAX, "':' after a member name");
-  p++;
-  BLANKS();
-  if (JS_RARE(p == end)) FAIL(HDW_E_SYNTAX, "a value");
-  if (*p == '"') {
-    flags = 0;
-    q = string_end(c, p + 1, end, &flags, &st);
-    if (JS_RARE(!q)) return st;
-    put(sp++, VAL_STR, flags, 0, (size_t)(q - p - 1), p + 1);
-    p = q + 1;
-  } else if (*p == '[') {
-    goto open_array;
-  } else if (*p == '{') {
-    goto open_object;
+}
+  if (JS_LIKELY(p <= wide && *p == ':' && p[1] > ' ')) {
+    ch = *++p;
   } else {
-    p = plain_value(c, p, end, sp++);
-    if (JS_RARE(!p)) return HDW_E_SYNTAX;
-  }
-after_member:
-  BLANKS();
-  if (JS_RARE(p == end)) FAIL(HDW_E_SYNTAX, "',' or '}'");
-  if (*p == ',') {
+    NEXT("':' after a member name");
+    if (JS_RARE(ch != ':')) FAIL(HDW_E_SYNTAX, "':' after a member name");
     p++;
-    BLANKS();
-    if (JS_LIKELY(p < end && *p == '"')) goto member;
+    NEXT("a value");
+  }
+  if (ch == '[' || ch == '{') goto open;
+  SCALAR();
+after_member:
+  NEXT("',' or '}'");
+  if (ch == ',') {
+    p++;
+    NEXT("a member name");
+    if (JS_LIKELY(ch == '"')) goto member;
     FAIL(HDW_E_SYNTAX, "a member name");
   }
-  if (JS_RARE(*p != '}')) FAIL(HDW_E_SYNTAX, "',' or '}'");
+  if (JS_RARE(ch != '}')) FAIL(HDW_E_SYNTAX, "',' or '}'");
 close_object: {
-  uint32_t pairs = (uint32_t)((sp - first) / 2);
-  const val *v = pairs ? close_object(c, first, sp, &st, p) : no_items;
-  if (JS_RARE(!v)) return st;
+  size_t n = (size_t)(sp - first);
+  const val *v = n ? close_object(c, first, sp, p) : no_items;
+  if (JS_RARE(!v)) return c->status;
   sp = first;
-  put(sp++, VAL_OBJ, under, 0, pairs, v);
+  put(sp++, VAL_OBJ, (unsigned)kind & VALF_UNDERSCORE, 0, n / 2, v);
   goto closed;
 }
 
-item: /* at the first byte of an array's item */
+item: /* ch is the first byte of an array's item, at p */
   ROOM(1);
-  if (JS_RARE(p == end)) FAIL(HDW_E_SYNTAX, "a value");
-  if (*p == '{') goto open_object;
-  if (*p == '"') {
-    flags = 0;
-    q = string_end(c, p + 1, end, &flags, &st);
-    if (JS_RARE(!q)) return st;
-    put(sp++, VAL_STR, flags, 0, (size_t)(q - p - 1), p + 1);
-    p = q + 1;
-  } else if (*p == '[') {
-    goto open_array;
-  } else {
-    p = plain_value(c, p, end, sp++);
-    if (JS_RARE(!p)) return HDW_E_SYNTAX;
-  }
+  if (ch == '{' || ch == '[') goto open;
+  SCALAR();
 after_item:
-  BLANKS();
-  if (JS_RARE(p == end)) FAIL(HDW_E_SYNTAX, "',' or ']'");
-  if (*p == ',') {
+  NEXT("',' or ']'");
+  if (ch == ',') {
     p++;
-    BLANKS();
+    NEXT("a value");
     goto item;
   }
-  if (JS_RARE(*p != ']')) FAIL(HDW_E_SYNTAX, "',' or ']'");
+  if (JS_RARE(ch != ']')) FAIL(HDW_E_SYNTAX, "',' or ']'");
 close_array: {
-  uint32_t n = (uint32_t)(sp - first);
-  flags = VALF_ARRAY;
+  size_t n = (size_t)(sp - first);
+  unsigned flags = VALF_ARRAY;
   const val *v = n ? close_array(c, first, sp, &flags) : no_items;
   if (JS_RARE(!v)) FAIL(HDW_E_NOMEM, "memory");
   sp = first;
@@ -444,18 +478,20 @@ close_array: {
 closed:
   p++;
   depth--;
-  first = r->stack + r->frames[depth].first;
-  is_object = r->frames[depth].is_object;
-  under = r->frames[depth].flags;
-  if (is_object) goto after_member;
+  kind = r->frames[depth].word;
+  first = r->stack + (kind >> 8);
+  kind &= 0xff;
+  if (kind & FRAME_OBJECT) goto after_member;
   if (depth) goto after_item;
+done:
   copy(out, sp - 1);
   c->at = p;
   return HDW_OK;
 }
-#undef BLANKS
 #undef FAIL
+#undef NEXT
 #undef ROOM
+#undef SCALAR
 
 /* ---- entry points ---- */
 
@@ -476,6 +512,7 @@ static hdw_status start(scan *c, json_reader *r, arena *a, const char *text, siz
   if (!o) o = &defaults;
   *c = (scan){.r = r, .a = a, .text = (const uint8_t *)text, .end = (const uint8_t *)text + len, .dup = o->duplicate_keys, .seed = o->seed};
   c->at = c->text;
+  c->wide = len >= 16 ? c->end - 16 : NULL;
   c->max_depth = o->max_depth ? o->max_depth : JSON_DEPTH_DEFAULT;
   if (c->max_depth > JSON_DEPTH_MAX) c->max_depth = JSON_DEPTH_MAX;
   if (len > UINT32_MAX || (o->max_bytes && len > o->max_bytes)) return fail(c, c->text, HDW_E_LIMIT, "a shorter text");

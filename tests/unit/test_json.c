@@ -185,7 +185,7 @@ static void test_errors_name_place_and_expectation(void **state) {
   BAD("[1,]", HDW_E_SYNTAX, 3, "a value");
   BAD("[1}", HDW_E_SYNTAX, 2, "',' or ']'");
   BAD("[1", HDW_E_SYNTAX, 2, "',' or ']'");
-  BAD("[", HDW_E_SYNTAX, 1, "a value");
+  BAD("[", HDW_E_SYNTAX, 1, "a value or ']'");
   BAD("]", HDW_E_SYNTAX, 0, "a value");
   BAD("01", HDW_E_SYNTAX, 1, "no digit after a leading zero");
   BAD("1.", HDW_E_SYNTAX, 2, "a digit");
