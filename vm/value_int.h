@@ -1,4 +1,4 @@
-/* value_int.h - shared by the value_*.c files only. */
+/* value_int.h - shared by the value_*.c files, and with stdlib/fp_*.c for unit conversion and case folding. */
 #ifndef HDW_VALUE_INT_H
 #define HDW_VALUE_INT_H
 #include "value.h"

@@ -1,0 +1,79 @@
+// RE2 behind re.h. Nothing may be thrown across it: RE2 itself does not throw; allocation failure is caught here.
+#include "re.h"
+#include <re2/re2.h>
+#include <map>
+#include <new>
+#include <string>
+
+struct re {
+  RE2 *r;
+};
+
+extern "C" hdw_status re_make(const re_cache *cache, const char *pattern, size_t len, re **out) {
+  *out = nullptr;
+  if (len > RE_PATTERN_MAX) return HDW_E_LIMIT;
+  if (cache && cache->find && (*out = cache->find(cache->user, pattern, len))) return HDW_OK;
+  try {
+    RE2::Options o;
+    o.set_dot_nl(true);
+    o.set_log_errors(false);
+    o.set_max_mem(RE_PROGRAM_MAX_BYTES);
+    re *x = new re{nullptr};
+    try {
+      x->r = new RE2(re2::StringPiece(pattern, len), o);
+    } catch (...) {
+      delete x;
+      throw;
+    }
+    if (!x->r->ok()) {
+      bool large = x->r->error_code() == RE2::ErrorPatternTooLarge || x->r->error_code() == RE2::ErrorRepeatSize;
+      re_free(x);
+      return large ? HDW_E_LIMIT : HDW_E_SYNTAX;
+    }
+    *out = x;
+    if (cache && cache->keep) cache->keep(cache->user, pattern, len, x);
+    return HDW_OK;
+  } catch (...) {
+    return HDW_E_NOMEM;
+  }
+}
+
+extern "C" void re_free(re *r) {
+  if (!r) return;
+  delete r->r;
+  delete r;
+}
+
+extern "C" void re_done(const re_cache *cache, re *r) {
+  if (!cache || !cache->keep) re_free(r);
+}
+
+extern "C" hdw_status re_find(const re *r, const char *text, size_t len, size_t from, bool full, bool *found, re_match *m) {
+  *found = false;
+  if (from > len) return HDW_OK;
+  try {
+    re2::StringPiece group[RE_GROUPS], whole(text, len);
+    int n = m ? r->r->NumberOfCapturingGroups() + 1 : 0;
+    if (n > RE_GROUPS) n = RE_GROUPS;
+    *found = r->r->Match(whole, from, len, full ? RE2::ANCHOR_BOTH : RE2::UNANCHORED, m ? group : nullptr, n);
+    if (m)
+      for (int i = 0; i < RE_GROUPS; i++) {
+        bool in = *found && i < n && group[i].data();
+        m->at[2 * i] = in ? (long)(group[i].data() - text) : -1;
+        m->at[2 * i + 1] = in ? (long)(group[i].data() - text) + (long)group[i].size() : -1;
+      }
+    return HDW_OK;
+  } catch (...) {
+    return HDW_E_NOMEM;
+  }
+}
+
+extern "C" int re_group(const re *r, const char *name, size_t len) {
+  try {
+    const std::map<std::string, int> &groups = r->r->NamedCapturingGroups();
+    auto it = groups.find(std::string(name, len));
+    return it == groups.end() ? -1 : it->second;
+  } catch (...) {
+    return -1;
+  }
+}
