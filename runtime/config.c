@@ -374,7 +374,7 @@ static void bind_conns(config *c, const meta *m, bool literal) {
       continue;
     }
     x->used = true;
-    bool known = is_network_kind(d->kind) || !strcmp(d->kind, "files");
+    bool known = is_network_kind(d->kind) || !strcmp(d->kind, "folder");
     if (!known && !literal) config_problem(c, "connections.%.100s: connections of kind %.40s are not available in this version", d->name, d->kind);
     use_refs(c, m, d->args, literal);
   }

@@ -99,7 +99,7 @@ void config_schema(buf *b, const meta *const *mods, uint32_t n) {
 
 static void skeleton_conn(buf *b, const meta_conn *c) {
   put_str(b, c->name);
-  if (!strcmp(c->kind, "files")) {
+  if (!strcmp(c->kind, "folder")) {
     buf_puts(b, ": { \"folder\": \"TODO\" }");
     return;
   }

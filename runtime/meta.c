@@ -13,15 +13,9 @@ val jv_get(val obj, const char *name) {
 }
 
 const char *jv_text(arena *a, val v) {
-  if (v.tag != VAL_STR) return NULL;
-  char *s = (char *)arena_alloc(a, (size_t)v.len + 1);
-  if (!s) return NULL;
-  size_t n = v.len;
-  if (v.flags & VALF_ESC) n = json_unescape(v.u.s, v.len, s);
-  else if (n) memcpy(s, v.u.s, n);
-  if (n && memchr(s, 0, n)) return NULL;
-  s[n] = 0;
-  return s;
+  if (v.tag != VAL_STR || (v.flags & VALF_ESC && val_norm(a, v, &v))) return NULL;
+  if (v.len && memchr(v.u.s, 0, v.len)) return NULL;
+  return arena_dup(a, v.u.s, v.len);
 }
 
 bool jv_int(val v, int64_t *out) {

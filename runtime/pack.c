@@ -3,7 +3,7 @@
 #include <string.h>
 
 enum { HEAD_FLAGS = 0x40, HEAD_AUX = 0x80, HEAD_TAG = 0x3f };
-_Static_assert(VAL_TAG_COUNT <= HEAD_TAG, "tags fit the head byte");
+_Static_assert((int)VAL_TAG_COUNT <= (int)HEAD_TAG, "tags fit the head byte");
 
 void pack_u64(buf *b, uint64_t v) {
   uint8_t t[10];

@@ -1,0 +1,153 @@
+/* engine.h - inputs, runs, steps and deliveries: the durable heart of the daemon, and of hdwc run and hdwc test.
+ *
+ *   bytes -> engine_submit_* -> gate -> INPUT record --synced--> answer (callback), runs
+ *                                                                  run: vm_go -> AWAIT -> journal? recorded result
+ *                                                                                          else INTENT, perform, RESULT -> vm_resume -> ...
+ *                                                                  send: DELIVERY record -> sink's queue -> DELIVERY_RESULT
+ *
+ * Everything runs on the loop of an io, real or simulated, and keeps its state in log and store only: an engine that is killed at any point
+ * and opened again goes on where the log ends (RELIABILITY 2.0). What it holds in memory are runs that are executing.
+ *
+ * Single-threaded; nothing here blocks but engine_open and engine_close. Callbacks are never made from inside the call that asked for them,
+ * engine_submit_* excepted when the answer needs no storage (not accepting, too large). */
+#ifndef HDW_ENGINE_H
+#define HDW_ENGINE_H
+#include "config.h"
+#include "hl7.h"
+#include "io.h"
+#include "log.h"
+#include "run.h"
+#include "store.h"
+
+typedef struct engine engine;
+
+/* ---- effects seen from outside: mocks, traces ---------------------------------------------------------------------- */
+
+typedef struct engine_effect {
+  const char *connection;    /* "crm"; "" for operations without one */
+  const char *operation;     /* "rest.post" */
+  const char *workflow, *path;
+  uint64_t run, delivery;    /* delivery 0: a step */
+  uint32_t attempt;          /* from 1 */
+  val request;               /* object: arguments by name */
+} engine_effect;
+
+typedef enum engine_mock_verdict { MOCK_PASS = 0, MOCK_VALUE, MOCK_ERROR } engine_mock_verdict;
+typedef struct engine_mock_answer {
+  val value;                 /* MOCK_VALUE: the operation's result, in a */
+  int status;                /* MOCK_ERROR: HTTP status or 0 */
+  uint8_t fail_class;        /* FAIL_*; 0 = by status */
+  const char *code, *message;
+} engine_mock_answer;
+/* Asked before every attempt of every effect (but sys.log). PASS: the real driver does it; with mock_only that is an error of the run. */
+typedef engine_mock_verdict (*engine_mock)(void *user, const engine_effect *effect, arena *a, engine_mock_answer *out);
+
+typedef enum engine_level { ENGINE_DEBUG, ENGINE_INFO, ENGINE_WARN, ENGINE_ERROR } engine_level;
+
+typedef struct engine_opts {
+  const char *dir;           /* data folder */
+  const config *config;      /* outlives the engine */
+  const vm_host *host;
+  const vm_model *model;
+  const hl7_schema *schema;  /* names in HL7 messages; may be NULL */
+  engine_mock mock;          /* may be NULL */
+  void *mock_user;
+  bool mock_only;            /* nothing but mocks and sys.log is performed */
+  /* One line of JSON without line end. NULL: nothing is logged. */
+  void (*log)(void *user, engine_level level, const char *line, size_t len);
+  void *log_user;
+} engine_opts;
+
+/* Opens log and store (and rebuilds the store when needed). Nothing runs before engine_start. text (200 bytes) says what went wrong.
+ * HDW_E_DENIED, HDW_E_CORRUPT, HDW_E_FULL, HDW_E_IO, HDW_E_EXISTS (another process has the folder), HDW_E_NOMEM. */
+hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]);
+/* Loads a module: id checked, verified, bound, META read, capabilities checked. bytes are copied. HDW_E_CORRUPT, HDW_E_NOTFOUND (a native is missing), HDW_E_EXISTS. */
+hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err);
+/* METAs of what is loaded, for config_bind. */
+uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap);
+/* Resolves every connection; call after config_bind had no problems. Then runs that are unfinished go on, and deliveries too. */
+hdw_status engine_start(engine *e, char text[200]);
+/* Opens the listeners of the configuration (mllp, http). Not used by hdwc. */
+hdw_status engine_listen(engine *e, char text[200]);
+/* Bound port of a listener, 0 when it is not open. */
+uint16_t engine_port(const engine *e, const char *listener);
+/* Stops intake, waits for what is in flight at most drain_us, then calls done. */
+void engine_drain(engine *e, int64_t drain_us, void (*done)(void *user), void *user);
+/* Closes log and store; everything unfinished stays in them. */
+void engine_close(engine *e);
+
+/* ---- inputs --------------------------------------------------------------------------------------------------------- */
+
+typedef struct engine_source {
+  const char *listener;      /* declared name */
+  const char *peer;          /* address, for the record; may be NULL */
+  const char *workflow;      /* not NULL: this workflow only, whatever its trigger (hdwc) */
+  /* HTTP only: */
+  const char *method, *path; /* "POST", "/intake"; NULL for MLLP */
+  const char *charset;       /* of Content-Type; NULL = by MSH-18 */
+} engine_source;
+
+typedef struct engine_reply {
+  uint64_t input;            /* 0: nothing was stored */
+  char code[8];              /* "AA" ... as decided; "" for JSON and when nothing is owed */
+  int http_status;
+  const void *p;             /* answer: HL7 bytes, or JSON when json; valid during the call */
+  size_t len;                /* 0: nothing is owed */
+  bool json;
+  bool extra;                /* a message of its own after the answer (application acknowledgement) */
+  bool duplicate;            /* the stored answer to a resend */
+  bool last;                 /* no further call for this submission */
+} engine_reply;
+typedef void (*engine_reply_cb)(void *user, const engine_reply *r);
+
+/* One frame: a message or a batch. Bytes are copied. Exactly one reply that is not extra comes, then `last`. */
+void engine_submit_hl7(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user);
+/* A request to an API trigger. body: JSON text (or anything, kept as text); query and headers: values of type VAL_OBJ with strings. */
+typedef struct engine_request {
+  engine_source src;
+  val query, headers;
+  const void *body;
+  size_t body_len;
+  const char *idempotency_key; /* of the caller; NULL = none, then no duplicate is recognised */
+} engine_request;
+void engine_submit_request(engine *e, const engine_request *rq, engine_reply_cb cb, void *user);
+/* Whether anything listens at this path: 0 = no, 1 = yes for other methods only (allow gets them), 2 = yes, 3 = HL7 messages. */
+int engine_route(const engine *e, const char *listener, const char *method, const char *path, char allow[64]);
+
+/* ---- looking in ------------------------------------------------------------------------------------------------------ */
+
+/* Nothing executing, nothing in flight, nothing durable outstanding (parked runs and waiting deliveries may exist). */
+bool engine_idle(const engine *e);
+store *engine_store(engine *e);
+hlog *engine_log(engine *e);
+typedef struct engine_status {
+  uint32_t active_runs, ready_runs, steps_in_flight, deliveries_in_flight, waiting_answers;
+  uint64_t inputs, duplicates, conflicts, unmatched, rejected, failed, refused; /* since start */
+  uint64_t runs_done, runs_dead, steps, deliveries;
+  bool accepting, draining;
+  int64_t started_us;
+} engine_status;
+void engine_get_status(const engine *e, engine_status *out);
+
+typedef struct engine_sink {
+  const char *name, *kind, *state;  /* state: "ok", "holding", "paused" */
+  uint32_t in_flight;
+  uint64_t delivered, failed, dead; /* since start */
+  int64_t hold_until_us;            /* monotonic; 0 = not holding */
+  const char *last_error;
+} engine_sink;
+bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out);
+
+/* The value that a run returned, its outcome and its arguments, from RUN_END's body (in a). */
+hdw_status engine_result(engine *e, const store_run *run, arena *a, vm_outcome *outcome, val *value);
+/* A packed body of the journal or outbox as a value. */
+hdw_status engine_unpack(engine *e, arena *a, const void *p, size_t len, val *out);
+/* Text of a source position of the run's module: "admit.hdw:12:3"; "" when unknown. */
+void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32_t line, uint32_t col, char out[200]);
+
+/* Operator actions; cb when durable. HDW_E_NOTFOUND, HDW_E_INVALID (not dead). */
+typedef void (*engine_done_cb)(void *user, hdw_status s);
+hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
+hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user);
+
+#endif

@@ -1,0 +1,528 @@
+/* engine_core.c - opening, programs, appending, draining, closing. */
+#include <stdarg.h>
+#include <stdio.h>
+#include "engine_int.h"
+#include "json.h"
+
+/* ---- small things ---------------------------------------------------------------------------------------------------- */
+
+void eng_hex(const void *p, size_t n, char *out) {
+  static const char digits[] = "0123456789abcdef";
+  const uint8_t *b = (const uint8_t *)p;
+  for (size_t i = 0; i < n; i++) out[2 * i] = digits[b[i] >> 4], out[2 * i + 1] = digits[b[i] & 15];
+  out[2 * n] = 0;
+}
+
+void eng_say(engine *e, engine_level level, const char *event, ...) {
+  static const char *const names[] = {"debug", "info", "warn", "error"};
+  if (!e->o.log) return;
+  arena a;
+  buf b;
+  arena_init(&a, e->mem, 65536);
+  buf_init(&b, &a, 16384);
+  char stamp[TM_TEXT_MAX + 1];
+  tm_val t;
+  tm_from_unix_us(io_wall_us(e->io), 0, &t);
+  size_t n = tm_format_datetime(&t, stamp);
+  buf_puts(&b, "{\"time\":");
+  json_write_str(&b, stamp, n);
+  buf_putf(&b, ",\"level\":\"%s\",\"event\":\"%s\"", names[level], event);
+  va_list ap;
+  va_start(ap, event);
+  for (const char *k; (k = va_arg(ap, const char *));) {
+    const char *v = va_arg(ap, const char *);
+    buf_putf(&b, ",\"%s\":", k);
+    json_write_str(&b, v ? v : "", v ? strlen(v) : 0);
+  }
+  va_end(ap);
+  buf_puts(&b, "}");
+  if (!b.status) e->o.log(e->o.log_user, level, b.p, b.len);
+  arena_free(&a);
+}
+
+void eng_idem(const uint8_t identity[REC_HASH], const char *workflow, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]) {
+  char text[META_MAX_NAME + 1 + REC_PATH_MAX];
+  int n = snprintf(text, sizeof text, "%s\n%s", workflow, path);
+  cod_sha256(identity, REC_HASH, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, raw);
+  eng_hex(raw, 16, out);
+}
+
+void eng_identity(const store_input *in, uint8_t out[REC_HASH]) {
+  /* The id alone is unique within one log only; with content and time it is unique among all that a sink hears from. */
+  uint64_t t[2] = {in->id, (uint64_t)in->received_us};
+  cod_sha256(in->content_hash, REC_HASH, t, sizeof t, out);
+}
+
+static hdw_status hl7_pack_write(void *user, val node, buf *out) {
+  (void)user;
+  const hl7_node *n = hl7_of(node);
+  hl7_slice s;
+  if (!n) return HDW_E_TYPE;
+  if (n->level == HL7_MSG) {
+    hdw_status st = hl7_bytes(out->a, n->m, &s);
+    if (st) return st;
+    buf_putc(out, 'M');
+  } else {
+    s = hl7_node_raw(n);
+    buf_putc(out, 'T');
+  }
+  buf_put(out, s.p, s.len);
+  return HDW_OK;
+}
+
+/* Messages come back as messages; parts of one as their text. */
+static hdw_status hl7_pack_read(void *user, arena *a, const void *p, size_t len, val *out) {
+  engine *e = (engine *)user;
+  const char *s = (const char *)p;
+  if (len == 0) return HDW_E_CORRUPT;
+  if (s[0] != 'M') {
+    *out = val_str(s + 1, len - 1);
+    return HDW_OK;
+  }
+  hl7_opts o = {.schema = e->o.schema};
+  hl7_msg *m;
+  hdw_status st = hl7_parse(a, s + 1, len - 1, &o, &m, NULL);
+  return st ? st : hl7_value(a, m, out);
+}
+
+pack_hl7 eng_pack_hooks(engine *e) { return (pack_hl7){hl7_pack_write, hl7_pack_read, e}; }
+
+eng_conn *eng_conn_find(engine *e, const char *name, size_t len) {
+  for (uint32_t i = 0; i < e->nconns; i++)
+    if (strlen(e->conns[i]->name) == len && !memcmp(e->conns[i]->name, name, len)) return e->conns[i];
+  return NULL;
+}
+
+eng_listener *eng_listener_find(engine *e, const char *name) {
+  for (uint32_t i = 0; i < e->nlisteners; i++)
+    if (!strcmp(e->listeners[i].name, name)) return &e->listeners[i];
+  return NULL;
+}
+
+const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len) {
+  for (uint32_t i = 0; i < a->meta.nworkflows; i++)
+    if (strlen(a->meta.workflows[i].name) == len && !memcmp(a->meta.workflows[i].name, name, len)) return &a->meta.workflows[i];
+  return NULL;
+}
+
+/* ---- the log --------------------------------------------------------------------------------------------------------------- */
+
+struct eng_append {
+  engine *e;
+  eng_durable fn;
+  void *user;
+  eng_append *next;
+};
+
+/* The log or the store cannot go on: nothing may be answered or performed any more. */
+static void fatal(engine *e, const char *what, hdw_status s) {
+  if (!e->failed) eng_say(e, ENGINE_ERROR, "store_failed", "what", what, "status", hdw_status_text(s), NULL);
+  e->failed = true;
+  e->accepting = false;
+  io_exit(e->io, LOG_EXIT_CODE);
+}
+
+static void on_durable(hdw_status s, const log_rec *rec, void *user) {
+  eng_append *a = (eng_append *)user;
+  engine *e = a->e;
+  eng_durable fn = a->fn;
+  void *fn_user = a->user;
+  a->next = e->free_appends;
+  e->free_appends = a;
+  e->outstanding--;
+  if (!s) {
+    hdw_status as = store_apply(e->store, rec);
+    if (as) {
+      fatal(e, "store", as);
+      s = as;
+    }
+  } else fatal(e, "log", s);
+  if (e->closing) return;
+  if (fn) fn(e, s, rec, fn_user);
+  eng_ended(e);
+}
+
+hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq) {
+  if (w->bad || len > UINT32_MAX) return HDW_E_LIMIT;
+  if (e->failed) return HDW_E_IO;
+  eng_append *a = e->free_appends;
+  if (a) e->free_appends = a->next;
+  else if (!(a = (eng_append *)arena_alloc(&e->a, sizeof *a))) return HDW_E_NOMEM;
+  *a = (eng_append){e, fn, user, NULL};
+  log_rec r = {.type = type, .version = REC_VERSION, .partition = ENG_PART, .meta = w->p, .meta_len = (uint32_t)w->len, .body = (const uint8_t *)body, .body_len = (uint32_t)len};
+  hdw_status s = log_append(e->log, &r, on_durable, a);
+  if (s) {
+    a->next = e->free_appends;
+    e->free_appends = a;
+    return s;
+  }
+  e->outstanding++;
+  if (seq) *seq = r.seq;
+  return HDW_OK;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------------------- */
+
+static hdw_status open_files(engine *e, char text[200]) {
+  char path[1024];
+  const char *dir = e->o.dir;
+  hdw_status s = io_mkdir(e->io, dir);
+  if (s && s != HDW_E_EXISTS) {
+    snprintf(text, 200, "the data folder %.120s cannot be made: %s", dir, hdw_status_text(s));
+    return s;
+  }
+  store_opts so = {.dir = dir};
+  store_info si = {0};
+  snprintf(path, sizeof path, "%s/log", dir);
+  log_opts lo = {.dir = path, .max_record_bytes = (uint32_t)(e->o.config->top.max_input_bytes < (INT64_C(512) << 20) ? e->o.config->top.max_input_bytes * 2 + (4 << 20) : 1 << 30),
+                 .low_water_bytes = (uint64_t)e->o.config->top.min_free_bytes, .synced_seq = store_peek_applied(e->io, dir)};
+  log_open_info li = {0};
+  s = log_open(e->io, &lo, &li, &e->log);
+  if (s) {
+    snprintf(text, 200, "the log in %.100s cannot be opened: %s", path, s == HDW_E_EXISTS ? "another process has it open" : hdw_status_text(s));
+    return s;
+  }
+  if (li.torn_bytes) eng_say(e, ENGINE_WARN, "log_tail_cut", NULL);
+  s = store_open(e->io, &so, &si, &e->store);
+  if (s) {
+    log_close(e->log);
+    e->log = NULL;
+    snprintf(text, 200, "the store in %.100s cannot be opened: %s", dir, s == HDW_E_EXISTS ? "another process has it open" : hdw_status_text(s));
+    return s;
+  }
+  if (si.rebuilt && li.last_seq) eng_say(e, ENGINE_WARN, "store_rebuilt", NULL);
+  return HDW_OK;
+}
+
+hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]) {
+  text[0] = 0;
+  engine *e = (engine *)x->mem->get(x->mem, sizeof *e);
+  if (!e) return HDW_E_NOMEM;
+  memset(e, 0, sizeof *e);
+  e->io = x, e->mem = x->mem, e->o = *o;
+  arena_init(&e->a, e->mem, 0);
+  e->hash_seed = io_random_u64(x);
+  e->accepting = true;
+  e->st.started_us = io_wall_us(x);
+  e->wake_at_us = INT64_MAX;
+  hdw_status s = open_files(e, text);
+  if (s) {
+    arena_free(&e->a);
+    eng_put(e, e, sizeof *e);
+    return s;
+  }
+  *out = e;
+  return HDW_OK;
+}
+
+/* ---- programs ----------------------------------------------------------------------------------------------------------------- */
+
+static hdw_status load_error(mod_error *err, hdw_status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static hdw_status load_error(mod_error *err, hdw_status s, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  err->status = s;
+  vsnprintf(err->text, sizeof err->text, fmt, ap);
+  va_end(ap);
+  return s;
+}
+
+/* Every effect stays within what META declares for its connection: that is what the operator granted. */
+static hdw_status check_effects(eng_app *app, mod_error *err) {
+  for (uint32_t i = 0; i < app->m.neffects; i++) {
+    const mod_effect *f = &app->m.effects[i];
+    const char *op = mod_cstr(&app->a, &app->m, f->op);
+    if (!op) return HDW_E_NOMEM;
+    const char *dot = strchr(op, '.');
+    if (f->conn == MOD_NO_INDEX) {
+      if (!dot || strncmp(op, "sys.", 4)) return load_error(err, HDW_E_CORRUPT, "effect %u: %.40s needs a connection", i, op);
+      continue;
+    }
+    const char *name = mod_cstr(&app->a, &app->m, f->conn);
+    bool ok = false;
+    for (uint32_t c = 0; name && c < app->meta.nconns; c++) {
+      const meta_conn *mc = &app->meta.conns[c];
+      if (strcmp(mc->name, name)) continue;
+      size_t kl = strlen(mc->kind);
+      if (!dot || strncmp(op, mc->kind, kl) || op[kl] != '.') break;
+      for (uint32_t k = 0; k < mc->nops; k++) ok |= !strcmp(mc->ops[k], dot + 1);
+    }
+    if (!ok) return load_error(err, HDW_E_CORRUPT, "effect %u: %.40s is not among the operations declared for %.60s", i, op, name ? name : "?");
+  }
+  return HDW_OK;
+}
+
+static hdw_status load_into(eng_app *app, mod_error *err) {
+  engine *e = app->e;
+  uint8_t id[32];
+  if (app->len < MOD_HEADER_BYTES) return load_error(err, HDW_E_CORRUPT, "the file is too short for a module");
+  hdw_status s = mod_load(&app->a, app->bytes, app->len, &app->m, err);
+  if (s) return s;
+  cod_sha256(app->bytes + MOD_HEADER_BYTES, app->len - MOD_HEADER_BYTES, NULL, 0, id);
+  if (memcmp(id, app->m.id, sizeof id)) return load_error(err, HDW_E_CORRUPT, "the module's id is not that of its content: the file was changed");
+  s = mod_verify(&app->a, &app->m, err);
+  if (!s) s = vm_bind(&app->a, &app->m, e->o.host, &app->bound, err);
+  if (!s) s = meta_read(&app->a, e->mem, &app->m, &app->meta, err);
+  if (!s) s = check_effects(app, err);
+  return s;
+}
+
+static void app_free(eng_app *app) {
+  engine *e = app->e;
+  arena_free(&app->a);
+  eng_put(e, app, sizeof *app);
+}
+
+static hdw_status app_new(engine *e, const char *file, const void *bytes, size_t len, mod_error *err, eng_app **out) {
+  err->status = HDW_OK, err->text[0] = 0;
+  if (e->napps == ENG_MAX_APPS) return load_error(err, HDW_E_LIMIT, "more than %d modules", ENG_MAX_APPS);
+  if (len > MOD_MAX_BYTES) return load_error(err, HDW_E_LIMIT, "the module is larger than %d bytes", MOD_MAX_BYTES);
+  eng_app *app = (eng_app *)eng_get(e, sizeof *app);
+  if (!app) return HDW_E_NOMEM;
+  app->e = e;
+  arena_init(&app->a, e->mem, 0);
+  app->file = arena_dup(&app->a, file, strlen(file));
+  app->bytes = (uint8_t *)arena_alloc(&app->a, len + 8);
+  app->len = len;
+  hdw_status s = app->file && app->bytes ? HDW_OK : HDW_E_NOMEM;
+  if (!s) {
+    memcpy(app->bytes, bytes, len);
+    s = load_into(app, err);
+  }
+  if (s) {
+    if (!err->status) load_error(err, s, "%s", hdw_status_text(s));
+    app_free(app);
+    return s;
+  }
+  *out = app;
+  return HDW_OK;
+}
+
+hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err) {
+  eng_app *app;
+  hdw_status s = app_new(e, file, bytes, len, err, &app);
+  if (s) return s;
+  for (uint32_t i = 0; i < e->napps; i++)
+    for (uint32_t k = 0; k < e->apps[i]->meta.nworkflows; k++) {
+      const char *name = e->apps[i]->meta.workflows[k].name;
+      if (!eng_workflow(app, name, strlen(name))) continue;
+      load_error(err, HDW_E_EXISTS, "the workflow '%.80s' is also in %.80s", name, e->apps[i]->file);
+      app_free(app);
+      return HDW_E_EXISTS;
+    }
+  e->apps[e->napps++] = app;
+  return HDW_OK;
+}
+
+uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < e->napps && n < cap; i++)
+    if (!e->apps[i]->retired) out[n++] = &e->apps[i]->meta;
+  return n;
+}
+
+/* A run pins its module: one that is no longer loaded comes from the record of its deployment. */
+eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]) {
+  for (uint32_t i = 0; i < e->napps; i++)
+    if (!memcmp(e->apps[i]->m.id, hash, REC_HASH)) return e->apps[i];
+  arena a;
+  arena_init(&a, e->mem, 0);
+  store_deploy d;
+  log_rec rec;
+  eng_app *app = NULL;
+  mod_error err;
+  if (!store_get_deploy(e->store, hash, cod_cstr(""), &a, &d) && d.body_len && !log_read(e->log, d.pos, &a, &rec) &&
+      !app_new(e, "(earlier deployment)", rec.body, rec.body_len, &err, &app)) {
+    app->retired = true;
+    e->apps[e->napps++] = app;
+    for (uint32_t i = 0; i < app->meta.nconns; i++) {
+      eng_conn *c;
+      char text[ENG_TEXT];
+      (void)eng_conn_setup(e, app, &app->meta.conns[i], &c, text);
+    }
+  }
+  arena_free(&a);
+  return app;
+}
+
+/* What decides how a module's runs behave besides the module: resolved arguments, addresses, grants. Secrets and rates stay current. */
+static void deployment_hash(engine *e, eng_app *app) {
+  arena a;
+  buf b;
+  arena_init(&a, e->mem, 0);
+  buf_init(&b, &a, 4 << 20);
+  for (uint32_t i = 0; i < app->meta.nsettings; i++) {
+    const config_setting *s = config_find_setting(e->o.config, app->meta.settings[i].name);
+    buf_putf(&b, "%s=", app->meta.settings[i].name);
+    (void)json_write(s ? s->value : app->meta.settings[i].def, &b, NULL);
+  }
+  for (uint32_t i = 0; i < app->meta.nconns; i++) {
+    eng_conn *c = eng_conn_find(e, app->meta.conns[i].name, strlen(app->meta.conns[i].name));
+    if (!c) continue;
+    buf_putf(&b, "\n%s:%s:%u:%s:%s:", c->name, c->host ? c->host : "", c->port, c->prefix ? c->prefix : "", c->folder ? c->folder : "");
+    buf_put(&b, c->grants, c->ngrants * sizeof *c->grants);
+  }
+  cod_sha256(app->m.id, MOD_ID_BYTES, b.p, b.len, app->deployment);
+  arena_free(&a);
+}
+
+static hdw_status record_deploy(engine *e, eng_app *app) {
+  arena a;
+  arena_init(&a, e->mem, 0);
+  store_deploy d;
+  const char *name = app->meta.name[0] ? app->meta.name : app->file;
+  hdw_status s = store_get_deploy(e->store, NULL, cod_cstr(name), &a, &d);
+  bool same = !s && !memcmp(d.module, app->m.id, REC_HASH) && !memcmp(d.deployment, app->deployment, REC_HASH);
+  arena_free(&a);
+  if (same) return HDW_OK;
+  rec_deploy r = {.name = cod_cstr(name), .file = cod_cstr(app->file), .who = cod_cstr("serve")};
+  memcpy(r.module, app->m.id, REC_HASH);
+  memcpy(r.deployment, app->deployment, REC_HASH);
+  cod_w w = eng_writer(e);
+  s = rec_put_deploy(&w, &r);
+  return s ? s : eng_append_rec(e, REC_DEPLOY, &w, app->bytes, app->len, NULL, NULL, NULL);
+}
+
+/* ---- start, status, end ------------------------------------------------------------------------------------------------------------ */
+
+static void on_wake_timer(void *user) { eng_wake((engine *)user); }
+
+void eng_wake_at(engine *e, int64_t wall_us) {
+  if (wall_us >= e->wake_at_us) return;
+  e->wake_at_us = wall_us;
+  io_timer_set(e->io, &e->wake, wall_us - io_wall_us(e->io), on_wake_timer, e);
+}
+
+static void on_intake_timer(void *user) {
+  engine *e = (engine *)user;
+  bool ok = !e->draining && !e->failed && log_intake(e->log);
+  if (ok != e->accepting) {
+    e->accepting = ok;
+    eng_say(e, ENGINE_WARN, ok ? "intake_resumed" : "intake_stopped", NULL);
+    for (uint32_t i = 0; i < e->nlisteners; i++) {
+      if (e->listeners[i].mllp) mllp_listener_pause(e->listeners[i].mllp, !ok);
+      if (e->listeners[i].http) http_server_pause(e->listeners[i].http, !ok);
+    }
+  }
+  if (!e->io->sim) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
+}
+
+hdw_status engine_start(engine *e, char text[200]) {
+  text[0] = 0;
+  for (uint32_t i = 0; i < e->napps; i++) {
+    eng_app *app = e->apps[i];
+    for (uint32_t k = 0; k < app->meta.nconns; k++) {
+      eng_conn *c;
+      char why[ENG_TEXT];
+      hdw_status s = eng_conn_setup(e, app, &app->meta.conns[k], &c, why);
+      if (s) {
+        snprintf(text, 200, "connections.%.60s: %.120s", app->meta.conns[k].name, why);
+        return s;
+      }
+    }
+  }
+  for (uint32_t i = 0; i < e->napps; i++) {
+    deployment_hash(e, e->apps[i]);
+    hdw_status s = record_deploy(e, e->apps[i]);
+    if (s) {
+      snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(s));
+      return s;
+    }
+  }
+  e->started = true;
+  e->rescan = true;
+  e->rescan_state = RUN_RUNNING;
+  e->rescan_after = 0;
+  eng_sched(e);
+  eng_out_start(e);
+  eng_wake_at(e, io_wall_us(e->io));
+  on_intake_timer(e);
+  return HDW_OK;
+}
+
+store *engine_store(engine *e) { return e->store; }
+hlog *engine_log(engine *e) { return e->log; }
+
+void engine_get_status(const engine *e, engine_status *out) {
+  *out = e->st;
+  out->active_runs = e->nruns;
+  out->ready_runs = e->nready;
+  for (const eng_pending *p = e->pending; p; p = p->next) out->waiting_answers += p->waiting;
+  for (uint32_t i = 0; i < e->nconns; i++) out->deliveries_in_flight += e->conns[i]->in_flight, out->steps_in_flight += e->conns[i]->steps;
+  out->accepting = e->accepting && e->started;
+  out->draining = e->draining;
+}
+
+bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
+  if (i >= e->nconns) return false;
+  const eng_conn *c = e->conns[i];
+  bool holding = c->hold_until_us > io_mono_us(e->io);
+  *out = (engine_sink){c->name, c->driver->kind, c->paused ? "paused" : holding ? "holding" : "ok", c->in_flight, c->delivered, c->failed, c->dead,
+                       holding ? c->hold_until_us : 0, c->last_error};
+  return true;
+}
+
+bool engine_idle(const engine *e) {
+  if (e->nruns || e->outstanding || e->nready || e->rescan || e->sched.set) return false;
+  for (uint32_t i = 0; i < e->nconns; i++)
+    if (e->conns[i]->in_flight || e->conns[i]->pump.set) return false;
+  return true;
+}
+
+static void finish_drain(void *user) {
+  engine *e = (engine *)user;
+  io_timer_cancel(e->io, &e->drain_timer);
+  void (*fn)(void *) = e->drained;
+  e->drained = NULL;
+  if (fn) fn(e->drained_user);
+}
+
+/* Runs that wait for a step's retry or a lane are not waited for: they go on after the next start. */
+static bool quiet(const engine *e) {
+  if (e->outstanding) return false;
+  for (uint32_t i = 0; i < e->nconns; i++)
+    if (e->conns[i]->in_flight || e->conns[i]->steps) return false;
+  for (const eng_run *r = e->runs; r; r = r->next)
+    if (r->task.set) return false;
+  return true;
+}
+
+void eng_ended(engine *e) {
+  if (!e->drained || e->drain_done || !quiet(e)) return;
+  e->drain_done = true;
+  io_timer_set(e->io, &e->drain_timer, 0, finish_drain, e);
+}
+
+void engine_drain(engine *e, int64_t drain_us, void (*done)(void *user), void *user) {
+  e->draining = true;
+  e->accepting = false;
+  e->drained = done;
+  e->drained_user = user;
+  for (uint32_t i = 0; i < e->nlisteners; i++) {
+    if (e->listeners[i].mllp) mllp_listener_stop(e->listeners[i].mllp, true);
+    if (e->listeners[i].http) http_server_stop(e->listeners[i].http, true);
+  }
+  io_timer_set(e->io, &e->drain_timer, drain_us, finish_drain, e);
+  eng_ended(e);
+}
+
+void engine_close(engine *e) {
+  e->closing = true;
+  log_close(e->log); /* its last callbacks still fold into the store */
+  store_close(e->store);
+  io_timer_cancel(e->io, &e->drain_timer);
+  io_timer_cancel(e->io, &e->wake);
+  io_timer_cancel(e->io, &e->intake);
+  io_timer_cancel(e->io, &e->sched);
+  while (e->runs) eng_run_free(e->runs);
+  for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
+  while (e->pending) eng_pending_free(e->pending);
+  for (uint32_t i = 0; i < e->nlisteners; i++) {
+    if (e->listeners[i].mllp) mllp_listener_free(e->listeners[i].mllp);
+    if (e->listeners[i].http) http_server_free(e->listeners[i].http);
+  }
+  for (uint32_t i = 0; i < e->napps; i++) app_free(e->apps[i]);
+  eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
+  arena_free(&e->a);
+  eng_put(e, e, sizeof *e);
+}

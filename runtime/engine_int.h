@@ -1,0 +1,373 @@
+/* engine_int.h - the engine's own structures; only engine_*.c, dispatch_*.c and admin_*.c include it.
+ *
+ *   engine_core.c    open, load, start, append, drain          engine_in.c     HL7 inputs: identify, duplicate, verdict, answer
+ *   engine_gate.c    which workflows, gates, lanes             engine_request.c API inputs
+ *   engine_lane.c    which run may start                       engine_run.c    execution of runs
+ *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
+ *   engine_ack.c     answers from records                      engine_listen.c sockets
+ *   dispatch_*.c     one file for each kind of connection */
+#ifndef HDW_ENGINE_INT_H
+#define HDW_ENGINE_INT_H
+#include "codec.h"
+#include "egress.h"
+#include "engine.h"
+#include "http.h"
+#include "mllp.h"
+#include "pack.h"
+#include "records.h"
+
+enum { ENG_MAX_APPS = 64, ENG_HASH = 256, ENG_PART = 0, ENG_CODE = 40, ENG_TEXT = 200, ENG_HEX = 64 };
+
+typedef struct eng_run eng_run;
+typedef struct eng_conn eng_conn;
+typedef struct eng_call eng_call;
+typedef struct eng_dlv eng_dlv;
+
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
+
+typedef struct eng_app {
+  engine *e;
+  arena a;
+  char *file;
+  uint8_t *bytes;
+  size_t len;
+  module m;
+  meta meta;
+  const vm_native *bound;
+  uint8_t deployment[REC_HASH];
+  bool retired;              /* only for runs that pin it */
+} eng_app;
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+typedef enum eng_auth { AUTH_NONE, AUTH_HEADER } eng_auth;
+typedef struct eng_driver {
+  const char *kind;          /* as in builtins.def: rest, mllp, folder */
+  /* Resolves what the driver needs from c->args. text says what is wrong. */
+  hdw_status (*setup)(engine *e, eng_conn *c, char text[ENG_TEXT]);
+  /* Performs call->op; calls eng_call_done later, never from inside. */
+  void (*start)(eng_call *call);
+  void (*cancel)(eng_call *call);
+  void (*close)(eng_conn *c);
+} eng_driver;
+
+struct eng_conn {
+  engine *e;
+  const char *name;
+  const eng_driver *driver;
+  const config_conn *cfg;
+  val args;                  /* resolved */
+  int64_t timeout_us;
+  uint32_t retry_times;      /* in-line retries after the first attempt */
+  int64_t retry_from_us, retry_to_us;
+  net_cidr *grants;
+  unsigned ngrants;
+  bool private_ok;
+  /* rest */
+  bool https;
+  char *host, *prefix;       /* prefix: path of the base without trailing '/' */
+  uint16_t port;
+  const char *auth_name, *auth_value;
+  /* mllp */
+  struct eng_mllp *clients;
+  /* folder */
+  const char *folder;
+  /* the sink: outbox state */
+  uint32_t in_flight, steps;
+  uint32_t failures;         /* in a row, transient */
+  int64_t hold_until_us;     /* monotonic */
+  bool paused;
+  io_timer timer;            /* of held deliveries */
+  io_timer pump;
+  uint64_t delivered, failed, dead;
+  char last_error[ENG_TEXT];
+};
+
+/* One attempt at an effect. Embedded in whoever makes it. */
+struct eng_call {
+  engine *e;
+  eng_conn *c;               /* NULL for sys operations */
+  arena *a;                  /* request lives here, result is made here */
+  char op[48];               /* "post" */
+  val request;               /* object by argument name */
+  char idem[ENG_HEX + 1];    /* idempotency key */
+  const char *workflow;
+  uint64_t run, delivery;
+  const char *path;
+  uint32_t attempt;
+  void (*done)(eng_call *call, void *user);
+  void *user;
+  /* outcome */
+  bool ok, sent;             /* sent: the peer may have it */
+  val result;
+  uint8_t fail_class;
+  int status;
+  int64_t retry_after_us;
+  char code[ENG_CODE], message[ENG_TEXT];
+  /* driver's */
+  bool active;
+  io_timer soon, timer;
+  uint64_t io_id;
+  void *driver;
+};
+
+/* ---- runs ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct eng_recorded { /* a delivery that the run made before a restart */
+  char *path;
+  uint8_t request_hash[REC_HASH];
+  struct eng_recorded *next;
+} eng_recorded;
+
+typedef struct eng_step {
+  bool open;
+  eng_conn *c;
+  const mod_effect *effect;
+  char operation[96];        /* "rest.post" */
+  val request;
+  uint8_t hash[REC_HASH];
+  uint32_t attempts;
+  eng_call call;
+  io_timer timer;
+} eng_step;
+
+struct eng_run {
+  engine *e;
+  eng_run *hash_next, *prev, *next;
+  uint64_t id;
+  eng_app *app;
+  const meta_workflow *wf;
+  arena a;                   /* row, input, everything of the run */
+  store_run row;
+  uint8_t identity[REC_HASH];/* of the input; idempotency keys derive from it */
+  vm_cx cx;
+  vm_run vm;
+  bool replay;               /* journal may hold results */
+  bool ending;               /* an end or park record is on its way */
+  eng_recorded *sent;
+  char parked_path[REC_PATH_MAX];
+  uint32_t steps;
+  eng_step step;
+  io_timer task;             /* goes on from the loop: a run never executes inside another's callback */
+};
+
+/* ---- answers that wait ------------------------------------------------------------------------------------------------ */
+
+typedef struct eng_answer {  /* somebody who waits for a reply */
+  engine_reply_cb cb;
+  void *user;
+  struct eng_answer *next;
+  bool joined;
+  bool single;               /* HTTP: one answer only, no accept acknowledgement before it */
+  bool committed;            /* the accept acknowledgement has left, the application one is an extra */
+} eng_answer;
+
+/* An input between append and durable, or (waiting) an ack-after-run input until its run ends. */
+typedef struct eng_pending {
+  engine *e;
+  struct eng_pending *hash_next, *prev, *next;
+  char *key;                 /* listener + duplicate key; NULL when there is none */
+  uint32_t key_len;
+  uint8_t content_hash[REC_HASH];
+  bool hl7;
+  uint64_t input;            /* 0 until known */
+  uint64_t ack_run;          /* the run whose end is the answer */
+  eng_answer *answers;
+  io_timer deadline;
+  char ack_else[4];
+  uint8_t *bytes;            /* of the input: answers are made from its MSH */
+  size_t len;
+  bool waiting;
+  int64_t within_us;
+} eng_pending;
+
+/* ---- the engine --------------------------------------------------------------------------------------------------------- */
+
+typedef struct eng_listener {
+  engine *e;
+  const char *name, *kind;
+  const config_listener_opts *o;
+  mllp_listener *mllp;
+  http_server *http;
+  net_cidr *allow;
+  unsigned nallow;
+} eng_listener;
+
+typedef struct eng_append eng_append;
+
+struct engine {
+  io *io;
+  mem *mem;
+  engine_opts o;
+  arena a;
+  hlog *log;
+  store *store;
+  eng_app *apps[ENG_MAX_APPS];
+  uint32_t napps;
+  eng_conn **conns;          uint32_t nconns;
+  eng_listener *listeners;   uint32_t nlisteners;
+  eng_run *run_hash[ENG_HASH];
+  eng_run *runs;             /* active */
+  uint32_t nruns;
+  uint64_t *ready;           /* ring of run ids that may start */
+  uint32_t ready_cap, ready_at, nready;
+  bool rescan;               /* the ring overflowed or the process just started: look for queued runs in the store */
+  uint64_t rescan_after;
+  uint8_t rescan_state;
+  io_timer sched;
+  eng_pending *pending_hash[ENG_HASH];
+  eng_pending *pending;
+  eng_append *free_appends;
+  uint32_t outstanding;      /* appends not yet durable */
+  io_timer wake;             /* parked runs and waiting deliveries */
+  int64_t wake_at_us;        /* wall */
+  io_timer intake;           /* looks whether intake may go on */
+  bool started, draining, accepting, failed, closing;
+  void (*drained)(void *user);
+  void *drained_user;
+  io_timer drain_timer;
+  bool drain_done;
+  uint64_t hash_seed;
+  engine_status st;
+  uint8_t meta[REC_META_MAX];
+};
+
+/* ---- core --------------------------------------------------------------------------------------------------------------- */
+
+static inline void *eng_get(engine *e, size_t n) {
+  void *p = e->mem->get(e->mem, n);
+  if (p) memset(p, 0, n);
+  return p;
+}
+static inline void eng_put(engine *e, void *p, size_t n) { if (p) e->mem->put(e->mem, p, n); }
+
+typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *user);
+/* Appends a record with the meta in w (e->meta) and makes it part of the state when it is durable; then fn (may be NULL). *seq may be NULL. */
+hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
+static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e->meta); }
+/* A log line: {"event":..., key: value ...}. Pairs of name and text, ended by NULL. No clinical values. */
+void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
+eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]);
+const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);
+eng_conn *eng_conn_find(engine *e, const char *name, size_t len);
+eng_listener *eng_listener_find(engine *e, const char *name);
+void eng_hex(const void *p, size_t n, char *out);
+pack_hl7 eng_pack_hooks(engine *e);
+/* Idempotency key of a step: hex of 16 bytes. */
+void eng_idem(const uint8_t identity[REC_HASH], const char *workflow, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]);
+void eng_identity(const store_input *in, uint8_t out[REC_HASH]);
+/* Something ended: a drain may be complete. */
+void eng_ended(engine *e);
+
+/* ---- inputs --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct eng_want {    /* one workflow's verdict */
+  eng_app *app;
+  const meta_workflow *wf;
+  bool run;
+  uint8_t state;             /* INPUT_ACCEPTED, INPUT_REJECTED, INPUT_FAILED */
+  char code[8];
+  uint16_t error;            /* table 0357 */
+  const char *text;
+  bool reply;                /* reply(...) before the first effect: the run's answer is the input's */
+  uint8_t nlanes;
+  uint8_t lanes[REC_MAX_LANES][REC_LANE];
+} eng_want;
+typedef struct eng_verdict {
+  eng_want wants[REC_MAX_RUNS];
+  uint32_t n;
+  uint32_t matched;
+} eng_verdict;
+
+/* Finds the workflows for an input and runs their gates; memory from a. head NULL: an API request. */
+void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out);
+/* The input of a run as a value, from its stored bytes. */
+hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, val *out, hl7_problem *why);
+/* Folds verdicts into a record. Strings live in a. */
+void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after);
+
+eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len);
+eng_pending *eng_pending_by_input(engine *e, uint64_t input);
+eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len);
+bool eng_pending_join(eng_pending *p, engine_reply_cb cb, void *user, bool joined, bool single);
+void eng_pending_free(eng_pending *p);
+/* Waits for the run; deadline as the workflow says, counted from eng_pending_arm. */
+void eng_pending_wait(eng_pending *p, const meta_workflow *wf);
+void eng_pending_arm(eng_pending *p);
+/* The run of an ack-after-run input ended: its outcome is recorded, then everybody who waits is answered. */
+void eng_after_run(engine *e, eng_run *r, bool ok);
+
+/* An answer built from what the records say. */
+typedef struct eng_outcome {
+  uint64_t input;
+  const char *code, *error, *text;
+  int64_t time_us;
+  const uint8_t *content_hash;
+  const void *body;          /* reply(...) or a returned payload; NULL = none */
+  size_t body_len;
+  bool duplicate, final, failed;
+} eng_outcome;
+/* Sends what is owed for an HL7 input to one who waits; not final: only an accept acknowledgement. */
+void eng_answer_hl7(engine *e, eng_answer *w, const void *in, size_t in_len, const eng_outcome *o);
+void eng_answer_json(engine *e, eng_answer *w, const eng_outcome *o);
+/* Nothing was stored. */
+void eng_answer_refusal(engine *e, engine_reply_cb cb, void *user, const void *in, size_t in_len, const char *code, uint16_t error, const char *text);
+void eng_answer_status(engine *e, engine_reply_cb cb, void *user, int status, const char *text);
+/* Replies to everybody in p, from the record that decided. */
+void eng_answer_all(eng_pending *p, const eng_outcome *o);
+
+/* ---- runs ------------------------------------------------------------------------------------------------------------------- */
+
+/* A run became durable: starts it when its lanes allow and there is room. body: the input's bytes when at hand. */
+void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len);
+void eng_ready(engine *e, uint64_t id);
+void eng_sched(engine *e);
+/* The lanes of a run that ended are free: their next heads may start. */
+void eng_lanes_release(engine *e, const store_run *row);
+bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n);
+eng_run *eng_run_find(engine *e, uint64_t id);
+/* Loads and executes; fresh: nothing can be in its journal. */
+void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len);
+void eng_run_go(eng_run *r);
+void eng_run_resume_soon(eng_run *r);
+void eng_run_free(eng_run *r);
+/* Ends with RUN_DONE (value recorded), RUN_FAILED or RUN_DEAD. */
+void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code, const char *text, const char *path);
+void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path);
+/* Handles VM_AWAIT. True: resumed already, go on; false: wait. */
+bool eng_step_await(eng_run *r);
+/* Wakes what is due. */
+void eng_wake(engine *e);
+void eng_wake_at(engine *e, int64_t wall_us);
+int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);
+
+/* ---- outbox --------------------------------------------------------------------------------------------------------------------- */
+
+void eng_out_new(engine *e, eng_conn *c);
+void eng_out_start(engine *e);
+
+/* ---- dispatch --------------------------------------------------------------------------------------------------------------------- */
+
+/* Starts the attempt: asks the mock, then the driver. done comes later, never from inside. */
+void eng_call_start(eng_call *call);
+void eng_call_cancel(eng_call *call);
+/* For drivers: ends the attempt. */
+void eng_call_done(eng_call *call);
+/* Fills in a failure; class 0 = derived from status. */
+void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *code, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Fails or succeeds from the loop, soon. */
+void eng_call_later(eng_call *call);
+uint8_t eng_class_of_status(int status);
+const eng_driver *eng_driver_find(const char *kind);
+extern const eng_driver eng_driver_rest, eng_driver_mllp, eng_driver_folder;
+hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]);
+/* Cancels its attempts and frees what it holds. */
+void eng_conn_close(eng_conn *c);
+bool eng_egress_ok(const eng_conn *c, const io_addr *a);
+/* The secret's value, NULL when it is not bound. */
+const char *eng_secret(engine *e, val ref);
+/* Text of an argument: strings, numbers; a template with every hole escaped by esc (NULL = plain). NULL when it is none. */
+typedef void (*eng_escape)(buf *b, const char *s, size_t n);
+const char *eng_arg_text(arena *a, val v, eng_escape esc);
+
+#endif
