@@ -1,0 +1,193 @@
+/* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
+ *
+ * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), expr.c (expressions), path.c (member access),
+ * call.c (functions, constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), meta.c (the META section). */
+#ifndef HDW_COMP_INT_H
+#define HDW_COMP_INT_H
+#include "ast.h"
+#include "compiler.h"
+#include "dict.h"
+#include "emit.h"
+#include "fhir.h"
+#include "nearest.h"
+#include "types.h"
+
+typedef struct str { const char *p; size_t len; } str;
+static inline bool str_is(str s, const char *t) { return strlen(t) == s.len && memcmp(s.p, t, s.len) == 0; }
+static inline bool str_eq(str a, str b) { return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0); }
+static inline str str_of(const char *p) { return (str){p, strlen(p)}; }
+#define STR(s) (int)(s).len, (s).p
+
+/* ---- builtins.def as tables (builtin.c) */
+typedef enum special { SP_NONE, SP_T, SP_EXPR, SP_TYPE, SP_PATH, SP_QUERY, SP_URL, SP_TEXT, SP_JSON, SP_DURATION, SP_MESSAGE, SP_HELPER, SP_SECRET } special;
+typedef struct sig_param { str name; ty type; uint8_t special; bool optional; } sig_param;
+enum { SIG_MAX = 14 };
+typedef struct sig {
+  str name;
+  bool has_recv, rest;         /* rest: "..." takes further named arguments */
+  sig_param recv, p[SIG_MAX];
+  uint8_t n;
+  ty ret;
+  uint8_t ret_special;         /* SP_T: the receiver's item type */
+} sig;
+typedef enum bi_kind { BI_FUNCTION, BI_INLINE, BI_OPERATION, BI_DECLARE } bi_kind;
+typedef enum bi_inline { IN_where, IN_select, IN_all, IN_repeat, IN_aggregate, IN_ofType, IN_is, IN_as, IN_iif, IN_coalesce, IN_trace, IN_sort, IN_range, IN_disclose, IN_with, IN_NONE } bi_inline;
+typedef enum bi_what { BI_CONNECTION, BI_LISTENER, BI_TRIGGER, BI_HELPER } bi_what;
+typedef struct bi {
+  uint8_t kind, inl, what, klass;
+  bool later;
+  const char *conn;            /* BI_OPERATION: connection kind; BI_TRIGGER: listener kind or "" */
+  const char *doc, *example, *text;
+  sig sig;
+} bi;
+typedef struct bi_table { bi *rows; uint32_t n; } bi_table;
+hdw_status bi_build(arena *a, bi_table *t);
+const bi *bi_function(const bi_table *t, str name);                    /* FUNCTION or INLINE */
+const bi *bi_operation(const bi_table *t, const char *conn, str name);
+const bi *bi_declare(const bi_table *t, bi_what what, const char *conn, str name);
+
+/* ---- declarations */
+typedef enum decl_kind { D_CONNECTION, D_LISTENER, D_PROFILE, D_TABLE, D_SETTING, D_LET, D_PAYLOAD, D_SEGMENT, D_ENTITY, D_SENDER, D_MAP, D_FN, D_ACTION, D_WORKFLOW, D_TEST } decl_kind;
+typedef struct unit {
+  uint32_t file;               /* of the diag_list */
+  const char *path, *src;
+  size_t len;
+  parse_result parse;
+  uint32_t file_k;             /* constant with the path, for debug rows */
+} unit;
+typedef struct field { str name; ty t; ast *type, *expr, *node; } field;
+typedef struct decl {
+  uint8_t kind, state;         /* state of compilation: 0 not yet, 1 in progress, 2 done */
+  bool later, resolving;
+  unit *u;
+  ast *node;
+  str name;
+  ty t;                        /* setting, let: its type; fn, map, action: what it gives; payload: itself */
+  ast *params;                 /* AST_PARAMS or NULL */
+  field *par;  uint32_t npar;
+  field *fields; uint32_t nfields;  /* payload, segment, entity */
+  const bi *kind_row;          /* connection, listener: its kind */
+  uint32_t fn;                 /* function index or MOD_NO_INDEX */
+  uint32_t fn2;                /* payload without parameters: conversion from any */
+  val rows;                    /* table: its rows, and let: its constant when known */
+  uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
+} decl;
+
+typedef struct local { str name; int reg; ty t; ast *at; } local;
+typedef struct this_scope { int reg, index, total; ty t; ty total_t; } this_scope;
+enum { MAX_LOCALS = 200, MAX_THIS = 40 };
+
+/* What is being compiled. */
+typedef struct fnctx {
+  uint32_t fn;
+  int top;                     /* next free register */
+  local locals[MAX_LOCALS];
+  int nlocals;
+  this_scope scope[MAX_THIS];  /* $this of criteria; [0] is the root of an evaluated expression */
+  int nscope;
+  bool root_scope;             /* scope[0] is such a root: bare names are looked up as declarations first, then as its members */
+  int msg;                     /* register of the HL7 message or segment that bare paths read, -1 */
+  ty msg_t;
+  bool effects;                /* step and send are allowed */
+  bool in_workflow, in_test, gate_done;
+  decl *owner;
+  ty ret;                      /* declared result; kind TY_ERR = none declared */
+  ty got;                      /* joined type of returns, when none is declared */
+  bool has_got;
+  int yield_builder;           /* register, -1 outside */
+  ty yield_t;
+  bool has_yield;
+  uint32_t site;               /* next journal site */
+  int error_reg;               /* register of `error` in a handler, -1 */
+  const char *ack_after;       /* workflow: "commit" or "run" */
+  struct fnctx *outer;
+} fnctx;
+
+typedef struct shape { uint32_t n; str *names; ty *types; } shape;
+
+typedef struct comp {
+  arena *a;
+  diag_list *d;
+  const comp_options *opt;
+  emit e;
+  bi_table bi;
+  unit **units; uint32_t nunits, cap_units;
+  decl *decls; uint32_t ndecls, cap_decls;
+  shape *shapes; uint32_t nshapes, cap_shapes;
+  comp_test *tests; uint32_t ntests, cap_tests;
+  unit *u;                     /* of what is being compiled */
+  fnctx *f;
+  bool later;
+  comp_model model;            /* of an evaluated expression */
+  bool lenient;
+  bool is_eval;
+  int depth;                   /* of recursion over the tree */
+} comp;
+
+/* comp.c */
+str node_name(comp *c, const ast *n);
+str node_text(comp *c, const ast *n);
+decl *find_decl(comp *c, str name);
+diag *err(comp *c, diag_code code, const ast *n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void not_yet(comp *c, const ast *n, const char *what);
+const char *ty_text(comp *c, ty t);
+const char *fmt(comp *c, const char *f, ...) __attribute__((format(printf, 2, 3)));
+void suggest(comp *c, diag *d, const ast *n, const nearest *near);
+
+/* decl.c */
+void decl_collect(comp *c, unit *u);
+void decl_compile_all(comp *c);
+uint32_t decl_fn(comp *c, decl *d);            /* compiles on demand; the function's index */
+ty decl_result(comp *c, decl *d);              /* type of what a call gives */
+void decl_params(comp *c, decl *d);            /* resolves parameter and field types once */
+uint32_t decl_from_any(comp *c, decl *d);      /* payload: function that checks an untyped object */
+ty type_node(comp *c, ast *t);                 /* T, T?, T*, T+ */
+ty type_named(comp *c, str name, const ast *at, bool report);
+const char *type_check_name(comp *c, ty t);    /* for OP_CHECK: "string", "FHIR.Patient", "object" ... */
+field *decl_field(decl *d, str name);
+
+/* expr.c: value of n into register dst; or into any register (a local's own). */
+ty ex(comp *c, ast *n, int dst);
+int ex_any(comp *c, ast *n, ty *t);
+int reg_new(comp *c);
+int regs_new(comp *c, int n);
+void pos(comp *c, const ast *n);
+ty ex_template(comp *c, ast *n, special sp, int dst);
+ty join_types(ty a, ty b);
+bool assignable(comp *c, ty from, ty to);
+/* Converts register r from its type to the declared one, with OP_CHECK where needed; reports mismatches. what: "AdmitCard.mrn". */
+void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what);
+val const_of(comp *c, ast *n, bool *ok);       /* constants of declarations */
+void cond(comp *c, ast *n, int dst);           /* an expression wanted as condition */
+local *find_local(comp *c, str name);
+local *add_local(comp *c, ast *name, ty t, int reg);
+ty native(comp *c, const char *name, int base, int nargs, ty ret);   /* NATIVE with window at base */
+
+/* path.c */
+ty member(comp *c, ty recv, int r, ast *name, int dst, const ast *whole);
+ty hl7_path_on(comp *c, ty recv, int r, ast *path, int dst);
+ty component_on(comp *c, ty recv, int r, ast *comp_node, int dst);
+ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r converted for an operator or target */
+
+/* call.c, inline.c */
+ty call(comp *c, ast *call_node, ast *recv, int dst);
+ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst);
+ty object_literal(comp *c, ast *obj, int dst);
+ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
+ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
+bool is_type_name(comp *c, str name);
+
+/* effect.c */
+ty effect_call(comp *c, ast *chain, bool send, int dst);
+bool has_effect(const ast *n);
+void test_effect(comp *c, const char *op, int base, int nargs, int dst);
+
+/* stmt.c */
+void stmt_block(comp *c, ast *block);
+void workflow_body(comp *c, decl *d);
+
+/* meta.c */
+hdw_status meta_write(comp *c, buf *b);
+bool meta_args(comp *c, buf *b, ast *call_node, const bi *row);
+
+#endif
