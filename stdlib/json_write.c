@@ -78,7 +78,62 @@ static void put_text(buf *b, const char *s, size_t len, bool escaped) {
   puts_n(b, from, (size_t)(end - from));
 }
 
+#ifdef __SSE2__
+static inline uint64_t load8(const char *s) {
+  uint64_t w;
+  memcpy(&w, s, 8);
+  return w;
+}
+static inline uint64_t load4(const char *s) {
+  uint32_t w;
+  memcpy(&w, s, 4);
+  return w;
+}
+
+/* Copies a string that needs no escape to o; false (o has been scribbled on) when it needs one. Loads overlap instead of running over the end. */
+static inline bool copy_plain(char *o, const char *s, size_t len) {
+  unsigned special = 0;
+  if (len >= 16) {
+    for (size_t i = 0; i < len - 16; i += 16) {
+      special |= js_special16((const uint8_t *)s + i);
+      memcpy(o + i, s + i, 16);
+    }
+    special |= js_special16((const uint8_t *)s + len - 16);
+    memcpy(o + len - 16, s + len - 16, 16);
+    return special == 0;
+  }
+  if (len >= 4) {
+    uint64_t a = len >= 8 ? load8(s) : load4(s) | load4(s + len - 4) << 32, z = len >= 8 ? load8(s + len - 8) : a;
+    char both[16];
+    memcpy(both, &a, 8);
+    memcpy(both + 8, &z, 8);
+    if (js_special16((const uint8_t *)both)) return false;
+    if (len >= 8) {
+      memcpy(o, &a, 8);
+      memcpy(o + len - 8, &z, 8);
+    } else {
+      memcpy(o, s, 4);
+      memcpy(o + len - 4, s + len - 4, 4);
+    }
+    return true;
+  }
+  for (size_t i = 0; i < len; i++) {
+    special |= (unsigned)js_is_special((uint8_t)s[i]);
+    o[i] = s[i];
+  }
+  return special == 0;
+}
+#endif
+
 static inline void put_str(buf *b, const char *s, size_t len, bool escaped) {
+#ifdef __SSE2__
+  if (JS_LIKELY(b->cap - b->len >= len + 2 && !b->status && copy_plain(b->p + b->len + 1, s, len))) {
+    char *o = b->p + b->len;
+    o[0] = o[len + 1] = '"';
+    b->len += len + 2;
+    return;
+  }
+#endif
   put1(b, '"');
   put_text(b, s, len, escaped);
   put1(b, '"');
@@ -232,30 +287,36 @@ static hdw_status put_value(writer *w, val v) {
   return HDW_E_TYPE;
 }
 
-/* Goes on with the innermost container: its next item, or its end. */
-static hdw_status step(writer *w) {
+/* Goes on with the innermost container: its items up to one that opens another, or to its end. */
+static hdw_status run(writer *w) {
   buf *b = w->b;
-  wframe *f = &w->frames[w->depth - 1];
-  if (f->i == f->n) {
-    bool is_object = f->is_object, any = f->any;
-    w->depth--;
-    if (w->pretty && any) new_line(w);
-    put1(b, is_object ? '}' : ']');
-    return HDW_OK;
+  const uint32_t depth = w->depth;
+  wframe *f = &w->frames[depth - 1];
+  const val *items = f->v ? f->v : &f->one;
+  const bool is_object = f->is_object, keep_empty = w->o->keep_empty;
+  while (f->i < f->n && !b->status) {
+    const val *v = items + (is_object ? 2 * (size_t)f->i + 1 : f->i);
+    f->i++;
+    if (is_object && v->tag == VAL_EMPTY && !(v->flags & VALF_ARRAY) && !keep_empty) continue;
+    if (f->any) put1(b, ',');
+    f->any = true;
+    if (w->pretty) new_line(w);
+    if (is_object) {
+      put_str(b, v[-1].u.s, v[-1].len, v[-1].flags & VALF_ESC);
+      put1(b, ':');
+      if (w->pretty) put1(b, ' ');
+    }
+    if (JS_LIKELY(v->tag == VAL_STR && !(v->flags & VALF_ARRAY))) put_str(b, v->u.s, v->len, v->flags & VALF_ESC);
+    else {
+      hdw_status st = put_value(w, *v);
+      if (st != HDW_OK || w->depth != depth) return st; /* f may have moved */
+    }
   }
-  uint32_t i = f->i++;
-  val v = f->v ? f->v[f->is_object ? 2 * (size_t)i + 1 : i] : f->one;
-  if (f->is_object && v.tag == VAL_EMPTY && !(v.flags & VALF_ARRAY) && !w->o->keep_empty) return HDW_OK;
-  if (f->any) put1(b, ',');
-  f->any = true;
-  if (w->pretty) new_line(w);
-  if (f->is_object) {
-    const val *key = &f->v[2 * (size_t)i];
-    put_str(b, key->u.s, key->len, key->flags & VALF_ESC);
-    put1(b, ':');
-    if (w->pretty) put1(b, ' ');
-  }
-  return put_value(w, v);
+  bool any = f->any;
+  w->depth--;
+  if (w->pretty && any) new_line(w);
+  put1(b, is_object ? '}' : ']');
+  return HDW_OK;
 }
 
 hdw_status json_write(val v, buf *b, const json_wopts *opts) {
@@ -265,6 +326,6 @@ hdw_status json_write(val v, buf *b, const json_wopts *opts) {
   w.pretty = w.o->pretty;
   w.max_depth = w.o->max_depth ? w.o->max_depth : JSON_DEPTH_DEFAULT;
   hdw_status st = put_value(&w, v);
-  while (w.depth && st == HDW_OK && !b->status) st = step(&w);
+  while (w.depth && st == HDW_OK && !b->status) st = run(&w);
   return st != HDW_OK ? st : (hdw_status)b->status;
 }
