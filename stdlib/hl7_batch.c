@@ -25,9 +25,16 @@ static hl7_part_kind kind_of(const char *p, const char *end) {
   return HL7_PART_JUNK;
 }
 
+/* In a file whose segments end with CR a LF is data (H-32), but for an empty line before an MSH: some writers put one between messages. */
 static const char *line_end(const splitter *x, const char *p) {
   const char *end = x->p + x->len, *e = p < end ? (const char *)memchr(p, x->cr ? '\r' : '\n', (size_t)(end - p)) : NULL;
-  return e ? e : end;
+  if (!e) e = end;
+  for (const char *q = p; x->cr && q < e && (q = (const char *)memchr(q, '\n', (size_t)(e - q)));) {
+    const char *first = q;
+    while (q < e && *q == '\n') q++;
+    if (q - first > 1 && kind_of(q, end) == HL7_PART_MESSAGE) return first;
+  }
+  return e;
 }
 
 /* Field n (n > 1 in headers) of the line at p. */
@@ -113,11 +120,12 @@ static bool is_continued(const splitter *x, const char *msh, const char *last_ds
 hdw_status hl7_split(arena *a, const char *bytes, size_t len, hl7_batch **out, hl7_problem *why) {
   *out = NULL;
   if (len > INT32_MAX) return HDW_E_LIMIT;
-  splitter x = {.a = a, .p = bytes, .len = (uint32_t)len, .cr = memchr(bytes, '\r', len) != NULL};
+  splitter x = {.a = a, .p = bytes, .len = (uint32_t)len};
   x.out = (hl7_batch *)arena_zalloc(a, 1, sizeof *x.out);
   if (!x.out) return HDW_E_NOMEM;
   x.out->bytes = bytes;
   size_t n = len, lead = hl7_trim(bytes, &n);
+  x.cr = n && memchr(bytes + lead, '\r', n);
   const char *end = bytes + len, *p = bytes + lead, *dsc = NULL, *msh = NULL;
   uint32_t line = 1;
   for (const char *q = bytes; q < p; q++) line += *q == '\n' || (*q == '\r' && !(q + 1 < end && q[1] == '\n'));

@@ -240,6 +240,11 @@ static hdw_status find_charset(hl7_msg *m, const hl7_opts *o, bool esc27, charse
   if (wide != CHARSET_NONE || cs == CHARSET_UTF16 || cs == CHARSET_UTF32) cs = CHARSET_UTF8; /* without a mark the bytes are not UTF-16 */
   if (o && o->force_charset != CHARSET_NONE) cs = o->force_charset;
   if (cs == CHARSET_NONE) cs = o && o->charset != CHARSET_NONE ? o->charset : CHARSET_AUTO;
+  if (cs == CHARSET_UNKNOWN && !m->ascii && !(o && o->strict)) {
+    hl7_problem w = {.code = 103, .seg = "MSH", .seg_rep = 1, .field = 18, .severity = 'W', .text = charset_refusal(cs)};
+    hl7_warn(m, HL7_W_CHARSET, &w);
+    cs = o && o->charset != CHARSET_NONE ? o->charset : CHARSET_AUTO;
+  }
   if (cs != CHARSET_AUTO && !charset_supported(cs)) {
     if (!m->ascii || esc27) {
       problem(why, HDW_E_UNSUPPORTED, 103, f.len ? (size_t)(f.p - m->bytes) : 0, "MSH", 18, charset_refusal(cs));
@@ -287,7 +292,18 @@ static void warn_both_ends(const parser *x, const hl7_msg *m) {
   }
 }
 
-static hdw_status parse_at(arena *a, const char *p, size_t len, const hl7_opts *o, charset_id wide, hl7_msg **out, hl7_problem *why) {
+/* H-32: CR when there is one, else LF. A CR at the very end only (`closed`) decides when no LF is followed by a segment: files exist whose lines end with LF
+ * but for the last. */
+static char find_term(const parser *x, bool closed) {
+  const char *p = x->p, *end = p + x->len;
+  if (memchr(p, '\r', x->len)) return '\r';
+  if (!closed) return '\n';
+  while (p < end && (p = (const char *)memchr(p, '\n', (size_t)(end - p))))
+    if (is_segment(x, ++p, end)) return '\n';
+  return '\r';
+}
+
+static hdw_status parse_at(arena *a, const char *p, size_t len, bool closed, const hl7_opts *o, charset_id wide, hl7_msg **out, hl7_problem *why) {
   hl7_delims d;
   size_t enc;
   hdw_status s = hl7_read_delims(p, len, &d, &enc, why);
@@ -298,7 +314,7 @@ static hdw_status parse_at(arena *a, const char *p, size_t len, const hl7_opts *
   x.segs = (hl7_segment *)arena_alloc(a, x.cap * sizeof *x.segs);
   if (!x.segs) return problem(why, HDW_E_NOMEM, 207, 0, "", 0, "the memory limit is reached");
   hl7_eol eol = o ? o->eol : HL7_EOL_AUTO;
-  char term = eol != HL7_EOL_AUTO || memchr(p, '\r', len) ? '\r' : '\n';
+  char term = eol != HL7_EOL_AUTO ? '\r' : find_term(&x, closed);
   uint32_t continued = 0;
   if (eol == HL7_EOL_ANY) x.slow = true;
   else scan(&x, term);
@@ -326,13 +342,14 @@ hdw_status hl7_parse(arena *a, const char *bytes, size_t len, const hl7_opts *op
   charset_id bom = charset_bom(bytes, len, &mark);
   if (bom == CHARSET_UTF16 || bom == CHARSET_UTF32) {
     hdw_status s = charset_wide_to_utf8(a, bom, bytes, len, &bytes, &n, &bad);
+    len = n;
     if (s) return problem(why, s, 207, 0, "", 0, hdw_status_text(s));
   } else {
     bom = CHARSET_NONE;
   }
   size_t lead = hl7_trim(bytes, &n);
   hl7_msg *m = NULL;
-  hdw_status s = parse_at(a, bytes + lead, n, opts, bom, &m, why);
+  hdw_status s = parse_at(a, bytes + lead, n, n + lead < len && bytes[n + lead] == '\r', opts, bom, &m, why);
   if (s) {
     if (why) why->offset += (uint32_t)lead;
     return s;
