@@ -148,7 +148,8 @@ hdw_status fp_power(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 /* ---- precision and boundaries */
 
-/* Digits of a temporal of precision p as precision() counts them: YYYY 4 ... milliseconds 17; times from hours 2 to 9. */
+/* precision() of a number is its digits after the point as written.
+ * Digits of a temporal of precision p as precision() counts them: YYYY 4 ... milliseconds 17; times from hours 2 to 9. */
 static int time_digits(const tm_val *t, bool is_time) {
   static const int digits[] = {0, 4, 6, 8, 10, 12, 14, 17};
   return digits[t->prec] - (is_time ? 8 : 0);
@@ -165,11 +166,7 @@ hdw_status fp_precision(vm_cx *cx, const val *args, unsigned n, val *out) {
     return HDW_OK;
   }
   if (!fp_is_num(x)) return fp_type_error(cx, "precision()", x);
-  dec d = val_get_dec(x);
-  char text[DEC_TEXT_MAX];
-  int count = 0;
-  for (size_t i = dec_format(&d, text); i-- > 0;) count += text[i] >= '0' && text[i] <= '9';
-  *out = val_int(count);
+  *out = val_int(val_get_dec(x).scale);
   return HDW_OK;
 }
 
