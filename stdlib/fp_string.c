@@ -148,7 +148,8 @@ static hdw_status change_case(vm_cx *cx, val v, const char *what, bool up, val *
         continue;
       }
       r += k;
-      w += utf8proc_encode_char(up ? utf8proc_toupper(c) : utf8proc_tolower(c), (utf8proc_uint8_t *)w);
+      utf8proc_int32_t d = up ? (c == 0xdf ? c : utf8proc_toupper(c)) : utf8proc_tolower(c);
+      w += utf8proc_encode_char(d, (utf8proc_uint8_t *)w);
     }
   }
   *out = val_str(p, (size_t)(w - p));
