@@ -95,6 +95,7 @@ void lex_after(parser *px, int t) {
     x->operand = true;
     x->in_head = true;
     x->errors_before = px->errors;
+    x->swallowed = false;
   }
   if (t == TOK_BLOCK_CLOSE && x->depth == 0) x->in_head = false;
 }

@@ -148,10 +148,10 @@ static void push(driver *d, int t, ast *value, parse_span at) {
   if (d->px->too_deep || d->px->nomem) d->status = 2;
 }
 
-/* An error that the parser does not report. */
-static void push_error(driver *d, parse_span at) {
+/* An error that the parser does not report, before the byte off. */
+static void push_error(driver *d, uint32_t off) {
   d->px->panic = true;
-  push(d, TOK_HDW_error, NULL, at);
+  push(d, TOK_HDW_error, NULL, (parse_span){off, off});
   d->px->panic = false;
 }
 
@@ -201,15 +201,24 @@ static look look_at(parser *px, int t) {
   return k;
 }
 
+/* A '{' behind a broken head: what was left open in the head is closed. The block of a head is read; a body is skipped as a whole, and so
+ * is a '{' that no head explains. */
+static bool resume_at_brace(lexer *x) {
+  int below = x->depth - 1;
+  while (below > 0 && (x->stack[below - 1].kind != '{' || x->stack[below - 1].role == LEX_VALUE)) below--;
+  x->stack[below] = x->stack[x->depth - 1];
+  x->depth = below;
+  lex_role role = lex_brace_role(x);
+  bool read = role == LEX_BLOCK && (below > 0 || x->in_head);
+  x->stack[below].role = (uint8_t)(read ? LEX_BLOCK : LEX_VALUE);
+  x->depth = below + 1;
+  return read;
+}
+
 /* In panic mode: can reading go on at this token? */
 static bool resume(driver *d, const look *k) {
   lexer *x = &d->px->lx;
-  if (k->t == TOK_BLOCK_OPEN) {
-    lex_bracket *top = &x->stack[x->depth - 1];
-    if (top->role == LEX_BLOCK && !(x->depth == 1 && !x->in_head)) return true;
-    top->role = LEX_VALUE; /* skip it as a whole */
-    return false;
-  }
+  if (k->t == TOK_BLOCK_OPEN) return resume_at_brace(x);
   if (k->t == TOK_BLOCK_CLOSE) return true;
   if (k->begins) {
     x->depth = k->base;
@@ -231,7 +240,7 @@ static void report_missing_operand(driver *d) {
   parser *px = d->px;
   parse_span at = {px->lx.prev_end, px->lx.prev_end};
   parse_error(px, PARSE_E_MISSING_EXPR, at, "an expression is missing here");
-  push_error(d, at);
+  push_error(d, at.off);
 }
 
 /* The bracket at off is never closed. */
@@ -248,8 +257,8 @@ static void declaration_in_block(driver *d, const look *k) {
   lexer *x = &d->px->lx;
   int base;
   lex_block(x, &base);
-  report_unclosed(d->px, k->at, "a declaration begins here, but a '{' is still open", x->stack[base ? base - 1 : 0].off);
-  if (x->stack[x->depth - 1].role == LEX_VALUE) push_error(d, k->at);
+  if (!x->swallowed) report_unclosed(d->px, k->at, "a declaration begins here, but a '{' is still open", x->stack[base ? base - 1 : 0].off);
+  if (x->stack[x->depth - 1].role == LEX_VALUE) push_error(d, k->at.off);
   close_blocks(d, k->at);
 }
 
@@ -260,7 +269,7 @@ static void end_of_file(driver *d, const look *k) {
   if (x->depth) {
     int i = x->depth - 1;
     while (i > 0 && x->stack[i].kind == '"') i--;
-    if (!px->panic) {
+    if (!px->panic && !x->swallowed) {
       uint32_t off = x->stack[i].off;
       report_unclosed(px, k->at, parse_text(px, "the text ends, but a '%c' is still open", px->src[off]), off);
     }

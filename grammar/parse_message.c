@@ -49,10 +49,18 @@ bool parse_same_line(const parser *px, uint32_t a, uint32_t b) {
 
 static parse_span here(const lexer *x) { return (parse_span){x->off, (uint32_t)(x->cur - x->src)}; }
 
+/* Text that was read as part of a string may have held the '}' of a block: then nothing more is said about that block. */
+static void note_swallowed(parser *px, uint32_t off) {
+  int open = 0;
+  for (const char *p = px->src + off; *p && *p != '\n' && *p != '\r'; p++) open += (*p == '{') - (*p == '}');
+  if (open < 0) px->lx.swallowed = true;
+}
+
 int lex_bad(parser *px, parse_code code, const char *text) {
   bool repeated = px->errors && parse_same_line(px, px->error_off, px->lx.off);
   if (!px->lx.ahead) {
     if (!px->panic && !repeated) parse_error(px, code, here(&px->lx), "%s", text);
+    if (code == PARSE_E_STRING_OPEN || code == PARSE_E_TEMPLATE_OPEN) note_swallowed(px, px->lx.off);
     px->error_off = px->lx.off;
     px->panic = true;
   }
@@ -79,6 +87,7 @@ static const char *found_text(parser *px, parse_span at, int token, const char *
   uint32_t n = at.end - at.off;
   if (token == TOK_EOFT) return "the end of the text";
   if (n == 0 || n >= 30 || memchr(px->src + at.off, '\n', n)) return name;
+  if (token == TOK_STRING) return parse_text(px, "the string %.*s", (int)n, px->src + at.off);
   return parse_text(px, "'%.*s'", (int)n, px->src + at.off);
 }
 
@@ -91,26 +100,69 @@ static uint32_t open_bracket(const lexer *x, int token) {
   return UINT32_MAX;
 }
 
-/* Expected tokens in groups, as a person would say it. */
+static bool is_word(int t) {
+  return t == TOK_DELIM || (t >= TOK_HDW && t <= TOK_REVIEW) || t == TOK_SORT || t == TOK_ASC || t == TOK_DESC || t == TOK_IN || t == TOK_IS ||
+         t == TOK_AS || t == TOK_CONTAINS;
+}
+
+static bool is_operator(int t) {
+  return (t >= TOK_DIV && t <= TOK_IMPLIES) || (t >= TOK_LE && t <= TOK_DOT) || t == TOK_LEFT_BRACKET || t == TOK_ASC || t == TOK_DESC;
+}
+
+/* A token as a reader of the message knows it. */
+static const char *token_text(parser *px, int t) {
+  switch (t) {
+  case TOK_EOFT: return "the end of the text";
+  case TOK_IDENT: return "a name";
+  case TOK_STRING: return "a string";
+  case TOK_INTEGER: case TOK_DECIMAL: return "a number";
+  case TOK_BLOCK_OPEN: return "'{'";
+  case TOK_BLOCK_CLOSE: case TOK_TPL_CLOSE: return "'}'";
+  case TOK_HL7: return "an HL7 path";
+  case TOK_TPL_BEGIN: return "a template";
+  case TOK_OUTCOME: return "'reject'";
+  default: return parse_text(px, "'%s'", hdw_token_name(t));
+  }
+}
+
+enum { NAMED_MAX = 5, LIST_MAX = 160 };
+
+/* "an operator, ',' or '}'": expected tokens one by one, operators and words that may be names as groups. */
+static const char *list_of(parser *px, const int *e, int n) {
+  const char *items[NAMED_MAX];
+  int k = 0;
+  bool operators = has(e, n, TOK_PLUS) && has(e, n, TOK_AND), names = has(e, n, TOK_IDENT);
+  if (operators) items[k++] = "an operator";
+  for (int i = 0; i < n; i++) {
+    if ((operators && is_operator(e[i])) || (names && is_word(e[i])) || e[i] == TOK_DECIMAL || e[i] == TOK_UNIT) continue;
+    if (k == NAMED_MAX) {
+      items[k - 1] = "...";
+      break;
+    }
+    items[k++] = token_text(px, e[i]);
+  }
+  char text[LIST_MAX] = "";
+  size_t len = 0;
+  for (int i = 0; i < k && len < LIST_MAX - 40; i++) {
+    const char *between = i == 0 ? "" : i == k - 1 && items[i][0] != '.' ? " or " : items[i][0] == '.' ? " " : ", ";
+    len += (size_t)snprintf(text + len, LIST_MAX - len, "%s%s", between, items[i]);
+  }
+  return parse_text(px, "expected %s", text);
+}
+
+/* What could have stood there, as a person would say it. */
 static const char *expectation(parser *px, const int *e, int n, uint32_t open) {
   bool closer = has(e, n, TOK_RIGHT_PAREN) || has(e, n, TOK_RIGHT_BRACKET);
-  if (n == 1 && (e[0] == TOK_IDENT || e[0] == TOK_STRING || e[0] == TOK_INTEGER)) return parse_text(px, "expected a %s", hdw_token_name(e[0]));
-  if (n == 1) return parse_text(px, "expected '%s'", hdw_token_name(e[0]));
   if (has(e, n, TOK_THIS)) return "expected an expression";
   if (has(e, n, TOK_PLUS) && closer && open != UINT32_MAX)
     return parse_text(px, "expected an operator, ',' or the end of this '%c'", px->src[open]);
-  if (has(e, n, TOK_STEP) && has(e, n, TOK_DROP)) {
+  if (has(e, n, TOK_STEP) && has(e, n, TOK_DROP) && !has(e, n, TOK_IDENT)) {
     return has(e, n, TOK_PLUS) ? "expected an operator or a statement (let, step, if, for, return ...)"
                                : "expected a statement (let, step, if, for, return ...)";
   }
   if (has(e, n, TOK_WORKFLOW) && !has(e, n, TOK_IDENT)) return "expected a declaration (workflow, payload, connection ...)";
   if (has(e, n, TOK_COLON) && n < 4) return "expected ':'";
-  if (has(e, n, TOK_IDENT) && has(e, n, TOK_WORKFLOW)) return has(e, n, TOK_BLOCK_CLOSE) ? "expected a name or '}'" : "expected a name";
-  char text[160];
-  size_t len = (size_t)snprintf(text, sizeof text, "expected");
-  for (int i = 0; i < n && i < 5 && len < sizeof text - 40; i++)
-    len += (size_t)snprintf(text + len, sizeof text - len, "%s %s", i ? "," : "", hdw_token_name(e[i]));
-  return parse_text(px, "%s%s", text, n > 5 ? " ..." : "");
+  return list_of(px, e, n);
 }
 
 void parse_unexpected(parser *px, parse_span at, int token, const char *token_name, const int *expected, int n) {
@@ -118,7 +170,10 @@ void parse_unexpected(parser *px, parse_span at, int token, const char *token_na
   if (px->panic) return;
   px->panic = true;
   bool between = x->depth == 0 && has(expected, n, TOK_WORKFLOW) && !has(expected, n, TOK_IDENT);
-  if (between && px->errors > x->errors_before) return; /* what is left of a declaration that already has an error */
+  bool broken = px->errors > x->errors_before; /* this declaration has an error already */
+  if (broken && (between || token == TOK_ELSE)) return; /* what is left of it; an else behind a broken if or match */
+  if (broken && parse_same_line(px, px->error_off, at.off)) return;
+  if (token == TOK_STRING || token == TOK_TPL_BEGIN) note_swallowed(px, at.off);
 
   uint32_t open = open_bracket(x, token);
   bool end = token == TOK_EOFT;

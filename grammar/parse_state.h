@@ -40,6 +40,7 @@ typedef struct lexer {
   bool in_head;             /* its outermost '{' has not been closed yet */
   bool bound;               /* its '=' has been seen */
   uint32_t errors_before;
+  bool swallowed;           /* an error in it may have hidden the '}' of a block */
   /* brackets */
   lex_bracket stack[PARSE_MAX_BRACKETS];
   int depth;
