@@ -431,8 +431,6 @@ hdw_status engine_start(engine *e, char text[200]) {
   }
   e->started = true;
   e->rescan = true;
-  e->rescan_state = RUN_RUNNING;
-  e->rescan_after = 0;
   eng_sched(e);
   eng_out_start(e);
   eng_wake_at(e, io_wall_us(e->io));
@@ -514,6 +512,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->wake);
   io_timer_cancel(e->io, &e->intake);
   io_timer_cancel(e->io, &e->sched);
+  io_timer_cancel(e->io, &e->rescan_timer);
   while (e->runs) eng_run_free(e->runs);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
   while (e->pending) eng_pending_free(e->pending);

@@ -43,6 +43,7 @@ typedef struct eng_app {
 typedef enum eng_auth { AUTH_NONE, AUTH_HEADER } eng_auth;
 typedef struct eng_driver {
   const char *kind;          /* as in builtins.def: rest, mllp, folder */
+  bool in_order;             /* one delivery at a time, oldest first (H-21) */
   /* Resolves what the driver needs from c->args. text says what is wrong. */
   hdw_status (*setup)(engine *e, eng_conn *c, char text[ENG_TEXT]);
   /* Performs call->op; calls eng_call_done later, never from inside. */
@@ -74,6 +75,7 @@ struct eng_conn {
   const char *folder;
   /* the sink: outbox state */
   uint32_t in_flight, steps;
+  eng_dlv *flying;
   uint32_t failures;         /* in a row, transient */
   int64_t hold_until_us;     /* monotonic */
   bool paused;
@@ -209,7 +211,7 @@ struct engine {
   eng_run *run_hash[ENG_HASH];
   eng_run *runs;             /* active */
   uint32_t nruns;
-  uint64_t *ready;           /* ring of run ids that may start */
+  uint64_t *ready;           /* ring of run id << 1 | never started before */
   uint32_t ready_cap, ready_at, nready;
   bool rescan;               /* the ring overflowed or the process just started: look for queued runs in the store */
   uint64_t rescan_after;
@@ -219,6 +221,7 @@ struct engine {
   eng_pending *pending;
   eng_append *free_appends;
   uint32_t outstanding;      /* appends not yet durable */
+  io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
   int64_t wake_at_us;        /* wall */
   io_timer intake;           /* looks whether intake may go on */
@@ -294,8 +297,9 @@ void eng_pending_free(eng_pending *p);
 /* Waits for the run; deadline as the workflow says, counted from eng_pending_arm. */
 void eng_pending_wait(eng_pending *p, const meta_workflow *wf);
 void eng_pending_arm(eng_pending *p);
-/* The run of an ack-after-run input ended: its outcome is recorded, then everybody who waits is answered. */
-void eng_after_run(engine *e, eng_run *r, bool ok);
+/* The run of an ack-after-run input ended: its outcome is recorded, then everybody who waits is answered. value is read when how is
+ * VM_OUTCOME_NONE or VM_REPLY; code and text else. */
+void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text);
 
 /* An answer built from what the records say. */
 typedef struct eng_outcome {
@@ -320,8 +324,10 @@ void eng_answer_all(eng_pending *p, const eng_outcome *o);
 
 /* A run became durable: starts it when its lanes allow and there is room. body: the input's bytes when at hand. */
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len);
-void eng_ready(engine *e, uint64_t id);
+void eng_ready(engine *e, uint64_t id, bool fresh);
 void eng_sched(engine *e);
+/* The run cannot be written now: it leaves memory and is looked for again later. */
+void eng_run_abandon(eng_run *r);
 /* The lanes of a run that ended are free: their next heads may start. */
 void eng_lanes_release(engine *e, const store_run *row);
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n);
@@ -343,7 +349,9 @@ int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);
 
 /* ---- outbox --------------------------------------------------------------------------------------------------------------------- */
 
+/* Something may be waiting for this sink. */
 void eng_out_new(engine *e, eng_conn *c);
+void eng_out_close(eng_conn *c);
 void eng_out_start(engine *e);
 
 /* ---- dispatch --------------------------------------------------------------------------------------------------------------------- */
@@ -355,6 +363,8 @@ void eng_call_cancel(eng_call *call);
 void eng_call_done(eng_call *call);
 /* Fills in a failure; class 0 = derived from status. */
 void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *code, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* "code: message". */
+void eng_call_text(const eng_call *call, char out[ENG_TEXT]);
 /* Fails or succeeds from the loop, soon. */
 void eng_call_later(eng_call *call);
 uint8_t eng_class_of_status(int status);

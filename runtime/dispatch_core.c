@@ -1,0 +1,263 @@
+/* dispatch_core.c - one attempt at an effect: mock or driver, its outcome; connections as the deployment binds them. */
+#include <stdarg.h>
+#include <stdio.h>
+#include "base64.h"
+#include "engine_int.h"
+
+/* ---- attempts ------------------------------------------------------------------------------------------------------------------- */
+
+uint8_t eng_class_of_status(int status) {
+  if (status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501 && status != 505)) return FAIL_TRANSIENT;
+  return FAIL_PERMANENT;
+}
+
+void eng_call_text(const eng_call *call, char out[ENG_TEXT]) { snprintf(out, ENG_TEXT, "%.39s: %.150s", call->code, call->message); }
+
+void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *code, const char *fmt, ...) {
+  va_list ap;
+  call->ok = false;
+  call->status = status;
+  call->fail_class = fail_class ? fail_class : eng_class_of_status(status);
+  snprintf(call->code, sizeof call->code, "%.39s", code);
+  va_start(ap, fmt);
+  vsnprintf(call->message, sizeof call->message, fmt, ap);
+  va_end(ap);
+}
+
+void eng_call_done(eng_call *call) {
+  call->active = false;
+  io_timer_cancel(call->e->io, &call->soon);
+  io_timer_cancel(call->e->io, &call->timer);
+  call->done(call, call->user);
+}
+
+static void on_soon(void *user) { eng_call_done((eng_call *)user); }
+
+void eng_call_later(eng_call *call) {
+  call->active = true;
+  io_timer_set(call->e->io, &call->soon, 0, on_soon, call);
+}
+
+void eng_call_start(eng_call *call) {
+  engine *e = call->e;
+  call->active = true;
+  call->ok = call->sent = false;
+  call->result = VAL_NONE;
+  call->driver = NULL;
+  if (e->o.mock) {
+    char op[96];
+    snprintf(op, sizeof op, "%.40s.%.47s", call->c->driver->kind, call->op);
+    engine_effect f = {call->c->name, op, call->workflow ? call->workflow : "", call->path, call->run, call->delivery, call->attempt, call->request};
+    engine_mock_answer ans = {0};
+    switch (e->o.mock(e->o.mock_user, &f, call->a, &ans)) {
+    case MOCK_VALUE:
+      call->ok = true;
+      call->result = ans.value;
+      eng_call_later(call);
+      return;
+    case MOCK_ERROR: {
+      char code[16];
+      snprintf(code, sizeof code, "%d", ans.status);
+      eng_call_fail(call, ans.fail_class, ans.status, ans.code ? ans.code : code, "%s", ans.message ? ans.message : "the mock answers with this error");
+      eng_call_later(call);
+      return;
+    }
+    case MOCK_PASS: break;
+    }
+  }
+  if (e->o.mock_only) {
+    eng_call_fail(call, FAIL_PERMANENT, 0, "no_mock", "there is no mock for %s.%s, and nothing outside can be reached from here", call->c->name, call->op);
+    eng_call_later(call);
+    return;
+  }
+  call->c->driver->start(call);
+}
+
+void eng_call_cancel(eng_call *call) {
+  io_timer_cancel(call->e->io, &call->soon);
+  io_timer_cancel(call->e->io, &call->timer);
+  if (call->active && call->driver && call->c->driver->cancel) call->c->driver->cancel(call);
+  call->active = false;
+}
+
+/* ---- arguments -------------------------------------------------------------------------------------------------------------------- */
+
+const char *eng_arg_text(arena *a, val v, eng_escape esc) {
+  buf b;
+  val s;
+  buf_init(&b, a, 1 << 20);
+  uint32_t n = v.tag == VAL_TPL ? v.len : 1;
+  for (uint32_t i = 0; i < n; i++) {
+    val part = v.tag == VAL_TPL ? v.u.v[i] : v;
+    bool literal = v.tag == VAL_TPL && i % 2 == 0;
+    if (part.tag == VAL_EMPTY) continue;
+    if (val_to_str(a, part, &s) || s.tag != VAL_STR) return NULL;
+    if (esc && !literal) esc(&b, s.u.s, s.len);
+    else buf_put(&b, s.u.s, s.len);
+  }
+  buf_putc(&b, 0);
+  return b.status ? NULL : b.p;
+}
+
+const char *eng_secret(engine *e, val ref) {
+  arena a;
+  arena_init(&a, e->mem, 65536);
+  const char *name = jv_text(&a, jv_get(ref, "$secret"));
+  const config_secret *s = name ? config_find_secret(e->o.config, name) : NULL;
+  const char *value = s ? s->value : NULL;
+  arena_free(&a);
+  return value;
+}
+
+/* ---- connections -------------------------------------------------------------------------------------------------------------------- */
+
+static const eng_driver *const drivers[] = {&eng_driver_rest, &eng_driver_mllp, &eng_driver_folder};
+/* Stands in for every kind when only mocks answer (hdwc). */
+static const eng_driver mock_driver = {.kind = "mock"};
+
+const eng_driver *eng_driver_find(const char *kind) {
+  for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
+    if (!strcmp(drivers[i]->kind, kind)) return drivers[i];
+  return NULL;
+}
+
+bool eng_egress_ok(const eng_conn *c, const io_addr *a) {
+  if (c->private_ok) return true;
+  egress_policy p = {c->grants, c->ngrants};
+  return egress_allowed(&p, a);
+}
+
+static int64_t ms_of(val v, int64_t otherwise) {
+  int64_t ms;
+  return jv_int(jv_get(v, "$ms"), &ms) && ms >= 0 ? ms * 1000 : otherwise;
+}
+
+static void common_args(eng_conn *c) {
+  val retry = jv_get(jv_get(c->args, "retry"), "args");
+  int64_t times;
+  c->timeout_us = c->cfg->has_timeout ? c->cfg->o.timeout_ms * 1000 : ms_of(jv_get(c->args, "timeout"), c->cfg->o.timeout_ms * 1000);
+  c->retry_times = jv_int(jv_get(retry, "times"), &times) && times >= 0 && times <= 1000 ? (uint32_t)times : 0;
+  c->retry_from_us = ms_of(jv_get(retry, "from"), 500000);
+  c->retry_to_us = ms_of(jv_get(retry, "to"), 60000000);
+}
+
+static hdw_status grants(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  c->private_ok = c->cfg->o.private_networks;
+  c->ngrants = c->cfg->networks.n;
+  c->grants = (net_cidr *)arena_zalloc(&e->a, c->ngrants ? c->ngrants : 1, sizeof *c->grants);
+  if (!c->grants) return HDW_E_NOMEM;
+  for (unsigned i = 0; i < c->ngrants; i++)
+    if (net_cidr_parse(c->cfg->networks.v[i], &c->grants[i])) {
+      snprintf(text, ENG_TEXT, "grant.networks: '%.60s' is no network (10.0.0.0/8)", c->cfg->networks.v[i]);
+      return HDW_E_INVALID;
+    }
+  return HDW_OK;
+}
+
+static hdw_status basic_auth(engine *e, eng_conn *c, const char *user, const char *password) {
+  size_t n = strlen(user) + 1 + strlen(password), cap = b64_encoded_max(n);
+  char *plain = (char *)arena_alloc(&e->a, n + 1), *out = (char *)arena_alloc(&e->a, cap + 8);
+  if (!plain || !out) return HDW_E_NOMEM;
+  snprintf(plain, n + 1, "%s:%s", user, password);
+  memcpy(out, "Basic ", 6);
+  size_t got = b64_encode((const uint8_t *)plain, n, out + 6, false);
+  out[6 + got] = 0;
+  memset(plain, 0, n);
+  c->auth_name = "Authorization", c->auth_value = out;
+  return HDW_OK;
+}
+
+static hdw_status auth(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  val h = jv_get(c->args, "auth"), args = jv_get(h, "args");
+  if (h.tag == VAL_EMPTY) return HDW_OK;
+  const char *kind = jv_text(&e->a, jv_get(h, "$call"));
+  const char *user = jv_text(&e->a, jv_get(args, "user")), *header = jv_text(&e->a, jv_get(args, "header"));
+  const char *secret = eng_secret(e, jv_get(args, kind && !strcmp(kind, "basic") ? "password" : kind && !strcmp(kind, "api_key") ? "key" : "token"));
+  if (!kind || !secret) {
+    snprintf(text, ENG_TEXT, "auth: the secret is not available");
+    return HDW_E_INVALID;
+  }
+  if (!strcmp(kind, "basic")) return basic_auth(e, c, user ? user : "", secret);
+  if (!strcmp(kind, "api_key")) {
+    c->auth_name = header ? header : "X-Api-Key", c->auth_value = secret;
+    return HDW_OK;
+  }
+  if (strcmp(kind, "bearer")) {
+    snprintf(text, ENG_TEXT, "auth: %.40s is not available in this version", kind);
+    return HDW_E_UNSUPPORTED;
+  }
+  size_t n = strlen(secret) + 8;
+  char *v = (char *)arena_alloc(&e->a, n);
+  if (!v) return HDW_E_NOMEM;
+  snprintf(v, n, "Bearer %s", secret);
+  c->auth_name = "Authorization", c->auth_value = v;
+  return HDW_OK;
+}
+
+static bool add(engine *e, eng_conn *c) {
+  eng_conn **p = (eng_conn **)arena_zalloc(&e->a, e->nconns + 1, sizeof *p);
+  if (!p) return false;
+  if (e->nconns) memcpy(p, e->conns, e->nconns * sizeof *p);
+  p[e->nconns] = c;
+  e->conns = p;
+  e->nconns++;
+  return true;
+}
+
+hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]) {
+  text[0] = 0;
+  eng_conn *c = eng_conn_find(e, mc->name, strlen(mc->name));
+  if (c) {
+    *out = c;
+    if (c->driver == &mock_driver || !strcmp(c->driver->kind, mc->kind)) return HDW_OK;
+    snprintf(text, ENG_TEXT, "declared as %.40s in one module and as %.40s in another", c->driver->kind, mc->kind);
+    return HDW_E_INVALID;
+  }
+  c = (eng_conn *)arena_zalloc(&e->a, 1, sizeof *c);
+  if (!c) return HDW_E_NOMEM;
+  *out = c;
+  c->e = e, c->name = mc->name;
+  c->cfg = config_find_conn(e->o.config, mc->name);
+  if (!c->cfg) {
+    snprintf(text, ENG_TEXT, "not bound");
+    return HDW_E_NOTFOUND;
+  }
+  if (config_resolve(e->o.config, &app->meta, mc->args, &c->args)) {
+    if (!e->o.mock_only) {
+      snprintf(text, ENG_TEXT, "a setting that it needs is not bound");
+      return HDW_E_NOTFOUND;
+    }
+    c->args = mc->args;
+  }
+  common_args(c);
+  hdw_status s = HDW_OK;
+  if (e->o.mock_only) {
+    eng_driver *d = (eng_driver *)arena_zalloc(&e->a, 1, sizeof *d);
+    if (!d) return HDW_E_NOMEM;
+    *d = mock_driver;
+    d->kind = mc->kind;
+    d->in_order = !strcmp(mc->kind, "mllp");
+    c->driver = d;
+    return add(e, c) ? HDW_OK : HDW_E_NOMEM;
+  }
+  c->driver = eng_driver_find(mc->kind);
+  if (!c->driver) {
+    snprintf(text, ENG_TEXT, "connections of kind %.40s are not available in this version", mc->kind);
+    return HDW_E_UNSUPPORTED;
+  }
+  s = grants(e, c, text);
+  if (!s) s = auth(e, c, text);
+  if (!s) s = c->driver->setup(e, c, text);
+  if (s) {
+    if (!text[0]) snprintf(text, ENG_TEXT, "%s", hdw_status_text(s));
+    return s;
+  }
+  return add(e, c) ? HDW_OK : HDW_E_NOMEM;
+}
+
+void eng_conn_close(eng_conn *c) {
+  io_timer_cancel(c->e->io, &c->timer);
+  io_timer_cancel(c->e->io, &c->pump);
+  eng_out_close(c);
+  if (c->driver->close) c->driver->close(c);
+}

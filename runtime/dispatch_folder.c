@@ -1,0 +1,98 @@
+/* dispatch_folder.c - files in a folder: write, append (builtins.def, kind folder).
+ *
+ * A file is complete or not there: written under another name, synced, renamed, and the folder synced. Names are single: nothing can leave the folder. */
+#include <stdio.h>
+#include "engine_int.h"
+#include "json.h"
+
+static hdw_status folder_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  const char *p = c->cfg->o.folder[0] ? c->cfg->o.folder : jv_text(&e->a, jv_get(c->args, "path"));
+  if (!p || !p[0]) {
+    snprintf(text, ENG_TEXT, "folder: missing");
+    return HDW_E_INVALID;
+  }
+  c->folder = p;
+  hdw_status s = io_mkdir(e->io, p);
+  if (s && s != HDW_E_EXISTS) {
+    snprintf(text, ENG_TEXT, "folder: %.120s cannot be made: %s", p, hdw_status_text(s));
+    return s;
+  }
+  return HDW_OK;
+}
+
+static bool good_name(const char *s) {
+  size_t n = strlen(s);
+  if (!n || n > 200 || s[0] == '.') return false;
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)s[i] < ' ' || s[i] == '/' || s[i] == 0x7f) return false;
+  return true;
+}
+
+static hdw_status content(eng_call *call, buf *b) {
+  val v = jv_get(call->request, "content");
+  if (v.tag == VAL_EMPTY) v = jv_get(call->request, "1");
+  hl7_slice s;
+  const hl7_node *n = hl7_of(v);
+  if (n) {
+    if (n->level != HL7_MSG) s = hl7_node_raw(n);
+    else if (hl7_bytes(call->a, n->m, &s)) return HDW_E_NOMEM;
+    buf_put(b, s.p, s.len);
+  } else if (v.tag == VAL_STR || v.tag == VAL_TPL) {
+    const char *t = eng_arg_text(call->a, v, NULL);
+    if (!t) return HDW_E_TYPE;
+    buf_puts(b, t);
+  } else if (v.tag == VAL_BIN) buf_put(b, v.u.s, v.len);
+  else return json_write(v, b, NULL);
+  return (hdw_status)b->status;
+}
+
+static hdw_status write_whole(eng_call *call, const char *name, const buf *b) {
+  io *x = call->e->io;
+  char tmp[4400], path[4400];
+  int fd;
+  snprintf(tmp, sizeof tmp, "%s/.%.200s.%.16s", call->c->folder, name, call->idem);
+  snprintf(path, sizeof path, "%s/%.200s", call->c->folder, name);
+  hdw_status s = io_open(x, tmp, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd);
+  if (s) return s;
+  if (b->len) s = io_pwrite(x, fd, b->p, b->len, 0);
+  if (!s) s = io_sync(x, fd);
+  hdw_status c = io_fclose(x, fd);
+  if (!s) s = c;
+  if (!s) s = io_rename(x, tmp, path);
+  if (s) (void)io_unlink(x, tmp);
+  return s ? s : io_sync_dir(x, call->c->folder);
+}
+
+static hdw_status append_line(eng_call *call, const char *name, buf *b) {
+  io *x = call->e->io;
+  char path[4400];
+  int fd;
+  snprintf(path, sizeof path, "%s/%.200s", call->c->folder, name);
+  buf_putc(b, '\n');
+  if (b->status) return (hdw_status)b->status;
+  hdw_status s = io_open(x, path, IO_O_WRITE | IO_O_CREATE | IO_O_APPEND, &fd);
+  if (s) return s;
+  s = io_append(x, fd, b->p, b->len);
+  if (!s) s = io_sync(x, fd);
+  hdw_status c = io_fclose(x, fd);
+  return s ? s : c;
+}
+
+static void folder_start(eng_call *call) {
+  val v = jv_get(call->request, "name");
+  if (v.tag == VAL_EMPTY) v = jv_get(call->request, "0");
+  const char *name = eng_arg_text(call->a, v, NULL);
+  buf b;
+  buf_init(&b, call->a, 64 << 20);
+  hdw_status s = name && good_name(name) ? content(call, &b) : HDW_E_INVALID;
+  if (s) eng_call_fail(call, FAIL_DATA, 0, hdw_status_name(s), s == HDW_E_INVALID ? "the name is no plain file name" : "the content cannot be written");
+  else {
+    s = !strcmp(call->op, "append") ? append_line(call, name, &b) : write_whole(call, name, &b);
+    call->ok = !s;
+    call->result = s ? VAL_NONE : val_cstr(name);
+    if (s) eng_call_fail(call, s == HDW_E_DENIED || s == HDW_E_NOTFOUND ? FAIL_PERMANENT : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", hdw_status_text(s));
+  }
+  eng_call_later(call);
+}
+
+const eng_driver eng_driver_folder = {.kind = "folder", .in_order = true, .setup = folder_setup, .start = folder_start};

@@ -1,0 +1,156 @@
+/* engine_lane.c - which run may start: room, lanes, wake times.
+ *
+ * Runs that may start wait in a ring of ids; what does not fit is found again in the store (rescan). A run with lanes may start when it
+ * is the head of each; the store keeps the heads. */
+#include "engine_int.h"
+
+enum { READY_MAX = 65536, SCAN_CHUNK = 512 };
+
+static void on_sched(void *user);
+
+void eng_sched(engine *e) {
+  if (!e->sched.set && e->started && !e->closing) io_timer_set(e->io, &e->sched, 0, on_sched, e);
+}
+
+void eng_ready(engine *e, uint64_t id, bool fresh) {
+  if (e->nready == e->ready_cap) {
+    uint32_t cap = e->ready_cap ? e->ready_cap * 2 : 256;
+    uint64_t *p = cap <= READY_MAX ? (uint64_t *)eng_get(e, cap * sizeof *p) : NULL;
+    if (!p) {
+      e->rescan = true;
+      eng_sched(e);
+      return;
+    }
+    for (uint32_t i = 0; i < e->nready; i++) p[i] = e->ready[(e->ready_at + i) % e->ready_cap];
+    eng_put(e, e->ready, e->ready_cap * sizeof *p);
+    e->ready = p, e->ready_cap = cap, e->ready_at = 0;
+  }
+  e->ready[(e->ready_at + e->nready++) % e->ready_cap] = id << 1 | fresh;
+  eng_sched(e);
+}
+
+bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n) {
+  for (unsigned i = 0; i < n; i++) {
+    uint64_t head;
+    uint8_t state;
+    if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, &state) && head != id) return false;
+  }
+  return true;
+}
+
+void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len) {
+  if (e->draining || !eng_lanes_free(e, id, n->lanes, n->nlanes)) return;
+  if (!e->nready && !e->rescan && e->nruns < e->o.config->top.active_runs) eng_run_start(e, id, true, body, len);
+  else eng_ready(e, id, true);
+}
+
+void eng_lanes_release(engine *e, const store_run *row) {
+  for (unsigned i = 0; i < row->nlanes; i++) {
+    uint64_t head;
+    uint8_t state;
+    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || state != RUN_QUEUED) continue;
+    arena a;
+    arena_init(&a, e->mem, 0);
+    store_run next;
+    if (!store_get_run(e->store, ENG_PART, head, &a, &next) && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, next.attempts == 0 && next.effects == 0);
+    arena_free(&a);
+  }
+}
+
+/* ---- looking in the store for runs that wait ----------------------------------------------------------------------------- */
+
+typedef struct scan {
+  engine *e;
+  uint64_t last;
+  uint32_t n;
+  uint64_t found[SCAN_CHUNK];
+} scan;
+static bool scan_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  scan *s = (scan *)user;
+  (void)part, (void)state;
+  s->last = id;
+  s->found[s->n++] = id;
+  return s->n < SCAN_CHUNK;
+}
+
+/* Adds a chunk of what is queued (or was running when the process died) and free of its lanes. */
+static void rescan(engine *e) {
+  static const uint8_t states[] = {RUN_RUNNING, RUN_WAITING, RUN_QUEUED};
+  scan s = {.e = e};
+  (void)store_list_runs(e->store, ENG_PART, states[e->rescan_state], e->rescan_after, SCAN_CHUNK, scan_one, &s);
+  for (uint32_t i = 0; i < s.n; i++) {
+    arena a;
+    arena_init(&a, e->mem, 0);
+    store_run row;
+    if (!eng_run_find(e, s.found[i]) && !store_get_run(e->store, ENG_PART, s.found[i], &a, &row) && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
+    arena_free(&a);
+  }
+  e->rescan_after = s.last;
+  if (s.n == SCAN_CHUNK) return;
+  e->rescan_after = 0;
+  if (++e->rescan_state == sizeof states) e->rescan_state = 0, e->rescan = false;
+}
+
+static void on_sched(void *user) {
+  engine *e = (engine *)user;
+  if (e->draining || e->failed) return;
+  if (!e->nready && e->rescan) rescan(e);
+  /* A bounded number of starts, so that sockets get their turn. */
+  for (unsigned i = 0; i < 32 && e->nready && e->nruns < e->o.config->top.active_runs; i++) {
+    uint64_t x = e->ready[e->ready_at];
+    e->ready_at = (e->ready_at + 1) % e->ready_cap;
+    e->nready--;
+    eng_run_start(e, x >> 1, x & 1, NULL, 0);
+  }
+  if ((e->nready && e->nruns < e->o.config->top.active_runs) || (!e->nready && e->rescan)) eng_sched(e);
+  eng_ended(e);
+}
+
+static void on_rescan_timer(void *user) {
+  engine *e = (engine *)user;
+  e->rescan = true;
+  eng_sched(e);
+}
+
+void eng_run_abandon(eng_run *r) {
+  engine *e = r->e;
+  eng_run_free(r);
+  if (!e->closing && !e->rescan_timer.set) io_timer_set(e->io, &e->rescan_timer, 1000000, on_rescan_timer, e);
+}
+
+/* ---- wake times ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct due {
+  engine *e;
+  bool deliveries;
+  uint32_t n;
+} due;
+static bool due_one(uint16_t part, uint64_t id, uint8_t subject, void *user) {
+  due *d = (due *)user;
+  (void)part;
+  if (subject == SUBJECT_DELIVERY) d->deliveries = true;
+  else if (subject == SUBJECT_RUN && !eng_run_find(d->e, id)) eng_ready(d->e, id, false);
+  d->n++;
+  return true;
+}
+
+void eng_wake(engine *e) {
+  due d = {.e = e};
+  int64_t next = INT64_MAX, now = io_wall_us(e->io);
+  e->wake_at_us = INT64_MAX;
+  if (e->draining || e->failed) return;
+  (void)store_list_due(e->store, ENG_PART, now, 1024, due_one, &d, &next);
+  if (d.deliveries)
+    for (uint32_t i = 0; i < e->nconns; i++) eng_out_new(e, e->conns[i]);
+  /* What is due stays so until it has started: look again, but not at once. */
+  if (d.n) eng_wake_at(e, now + 500000);
+  if (next != INT64_MAX) eng_wake_at(e, next);
+}
+
+int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n) {
+  int64_t top = from_us > 0 ? from_us : 500000;
+  for (uint32_t i = 0; i < n && i < 30 && top < to_us; i++) top *= 2;
+  if (top > to_us) top = to_us;
+  /* Half fixed, half drawn: peers that failed together do not come back together, and a wait is never none. */
+  return top / 2 + (int64_t)(io_random_u64(e->io) % (uint64_t)(top / 2 + 1));
+}

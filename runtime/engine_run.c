@@ -1,0 +1,427 @@
+/* engine_run.c - execution of runs: load, go, park, end.
+ *
+ * A run lives in memory while it executes or waits for an effect in flight. It is made from its row, the input's bytes and the journal, and
+ * can be thrown away at any time: executing it again with the recorded results leads to the same place. */
+#include <stdio.h>
+#include "engine_int.h"
+#include "json.h"
+
+static void on_task(void *user) { eng_run_go((eng_run *)user); }
+void eng_run_resume_soon(eng_run *r) { io_timer_set(r->e->io, &r->task, 0, on_task, r); }
+
+eng_run *eng_run_find(engine *e, uint64_t id) {
+  for (eng_run *r = e->run_hash[id % ENG_HASH]; r; r = r->hash_next)
+    if (r->id == id) return r;
+  return NULL;
+}
+
+static void link_run(engine *e, eng_run *r) {
+  r->hash_next = e->run_hash[r->id % ENG_HASH];
+  e->run_hash[r->id % ENG_HASH] = r;
+  r->next = e->runs;
+  if (e->runs) e->runs->prev = r;
+  e->runs = r;
+  e->nruns++;
+}
+
+void eng_run_free(eng_run *r) {
+  engine *e = r->e;
+  io_timer_cancel(e->io, &r->task);
+  io_timer_cancel(e->io, &r->step.timer);
+  if (r->step.call.active) {
+    eng_call_cancel(&r->step.call);
+    r->step.c->steps--;
+  }
+  eng_run **at = &e->run_hash[r->id % ENG_HASH];
+  while (*at != r) at = &(*at)->hash_next;
+  *at = r->hash_next;
+  if (r->prev) r->prev->next = r->next;
+  else e->runs = r->next;
+  if (r->next) r->next->prev = r->prev;
+  e->nruns--;
+  arena_free(&r->a);
+  eng_put(e, r, sizeof *r);
+  if (!e->closing && (e->nready || e->rescan)) eng_sched(e);
+}
+
+/* ---- loading -------------------------------------------------------------------------------------------------------------- */
+
+static bool keep_sent(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  eng_run *r = (eng_run *)user;
+  store_delivery d;
+  (void)part, (void)state;
+  if (store_get_delivery(r->e->store, ENG_PART, id, &r->a, &d)) return true;
+  eng_recorded *k = (eng_recorded *)arena_zalloc(&r->a, 1, sizeof *k);
+  if (!k || !(k->path = arena_dup(&r->a, d.path.p, d.path.len))) return false;
+  memcpy(k->request_hash, d.request_hash, REC_HASH);
+  k->next = r->sent;
+  r->sent = k;
+  return true;
+}
+
+/* Finds the program: the pinned module, or (a verdict names one module for all its runs) the one that has the workflow. */
+static bool find_program(eng_run *r) {
+  engine *e = r->e;
+  r->app = eng_app_by_hash(e, r->row.module);
+  r->wf = r->app ? eng_workflow(r->app, r->row.workflow.p, r->row.workflow.len) : NULL;
+  for (uint32_t i = 0; i < e->napps && !r->wf; i++) {
+    r->app = e->apps[i];
+    r->wf = eng_workflow(r->app, r->row.workflow.p, r->row.workflow.len);
+  }
+  return r->wf != NULL;
+}
+
+static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out) {
+  engine *e = r->e;
+  store_input in;
+  hl7_problem why;
+  const void *p = NULL;
+  hdw_status s = HDW_OK;
+  *out = VAL_NONE;
+  if (r->row.input) {
+    s = store_get_input(e->store, ENG_PART, r->row.input, &r->a, &in);
+    if (s) return s;
+    eng_identity(&in, r->identity);
+    if (body) p = arena_dup(&r->a, body, len);
+    else {
+      log_rec rec;
+      s = log_read(e->log, in.pos, &r->a, &rec);
+      p = rec.body, len = s ? 0 : rec.body_len;
+    }
+    if (!s && !p) s = HDW_E_NOMEM;
+  } else cod_sha256(&r->id, sizeof r->id, r->row.module, REC_HASH, r->identity);
+  return s || !p ? s : eng_input_value(e, &r->a, p, len, out, &why);
+}
+
+static hdw_status prepare(eng_run *r, const void *body, size_t len) {
+  engine *e = r->e;
+  val input;
+  if (!find_program(r)) return HDW_E_NOTFOUND;
+  hdw_status s = load_input(r, body, len, &input);
+  if (s) return s;
+  uint8_t h[REC_HASH];
+  cod_sha256(r->identity, REC_HASH, &r->id, sizeof r->id, h);
+  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.created_us, .user = e};
+  memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
+  return vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
+}
+
+static void record_started(eng_run *r) {
+  rec_run_change c = {.run = r->id, .state = RUN_RUNNING};
+  cod_w w = eng_writer(r->e);
+  if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, NULL, NULL, NULL);
+}
+
+void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len) {
+  if (eng_run_find(e, id)) return;
+  eng_run *r = (eng_run *)eng_get(e, sizeof *r);
+  if (!r) {
+    e->rescan = true;
+    return;
+  }
+  r->e = e, r->id = id, r->replay = !fresh;
+  arena_init(&r->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
+  link_run(e, r);
+  if (store_get_run(e->store, ENG_PART, id, &r->a, &r->row) || r->row.state >= RUN_DONE) {
+    eng_run_free(r);
+    return;
+  }
+  /* The lanes may have been taken by an earlier run that a person sent back into the queue. */
+  if (!eng_lanes_free(e, id, r->row.lanes, r->row.nlanes)) {
+    eng_run_free(r);
+    return;
+  }
+  hdw_status s = prepare(r, body, len);
+  if (s) {
+    const char *why = s == HDW_E_NOTFOUND ? "the module of this run is not available" : "the run cannot be loaded";
+    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), why, "");
+    return;
+  }
+  if (r->replay) {
+    (void)store_list_deliveries_of_run(e->store, ENG_PART, id, keep_sent, r);
+    if (r->row.state == RUN_PARKED) snprintf(r->parked_path, sizeof r->parked_path, "%.*s", (int)r->row.path.len, r->row.path.p);
+    record_started(r);
+  }
+  eng_run_resume_soon(r);
+}
+
+/* ---- going ------------------------------------------------------------------------------------------------------------------- */
+
+/* Where and why the machine stopped, as the run's end. */
+static void ended_by_fault(eng_run *r) {
+  char text[VM_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s", r->cx.err.text[0] ? r->cx.err.text : hdw_status_text(r->cx.err.status));
+  r->row.file = r->cx.err.file, r->row.line = r->cx.err.line, r->row.column = r->cx.err.col;
+  eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(r->cx.err.status), text, "");
+}
+
+static int64_t duration_us(val v) {
+  if (v.tag != VAL_QTY) return 0;
+  const val_quantity *q = (const val_quantity *)v.u.p;
+  static const struct { const char *unit; int64_t us; } units[] = {
+      {"millisecond", 1000}, {"second", 1000000}, {"minute", 60000000}, {"hour", 3600000000}, {"day", 86400000000}, {"week", 604800000000}, {"s", 1000000}, {"ms", 1000}};
+  dec us, n;
+  int64_t out;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (strlen(units[i].unit) == q->unit_len && !memcmp(units[i].unit, q->unit, q->unit_len)) {
+      us = dec_from_i64(units[i].us);
+      if (!dec_mul(&q->value, &us, &n) && (n = dec_trunc(&n), !dec_to_i64(&n, &out)) && out >= 0) return out;
+    }
+  return 0;
+}
+
+static void ended(eng_run *r) {
+  val text;
+  const char *t = "";
+  switch (r->vm.outcome) {
+  case VM_RETRY: eng_run_park(r, FAIL_TRANSIENT, duration_us(r->vm.outcome_args[0]) ? duration_us(r->vm.outcome_args[0]) : 5000000, "retry", ""); return;
+  case VM_FAIL:
+    if (!val_to_str(&r->a, r->vm.outcome_args[0], &text) && text.tag == VAL_STR) t = arena_dup(&r->a, text.u.s, text.len);
+    eng_run_end(r, RUN_FAILED, FAIL_PERMANENT, "fail", t ? t : "", "");
+    return;
+  default: eng_run_end(r, RUN_DONE, FAIL_NONE, "", "", "");
+  }
+}
+
+/* An error that went through a handler and was raised again: as if the handler were not there. */
+static bool raised_again(eng_run *r, uint8_t *klass) {
+  val e = r->vm.result, c = jv_get(e, "class");
+  if (r->cx.err.status != HDW_E_IO || e.tag != VAL_OBJ || c.tag != VAL_STR) return false;
+  *klass = jv_is(c, "transient") ? FAIL_TRANSIENT : jv_is(c, "permanent") ? FAIL_PERMANENT : jv_is(c, "ambiguous") ? FAIL_AMBIGUOUS : FAIL_DATA;
+  return true;
+}
+
+void eng_run_go(eng_run *r) {
+  engine *e = r->e;
+  if (r->ending || e->failed) return;
+  for (;;) {
+    r->vm.slice = e->o.config->top.slice;
+    uint8_t klass;
+    switch (vm_go(&r->vm)) {
+    case VM_DONE: ended(r); return;
+    case VM_AWAIT:
+      if (eng_step_await(r)) continue;
+      return;
+    case VM_OUT_OF_SLICE: eng_run_resume_soon(r); return;
+    case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
+    case VM_OUT_OF_MEMORY: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", ""); return;
+    case VM_FAILED:
+      if (raised_again(r, &klass)) {
+        const char *path = jv_text(&r->a, jv_get(r->vm.result, "path")), *code = jv_text(&r->a, jv_get(r->vm.result, "code"));
+        const char *msg = jv_text(&r->a, jv_get(r->vm.result, "message"));
+        if (klass == FAIL_TRANSIENT) eng_run_park(r, klass, 0, msg ? msg : "", path ? path : "");
+        else eng_run_end(r, RUN_DEAD, klass, code ? code : "", msg ? msg : "", path ? path : "");
+      } else ended_by_fault(r);
+      return;
+    }
+  }
+}
+
+/* ---- parking ------------------------------------------------------------------------------------------------------------------- */
+
+static void on_parked(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  eng_run *r = eng_run_find(e, *(uint64_t *)user);
+  (void)rec;
+  eng_put(e, user, sizeof(uint64_t));
+  if (r && !s) eng_run_free(r);
+}
+
+void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path) {
+  engine *e = r->e;
+  int64_t now = io_wall_us(e->io);
+  if (now - r->row.created_us > e->o.config->top.give_up_ms * 1000) {
+    eng_run_end(r, RUN_DEAD, fail_class, "give_up", reason, path);
+    return;
+  }
+  if (delay_us <= 0) delay_us = eng_backoff(e, 1000000, 300000000, r->row.attempts);
+  rec_run_change c = {.run = r->id, .state = RUN_PARKED, .fail_class = fail_class, .wake_us = now + delay_us, .path = cod_cstr(path)};
+  c.reason = cod_bytes(reason, strnlen(reason, REC_NAME_MAX));
+  uint64_t *id = (uint64_t *)eng_get(e, sizeof *id);
+  cod_w w = eng_writer(e);
+  hdw_status s = id ? rec_put_run_change(&w, &c) : HDW_E_NOMEM;
+  if (!s) {
+    *id = r->id;
+    s = eng_append_rec(e, REC_RUN_STATE, &w, NULL, 0, on_parked, id, NULL);
+  }
+  if (s) {
+    eng_put(e, id, sizeof *id);
+    eng_run_abandon(r);
+    return;
+  }
+  r->ending = true;
+  eng_wake_at(e, c.wake_us);
+}
+
+/* ---- ending -------------------------------------------------------------------------------------------------------------------- */
+
+/* Body of RUN_END: outcome, then the value (NONE, REPLY) or the two arguments, packed. */
+static hdw_status result_body(eng_run *r, buf *b) {
+  pack_hl7 h = eng_pack_hooks(r->e);
+  val v = r->vm.result, pair[2];
+  buf_putc(b, (char)r->vm.outcome);
+  if (r->vm.outcome == VM_REPLY) v = r->vm.outcome_args[0];
+  else if (r->vm.outcome != VM_OUTCOME_NONE) {
+    pair[0] = r->vm.outcome_args[0], pair[1] = r->vm.outcome_args[1];
+    v = (val){.tag = VAL_LIST, .len = 2, .u.v = pair};
+  }
+  return pack_val(b, v, &h);
+}
+
+hdw_status engine_result(engine *e, const store_run *run, arena *a, vm_outcome *outcome, val *value) {
+  log_rec rec;
+  *outcome = VM_OUTCOME_NONE;
+  *value = VAL_NONE;
+  if (!run->result_pos.seg) return HDW_OK;
+  hdw_status s = log_read(e->log, run->result_pos, a, &rec);
+  if (s || !rec.body_len) return s;
+  *outcome = (vm_outcome)rec.body[0];
+  return engine_unpack(e, a, rec.body + 1, rec.body_len - 1, value);
+}
+
+hdw_status engine_unpack(engine *e, arena *a, const void *p, size_t len, val *out) {
+  pack_hl7 h = eng_pack_hooks(e);
+  return pack_read(a, p, len, &h, out);
+}
+
+static void on_ended(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  eng_run *r = eng_run_find(e, *(uint64_t *)user);
+  (void)rec;
+  eng_put(e, user, sizeof(uint64_t));
+  if (!r || s) return;
+  eng_lanes_release(e, &r->row);
+  eng_run_free(r);
+}
+
+static void say_end(eng_run *r, uint8_t state, const char *code, const char *text, const char *path) {
+  char id[24], wf[META_MAX_NAME + 1], where[200];
+  if (state == RUN_DONE) return;
+  snprintf(id, sizeof id, "%llu", (unsigned long long)r->id);
+  snprintf(wf, sizeof wf, "%.*s", (int)r->row.workflow.len, r->row.workflow.p);
+  engine_where(r->e, r->row.module, r->row.file, r->row.line, r->row.column, where);
+  eng_say(r->e, ENGINE_WARN, state == RUN_DEAD ? "run_dead" : "run_failed", "run", id, "workflow", wf, "code", code, "reason", text, "step", path, "at", where, NULL);
+}
+
+static void ack_after(eng_run *r, uint8_t state) {
+  vm_outcome how = r->vm.outcome;
+  const char *code = "", *text = "";
+  if (how == VM_REJECT) {
+    val c, t;
+    if (!val_to_str(&r->a, r->vm.outcome_args[0], &c) && c.tag == VAL_STR) code = arena_dup(&r->a, c.u.s, c.len);
+    if (!val_to_str(&r->a, r->vm.outcome_args[1], &t) && t.tag == VAL_STR) text = arena_dup(&r->a, t.u.s, t.len);
+  }
+  val v = how == VM_REPLY ? r->vm.outcome_args[0] : r->vm.result;
+  val first = VAL_NONE;
+  store_input in;
+  bool hl7 = !store_get_input(r->e->store, ENG_PART, r->row.input, &r->a, &in) && !(in.type.len && memchr(in.type.p, ' ', in.type.len));
+  (void)first;
+  eng_after_run(r->e, &r->row, hl7, state == RUN_DONE, how, v, code ? code : "", text ? text : "");
+}
+
+void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code, const char *text, const char *path) {
+  engine *e = r->e;
+  arena a;
+  buf b;
+  arena_init(&a, e->mem, 0);
+  buf_init(&b, &a, (size_t)e->o.config->top.run_memory_bytes);
+  if (state == RUN_DONE && result_body(r, &b)) {
+    state = RUN_DEAD, fail_class = FAIL_PERMANENT, code = "HDW_E_LIMIT", text = "the returned value cannot be stored";
+    b.len = 0;
+  }
+  rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_cstr(code), .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
+  end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
+  uint64_t *id = (uint64_t *)eng_get(e, sizeof *id);
+  cod_w w = eng_writer(e);
+  hdw_status s = id ? rec_put_run_end(&w, &end) : HDW_E_NOMEM;
+  if (!s) {
+    *id = r->id;
+    s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, id, NULL);
+  }
+  arena_free(&a);
+  if (s) {
+    eng_put(e, id, sizeof *id);
+    eng_run_abandon(r);
+    return;
+  }
+  r->ending = true;
+  if (state == RUN_DONE) e->st.runs_done++;
+  else e->st.runs_dead++;
+  say_end(r, state, code, text, path);
+  if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);
+}
+
+void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32_t line, uint32_t col, char out[200]) {
+  eng_app *app = line ? eng_app_by_hash(e, hash) : NULL;
+  uint32_t n = 0;
+  out[0] = 0;
+  if (!app) return;
+  const char *name = mod_text(&app->m, file, &n);
+  snprintf(out, 200, "%.*s:%u:%u", (int)(n > 150 ? 150 : n), name, line, col);
+}
+
+/* ---- ack after run ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct after {       /* waits for ACK_OUTCOME to be durable */
+  uint64_t input;
+  char code[8], error[8];
+  char text[VM_ERROR_TEXT];
+  char *body;
+  size_t body_len;
+} after;
+
+static void after_free(engine *e, after *x) {
+  eng_put(e, x->body, x->body_len);
+  eng_put(e, x, sizeof *x);
+}
+
+static void on_after(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  after *x = (after *)user;
+  eng_pending *p = eng_pending_by_input(e, x->input);
+  if (p && !s) {
+    eng_outcome o = {.input = x->input, .code = x->code, .error = x->error, .text = x->text, .time_us = rec->time_us, .content_hash = p->content_hash,
+                     .body = x->body, .body_len = x->body_len, .final = true};
+    eng_answer_all(p, &o);
+    eng_pending_free(p);
+  }
+  after_free(e, x);
+}
+
+/* The answer's own bytes: a replied message, or the returned payload as JSON. */
+static void after_body(engine *e, after *x, bool hl7, vm_outcome how, val v) {
+  arena a;
+  buf b;
+  hl7_slice s = {NULL, 0};
+  arena_init(&a, e->mem, 0);
+  buf_init(&b, &a, 64 << 20);
+  if (hl7 && how == VM_REPLY && hl7_of(v) && hl7_of(v)->level == HL7_MSG) (void)hl7_bytes(&a, hl7_of(v)->m, &s);
+  else if (!hl7 && !json_write(v, &b, NULL) && !b.status) s = (hl7_slice){b.p, (uint32_t)b.len};
+  if (s.len && (x->body = (char *)eng_get(e, s.len))) {
+    memcpy(x->body, s.p, s.len);
+    x->body_len = s.len;
+  }
+  arena_free(&a);
+}
+
+void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text) {
+  after *x = (after *)eng_get(e, sizeof *x);
+  if (!x) return;
+  rec_ack_outcome o = {.input = row->input, .state = INPUT_ACCEPTED};
+  x->input = row->input;
+  snprintf(x->text, sizeof x->text, "%s", text);
+  if (!ok) {
+    o.state = INPUT_FAILED;
+    snprintf(x->code, sizeof x->code, "%s", hl7 ? "AE" : "500");
+    snprintf(x->error, sizeof x->error, "207");
+    if (!x->text[0]) snprintf(x->text, sizeof x->text, "The %s could not be processed", hl7 ? "message" : "request");
+  } else if (how == VM_REJECT) {
+    o.state = INPUT_REJECTED;
+    snprintf(x->code, sizeof x->code, "%.7s", code[0] ? code : "AR");
+  } else {
+    snprintf(x->code, sizeof x->code, "%s", hl7 ? "AA" : "200");
+    if (how == VM_OUTCOME_NONE || how == VM_REPLY) after_body(e, x, hl7, how, value);
+  }
+  o.ack_code = cod_cstr(x->code), o.error_code = cod_cstr(x->error), o.text = cod_cstr(x->text);
+  cod_w w = eng_writer(e);
+  hdw_status s = rec_put_ack_outcome(&w, &o);
+  if (!s) s = eng_append_rec(e, REC_ACK_OUTCOME, &w, NULL, 0, on_after, x, NULL);
+  if (s) after_free(e, x);
+}
