@@ -72,7 +72,7 @@ typedef struct io_cred {
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------------- */
 
-enum { IO_O_READ = 1, IO_O_WRITE = 2, IO_O_CREATE = 4, IO_O_EXCL = 8, IO_O_TRUNC = 16, IO_O_APPEND = 32 };
+enum { IO_O_READ = 1, IO_O_WRITE = 2, IO_O_CREATE = 4, IO_O_EXCL = 8, IO_O_TRUNC = 16, IO_O_APPEND = 32, IO_O_LOCK = 64 };
 typedef struct io_slice {
   const void *p;
   size_t len;
@@ -246,6 +246,7 @@ static inline void io_peer(io_sock *s, io_addr *out) { s->io->ops->peer(s, out);
 /* Of a unix socket's peer (SO_PEERCRED); HDW_E_UNSUPPORTED on others. */
 static inline hdw_status io_peer_cred(io_sock *s, io_cred *out) { return s->io->ops->cred(s, out); }
 
+/* IO_O_LOCK: the file is locked against other opens with it, until closed or the process ends; HDW_E_DENIED when somebody has it. */
 /* Files: blocking calls for any thread. Statuses: HDW_E_NOTFOUND, HDW_E_EXISTS, HDW_E_DENIED, HDW_E_FULL (no space, quota, file too large), HDW_E_LIMIT (too
  * many open files), HDW_E_IO. Created files are 0600, folders 0700; symbolic links are not followed in the last part; descriptors close on exec. */
 static inline hdw_status io_open(io *x, const char *path, unsigned flags, int *fd) { return x->ops->open(x, path, flags, fd); }

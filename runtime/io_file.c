@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
@@ -47,7 +48,13 @@ hdw_status io_file_open(const char *path, unsigned flags, int *fd) {
   if (flags & IO_O_APPEND) f |= O_APPEND;
   do *fd = open(path, f, 0600);
   while (*fd < 0 && errno == EINTR);
-  return *fd < 0 ? fail() : HDW_OK;
+  if (*fd < 0) return fail();
+  if ((flags & IO_O_LOCK) && flock(*fd, LOCK_EX | LOCK_NB)) {
+    close(*fd);
+    *fd = -1;
+    return HDW_E_DENIED;
+  }
+  return HDW_OK;
 }
 
 hdw_status io_file_close(int fd) { return close(fd) ? fail() : HDW_OK; }

@@ -165,6 +165,9 @@ hdw_status sim_open(io *b, const char *path, unsigned flags, int *fd) {
   if (n && (flags & IO_O_EXCL)) return HDW_E_EXISTS;
   if (!n && !(flags & IO_O_CREATE)) return HDW_E_NOTFOUND;
   if (!n && (s = node_new(x, path, false, &n))) return s;
+  if (flags & IO_O_LOCK)
+    for (int i = 0; i < x->fs.nfds; i++)
+      if (x->fs.fds[i].node == n && (x->fs.fds[i].flags & IO_O_LOCK)) return HDW_E_DENIED;
   if (flags & IO_O_TRUNC) {
     mark(n, 0, n->len);
     if (n->len) memset(n->data, 0, n->len);

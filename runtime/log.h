@@ -78,8 +78,8 @@ typedef struct log_open_info {
 /* Called on the loop, in the order of the appends, when rec is durable (HDW_OK) or never will be (HDW_E_IO). rec and its bytes are valid during the call. */
 typedef void (*log_cb)(hdw_status s, const log_rec *rec, void *user);
 
-/* Checks the last segment, cuts a torn tail, makes the log ready to append. The opts' strings are copied. One process at a time (the store's lock).
- * HDW_E_CORRUPT: damage within the last segment (info->bad); HDW_E_VERSION; HDW_E_IO, HDW_E_FULL, HDW_E_DENIED, HDW_E_NOMEM. */
+/* Checks the last segment, cuts a torn tail, makes the log ready to append. The opts' strings are copied. One process at a time: the lock is
+ * DIR/lock, HDW_E_DENIED when another has it. HDW_E_CORRUPT: damage within the last segment (info->bad); HDW_E_VERSION; HDW_E_IO, HDW_E_FULL, HDW_E_DENIED, HDW_E_NOMEM. */
 hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out);
 /* Writes what is queued, makes the callbacks, writes a clean end and frees. Blocks until the last sync. */
 void log_close(hlog *l);

@@ -35,6 +35,7 @@ struct hlog {
   int64_t space_checked_us;
   uint64_t unsynced, synced_seq, appended;
   io_timer fatal;
+  int lock_fd;
   io_task done_task;
   struct log_open_file {
     uint64_t seg, used;
@@ -494,6 +495,7 @@ static void log_free(hlog *l) {
   for (unsigned i = 0; i < sizeof l->files / sizeof l->files[0]; i++)
     if (l->files[i].seg) io_fclose(x, l->files[i].fd);
   if (l->fd >= 0) io_fclose(x, l->fd);
+  if (l->lock_fd >= 0) io_fclose(x, l->lock_fd);
   EVP_MD_CTX_free(l->chain);
   x->mem->put(x->mem, l, sizeof *l);
 }
@@ -504,7 +506,7 @@ hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out
   hlog *l = (hlog *)x->mem->get(x->mem, sizeof *l);
   if (!l) return HDW_E_NOMEM;
   memset(l, 0, sizeof *l);
-  l->x = x, l->fd = -1, l->opts = *opts;
+  l->x = x, l->fd = l->lock_fd = -1, l->opts = *opts;
   log_opts *o = &l->opts;
   if (!o->segment_bytes) o->segment_bytes = 64u << 20;
   if (!o->max_record_bytes) o->max_record_bytes = 32u << 20;
@@ -520,6 +522,9 @@ hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out
   l->chain = EVP_MD_CTX_new();
   if (!s && !l->chain) s = HDW_E_NOMEM;
   if (!s) s = make_dir(x, o->dir);
+  char lock[LOG_PATH];
+  if (!s) s = log_join(o->dir, "lock", lock);
+  if (!s) s = io_open(x, lock, IO_O_WRITE | IO_O_CREATE | IO_O_LOCK, &l->lock_fd);
   if (!s) {
     hdw_status u = io_unlink(x, l->path_spare); /* of an earlier process: its state is unknown */
     if (u && u != HDW_E_NOTFOUND) s = u;

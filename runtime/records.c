@@ -11,8 +11,12 @@ static int64_t get_time(cod_r *r) { return (int64_t)cod_get_var(r); }
 
 static hdw_status reader(const log_rec *rec, cod_r *r) {
   *r = cod_reader(rec->meta, rec->meta_len);
-  return rec->version == REC_VERSION ? HDW_OK : HDW_E_VERSION;
+  if (rec->version != REC_VERSION) return HDW_E_VERSION;
+  return rec->meta_len <= REC_META_MAX ? HDW_OK : HDW_E_CORRUPT;
 }
+
+/* What was encoded must also be accepted by reader(). */
+static hdw_status put_done(const cod_w *w) { return w->bad || w->len > REC_META_MAX ? HDW_E_LIMIT : HDW_OK; }
 
 static hdw_status finish(const cod_r *r, bool valid) { return cod_done(r) && valid ? HDW_OK : HDW_E_CORRUPT; }
 
@@ -79,7 +83,8 @@ hdw_status rec_put_input(cod_w *w, const rec_input *r) {
   put_time(w, r->received_us);
   cod_put_u8(w, r->npatients);
   for (unsigned i = 0; i < r->npatients; i++) cod_put_str(w, r->patients[i]);
-  return put_verdict(w, &r->verdict);
+  hdw_status s = put_verdict(w, &r->verdict);
+  return s ? s : put_done(w);
 }
 
 hdw_status rec_get_input(const log_rec *rec, rec_input *o) {
@@ -105,7 +110,8 @@ hdw_status rec_get_input(const log_rec *rec, rec_input *o) {
 
 hdw_status rec_put_verdict(cod_w *w, const rec_input_verdict *r) {
   cod_put_var(w, r->input);
-  return put_verdict(w, &r->verdict);
+  hdw_status s = put_verdict(w, &r->verdict);
+  return s ? s : put_done(w);
 }
 
 hdw_status rec_get_verdict(const log_rec *rec, rec_input_verdict *o) {
@@ -123,7 +129,7 @@ hdw_status rec_put_ack_outcome(cod_w *w, const rec_ack_outcome *r) {
   cod_put_str(w, r->ack_code);
   cod_put_str(w, r->error_code);
   cod_put_str(w, r->text);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_ack_outcome(const log_rec *rec, rec_ack_outcome *o) {
@@ -148,7 +154,8 @@ hdw_status rec_put_run_start(cod_w *w, const rec_run_start *r) {
   cod_put_str(w, r->cause);
   put_hash(w, r->module);
   put_hash(w, r->deployment);
-  return put_run(w, &r->run);
+  hdw_status s = put_run(w, &r->run);
+  return s ? s : put_done(w);
 }
 
 hdw_status rec_get_run_start(const log_rec *rec, rec_run_start *o) {
@@ -173,7 +180,7 @@ hdw_status rec_put_run_change(cod_w *w, const rec_run_change *r) {
   put_time(w, r->wake_us);
   cod_put_str(w, r->reason);
   cod_put_str(w, r->path);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_run_change(const log_rec *rec, rec_run_change *o) {
@@ -200,7 +207,7 @@ hdw_status rec_put_run_end(cod_w *w, const rec_run_end *r) {
   cod_put_var(w, r->file);
   cod_put_var(w, r->line);
   cod_put_var(w, r->column);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_run_end(const log_rec *rec, rec_run_end *o) {
@@ -232,7 +239,7 @@ hdw_status rec_put_effect(cod_w *w, const rec_effect *r) {
   cod_put_var(w, r->attempts);
   cod_put_str(w, r->error_code);
   cod_put_str(w, r->error_text);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_effect(const log_rec *rec, rec_effect *o) {
@@ -262,7 +269,7 @@ hdw_status rec_put_delivery(cod_w *w, const rec_delivery *r) {
   cod_put_str(w, r->operation);
   put_hash(w, r->request_hash);
   put_hash(w, r->idempotency);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_delivery(const log_rec *rec, rec_delivery *o) {
@@ -287,7 +294,7 @@ hdw_status rec_put_delivery_result(cod_w *w, const rec_delivery_result *r) {
   put_time(w, r->next_us);
   cod_put_str(w, r->error_code);
   cod_put_str(w, r->error_text);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_delivery_result(const log_rec *rec, rec_delivery_result *o) {
@@ -315,7 +322,7 @@ hdw_status rec_put_action(cod_w *w, const rec_action *r) {
   cod_put_raw(w, r->lane, REC_LANE);
   cod_put_str(w, r->who);
   cod_put_str(w, r->reason);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_action(const log_rec *rec, rec_action *o) {
@@ -340,7 +347,7 @@ hdw_status rec_put_deploy(cod_w *w, const rec_deploy *r) {
   cod_put_str(w, r->name);
   cod_put_str(w, r->file);
   cod_put_str(w, r->who);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_deploy(const log_rec *rec, rec_deploy *o) {
@@ -359,7 +366,7 @@ hdw_status rec_put_named(cod_w *w, const rec_put *r) {
   if (too_long(r->space, REC_NAME_MAX) || too_long(r->key, REC_PATH_MAX - REC_NAME_MAX)) return HDW_E_LIMIT;
   cod_put_str(w, r->space);
   cod_put_str(w, r->key);
-  return HDW_OK;
+  return put_done(w);
 }
 
 hdw_status rec_get_named(const log_rec *rec, rec_put *o) {

@@ -160,7 +160,7 @@ typedef struct rec_put {
   cod_str space, key;        /* "cursor", declared name... */
 } rec_put;
 
-/* Encoders: into w; look at w->bad afterwards. HDW_E_LIMIT when a count, name or path exceeds its limit. */
+/* Encoders: into an empty w. HDW_E_LIMIT when a count, name or path exceeds its limit, or the whole does not fit w or REC_META_MAX. */
 hdw_status rec_put_input(cod_w *w, const rec_input *r);
 hdw_status rec_put_verdict(cod_w *w, const rec_input_verdict *r);
 hdw_status rec_put_ack_outcome(cod_w *w, const rec_ack_outcome *r);

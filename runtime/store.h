@@ -19,6 +19,7 @@ typedef void (*store_progress)(uint64_t done_bytes, uint64_t total_bytes, void *
 
 typedef struct store_opts {
   const char *dir;           /* data folder, made 0700 when missing: state.mdb, hash.key, log/ */
+  const char *lmdb_dir;      /* NULL = dir. Always a real folder, also on the simulated side */
   uint64_t map_bytes;        /* first map size, 0 = 64 MiB; grows at 80 % */
   uint64_t map_max_bytes;    /* 0 = 1 TiB */
   int64_t commit_us;         /* 0 = 100,000 */
@@ -44,7 +45,7 @@ uint64_t store_peek_applied(io *x, const char *dir);
 /* Commits and closes. */
 void store_close(store *s);
 /* Folds one record. A record at or before the applied position is ignored (HDW_OK); a gap is HDW_E_INVALID. HDW_E_CORRUPT: the record cannot be read.
- * HDW_E_FULL: the map or disk is full; after that and after HDW_E_IO the store is failed and the process should end: the log has everything. */
+ * After HDW_E_FULL (disk) and HDW_E_IO the store is failed and the process should end: the log has everything. */
 hdw_status store_apply(store *s, const log_rec *rec);
 /* Commits now. Called by itself from a timer and by store_apply. */
 hdw_status store_flush(store *s);
@@ -77,6 +78,8 @@ hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, are
 typedef bool (*store_id_cb)(uint16_t part, uint64_t id, uint8_t state, void *user);
 typedef enum store_index { STORE_BY_TIME, STORE_BY_CONTROL_ID, STORE_BY_SENDER, STORE_BY_PATIENT } store_index;
 /* key: control id, sender or patient identifier; ignored for STORE_BY_TIME. state is that of the input for STORE_BY_TIME, else 0. */
+/* The first input whose time is at or after time_us: minus 1 it is an `after`. HDW_E_NOTFOUND. */
+hdw_status store_input_since(store *s, uint16_t part, int64_t time_us, uint64_t *id);
 hdw_status store_list_inputs(store *s, uint16_t part, store_index by, cod_str key, uint64_t after, bool descending, unsigned limit, store_id_cb cb, void *user);
 
 /* ---- runs ---- */
@@ -85,7 +88,8 @@ typedef struct store_run {
   uint16_t partition;
   uint8_t state, fail_class, flags, nlanes;
   int64_t created_us, started_us, changed_us, wake_us;
-  uint32_t effects, attempts;    /* journal entries; times it was started */
+  uint32_t attempts;             /* times it began (RUN_RUNNING) */
+  uint32_t effects;              /* 1 when its journal has an entry, else 0 */
   log_pos start_pos, result_pos; /* the record that made it (arguments); RUN_END (returned value) */
   uint32_t file, line, column;
   uint8_t module[REC_HASH], deployment[REC_HASH];
@@ -146,7 +150,7 @@ typedef struct store_deploy {
 } store_deploy;
 /* By module hash; or module NULL: the current deployment of name. */
 hdw_status store_get_deploy(store *s, const uint8_t *module, cod_str name, arena *a, store_deploy *out);
-/* Named state (REC_PUT): value copied into a. */
+/* Named state (REC_PUT): value copied into a. ACTION_PAUSE puts ("paused", "sink:NAME" or "workflow:NAME"), ACTION_RESUME removes it. */
 hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_str *value);
 typedef bool (*store_named_cb)(cod_str key, cod_str value, void *user);
 hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb, void *user);
@@ -154,6 +158,7 @@ hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb
 /* Counts that the fold keeps. */
 typedef struct store_counts {
   uint64_t inputs, runs, effects, deliveries;
+  uint64_t orphans;              /* records about something that is not there (after damage was skipped) */
   uint64_t inputs_by_state[8], runs_by_state[12], deliveries_by_state[8]; /* now in that state */
 } store_counts;
 void store_get_counts(const store *s, store_counts *out);

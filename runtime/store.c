@@ -1,0 +1,378 @@
+#include "io_file.h"
+#include "points.h"
+#include "store_int.h"
+#include <stdio.h>
+
+/* ---- the meta row: format, applied position, counts ---- */
+
+static hdw_status meta_put(store *s) {
+  uint8_t b[512];
+  skey k;
+  cod_w w = cod_writer(b, sizeof b);
+  skey_begin(&k, 0, T_META);
+  cod_put_u32(&w, STORE_FORMAT);
+  cod_put_u64(&w, s->applied);
+  const store_counts *c = &s->counts;
+  cod_put_var(&w, c->inputs);
+  cod_put_var(&w, c->runs);
+  cod_put_var(&w, c->effects);
+  cod_put_var(&w, c->deliveries);
+  cod_put_var(&w, c->orphans);
+  for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->inputs_by_state[i]);
+  for (unsigned i = 0; i < 12; i++) cod_put_var(&w, c->runs_by_state[i]);
+  for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->deliveries_by_state[i]);
+  return w.bad ? HDW_E_LIMIT : store_put(s, &k, b, w.len);
+}
+
+/* HDW_E_NOTFOUND: a new file. */
+static hdw_status meta_get(store *s) {
+  skey k;
+  cod_str v;
+  skey_begin(&k, 0, T_META);
+  hdw_status st = store_get(s, &k, &v);
+  if (st) return st;
+  cod_r r = cod_reader(v.p, v.len);
+  if (cod_get_u32(&r) != STORE_FORMAT) return HDW_E_VERSION;
+  s->applied = cod_get_u64(&r);
+  store_counts *c = &s->counts;
+  c->inputs = cod_get_var(&r);
+  c->runs = cod_get_var(&r);
+  c->effects = cod_get_var(&r);
+  c->deliveries = cod_get_var(&r);
+  c->orphans = cod_get_var(&r);
+  for (unsigned i = 0; i < 8; i++) c->inputs_by_state[i] = cod_get_var(&r);
+  for (unsigned i = 0; i < 12; i++) c->runs_by_state[i] = cod_get_var(&r);
+  for (unsigned i = 0; i < 8; i++) c->deliveries_by_state[i] = cod_get_var(&r);
+  s->committed = s->applied;
+  s->committed_counts = s->counts;
+  return cod_done(&r) ? HDW_OK : HDW_E_CORRUPT;
+}
+
+/* ---- committing and applying ---- */
+
+static hdw_status fail(store *s, hdw_status st) {
+  store_abort(s);
+  return s->failed = st;
+}
+
+/* 80 % of the map in use: grows it now, while no transaction is open. */
+static hdw_status make_room(store *s) {
+  uint64_t used, map;
+  store_get_size(s, &used, &map);
+  if (used <= map / 5 * 4) return HDW_OK;
+  hdw_status st = store_grow(s);
+  return st == HDW_E_FULL ? HDW_OK : st; /* at its largest: the next put that does not fit will tell */
+}
+
+static hdw_status commit(store *s) {
+  hdw_status st = meta_put(s);
+  if (st) return st;
+  HDW_POINT("store.before_commit");
+  st = store_commit(s);
+  HDW_POINT("store.after_commit");
+  if (st) return st;
+  s->committed = s->applied;
+  s->committed_counts = s->counts;
+  s->pending = 0;
+  return make_room(s);
+}
+
+static void on_timer(void *user) { store_flush((store *)user); }
+
+static hdw_status apply_one(store *s, const log_rec *rec) {
+  hdw_status st = store_txn(s);
+  if (!st) st = store_fold(s, rec);
+  if (st) return st;
+  s->applied = rec->seq;
+  s->pending++;
+  return HDW_OK;
+}
+
+static hdw_status catch_up(store *s, uint64_t until, store_info *info);
+
+/* The transaction did not fit the map: everything since the last commit goes, the map grows, and the log gives it again. */
+static hdw_status retry_larger(store *s, uint64_t until) {
+  store_abort(s);
+  s->applied = s->committed;
+  s->counts = s->committed_counts;
+  s->pending = 0;
+  hdw_status st = store_grow(s);
+  return st ? st : catch_up(s, until, NULL);
+}
+
+hdw_status store_apply(store *s, const log_rec *rec) {
+  if (s->failed) return s->failed;
+  if (rec->seq <= s->applied) return HDW_OK;
+  if (rec->seq != s->applied + 1) return HDW_E_INVALID;
+  hdw_status st = apply_one(s, rec);
+  if (st == HDW_E_FULL) st = retry_larger(s, rec->seq);
+  if (st) return fail(s, st);
+  if (s->pending >= s->opts.commit_records) return store_flush(s);
+  if (!s->timer.set) io_timer_set(s->x, &s->timer, s->opts.commit_us, on_timer, s);
+  return HDW_OK;
+}
+
+hdw_status store_flush(store *s) {
+  io_timer_cancel(s->x, &s->timer);
+  if (s->failed) return s->failed;
+  if (!s->pending || !s->txn) return HDW_OK;
+  uint64_t until = s->applied;
+  hdw_status st = commit(s);
+  if (st == HDW_E_FULL && s->committed != until) {
+    st = retry_larger(s, until);
+    if (!st && s->txn) st = commit(s);
+  }
+  return st ? fail(s, st) : HDW_OK;
+}
+
+/* Applies the log from the applied position to until (0 = its end). */
+static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsigned batch) {
+  log_iter *it;
+  log_rec rec;
+  hdw_status st = log_iter_open(s->x, s->log_dir, s->applied + 1, &it);
+  if (st == HDW_E_NOTFOUND) {
+    /* No log yet, or its beginning was dropped by retention. */
+    st = log_iter_open(s->x, s->log_dir, 0, &it);
+    if (st == HDW_E_NOTFOUND) return HDW_OK;
+  }
+  if (st) return st;
+  for (unsigned n = 1; !st && (!until || s->applied < until); n++) {
+    st = log_iter_next(it, &rec);
+    if (st == HDW_E_CORRUPT && info) {
+      uint64_t lost;
+      if (!info->bad.seg) info->bad = rec.pos;
+      st = log_iter_skip_segment(it, &lost);
+      info->skipped += lost;
+      continue;
+    }
+    if (st || rec.seq <= s->applied) continue;
+    if (rec.seq != s->applied + 1) {
+      if (!info) st = HDW_E_CORRUPT;
+      else if (!info->skipped) info->skipped = rec.seq - s->applied - 1;
+      if (st) break;
+    }
+    st = apply_one(s, &rec);
+    if (info && !st) info->caught_up++;
+    if (!st && s->pending >= batch) st = commit(s);
+    if (info && s->opts.progress && n % 4096 == 0) {
+      uint64_t done, total;
+      log_iter_progress(it, &done, &total);
+      s->opts.progress(done, total, s->opts.progress_user);
+    }
+  }
+  log_iter_close(it);
+  return st == HDW_E_NOTFOUND ? HDW_OK : st;
+}
+
+static hdw_status catch_up(store *s, uint64_t until, store_info *info) {
+  /* A transaction that fills the map is tried again in a larger one: each round grows it, so it ends. */
+  for (;;) {
+    hdw_status st = catch_up_from(s, until, info, s->opts.commit_records);
+    if (st != HDW_E_FULL) return st;
+    store_abort(s);
+    if (info) info->caught_up -= s->applied - s->committed < info->caught_up ? s->applied - s->committed : info->caught_up;
+    s->applied = s->committed;
+    s->counts = s->committed_counts;
+    s->pending = 0;
+    st = store_grow(s);
+    if (st) return st;
+  }
+}
+
+/* ---- opening ---- */
+
+static hdw_status path_of(char out[STORE_PATH], const char *dir, const char *name) {
+  int n = snprintf(out, STORE_PATH, "%s%s%s", dir, name[0] ? "/" : "", name);
+  return n < 0 || n >= STORE_PATH ? HDW_E_INVALID : HDW_OK;
+}
+
+static hdw_status check_dir(store *s) {
+  io_stat_info info;
+  io_space_info space;
+  hdw_status st = io_file_stat(s->lmdb_dir, &info);
+  if (st == HDW_E_NOTFOUND) {
+    st = io_file_mkdir(s->lmdb_dir);
+    if (!st) st = io_file_stat(s->lmdb_dir, &info);
+  }
+  if (st) return st;
+  if (!info.is_dir || (info.mode & 077)) return HDW_E_DENIED;
+  st = io_file_space(s->lmdb_dir, &space);
+  return st ? st : space.remote ? HDW_E_UNSUPPORTED : HDW_OK;
+}
+
+/* The key of the hashed indexes: made once; indexes made with another key are found no more, so it must outlive a rebuild. */
+static hdw_status load_hash_key(store *s) {
+  char path[STORE_PATH], tmp[STORE_PATH];
+  int fd;
+  size_t got = 0;
+  hdw_status st = path_of(path, s->lmdb_dir, "hash.key");
+  if (!st) st = path_of(tmp, s->lmdb_dir, "hash.key.tmp");
+  if (st) return st;
+  st = io_file_open(path, IO_O_READ, &fd);
+  if (st == HDW_OK) {
+    io_stat_info info;
+    st = io_file_pread(fd, s->hash_key, sizeof s->hash_key, 0, &got);
+    io_file_close(fd);
+    if (!st && got != sizeof s->hash_key) st = HDW_E_CORRUPT;
+    if (!st) st = io_file_stat(path, &info);
+    return st ? st : info.mode & 077 ? HDW_E_DENIED : HDW_OK;
+  }
+  if (st != HDW_E_NOTFOUND) return st;
+  io_random(s->x, s->hash_key, sizeof s->hash_key);
+  st = io_file_open(tmp, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd);
+  if (st) return st;
+  io_slice v = {s->hash_key, sizeof s->hash_key};
+  st = io_file_pwritev(fd, &v, 1, 0);
+  if (!st) st = io_file_sync(fd);
+  io_file_close(fd);
+  if (!st) st = io_file_rename(tmp, path);
+  return st ? st : io_file_sync_dir(s->lmdb_dir);
+}
+
+static hdw_status remove_files(store *s) {
+  char lock[STORE_PATH];
+  hdw_status st = path_of(lock, s->lmdb_dir, "state.mdb-lock");
+  if (st) return st;
+  hdw_status a = io_file_unlink(s->mdb_path), b = io_file_unlink(lock);
+  if (a && a != HDW_E_NOTFOUND) return a;
+  return b && b != HDW_E_NOTFOUND ? b : HDW_OK;
+}
+
+/* Kept for whoever wants to know what happened; one of them. */
+static hdw_status set_aside(store *s) {
+  char bad[STORE_PATH];
+  hdw_status st = path_of(bad, s->lmdb_dir, "state.mdb.bad");
+  if (!st) st = io_file_rename(s->mdb_path, bad);
+  if (st && st != HDW_E_NOTFOUND) return st;
+  return remove_files(s);
+}
+
+static void reset(store *s) {
+  s->applied = s->committed = 0;
+  s->pending = 0;
+  s->failed = HDW_OK;
+  memset(&s->counts, 0, sizeof s->counts);
+  memset(&s->committed_counts, 0, sizeof s->committed_counts);
+}
+
+static hdw_status open_fresh(store *s, store_info *info) {
+  reset(s);
+  info->rebuilt = true;
+  return store_env_open(s);
+}
+
+static hdw_status open_state(store *s, store_info *info) {
+  hdw_status st = store_env_open(s);
+  if (!st) st = meta_get(s);
+  if (st == HDW_OK) return HDW_OK;
+  bool missing = st == HDW_E_NOTFOUND, unusable = st == HDW_E_CORRUPT || st == HDW_E_VERSION;
+  store_env_close(s);
+  if (!missing && !unusable) return st;
+  st = missing ? remove_files(s) : set_aside(s);
+  return st ? st : open_fresh(s, info);
+}
+
+static hdw_status bring_up(store *s, store_info *info) {
+  hdw_status st = catch_up(s, 0, info);
+  if (!st) st = store_txn(s);
+  if (!st) st = commit(s);
+  if (st) store_abort(s);
+  info->applied_seq = s->applied;
+  return st;
+}
+
+static hdw_status set_paths(store *s, const store_opts *o) {
+  hdw_status st = path_of(s->dir, o->dir, "");
+  if (!st) st = path_of(s->log_dir, o->dir, "log");
+  if (!st) st = path_of(s->lmdb_dir, o->lmdb_dir ? o->lmdb_dir : o->dir, "");
+  return st ? st : path_of(s->mdb_path, s->lmdb_dir, "state.mdb");
+}
+
+static void defaults(store_opts *o) {
+  if (!o->map_bytes) o->map_bytes = 64u << 20;
+  if (!o->map_max_bytes) o->map_max_bytes = (uint64_t)1 << 40;
+  if (!o->commit_us) o->commit_us = 100000;
+  if (!o->commit_records) o->commit_records = 20000;
+  if (!o->partitions) o->partitions = 1;
+}
+
+static hdw_status store_new(io *x, const store_opts *opts, store **out) {
+  store *s = (store *)x->mem->get(x->mem, sizeof *s);
+  *out = NULL;
+  if (!s) return HDW_E_NOMEM;
+  memset(s, 0, sizeof *s);
+  s->x = x, s->opts = *opts;
+  defaults(&s->opts);
+  hdw_status st = set_paths(s, opts);
+  if (st) x->mem->put(x->mem, s, sizeof *s);
+  else *out = s;
+  return st;
+}
+
+hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **out) {
+  store *s;
+  *out = NULL;
+  memset(info, 0, sizeof *info);
+  hdw_status st = store_new(x, opts, &s);
+  if (st) return st;
+  st = check_dir(s);
+  if (!st) st = load_hash_key(s);
+  if (!st) st = open_state(s, info);
+  if (!st) st = bring_up(s, info);
+  if (st) {
+    store_env_close(s);
+    x->mem->put(x->mem, s, sizeof *s);
+    return st;
+  }
+  *out = s;
+  return HDW_OK;
+}
+
+uint64_t store_peek_applied(io *x, const char *dir) {
+  store *s;
+  store_opts o = {.dir = dir};
+  uint64_t applied = 0;
+  io_stat_info info;
+  if (store_new(x, &o, &s)) return 0;
+  if (io_file_stat(s->mdb_path, &info) == HDW_OK && info.size_bytes && store_env_open(s) == HDW_OK) {
+    if (meta_get(s) == HDW_OK) applied = s->applied;
+    store_env_close(s);
+  }
+  x->mem->put(x->mem, s, sizeof *s);
+  return applied;
+}
+
+void store_close(store *s) {
+  if (!s) return;
+  io *x = s->x;
+  store_flush(s);
+  io_timer_cancel(x, &s->timer);
+  store_env_close(s);
+  x->mem->put(x->mem, s, sizeof *s);
+}
+
+hdw_status store_rebuild(store *s, store_info *info) {
+  memset(info, 0, sizeof *info);
+  io_timer_cancel(s->x, &s->timer);
+  store_env_close(s);
+  hdw_status st = remove_files(s);
+  if (!st) st = open_fresh(s, info);
+  if (!st) st = bring_up(s, info);
+  return st ? (s->failed = st) : HDW_OK;
+}
+
+uint64_t store_applied(const store *s) { return s->applied; }
+void store_get_counts(const store *s, store_counts *out) { *out = s->counts; }
+
+void store_get_size(const store *s, uint64_t *used_bytes, uint64_t *map_bytes) {
+  MDB_envinfo info = {0};
+  MDB_stat st = {0};
+  mdb_env_info(s->env, &info);
+  mdb_env_stat(s->env, &st);
+  *used_bytes = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+  *map_bytes = s->map_bytes;
+}
+
+uint16_t store_partition(const store *s, const uint8_t lane[REC_LANE]) {
+  return (uint16_t)((lane[0] | lane[1] << 8) % (s->opts.partitions ? s->opts.partitions : 1));
+}

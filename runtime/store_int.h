@@ -1,0 +1,125 @@
+/* store_int.h - what the files of the store share. Not for others.
+ *
+ * One LMDB database. A key is
+ *
+ *   0           2       3
+ *   +-----------+-------+------------------------------+
+ *   | partition | table | fields, big-endian           |      value: fields, then CRC32C over key and fields
+ *   | be16      | u8    |                              |
+ *   +-----------+-------+------------------------------+
+ */
+#ifndef HDW_STORE_INT_H
+#define HDW_STORE_INT_H
+#include "store.h"
+#include <lmdb.h>
+
+enum { STORE_FORMAT = 1, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16 };
+
+/* Tables and their keys behind partition and table. */
+typedef enum store_table {
+  T_META = 1,     /* nothing -> format, applied, counts */
+  T_INPUT,        /* id */
+  T_DEDUP,        /* source str8, then the duplicate key, or its keyed hash when long */
+  T_BY_CONTROL,   /* keyed hash, id */
+  T_BY_SENDER,
+  T_BY_PATIENT,
+  T_RUN,          /* id */
+  T_RUN_STATE,    /* state, id */
+  T_RUN_OF_INPUT, /* input, run: runs that the input's own record did not make */
+  T_LANE,         /* lane 16, run */
+  T_EFFECT,       /* run, path */
+  T_DELIVERY,     /* id */
+  T_QUEUE,        /* sink str8, lane 16, id -> state */
+  T_OF_RUN,       /* run, delivery */
+  T_DEAD,         /* subject, id */
+  T_TIMER,        /* time, subject, id */
+  T_DEPLOY,       /* module hash */
+  T_CURRENT,      /* name -> module hash */
+  T_NAMED         /* space str8, key */
+} store_table;
+
+struct store {
+  io *x;
+  store_opts opts;
+  char dir[STORE_PATH], log_dir[STORE_PATH], lmdb_dir[STORE_PATH], mdb_path[STORE_PATH];
+  MDB_env *env;
+  MDB_dbi dbi;
+  MDB_txn *txn;             /* the open write transaction, also used for reading; NULL = none */
+  uint64_t map_bytes;
+  uint64_t applied, committed;
+  unsigned pending;         /* records applied since the last commit */
+  store_counts counts, committed_counts;
+  hdw_status failed;
+  bool catching_up;
+  io_timer timer;
+  uint8_t hash_key[16];
+  uint8_t row[STORE_ROW_MAX], copy[STORE_ROW_MAX]; /* row being written; row that was read to be changed */
+};
+
+/* ---- store_lmdb.c ---- */
+typedef struct skey {
+  cod_w w;
+  uint8_t b[STORE_KEY_MAX];
+} skey;
+void skey_begin(skey *k, uint16_t part, store_table t);
+
+hdw_status store_env_open(store *s);
+void store_env_close(store *s);
+/* Makes sure that s->txn is there. */
+hdw_status store_txn(store *s);
+/* value NULL/0 allowed. HDW_E_FULL: map full (see store_grow). */
+hdw_status store_put(store *s, const skey *k, const void *value, size_t len);
+/* *out points into the map until the next put, del or commit. HDW_E_NOTFOUND, HDW_E_CORRUPT. */
+hdw_status store_get(store *s, const skey *k, cod_str *out);
+/* HDW_OK also when it was not there. */
+hdw_status store_del(store *s, const skey *k);
+hdw_status store_commit(store *s);
+void store_abort(store *s);
+/* Doubles the map; no transaction open. */
+hdw_status store_grow(store *s);
+hdw_status store_error(int rc);
+
+/* Keys with a common prefix, in order. */
+typedef struct sit {
+  store *s;
+  MDB_cursor *c;
+  size_t prefix_len;
+  uint8_t prefix[STORE_KEY_MAX];
+  bool desc;
+  hdw_status status;
+  cod_r key;       /* behind the prefix */
+  cod_str value;   /* without CRC */
+} sit;
+/* from: full key to begin at (>= when ascending, <= when descending), or NULL. Then sit_next until it gives false; look at status; sit_end. */
+void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc);
+bool sit_next(sit *i);
+/* Goes on at key (ascending). */
+void sit_seek(sit *i, const skey *key);
+void sit_end(sit *i);
+
+/* ---- store_rows.c ---- */
+size_t row_put_input(store *s, const store_input *r);
+size_t row_put_run(store *s, const store_run *r);
+size_t row_put_effect(store *s, const store_effect *r);
+size_t row_put_delivery(store *s, const store_delivery *r);
+size_t row_put_deploy(store *s, const store_deploy *r);
+/* Slices point into v. */
+bool row_get_input(cod_str v, store_input *r);
+bool row_get_run(cod_str v, store_run *r);
+bool row_get_effect(cod_str v, store_effect *r);
+bool row_get_delivery(cod_str v, store_delivery *r);
+bool row_get_deploy(cod_str v, store_deploy *r);
+
+/* Keys. */
+void key_id(skey *k, uint16_t part, store_table t, uint64_t id);
+void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key);
+void key_hashed(const store *s, skey *k, uint16_t part, store_table t, cod_str what);   /* without id */
+void key_queue(skey *k, uint16_t part, cod_str sink);                                     /* without lane, id */
+void key_effect(skey *k, uint16_t part, uint64_t run);                                   /* without path */
+void key_timer(skey *k, uint16_t part, int64_t at_us, uint8_t subject, uint64_t id);
+void key_named(skey *k, cod_str space);                                                  /* without key */
+
+/* ---- store_fold.c ---- */
+hdw_status store_fold(store *s, const log_rec *rec);
+
+#endif
