@@ -194,6 +194,7 @@ static bool dec_boundary(const dec *v, int32_t digits, bool high, dec *out) {
 }
 
 static tm_prec prec_of_digits(int64_t digits, bool is_time) {
+  if (digits < 0 || digits > 17) return (tm_prec)0;
   switch (is_time ? digits + 8 : digits) {
     case 4: return TM_YEAR;
     case 6: return TM_MONTH;

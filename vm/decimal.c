@@ -157,8 +157,8 @@ hdw_status dec_add(const dec *a, const dec *b, dec *out) {
     lo->coef = sign(m, lo->coef < 0);
     lo->scale = hi->scale;
   }
-  dec_coef r = x.coef + y.coef; /* both below 10^38 < 2^126.3, so the sum fits */
-  if (mag(r) >= limit()) return HDW_E_RANGE;
+  dec_coef r;
+  if (__builtin_add_overflow(x.coef, y.coef, &r) || mag(r) >= limit()) return HDW_E_RANGE;
   *out = (dec){r, x.scale};
   return HDW_OK;
 }

@@ -399,6 +399,8 @@ static uint64_t hash_qty(uint64_t h, val v) {
 static uint64_t hash_time(uint64_t h, val v) {
   tm_val t = val_get_time(v);
   int64_t us = t.has_zone && t.prec >= TM_HOUR ? t.usec - t.zone_min * INT64_C(60000000) : t.usec;
+  /* with zones of half hours, values of hour precision are equal within the hour of UTC */
+  if (t.prec == TM_HOUR) us -= (us % INT64_C(3600000000) + INT64_C(3600000000)) % INT64_C(3600000000);
   return hash_bytes(h ^ (v.tag == VAL_TIME ? 2 : 3), &us, sizeof us);
 }
 
