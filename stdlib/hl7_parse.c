@@ -77,7 +77,7 @@ typedef struct parser {
   uint32_t nsegs, cap;
   uint32_t line;          /* start of the current line */
   uint64_t nsep;
-  bool high, escapes, esc27, end, slow;
+  bool high, escapes, end, slow;
   hdw_status s;
 } parser;
 
@@ -118,7 +118,6 @@ static bool take_byte(parser *x, uint32_t i, char term) {
   x->nsep += c == x->fs;
   x->high |= (c & 0x80) != 0;
   x->escapes |= c == x->esc;
-  x->esc27 |= c == 0x1B;
   return c != term || i < x->line || take_line(x, i, term);
 }
 
@@ -126,8 +125,8 @@ static bool take_byte(parser *x, uint32_t i, char term) {
 static void scan(parser *x, char term) {
   uint32_t i = x->body;
 #if defined(__SSE2__)
-  const __m128i vterm = _mm_set1_epi8(term), vfs = _mm_set1_epi8(x->fs), vesc = _mm_set1_epi8(x->esc), v27 = _mm_set1_epi8(0x1B), zero = _mm_setzero_si128();
-  __m128i high = zero, esc = zero, e27 = zero, count = zero;
+  const __m128i vterm = _mm_set1_epi8(term), vfs = _mm_set1_epi8(x->fs), vesc = _mm_set1_epi8(x->esc), zero = _mm_setzero_si128();
+  __m128i high = zero, esc = zero, count = zero;
   while (x->len - i >= 16) {
     uint32_t stop = x->len - i > 16 * 255 ? i + 16 * 255 : x->len; /* the 8-bit counters hold 255 blocks */
     __m128i c8 = zero;
@@ -135,7 +134,6 @@ static void scan(parser *x, char term) {
       __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(x->p + i));
       high = _mm_or_si128(high, v);
       esc = _mm_or_si128(esc, _mm_cmpeq_epi8(v, vesc));
-      e27 = _mm_or_si128(e27, _mm_cmpeq_epi8(v, v27));
       c8 = _mm_sub_epi8(c8, _mm_cmpeq_epi8(v, vfs));
       unsigned m = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, vterm));
       for (; m; m &= m - 1) {
@@ -148,7 +146,6 @@ static void scan(parser *x, char term) {
   x->nsep += (uint64_t)_mm_cvtsi128_si64(count) + (uint64_t)_mm_cvtsi128_si64(_mm_srli_si128(count, 8));
   x->high |= _mm_movemask_epi8(high) != 0;
   x->escapes |= _mm_movemask_epi8(esc) != 0;
-  x->esc27 |= _mm_movemask_epi8(e27) != 0;
 #endif
   for (; i < x->len; i++)
     if (!take_byte(x, i, term)) return;
@@ -206,7 +203,7 @@ static hdw_status copy_lines(parser *x, hl7_eol eol, char term, bool strict, hl7
   if (!push(x, out + start, start, o)) return x->s;
   x->p = out;
   x->len = o;
-  x->high = x->escapes = x->esc27 = false;
+  x->high = x->escapes = false;
   for (uint32_t i = x->body; i < o; i++) (void)take_byte(x, i, 0); /* counts only: 0 is never a line end here */
   return HDW_OK;
 }
@@ -234,7 +231,7 @@ static hdw_status finish(parser *x, hl7_msg **out, const hl7_delims *d) {
 }
 
 /* Character set of the bytes from MSH-18, options and content (H-37). */
-static hdw_status find_charset(hl7_msg *m, const hl7_opts *o, bool esc27, charset_id wide, hl7_problem *why) {
+static hdw_status find_charset(hl7_msg *m, const hl7_opts *o, charset_id wide, hl7_problem *why) {
   hl7_slice f = hl7_pick(&m->d, hl7_field_raw(m, 0, 18), 0, 0, 0);
   charset_id cs = m->segs[0].name == HL7_NAME('M', 'S', 'H') ? charset_find(f.p, f.len) : CHARSET_NONE;
   if (wide != CHARSET_NONE || cs == CHARSET_UTF16 || cs == CHARSET_UTF32) cs = CHARSET_UTF8; /* without a mark the bytes are not UTF-16 */
@@ -246,7 +243,7 @@ static hdw_status find_charset(hl7_msg *m, const hl7_opts *o, bool esc27, charse
     cs = o && o->charset != CHARSET_NONE ? o->charset : CHARSET_AUTO;
   }
   if (cs != CHARSET_AUTO && !charset_supported(cs)) {
-    if (!m->ascii || esc27) {
+    if (!m->ascii || memchr(m->bytes, 0x1B, m->len)) { /* the Japanese sets shift with ESC and look like ASCII */
       problem(why, HDW_E_UNSUPPORTED, 103, f.len ? (size_t)(f.p - m->bytes) : 0, "MSH", 18, charset_refusal(cs));
       return HDW_E_UNSUPPORTED;
     }
@@ -326,7 +323,7 @@ static hdw_status parse_at(arena *a, const char *p, size_t len, bool closed, con
   hl7_msg *m = *out;
   m->hooks = o ? o->hooks : NULL;
   m->schema = o ? o->schema : NULL;
-  s = find_charset(m, o, x.esc27, wide, why);
+  s = find_charset(m, o, wide, why);
   if (!s && o && o->strict) s = check_bytes(m, why);
   if (!s && term == '\r' && eol == HL7_EOL_AUTO && m->hooks && m->hooks->warn) warn_both_ends(&x, m);
   if (!s && continued) {

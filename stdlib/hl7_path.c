@@ -201,17 +201,19 @@ static hdw_status text_slow(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl
   return HDW_OK;
 }
 
-static inline hdw_status text_of(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) {
-  if (raw.len == 0 || hl7_slice_null(raw)) {
-    *out = VAL_NONE;
-    return HDW_OK;
-  }
+/* True when the bytes are the text: no escape, nothing above ASCII. */
+static inline bool is_plain(const hl7_msg *m, hl7_slice raw) {
+  if (m->ascii && m->no_escapes) return true;
+  return (m->no_escapes || !memchr(raw.p, m->d.esc, raw.len)) && (m->ascii || charset_is_ascii(raw.p, raw.len));
+}
+
+static hdw_status text_of(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) {
+  *out = VAL_NONE;
+  if (raw.len == 0 || hl7_slice_null(raw)) return HDW_OK;
   hdw_status s = vm_charge(cx, raw.len / 16 + 1);
   if (s) return s;
   *out = val_str(raw.p, raw.len);
-  if (m->ascii && m->no_escapes) return HDW_OK;
-  if ((m->no_escapes || !memchr(raw.p, m->d.esc, raw.len)) && (m->ascii || charset_is_ascii(raw.p, raw.len))) return HDW_OK;
-  return text_slow(cx, m, raw, where, out);
+  return is_plain(m, raw) ? HDW_OK : text_slow(cx, m, raw, where, out);
 }
 
 hdw_status hl7_slice_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) { return text_of(cx, m, raw, where, out); }
@@ -249,8 +251,13 @@ hdw_status hl7_text_in(vm_cx *cx, const hl7_msg *m, uint32_t seg, const hl7_path
   }
   q = start;
   while (q < e && *q != rs && *q != cs && *q != ss) q++;
+  hl7_slice raw = hl7_cut(start, q);
+  if (raw.len && m->ascii && m->no_escapes && !hl7_slice_null(raw)) { /* the usual case makes no node for warnings */
+    *out = val_str(raw.p, raw.len);
+    return vm_charge(cx, raw.len / 16 + 1);
+  }
   hl7_node n = {.m = m, .off = (uint32_t)(start - m->bytes), .seg = seg, .rep = p->rep > 0 ? (uint32_t)p->rep : 0, .field = p->field, .comp = p->comp, .sub = p->sub, .level = HL7_SUB};
-  return text_of(cx, m, hl7_cut(start, q), &n, out);
+  return text_of(cx, m, raw, &n, out);
 }
 
 hdw_status hl7_text(vm_cx *cx, const hl7_msg *m, const hl7_path *p, val *out) { return hl7_text_in(cx, m, hl7_find(m, p->seg, 0), p, out); }
