@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include "engine_int.h"
 #include "json.h"
+#include "url.h"
 
 enum { MAX_HEADERS = 40, MAX_PIN = 8 };
 
@@ -25,44 +26,20 @@ typedef struct rest {
 
 /* ---- address ------------------------------------------------------------------------------------------------------------------- */
 
-static hdw_status bad_base(char text[ENG_TEXT], const char *url) {
-  snprintf(text, ENG_TEXT, "base: '%.120s' is no URL of the form http(s)://host[:port][/path]", url);
-  return HDW_E_INVALID;
-}
-
-static hdw_status parse_base(engine *e, eng_conn *c, const char *url, char text[ENG_TEXT]) {
-  size_t n = strlen(url), i;
-  for (i = 0; i < n; i++)
-    if ((unsigned char)url[i] <= ' ' || (unsigned char)url[i] >= 0x7f || url[i] == '#' || url[i] == '?' || url[i] == '@' || url[i] == '\\') return bad_base(text, url);
-  c->https = !strncmp(url, "https://", 8);
-  if (!c->https && strncmp(url, "http://", 7)) return bad_base(text, url);
-  const char *h = url + (c->https ? 8 : 7), *end = strchr(h, '/'), *port = NULL;
-  if (!end) end = url + n;
-  const char *host_end = end;
-  if (h[0] == '[') {
-    const char *close = (const char *)memchr(h, ']', (size_t)(end - h));
-    if (!close) return bad_base(text, url);
-    h++, host_end = close;
-    if (close + 1 < end) {
-      if (close[1] != ':') return bad_base(text, url);
-      port = close + 2;
-    }
-  } else {
-    const char *colon = (const char *)memchr(h, ':', (size_t)(end - h));
-    if (colon) host_end = colon, port = colon + 1;
+static hdw_status parse_base(engine *e, eng_conn *c, const char *text_url, char text[ENG_TEXT]) {
+  url u;
+  hdw_status s = url_parse(&e->a, text_url, strlen(text_url), &u);
+  if (s == HDW_E_NOMEM) return s;
+  if (s || u.query) {
+    snprintf(text, ENG_TEXT, "base: '%.120s' is no URL of the form http(s)://host[:port][/path]", text_url);
+    return HDW_E_INVALID;
   }
-  long p = c->https ? 443 : 80;
-  if (port) {
-    char *stop;
-    p = strtol(port, &stop, 10);
-    if (stop != end || p < 1 || p > 65535) return bad_base(text, url);
-  }
-  if (host_end == h) return bad_base(text, url);
-  c->port = (uint16_t)p;
-  c->host = arena_dup(&e->a, h, (size_t)(host_end - h));
-  size_t pl = strlen(end);
-  while (pl && end[pl - 1] == '/') pl--;
-  c->prefix = arena_dup(&e->a, end, pl);
+  c->https = u.https;
+  c->port = u.port;
+  c->host = arena_dup(&e->a, u.host, strlen(u.host));
+  size_t n = strlen(u.path);
+  while (n && u.path[n - 1] == '/') n--;
+  c->prefix = arena_dup(&e->a, u.path, n);
   return c->host && c->prefix ? HDW_OK : HDW_E_NOMEM;
 }
 

@@ -1,7 +1,8 @@
 /* engine_int.h - the engine's own structures; only engine_*.c, dispatch_*.c and admin_*.c include it.
  *
- *   engine_core.c    open, load, start, append, drain          engine_in.c     HL7 inputs: identify, duplicate, verdict, answer
- *   engine_gate.c    which workflows, gates, lanes             engine_request.c API inputs
+ *   engine_core.c    open, load, start, append, drain          engine_in.c     HL7 inputs: identify, parse, batches
+ *   engine_commit.c  duplicates, record, answer                engine_request.c API inputs
+ *   engine_gate.c    which workflows, gates, lanes             engine_pending.c who waits for an answer
  *   engine_lane.c    which run may start                       engine_run.c    execution of runs
  *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
  *   engine_ack.c     answers from records                      engine_listen.c sockets
@@ -289,6 +290,38 @@ hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, val *
 /* Folds verdicts into a record. Strings live in a. */
 void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after);
 
+/* One input on its way to its record, HL7 message or request; lives during the submit call. */
+typedef struct eng_message {
+  engine *e;
+  const engine_source *src;
+  const eng_listener *l;
+  const void *p;             /* what is stored */
+  size_t len;
+  bool hl7;
+  engine_reply_cb cb;
+  void *user;
+  arena a;
+  bool has_head;
+  hl7_head head;
+  uint8_t hash[REC_HASH];
+  char *key;                 /* listener, then what the record carries: MSH-3, MSH-4, MSH-10, or the caller's idempotency key */
+  uint32_t key_len, dedup_at;
+  cod_str control_id, sender, type;
+  uint8_t npatients;
+  cod_str patients[REC_MAX_PATIENTS];
+  rec_verdict v;
+  const meta_workflow *after;
+} eng_message;
+/* Nothing is stored. code: HL7 acknowledgement code; requests get the matching status. */
+void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const char *text);
+/* Writes the INPUT record with the verdict in m->v; the answer comes from it. */
+void eng_message_commit(eng_message *m);
+/* True: answered, or joined something. *again: a further attempt of *old, for eng_message_again after the gate. */
+bool eng_message_duplicate(eng_message *m, store_input *old, bool *again);
+void eng_message_again(eng_message *m, const store_input *old);
+/* Key out of parts, the first being the listener; false: no memory. A part that is empty at the end means no duplicate detection. */
+bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
+
 eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len);
 eng_pending *eng_pending_by_input(engine *e, uint64_t input);
 eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len);
@@ -300,6 +333,9 @@ void eng_pending_arm(eng_pending *p);
 /* The run of an ack-after-run input ended: its outcome is recorded, then everybody who waits is answered. value is read when how is
  * VM_OUTCOME_NONE or VM_REPLY; code and text else. */
 void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text);
+
+/* An answer's own bytes: a replied message, or the returned payload as JSON. False: the plain acknowledgement. */
+bool eng_reply_bytes(engine *e, arena *a, bool hl7, vm_outcome how, val v, hl7_slice *out);
 
 /* An answer built from what the records say. */
 typedef struct eng_outcome {

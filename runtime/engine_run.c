@@ -385,16 +385,23 @@ static void on_after(engine *e, hdw_status s, const log_rec *rec, void *user) {
   after_free(e, x);
 }
 
-/* The answer's own bytes: a replied message, or the returned payload as JSON. */
+bool eng_reply_bytes(engine *e, arena *a, bool hl7, vm_outcome how, val v, hl7_slice *out) {
+  buf b;
+  (void)e;
+  *out = (hl7_slice){NULL, 0};
+  if (how != VM_REPLY && (hl7 || how != VM_OUTCOME_NONE)) return false;
+  if (hl7) return hl7_of(v) && hl7_of(v)->level == HL7_MSG && !hl7_bytes(a, hl7_of(v)->m, out);
+  buf_init(&b, a, 64 << 20);
+  if (json_write(v, &b, NULL) || b.status) return false;
+  *out = (hl7_slice){b.p, (uint32_t)b.len};
+  return true;
+}
+
 static void after_body(engine *e, after *x, bool hl7, vm_outcome how, val v) {
   arena a;
-  buf b;
-  hl7_slice s = {NULL, 0};
+  hl7_slice s;
   arena_init(&a, e->mem, 0);
-  buf_init(&b, &a, 64 << 20);
-  if (hl7 && how == VM_REPLY && hl7_of(v) && hl7_of(v)->level == HL7_MSG) (void)hl7_bytes(&a, hl7_of(v)->m, &s);
-  else if (!hl7 && !json_write(v, &b, NULL) && !b.status) s = (hl7_slice){b.p, (uint32_t)b.len};
-  if (s.len && (x->body = (char *)eng_get(e, s.len))) {
+  if (eng_reply_bytes(e, &a, hl7, how, v, &s) && s.len && (x->body = (char *)eng_get(e, s.len))) {
     memcpy(x->body, s.p, s.len);
     x->body_len = s.len;
   }
@@ -417,7 +424,7 @@ void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcom
     snprintf(x->code, sizeof x->code, "%.7s", code[0] ? code : "AR");
   } else {
     snprintf(x->code, sizeof x->code, "%s", hl7 ? "AA" : "200");
-    if (how == VM_OUTCOME_NONE || how == VM_REPLY) after_body(e, x, hl7, how, value);
+    after_body(e, x, hl7, how, value);
   }
   o.ack_code = cod_cstr(x->code), o.error_code = cod_cstr(x->error), o.text = cod_cstr(x->text);
   cod_w w = eng_writer(e);

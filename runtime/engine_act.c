@@ -1,0 +1,70 @@
+/* engine_act.c - what an operator does: redrive, discard. */
+#include "engine_int.h"
+
+typedef struct act {
+  uint8_t subject, action;
+  uint64_t id;
+  engine_done_cb cb;
+  void *user;
+} act;
+
+static void on_acted(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  act x = *(act *)user;
+  (void)rec;
+  eng_put(e, user, sizeof(act));
+  if (!s && x.subject == SUBJECT_RUN) {
+    arena a;
+    store_run row;
+    arena_init(&a, e->mem, 0);
+    if (!store_get_run(e->store, ENG_PART, x.id, &a, &row)) {
+      if (x.action == ACTION_REDRIVE) {
+        if (eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, x.id, false);
+      } else eng_lanes_release(e, &row);
+    }
+    arena_free(&a);
+  }
+  if (!s && x.subject == SUBJECT_DELIVERY)
+    for (uint32_t i = 0; i < e->nconns; i++) eng_out_new(e, e->conns[i]);
+  if (x.cb) x.cb(x.user, s);
+}
+
+static hdw_status append(engine *e, uint8_t action, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user) {
+  act *x = (act *)eng_get(e, sizeof *x);
+  if (!x) return HDW_E_NOMEM;
+  *x = (act){subject, action, id, cb, user};
+  rec_action r = {.action = action, .subject = subject, .id = id, .who = cod_cstr(who), .reason = cod_cstr(reason)};
+  cod_w w = eng_writer(e);
+  hdw_status s = rec_put_action(&w, &r);
+  if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_acted, x, NULL);
+  if (s) eng_put(e, x, sizeof *x);
+  return s;
+}
+
+/* HDW_OK when the subject is a dead letter (or, for discarding, not yet done). */
+static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
+  arena a;
+  store_run run;
+  store_delivery d;
+  hdw_status s = HDW_E_INVALID;
+  arena_init(&a, e->mem, 0);
+  if (subject == SUBJECT_RUN) {
+    s = store_get_run(e->store, ENG_PART, id, &a, &run);
+    if (!s && eng_run_find(e, id)) s = HDW_E_INVALID;
+    if (!s && run.state != RUN_DEAD && run.state != RUN_FAILED && !(run.state == RUN_PARKED || (discard && run.state == RUN_QUEUED))) s = HDW_E_INVALID;
+  } else if (subject == SUBJECT_DELIVERY) {
+    s = store_get_delivery(e->store, ENG_PART, id, &a, &d);
+    if (!s && d.state != DELIVERY_DEAD && d.state != DELIVERY_PARKED && !(discard && d.state == DELIVERY_PENDING)) s = HDW_E_INVALID;
+  }
+  arena_free(&a);
+  return s;
+}
+
+hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user) {
+  hdw_status s = look(e, subject, id, false);
+  return s ? s : append(e, ACTION_REDRIVE, subject, id, who, "", cb, user);
+}
+
+hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user) {
+  hdw_status s = look(e, subject, id, true);
+  return s ? s : append(e, ACTION_DISCARD, subject, id, who, reason, cb, user);
+}

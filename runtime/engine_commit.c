@@ -1,0 +1,253 @@
+/* engine_commit.c - duplicates, the record of an input, and the answer made from it (SEMANTICS 1).
+ *
+ *   same key pending: joins             same key stored, same hash: stored answer | joins the run | further attempt
+ *   same key, other hash: a new input, warned (or refused: conflict "reject")
+ *   else: REC_INPUT -> synced -> answer from the record, runs */
+#include <stdio.h>
+#include "engine_int.h"
+
+/* ---- commit --------------------------------------------------------------------------------------------------------------------- */
+
+static void verdict_outcome(engine *e, arena *a, const rec_verdict *v, eng_outcome *o) {
+  (void)e;
+  o->code = arena_dup(a, v->ack_code.p, v->ack_code.len);
+  o->error = arena_dup(a, v->error_code.p, v->error_code.len);
+  o->text = arena_dup(a, v->text.p, v->text.len);
+  o->failed = v->state == INPUT_FAILED;
+}
+
+/* INPUT or VERDICT is durable: the answer is made from what was written, then its runs start. */
+static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  eng_pending *p = (eng_pending *)user;
+  arena a;
+  arena_init(&a, e->mem, 0);
+  rec_input *in = (rec_input *)arena_zalloc(&a, 1, sizeof *in);
+  rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&a, 1, sizeof *iv);
+  const rec_verdict *v = NULL;
+  if (!s && in && iv) {
+    if (rec->type == REC_INPUT && !rec_get_input(rec, in)) {
+      v = &in->verdict;
+      p->input = rec->seq;
+    } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, iv)) v = &iv->verdict;
+  }
+  if (!v) { /* not stored: the sender keeps it */
+    eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true};
+    eng_answer_all(p, &o);
+    eng_pending_free(p);
+    arena_free(&a);
+    return;
+  }
+  const uint8_t *body = rec->type == REC_INPUT ? rec->body : p->bytes;
+  size_t len = rec->type == REC_INPUT ? rec->body_len : p->len;
+  bool wait = v->state == INPUT_RUNNING;
+  eng_outcome o = {.input = p->input, .time_us = rec->time_us, .content_hash = p->content_hash, .final = !wait};
+  verdict_outcome(e, &a, v, &o);
+  eng_answer_all(p, &o);
+  if (wait) eng_pending_arm(p);
+  for (unsigned i = 0; i < v->nruns; i++) eng_run_created(e, rec_run_id(rec->seq, i), &v->runs[i], body, len);
+  if (!wait) eng_pending_free(p);
+  arena_free(&a);
+}
+
+static void count(engine *e, const rec_verdict *v) {
+  e->st.unmatched += v->state == INPUT_UNMATCHED;
+  e->st.rejected += v->state == INPUT_REJECTED;
+  e->st.failed += v->state == INPUT_FAILED;
+}
+
+void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const char *text) {
+  m->e->st.refused++;
+  if (m->hl7) eng_answer_refusal(m->e, m->cb, m->user, m->p, m->len, code, error, text);
+  else eng_answer_status(m->e, m->cb, m->user, error == 205 ? 409 : 503, text);
+}
+
+/* Writes the INPUT record with the verdict in m->v. */
+void eng_message_commit(eng_message *m) {
+  engine *e = m->e;
+  eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
+  rec_input *r = (rec_input *)arena_zalloc(&m->a, 1, sizeof *r);
+  if (!p || !r || !eng_pending_join(p, m->cb, m->user, false, m->src->path != NULL)) {
+    if (p) eng_pending_free(p);
+    eng_message_refuse(m, "AE", 207, "Out of memory");
+    return;
+  }
+  memcpy(p->content_hash, m->hash, REC_HASH);
+  r->source = cod_cstr(m->src->listener);
+  if (m->key_len) r->dedup_key = cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at);
+  memcpy(r->content_hash, m->hash, REC_HASH);
+  r->control_id = m->control_id, r->sender = m->sender, r->type = m->type;
+  r->peer = cod_cstr(m->src->peer ? m->src->peer : "");
+  r->received_us = io_wall_us(e->io);
+  r->npatients = m->npatients;
+  memcpy(r->patients, m->patients, sizeof r->patients);
+  r->verdict = m->v;
+  if (m->after) eng_pending_wait(p, m->after);
+  cod_w w = eng_writer(e);
+  hdw_status s = rec_put_input(&w, r);
+  if (!s) s = eng_append_rec(e, REC_INPUT, &w, m->p, m->len, on_committed, p, NULL);
+  if (s) {
+    eng_pending_free(p);
+    eng_message_refuse(m, "AE", 207, s == HDW_E_FULL ? "No space is left" : "The message cannot be stored now");
+    return;
+  }
+  e->st.inputs++;
+  count(e, &m->v);
+}
+
+/* ---- duplicates ------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct seen_ctx {
+  eng_message *m;
+  uint64_t input;
+} seen_ctx;
+
+/* A further attempt runs only what has not succeeded and is not under way. */
+static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  seen_ctx *c = (seen_ctx *)user;
+  (void)part;
+  if (state == RUN_FAILED || state == RUN_DEAD || state == RUN_DISCARDED) return true;
+  arena a;
+  arena_init(&a, c->m->e->mem, 0);
+  store_run row;
+  if (!store_get_run(c->m->e->store, ENG_PART, id, &a, &row)) {
+    rec_verdict *v = &c->m->v;
+    for (unsigned i = 0; i < v->nruns; i++)
+      if (cod_equal(v->runs[i].workflow, row.workflow)) v->runs[i--] = v->runs[--v->nruns];
+  }
+  arena_free(&a);
+  return true;
+}
+
+/* The same message again after a failure: a new verdict for the same input. */
+void eng_message_again(eng_message *m, const store_input *old) {
+  engine *e = m->e;
+  seen_ctx c = {m, old->id};
+  (void)store_list_runs_of_input(e->store, ENG_PART, old->id, drop_seen, &c);
+  bool keeps_after = false;
+  for (unsigned i = 0; i < m->v.nruns; i++) keeps_after |= (m->v.runs[i].flags & RUN_F_ACK_AFTER) != 0;
+  if (m->after && !keeps_after) { /* its run is under way already */
+    m->after = NULL;
+    m->v.state = INPUT_ACCEPTED;
+    m->v.ack_code = cod_cstr(m->hl7 ? "AA" : "202");
+  }
+  eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
+  if (!p || !eng_pending_join(p, m->cb, m->user, false, m->src->path != NULL)) {
+    if (p) eng_pending_free(p);
+    eng_message_refuse(m, "AE", 207, "Out of memory");
+    return;
+  }
+  memcpy(p->content_hash, m->hash, REC_HASH);
+  p->input = old->id;
+  if (m->after) eng_pending_wait(p, m->after);
+  rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&m->a, 1, sizeof *iv);
+  hdw_status s = iv ? HDW_OK : HDW_E_NOMEM;
+  cod_w w = eng_writer(e);
+  if (!s) {
+    iv->input = old->id;
+    iv->verdict = m->v;
+    s = rec_put_verdict(&w, iv);
+  }
+  if (!s) s = eng_append_rec(e, REC_VERDICT, &w, NULL, 0, on_committed, p, NULL);
+  if (s) {
+    eng_pending_free(p);
+    eng_message_refuse(m, "AE", 207, "The message cannot be stored now");
+    return;
+  }
+  count(e, &m->v);
+}
+
+typedef struct stored_reply {
+  engine *e;
+  arena *a;
+  uint64_t run;
+} stored_reply;
+static bool find_after(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  stored_reply *c = (stored_reply *)user;
+  (void)part;
+  store_run row;
+  if (state == RUN_DONE && !store_get_run(c->e->store, ENG_PART, id, c->a, &row) && row.flags & RUN_F_ACK_AFTER) c->run = id;
+  return true;
+}
+
+/* The answer that the first one got, built again from its record: the same bytes. */
+static void stored_answer(eng_message *m, const store_input *in) {
+  engine *e = m->e;
+  eng_answer w = {.cb = m->cb, .user = m->user, .joined = true, .single = m->src->path != NULL};
+  eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
+                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = m->hash, .duplicate = true, .final = true};
+  stored_reply c = {e, &m->a, 0};
+  (void)store_list_runs_of_input(e->store, ENG_PART, in->id, find_after, &c);
+  store_run row;
+  vm_outcome how;
+  val v;
+  hl7_slice s;
+  if (c.run && !store_get_run(e->store, ENG_PART, c.run, &m->a, &row) && !engine_result(e, &row, &m->a, &how, &v) && eng_reply_bytes(e, &m->a, m->hl7, how, v, &s))
+    o.body = s.p, o.body_len = s.len;
+  e->st.duplicates++;
+  if (m->hl7) eng_answer_hl7(e, &w, m->p, m->len, &o);
+  else eng_answer_json(e, &w, &o);
+}
+
+/* True: answered, or joined something. *again: a further attempt of *old. */
+bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
+  engine *e = m->e;
+  *again = false;
+  if (!m->key_len) return false;
+  eng_pending *p = eng_pending_find(e, m->key, m->key_len);
+  if (p && !memcmp(p->content_hash, m->hash, REC_HASH)) {
+    e->st.duplicates++;
+    if (!eng_pending_join(p, m->cb, m->user, true, m->src->path != NULL)) eng_message_refuse(m, "AE", 207, "Out of memory");
+    return true;
+  }
+  bool other = p != NULL;
+  if (!p) {
+    hdw_status s = store_find_duplicate(e->store, cod_cstr(m->src->listener), cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), &m->a, old);
+    int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
+    if (s || old->received_us + window < io_wall_us(e->io)) return false;
+    other = memcmp(old->content_hash, m->hash, REC_HASH) != 0;
+  }
+  if (other) {
+    e->st.conflicts++;
+    eng_say(e, ENGINE_WARN, "control_id_reused", "listener", m->src->listener, NULL);
+    if (!m->l || strcmp(m->l->o->conflict, "reject")) return false;
+    eng_message_refuse(m, "AE", 205, "The control id came before with other content");
+    return true;
+  }
+  bool retry = old->state == INPUT_FAILED || cod_equal(old->ack_code, cod_cstr("AE")) || cod_equal(old->ack_code, cod_cstr("CE"));
+  if (old->state == INPUT_RUNNING) { /* it runs, but nobody waits any more (deadline, restart): wait again */
+    p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
+    if (!p || !eng_pending_join(p, m->cb, m->user, true, m->src->path != NULL)) {
+      if (p) eng_pending_free(p);
+      eng_message_refuse(m, "AE", 207, "Out of memory");
+      return true;
+    }
+    memcpy(p->content_hash, m->hash, REC_HASH);
+    p->input = old->id;
+    eng_pending_wait(p, &(meta_workflow){.ack_within_us = 20000000, .ack_else = "AE"});
+    eng_pending_arm(p);
+    return true;
+  }
+  if (!retry) {
+    stored_answer(m, old);
+    return true;
+  }
+  *again = true;
+  return false;
+}
+
+bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n) {
+  size_t total = n - 1;
+  for (unsigned i = 0; i < n; i++) total += parts[i].len;
+  if (!parts[n - 1].len || total > 1024) return true;
+  m->key = (char *)arena_alloc(&m->a, total);
+  if (!m->key) return false;
+  char *t = m->key;
+  for (unsigned i = 0; i < n; i++) {
+    if (i) *t++ = '\n';
+    if (i == 1) m->dedup_at = (uint32_t)(t - m->key);
+    if (parts[i].len) memcpy(t, parts[i].p, parts[i].len);
+    t += parts[i].len;
+  }
+  m->key_len = (uint32_t)total;
+  return true;
+}

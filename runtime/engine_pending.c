@@ -1,0 +1,101 @@
+/* engine_pending.c - who waits for which input's answer. */
+#include "engine_int.h"
+
+/* ---- pending answers ------------------------------------------------------------------------------------------------------------ */
+
+static unsigned slot_of(const char *key, uint32_t len) {
+  uint32_t h = 2166136261u;
+  for (uint32_t i = 0; i < len; i++) h = (h ^ (uint8_t)key[i]) * 16777619u;
+  return h % ENG_HASH;
+}
+
+eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len) {
+  for (eng_pending *p = len ? e->pending_hash[slot_of(key, len)] : NULL; p; p = p->hash_next)
+    if (p->key_len == len && !memcmp(p->key, key, len)) return p;
+  return NULL;
+}
+
+eng_pending *eng_pending_by_input(engine *e, uint64_t input) {
+  for (eng_pending *p = e->pending; p; p = p->next)
+    if (p->input == input) return p;
+  return NULL;
+}
+
+eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len) {
+  eng_pending *p = (eng_pending *)eng_get(e, sizeof *p);
+  if (!p) return NULL;
+  p->e = e, p->hl7 = hl7;
+  if (len) {
+    p->key = (char *)eng_get(e, len);
+    if (!p->key) {
+      eng_put(e, p, sizeof *p);
+      return NULL;
+    }
+    memcpy(p->key, key, len);
+    p->key_len = len;
+    unsigned s = slot_of(key, len);
+    p->hash_next = e->pending_hash[s];
+    e->pending_hash[s] = p;
+  }
+  p->next = e->pending;
+  if (e->pending) e->pending->prev = p;
+  e->pending = p;
+  if (bytes_len) {
+    p->bytes = (uint8_t *)eng_get(e, bytes_len);
+    if (p->bytes) {
+      memcpy(p->bytes, bytes, bytes_len);
+      p->len = bytes_len;
+    }
+  }
+  return p;
+}
+
+bool eng_pending_join(eng_pending *p, engine_reply_cb cb, void *user, bool joined, bool single) {
+  eng_answer *w = (eng_answer *)eng_get(p->e, sizeof *w);
+  if (!w) return false;
+  *w = (eng_answer){.cb = cb, .user = user, .joined = joined, .single = single};
+  eng_answer **at = &p->answers;
+  while (*at) at = &(*at)->next;
+  *at = w;
+  return true;
+}
+
+void eng_pending_free(eng_pending *p) {
+  engine *e = p->e;
+  io_timer_cancel(e->io, &p->deadline);
+  if (p->key_len) {
+    eng_pending **at = &e->pending_hash[slot_of(p->key, p->key_len)];
+    while (*at != p) at = &(*at)->hash_next;
+    *at = p->hash_next;
+    eng_put(e, p->key, p->key_len);
+  }
+  if (p->prev) p->prev->next = p->next;
+  else e->pending = p->next;
+  if (p->next) p->next->prev = p->prev;
+  for (eng_answer *w = p->answers, *n; w; w = n) {
+    n = w->next;
+    eng_put(e, w, sizeof *w);
+  }
+  eng_put(e, p->bytes, p->len);
+  eng_put(e, p, sizeof *p);
+}
+
+/* The deadline of ack after run: whoever waits gets the else answer; the run goes on and its outcome is stored when it ends. */
+static void on_deadline(void *user) {
+  eng_pending *p = (eng_pending *)user;
+  eng_outcome o = {.input = p->input, .code = p->hl7 ? p->ack_else : "504", .error = strcmp(p->ack_else, "AA") ? "207" : "", .text = "The deadline for the answer has passed",
+                   .time_us = io_wall_us(p->e->io), .content_hash = p->content_hash, .final = true};
+  eng_answer_all(p, &o);
+  eng_pending_free(p);
+}
+
+void eng_pending_wait(eng_pending *p, const meta_workflow *wf) {
+  p->waiting = true;
+  memcpy(p->ack_else, wf->ack_else, sizeof p->ack_else);
+  p->within_us = wf->ack_within_us ? wf->ack_within_us : 30000000;
+}
+
+void eng_pending_arm(eng_pending *p) {
+  io_timer_set(p->e->io, &p->deadline, p->within_us, on_deadline, p);
+}
+

@@ -1,0 +1,127 @@
+/* engine_request.c - API inputs: an HTTP request becomes the object {method, path, query, headers, body}, stored as JSON text.
+ *
+ * A duplicate is recognised by the caller's Idempotency-Key only: two equal requests without one are two requests. */
+#include <stdio.h>
+#include "engine_int.h"
+#include "json.h"
+
+static bool is_json(val headers) {
+  val t = jv_get(headers, "content-type");
+  return t.tag == VAL_STR && memmem(t.u.s, t.len, "json", 4);
+}
+
+/* The stored document. HDW_E_SYNTAX: the body says that it is JSON and is not. */
+static hdw_status document(eng_message *m, const engine_request *q, buf *b) {
+  const char *body = (const char *)q->body;
+  json_write_str((buf_puts(b, "{\"method\":"), b), q->src.method, strlen(q->src.method));
+  json_write_str((buf_puts(b, ",\"path\":"), b), q->src.path, strlen(q->src.path));
+  buf_puts(b, ",\"query\":");
+  hdw_status s = q->query.tag == VAL_OBJ ? json_write(q->query, b, NULL) : (buf_puts(b, "{}"), HDW_OK);
+  buf_puts(b, ",\"headers\":");
+  if (!s) s = q->headers.tag == VAL_OBJ ? json_write(q->headers, b, NULL) : (buf_puts(b, "{}"), HDW_OK);
+  if (s) return s;
+  if (q->body_len) {
+    buf_puts(b, ",\"body\":");
+    if (is_json(q->headers)) {
+      json_reader r;
+      val v;
+      json_opts o = {.seed = m->e->hash_seed};
+      json_reader_init(&r, m->e->mem);
+      s = json_read(&r, &m->a, body, q->body_len, &o, &v, NULL);
+      json_reader_free(&r);
+      if (s) return s;
+      buf_put(b, body, q->body_len);
+    } else json_write_str(b, body, q->body_len);
+  }
+  buf_puts(b, "}");
+  return (hdw_status)b->status;
+}
+
+static cod_str type_of(eng_message *m, const engine_request *q) {
+  char t[REC_NAME_MAX];
+  int n = snprintf(t, sizeof t, "%s %s", q->src.method, q->src.path);
+  if (n >= (int)sizeof t) n = (int)sizeof t - 1;
+  return cod_bytes(arena_dup(&m->a, t, (size_t)n), (size_t)n);
+}
+
+static void handle(eng_message *m, const engine_request *q) {
+  engine *e = m->e;
+  buf b;
+  val input;
+  hl7_problem why;
+  store_input old;
+  bool again = false;
+  buf_init(&b, &m->a, (size_t)e->o.config->top.max_input_bytes + 65536);
+  hdw_status s = document(m, q, &b);
+  if (s) {
+    e->st.refused++;
+    bool memory = s == HDW_E_NOMEM || s == HDW_E_LIMIT;
+    eng_answer_status(e, m->cb, m->user, memory ? 503 : 400, memory ? "The request cannot be taken now" : "The body is not valid JSON");
+    return;
+  }
+  m->p = b.p, m->len = b.len;
+  char head[600];
+  int n = snprintf(head, sizeof head, "%s %s\n", q->src.method, q->src.path);
+  cod_sha256(head, n < (int)sizeof head ? (size_t)n : sizeof head, q->body, q->body_len, m->hash);
+  m->type = type_of(m, q);
+  if (q->idempotency_key) {
+    hl7_slice parts[2] = {{q->src.listener, (uint32_t)strlen(q->src.listener)}, {q->idempotency_key, (uint32_t)strlen(q->idempotency_key)}};
+    m->control_id = cod_bytes(q->idempotency_key, strnlen(q->idempotency_key, REC_NAME_MAX));
+    if (!eng_message_key(m, parts, 2)) s = HDW_E_NOMEM;
+    else if (eng_message_duplicate(m, &old, &again)) return;
+  }
+  if (!s) s = eng_input_value(e, &m->a, m->p, m->len, &input, &why);
+  eng_verdict *v = s ? NULL : (eng_verdict *)arena_zalloc(&m->a, 1, sizeof *v);
+  if (!v) {
+    eng_message_refuse(m, "AE", 207, "The request cannot be taken now");
+    return;
+  }
+  eng_gate(e, &m->a, m->src, NULL, input, v);
+  eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);
+  if (again) eng_message_again(m, &old);
+  else eng_message_commit(m);
+}
+
+void engine_submit_request(engine *e, const engine_request *q, engine_reply_cb cb, void *user) {
+  if (!e->accepting || !e->started || !log_intake(e->log)) {
+    e->st.refused++;
+    eng_answer_status(e, cb, user, 503, "Not accepting requests at present");
+    return;
+  }
+  eng_message *m = (eng_message *)eng_get(e, sizeof *m);
+  if (!m) {
+    eng_answer_status(e, cb, user, 503, "Out of memory");
+    return;
+  }
+  m->e = e, m->src = &q->src, m->cb = cb, m->user = user;
+  m->l = eng_listener_find(e, q->src.listener);
+  arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
+  handle(m, q);
+  arena_free(&m->a);
+  eng_put(e, m, sizeof *m);
+}
+
+int engine_route(const engine *e, const char *listener, const char *method, const char *path, char allow[64]) {
+  int best = 0;
+  allow[0] = 0;
+  for (uint32_t i = 0; i < e->napps; i++)
+    for (uint32_t k = 0; k < e->apps[i]->meta.nworkflows && !e->apps[i]->retired; k++)
+      for (uint32_t t = 0; t < e->apps[i]->meta.workflows[k].ntriggers; t++) {
+        const meta_trigger *tr = &e->apps[i]->meta.workflows[k].triggers[t];
+        if (strcmp(tr->listener, listener) || !tr->path || strcmp(tr->path, path)) continue;
+        bool hl7 = !strcmp(tr->kind, "message"), any = !strcmp(tr->kind, "request");
+        const char *want = hl7 ? "POST" : tr->kind;
+        if (any || !strcasecmp(want, method)) {
+          if (best < 2 || hl7) best = hl7 ? 3 : 2;
+          continue;
+        }
+        if (best == 0) best = 1;
+        size_t n = strlen(allow);
+        if (n + strlen(want) + 3 < 64 && !strcasestr(allow, want)) {
+          snprintf(allow + n, 64 - n, "%s%s", n ? ", " : "", want);
+          for (char *p = allow + n; *p; p++)
+            if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 32);
+        }
+      }
+  return best;
+}
