@@ -143,24 +143,20 @@ int dec_cmp(const dec *a, const dec *b) {
   return sa < 0 ? -r : r;
 }
 
-hdw_status dec_add(const dec *a, const dec *b, dec *out) {
-  dec x = *a, y = *b;
-  if (x.scale != y.scale) {
-    dec *lo = x.scale < y.scale ? &x : &y, *hi = lo == &x ? &y : &x;
-    u128 m = 0;
-    if (!scale_up(mag(lo->coef), hi->scale - lo->scale, &m)) {
-      /* try again without trailing zeros, which are only notation */
-      dec s = dec_strip(hi);
-      if (s.scale >= hi->scale || s.scale < lo->scale) return HDW_E_RANGE;
-      return lo == &x ? dec_add(lo, &s, out) : dec_add(&s, lo, out);
-    }
-    lo->coef = sign(m, lo->coef < 0);
-    lo->scale = hi->scale;
-  }
+static hdw_status add_aligned(dec x, dec y, dec *out) {
+  dec *lo = x.scale < y.scale ? &x : &y, *hi = lo == &x ? &y : &x;
+  u128 m;
+  if (!scale_up(mag(lo->coef), hi->scale - lo->scale, &m)) return HDW_E_RANGE;
+  lo->coef = sign(m, lo->coef < 0);
   dec_coef r;
   if (__builtin_add_overflow(x.coef, y.coef, &r) || mag(r) >= limit()) return HDW_E_RANGE;
-  *out = (dec){r, x.scale};
+  *out = (dec){r, hi->scale};
   return HDW_OK;
+}
+
+hdw_status dec_add(const dec *a, const dec *b, dec *out) {
+  if (add_aligned(*a, *b, out) == HDW_OK) return HDW_OK;
+  return add_aligned(dec_strip(a), dec_strip(b), out); /* trailing zeros are only notation */
 }
 
 hdw_status dec_sub(const dec *a, const dec *b, dec *out) {
