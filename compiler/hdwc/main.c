@@ -1,0 +1,99 @@
+/* main.c - the table of commands. */
+#include <lmdb.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <unistd.h>
+#include <utf8proc.h>
+#include <zstd.h>
+#include "hdwc.h"
+
+static const hc_command commands[] = {
+    {"check", "check [--format=text|json|sarif] [--strict] PATH...", "Checks programs",
+     "PATH is a .hdw file or a folder. In a folder every file that no other file uses is a program of its own.\n"
+     "  --format   how findings are written (text)\n"
+     "  --strict   warnings count as errors\n"
+     "Exit status: 0 clean, 1 findings, 2 wrong use.\n",
+     hc_check},
+    {"build", "build PATH... -o OUT.hdwb", "Compiles a program into a module",
+     "All files of all PATHs become one module. The same sources give the same bytes.\n", hc_build},
+    {"run", "run FILE.hdw [--workflow W] [--message F | --json F] [--mock F]", "Runs a workflow once, without any network",
+     "  --workflow  which one, when there are several\n"
+     "  --message   an HL7 v2 message as the input\n"
+     "  --json      a JSON text as the input: the body of the request\n"
+     "  --mock      answers of the outside world: {\"crm.post\": VALUE, \"crm.get\": [FIRST, SECOND], \"ward.message\": {\"$error\": 503}};\n"
+     "              a list answers one call after the other. What has no mock is answered with nothing, MLLP with AA.\n"
+     "Prints one JSON object: verdict, ack, result, effects, run.\n",
+     hc_run},
+    {"test", "test PATH... [--filter TEXT] [--format=text|json|junit]", "Runs the tests of programs, without any network",
+     "  --filter   only tests whose name holds TEXT\n"
+     "  --format   how results are written (text)\n"
+     "Exit status: 0 all passed, 1 some failed or the program does not compile, 2 wrong use.\n",
+     hc_test},
+    {"fmt", "fmt [--check] PATH...", "Formats sources in place", "  --check    changes nothing; exit status 1 when a file would change\n", hc_fmt},
+    {"explain", "explain CODE", "Explains a diagnostic", "", hc_explain},
+    {"disasm", "disasm FILE.hdwb", "Lists a module in readable form", "", hc_disasm},
+    {"eval", "eval [--hl7 F | --fhir F | --json F] [--strict] [--typed] EXPR  |  eval --batch [--time]", "Evaluates a FHIRPath expression",
+     "  --hl7, --fhir, --json   the input and its model\n"
+     "  --strict                unknown names are errors\n"
+     "  --typed                 each item as {\"type\":...,\"value\":...}\n"
+     "  --batch                 reads lines {\"id\":..., \"fhir\"|\"hl7\"|\"json\": PATH, \"expr\": EXPR}, writes {\"id\":..., \"result\":[...]}\n"
+     "                          or {\"id\":..., \"error\":{\"code\":...,\"message\":...}}\n"
+     "  --time                  adds \"ns\": time of one evaluation\n",
+     hc_eval},
+    {"hl7", "hl7 to-json|from-json|check FILE...", "Converts and checks HL7 v2 messages",
+     "to-json writes one line of JSON for each message; from-json is the exact reverse. FILE - is standard input.\n", hc_hl7_command},
+    {"new", "new DIR", "Makes a small project that checks, tests and runs", "", hc_new},
+    {"gen", "gen connector FILE -o DIR", "Generates a connector", "", hc_later},
+    {"doc", "doc PATH -o DIR", "Writes the documentation of programs", "", hc_later},
+    {"graph", "graph FILE", "Draws workflows", "", hc_later},
+    {"lsp", "lsp", "Language Server Protocol on standard input and output", "", hc_later},
+};
+enum { NCOMMANDS = sizeof commands / sizeof *commands };
+
+int hc_later(hdwc *h, const hc_command *c, int argc, char **argv) {
+  hc_args args;
+  int status;
+  for (int i = 0; i < argc; i++)
+    if (strcmp(argv[i], "--help") == 0) return hc_parse(h, c, argc, argv, NULL, 0, &args, &status) ? EXIT_USAGE : status;
+  hc_say("'%s' is not yet available in this version", c->name);
+  return EXIT_USAGE;
+}
+
+static void usage(FILE *f) {
+  fputs("usage: hdwc COMMAND ...\n\n", f);
+  for (int i = 0; i < NCOMMANDS; i++) fprintf(f, "  %-8s %s%s\n", commands[i].name, commands[i].brief, commands[i].run == hc_later ? " (not yet available)" : "");
+  fputs("\nhdwc COMMAND --help says more; hdwc --version prints versions.\n", f);
+}
+
+/* Libraries as they are loaded; RE2 does not tell, so it is what the program was built with. */
+static void version(void) {
+  printf("hdwc %s\nlanguage edition 1, module format %d\n%s\n%s\nzstd %s\nutf8proc %s\nRE2 %s\n", HDW_VERSION, MOD_VERSION,
+         OpenSSL_version(OPENSSL_VERSION), mdb_version(NULL, NULL, NULL), ZSTD_versionString(), utf8proc_version(), HDWC_RE2_VERSION);
+}
+
+int main(int argc, char **argv) {
+  hdwc h;
+  if (argc < 2) {
+    usage(stderr);
+    return EXIT_USAGE;
+  }
+  if (strcmp(argv[1], "--version") == 0) return version(), EXIT_OK;
+  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) return usage(stdout), EXIT_OK;
+  io_mem_init(&h.mem, 0);
+  arena_init(&h.a, &h.mem.m, 0);
+  h.color = isatty(1) == 1;
+  int status = -1;
+  for (int i = 0; i < NCOMMANDS && status < 0; i++)
+    if (strcmp(commands[i].name, argv[1]) == 0) status = commands[i].run(&h, &commands[i], argc - 2, argv + 2);
+  if (status < 0) {
+    hc_say("there is no command '%s'", argv[1]);
+    usage(stderr);
+    status = EXIT_USAGE;
+  }
+  if (fflush(stdout) || ferror(stdout)) {
+    hc_say("standard output cannot be written");
+    status = EXIT_USAGE;
+  }
+  arena_free(&h.a);
+  return status;
+}
