@@ -64,6 +64,7 @@ ty join_types(ty a, ty b) {
 }
 
 bool assignable(comp *c, ty from, ty to) {
+  (void)c;
   if (ty_is_open(from) || ty_is_open(to) || from.kind == TY_NONE || from.kind == TY_SYSTEM) return true;
   if (from.kind == to.kind) {
     switch ((ty_kind)to.kind) {

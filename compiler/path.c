@@ -169,10 +169,10 @@ static val packed(const ast_hl7 *p, bool first_only, int rep) {
   return val_long((int64_t)x);
 }
 
-static ty hl7_type(int dt, int seg, int field, bool many, uint8_t label) {
+static ty hl7_type(int dt, int seg, int fieldno, bool many, uint8_t label) {
   ty t = ty_make(TY_HL7, 0, many);
   t.ref = dt;
-  t.sub = seg >= 0 ? seg << 16 | field : -1;
+  t.sub = seg >= 0 ? seg << 16 | fieldno : -1;
   t.label = label;
   return t;
 }
@@ -343,7 +343,7 @@ static ty hl7_value_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
 }
 
 /* A field of a declared segment (segment ZPV { plan: string? = ZPV-3.1 }): its expression, read from the segment in r. */
-static ty declared_segment_field(comp *c, ty recv, int r, field *x, int dst) {
+static ty declared_segment_field(comp *c, ty recv, int r, const struct field *x, int dst) {
   fnctx *f = c->f;
   int top = f->top, msg = f->msg, it = 0, b = 0, w = reg_new(c);
   ty msg_t = f->msg_t;

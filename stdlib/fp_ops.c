@@ -168,7 +168,8 @@ static hdw_status text_add(vm_cx *cx, val x, val y, val *out) {
 static hdw_status arithmetic(vm_cx *cx, arith op, const val *args, val *out) {
   val x = args[0], y = args[1];
   if (fp_is_whole(x) && fp_is_whole(y)) return whole_op(op, x, y, out);
-  hdw_status s = fp_pair(cx, args, ARITH_NAME[op], &x, &y);
+  hdw_status s = HDW_OK;
+  if (!fp_is_num(x) || !fp_is_num(y)) s = fp_pair(cx, args, ARITH_NAME[op], &x, &y);
   if (s) return s;
   if (x.tag == VAL_EMPTY || y.tag == VAL_EMPTY) return nothing(out);
   if (fp_is_whole(x) && fp_is_whole(y)) return whole_op(op, x, y, out);
@@ -299,6 +300,10 @@ static hdw_status equality(vm_cx *cx, const val *args, bool negate, val *out) {
   int r;
   if (x.tag == VAL_EMPTY || y.tag == VAL_EMPTY) return nothing(out);
   if (fp_is_whole(x) && fp_is_whole(y)) return *out = val_bool((x.u.i == y.u.i) != negate), HDW_OK;
+  if (x.tag == VAL_STR && y.tag == VAL_STR) {
+    *out = val_bool((x.len == y.len && (x.len == 0 || memcmp(x.u.s, y.u.s, x.len) == 0)) != negate);
+    return vm_charge(cx, x.len / 16);
+  }
   hdw_status s = operands(cx, args, negate ? "!=" : "=", &x, &y);
   if (s || (s = val_equal(cx->a, x, y, &r))) return s;
   *out = r < 0 ? VAL_NONE : val_bool((r == 1) != negate);

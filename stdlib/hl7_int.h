@@ -53,12 +53,43 @@ static inline bool hl7_next(hl7_slice *rest, char delim, hl7_slice *part) {
   *rest = (hl7_slice){q + 1, rest->len - part->len - 1};
   return true;
 }
+/* Bytes as written in one message, rewritten for the delimiters and the character set of another; structure and formatting sequences are kept.
+ * HDW_E_DATA when the target lacks a separator that is needed. */
+hdw_status hl7_translate(buf *b, const hl7_delims *from, charset_id fcs, const hl7_delims *to, charset_id tcs, hl7_slice raw);
+/* True when raw means the same in both. */
+bool hl7_same_form(const hl7_delims *a, charset_id acs, const hl7_delims *b, charset_id bcs, hl7_slice raw);
 charset_id hl7_charset(const hl7_msg *m);
 /* Decoded text of a slice of m; counts fuel, warns of bad bytes. Empty and "" give VAL_EMPTY. */
 hdw_status hl7_slice_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out);
 void hl7_where(const hl7_node *n, hl7_problem *out);
 void hl7_warn(const hl7_msg *m, hl7_warning_kind kind, const hl7_problem *where);
 hdw_status hl7_node_new(arena *a, const hl7_node *n, val *out);
+/* Edits and new messages: a list of segments that is changed in place and then joined. */
+enum { HL7_EDIT_MAX_BYTES = 64 << 20 };
+typedef struct hl7_edit_seg {
+  uint32_t name, orig;   /* orig: index in the message that is edited, HL7_NO_SEGMENT for new ones */
+  hl7_slice text;        /* without line end */
+} hl7_edit_seg;
+typedef struct hl7_draft {
+  vm_cx *cx;
+  const hl7_msg *base;   /* NULL for a new message */
+  hl7_delims d;
+  hl7_slice enc;         /* MSH-2 */
+  charset_id cs;
+  hl7_edit_seg *segs;
+  uint32_t n, cap;
+  const hl7_struct_node *order; /* where segments that are added belong; NULL = at the end */
+  uint32_t last;         /* index of the segment added last */
+} hl7_draft;
+hdw_status hl7_draft_add(hl7_draft *e, uint32_t at, hl7_edit_seg seg);
+hdw_status hl7_draft_edit(hl7_draft *e, const hl7_edit *edit);
+/* Joins to a message; fragment: the draft is one segment. */
+hdw_status hl7_draft_done(hl7_draft *e, bool fragment, hl7_msg **out);
+/* When edits set MSH-18, converts the draft to that set, so that edits are written in it. */
+hdw_status hl7_draft_charset(hl7_draft *e, const hl7_edit *edits, unsigned n);
+/* Position for a segment that is added. */
+uint32_t hl7_draft_place(const hl7_draft *e, uint32_t name);
+
 /* Range of segments of a message, group or segment node; false for other nodes. */
 bool hl7_range(const hl7_node *n, uint32_t *from, uint32_t *to);
 const hl7_struct_node *hl7_root(const hl7_msg *m);

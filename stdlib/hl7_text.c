@@ -147,3 +147,57 @@ hdw_status hl7_encode(buf *b, const hl7_delims *d, charset_id cs, const char *ut
   buf_put(b, s + from, n - from);
   return (hdw_status)b->status;
 }
+
+/* One leaf from one message's escapes to another's. Formatting sequences stay what they are. */
+static hdw_status translate_leaf(buf *b, const hl7_delims *from, charset_id fcs, const hl7_delims *to, charset_id tcs, hl7_slice raw) {
+  const char *p = raw.p, *end = p + raw.len, *done = p;
+  hdw_status s = HDW_OK;
+  val v;
+  while (!s && p < end) {
+    const char *e = from->esc == from->field ? NULL : (const char *)memchr(p, from->esc, (size_t)(end - p));
+    const char *close = e && e + 1 < end ? (const char *)memchr(e + 1, from->esc, (size_t)(end - e - 1)) : NULL;
+    if (!close) break;
+    size_t body = (size_t)(close - e - 1);
+    char tmp[8];
+    if (body && is_format(e + 1, body)) {
+      if (to->esc == to->field) return HDW_E_DATA;
+      s = hl7_decode(b->a, from, fcs, hl7_cut(done, e), &v, NULL);
+      if (!s) s = hl7_encode(b, to, tcs, v.u.s, v.len, 0);
+      buf_putc(b, to->esc);
+      buf_put(b, e + 1, body);
+      buf_putc(b, to->esc);
+      done = p = close + 1;
+    } else {
+      bool known = body && ((body == 1 && expand(from, e + 1, 1, tmp) != SIZE_MAX) || (body >= 3 && e[1] == 'X' && body % 2 == 1 && all_hex(e + 2, body - 1)));
+      p = known ? close + 1 : e + 1;
+    }
+  }
+  if (!s) s = hl7_decode(b->a, from, fcs, hl7_cut(done, end), &v, NULL);
+  return s ? s : hl7_encode(b, to, tcs, v.u.s, v.len, 0);
+}
+
+bool hl7_same_form(const hl7_delims *a, charset_id acs, const hl7_delims *b, charset_id bcs, hl7_slice raw) {
+  return memcmp(a, b, sizeof *a) == 0 && (acs == bcs || charset_is_ascii(raw.p, raw.len));
+}
+
+hdw_status hl7_translate(buf *b, const hl7_delims *from, charset_id fcs, const hl7_delims *to, charset_id tcs, hl7_slice raw) {
+  if (hl7_same_form(from, fcs, to, tcs, raw)) {
+    buf_put(b, raw.p, raw.len);
+    return (hdw_status)b->status;
+  }
+  const char roles[4] = {from->field, from->comp, from->rep, from->sub}, into[4] = {to->field, to->comp, to->rep, to->sub};
+  const char *p = raw.p, *end = p + raw.len;
+  while (p <= end) {
+    const char *q = p;
+    unsigned k = 4;
+    for (; q < end && k == 4; q += k == 4)
+      for (k = 0; k < 4 && !(*q == roles[k] && (k == 0 || roles[k] != from->field)); k++) {}
+    hdw_status s = translate_leaf(b, from, fcs, to, tcs, hl7_cut(p, q));
+    if (s) return s;
+    if (q == end) break;
+    if (k && into[k] == to->field) return HDW_E_DATA; /* the target has no such separator */
+    buf_putc(b, into[k]);
+    p = q + 1;
+  }
+  return (hdw_status)b->status;
+}

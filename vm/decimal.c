@@ -20,11 +20,12 @@ static dec_coef sign(u128 m, bool neg) { return neg ? -(dec_coef)m : (dec_coef)m
 
 /* m * 10^n; false when it reaches 10^38. */
 static bool scale_up(u128 m, int n, u128 *out) {
-  if (m == 0) return *out = 0, true;
+  if (m == 0 || n == 0) return *out = m, true;
   if (n > MAX_DIGITS) return false;
-  u128 p = pow10u(n);
-  if (m > (limit() - 1) / p) return false;
-  return *out = m * p, true;
+  if (n <= CHUNK_DIGITS && m <= UINT64_MAX) return *out = (u128)(uint64_t)m * POW64[n], *out < limit();
+  u128 r;
+  if (__builtin_mul_overflow(m, pow10u(n), &r) || r >= limit()) return false;
+  return *out = r, true;
 }
 
 hdw_status dec_parse(const char *s, size_t len, dec *out) {
@@ -235,6 +236,15 @@ hdw_status dec_div(const dec *a, const dec *b, dec *out) {
   u128 ma = mag(a->coef), mb = mag(b->coef), q = ma / mb, r = ma % mb;
   int scale = a->scale - b->scale;
   const u128 room = limit() / 10;
+  const int first = scale < 0 ? 0 : scale;
+  /* A divisor of one word gives 18 digits a step; zeros behind the last digit of a quotient that ended are taken off again. */
+  while (r != 0 && mb <= UINT64_MAX / 10 && scale + 18 <= DEC_MAX_SCALE && q < limit() / POW64[18]) {
+    u128 t = r * POW64[18];
+    q = q * POW64[18] + t / mb;
+    r = t % mb;
+    scale += 18;
+    while (r == 0 && scale > first && q % 10 == 0) q /= 10, scale--;
+  }
   while (scale < 0 || (r != 0 && scale < DEC_MAX_SCALE)) {
     if (q >= room) {
       if (scale < 0) return HDW_E_RANGE;

@@ -29,6 +29,12 @@ typedef struct vm_model {
   hdw_status (*to_system)(vm_cx *cx, val item, val *out);
 } vm_model;
 
+/* What only the embedder of a run knows; may be NULL (then both give {}). */
+typedef struct vm_env {
+  hdw_status (*setting)(vm_cx *cx, const char *name, size_t len, val *out); /* a setting's value as the operator bound it */
+  hdw_status (*run)(vm_cx *cx, val *out);                                   /* the ambient object `run`: {id, trace, workflow ...} */
+} vm_env;
+
 struct vm_cx {
   arena *a;
   int64_t fuel;            /* falls below 0: HDW_E_FUEL */
@@ -40,6 +46,7 @@ struct vm_cx {
   uint8_t run_id[16];      /* uuid() and random derive from run id and counter */
   bool strict;             /* FHIRPath strict mode */
   vm_error err;
+  const vm_env *env;
   void *user;              /* of the embedder */
 };
 

@@ -208,6 +208,8 @@ static hdw_status equal_coll(arena *a, val x, val y, int depth, int *out) {
 }
 
 hdw_status val_equal(arena *a, val x, val y, int *out) {
+  if (x.tag == VAL_STR && y.tag == VAL_STR) return *out = x.len == y.len && (x.len == 0 || memcmp(x.u.s, y.u.s, x.len) == 0), HDW_OK;
+  if (x.tag == VAL_INT && y.tag == VAL_INT) return *out = x.u.i == y.u.i, HDW_OK;
   if (x.tag != VAL_OBJ && x.tag != VAL_LIST) return equal_coll(a, x, y, 0, out);
   arena_mark m = arena_here(a);
   hdw_status s = equal_coll(a, x, y, 0, out);

@@ -1,0 +1,249 @@
+/* effect.c - operations on connections, actions, and what a test asks its runner: everything that stops the machine with a request. */
+#include "comp_int.h"
+#include <stdio.h>
+#include <string.h>
+
+static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
+
+bool has_effect(const ast *n) {
+  if (n->kind == AST_STEP || n->kind == AST_SEND || n->kind == AST_LOG) return true;
+  for (const ast *x = n->first; x; x = x->next)
+    if (has_effect(x)) return true;
+  return false;
+}
+
+static str key_text(comp *c, ast *key) {
+  if (key->kind == AST_STRING) {
+    ast_str s = ast_string_value(c->a, c->u->src, key);
+    return (str){s.p, s.len};
+  }
+  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
+}
+
+/* One argument at its position: templates are escaped for it, HL7 values become text, secrets are refused. */
+static ty argument(comp *c, ast *e, const sig_param *p, int r) {
+  if (p && (p->special == SP_PATH || p->special == SP_URL) && e->kind == AST_TEMPLATE) return ex_template(c, e, (special)p->special, r);
+  ty t = ex(c, e, r);
+  if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
+  if (t.kind == TY_HL7) t = hl7_text_as(c, t, r, TY_STR);
+  if (!p) return t;
+  if (p->special == SP_PATH && !ty_is_open(t) && t.kind != TY_STR && t.kind != TY_HL7) err(c, E0209, e, "'%.*s' is a path (a string), this is %s", STR(p->name), ty_text(c, t));
+  if (p->special == SP_MESSAGE && !ty_is_open(t) && t.kind != TY_HL7_MSG) err(c, E0209, e, "'%.*s' is an HL7 message, this is %s", STR(p->name), ty_text(c, t));
+  return t;
+}
+
+static void operation_unknown(comp *c, ast *n, str name, const char *kind) {
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  char list[300];
+  size_t k = 0;
+  list[0] = 0;
+  for (uint32_t i = 0; i < c->bi.n; i++) {
+    const bi *b = &c->bi.rows[i];
+    if (b->kind != BI_OPERATION || strcmp(b->conn, kind) != 0) continue;
+    nearest_offer(&near, b->sig.name.p, b->sig.name.len);
+    if (k < sizeof list - 40) k += (size_t)snprintf(list + k, sizeof list - k, "%s%.*s", k ? ", " : "", STR(b->sig.name));
+  }
+  diag *d = err(c, E0212, n, "a %s connection has no operation '%.*s'", kind, STR(name));
+  suggest(c, d, n, &near);
+  diag_note(c->d, d, "there are: %s", list);
+}
+
+/* Arguments of a later feature: checked as expressions, then forgotten. */
+static void check_args(comp *c, ast *args) {
+  for (ast *x = args->first; x; x = x->next) {
+    ast *e = x->kind == AST_NAMED ? ast_child(x, 1) : x->kind == AST_ASC || x->kind == AST_DESC ? x->first : x;
+    if (e->kind == AST_NAME && (is_type_name(c, node_name(c, e)) || find_decl(c, node_name(c, e)))) continue;
+    int top = c->f->top, w = reg_new(c);
+    ex(c, e, w);
+    c->f->top = top;
+  }
+}
+
+static uint64_t op_bit(comp *c, const bi *b) {
+  uint32_t k = 0;
+  for (uint32_t i = 0; i < c->bi.n; i++) {
+    if (c->bi.rows[i].kind != BI_OPERATION || strcmp(c->bi.rows[i].conn, b->conn) != 0) continue;
+    if (&c->bi.rows[i] == b) return UINT64_C(1) << (k & 63);
+    k++;
+  }
+  return 0;
+}
+
+static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
+  fnctx *f = c->f;
+  ast *args = ast_child(call_node, 1);
+  str name = node_name(c, call_node->first);
+  const char *kind = fmt(c, "%.*s", STR(conn->kind_row->sig.name));
+  const bi *b = bi_operation(&c->bi, kind, name);
+  if (!b) { operation_unknown(c, call_node->first, name, kind); return ty_one(TY_ERR); }
+  conn->ops |= op_bit(c, b);
+  const sig *s = &b->sig;
+  uint32_t extra = 0, n = s->n;
+  for (ast *x = args->first; x; x = x->next) {
+    if (x->kind != AST_NAMED) continue;
+    uint32_t k = 0;
+    str kn = key_text(c, x->first);
+    while (k < s->n && !str_eq(s->p[k].name, kn)) k++;
+    if (k == s->n) extra++;
+  }
+  if (n + extra > 60) { err(c, E0228, call_node, "too many arguments"); return ty_one(TY_ERR); }
+  int w = regs_new(c, (int)(n + extra) ? (int)(n + extra) : 1);
+  uint32_t argn[64];
+  uint8_t label = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    argn[i] = emit_str(&c->e, s->p[i].name.p, s->p[i].name.len);
+    op3(c, OP_EMPTY, w + (int)i, 0, 0);
+  }
+  uint32_t next = 0, more = n;
+  uint64_t given = 0;
+  for (ast *x = args->first; x; x = x->next) {
+    ast *e = x;
+    uint32_t k = next;
+    if (x->kind == AST_NAMED) {
+      str kn = key_text(c, x->first);
+      e = ast_child(x, 1);
+      for (k = 0; k < n && !str_eq(s->p[k].name, kn); k++) {}
+      if (k == n) {
+        if (!s->rest) {
+          nearest near;
+          nearest_init(&near, kn.p, kn.len);
+          for (uint32_t i = 0; i < n; i++) nearest_offer(&near, s->p[i].name.p, s->p[i].name.len);
+          diag *d = err(c, E0208, x->first, "'%.*s' has no parameter '%.*s'", STR(name), STR(kn));
+          suggest(c, d, x->first, &near);
+          continue;
+        }
+        argn[more] = emit_str(&c->e, kn.p, kn.len);
+        label |= argument(c, e, NULL, w + (int)more).label;
+        more++;
+        continue;
+      }
+    } else if (next >= n) {
+      err(c, E0208, x, "'%.*s' takes %u argument%s: %s.%s", STR(name), n, n == 1 ? "" : "s", kind, b->text);
+      continue;
+    } else {
+      next++;
+    }
+    given |= UINT64_C(1) << k;
+    ty t = argument(c, e, &s->p[k], w + (int)k);
+    label |= t.label;
+    if (!t.min && !s->p[k].optional && s->p[k].type.min && !ty_is_open(t) && !ty_is_hl7(t)) {
+      diag *d = err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(s->p[k].name));
+      (void)d;
+    }
+  }
+  for (uint32_t i = 0; i < n; i++)
+    if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
+  mod_effect ef = {.op = emit_cstr(&c->e, fmt(c, "%s.%.*s", kind, STR(s->name))), .conn = emit_str(&c->e, conn->name.p, conn->name.len), .nargs = (uint16_t)more,
+                   .flags = send ? MOD_EFFECT_SEND : 0, .klass = b->klass, .site = f->site++};
+  pos(c, call_node);
+  emit_bx(&c->e, f->fn, OP_EFFECT, (uint32_t)w, emit_effect(&c->e, ef, argn));
+  if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
+  ty t = s->ret;
+  if (t.kind == TY_HL7_MSG) { int a = dict_message("ACK", 3); t.ref = a; }
+  return ty_label(t, TY_PHI);
+}
+
+/* step x = action(args): a call under a journal site of its own. */
+static ty action_call(comp *c, ast *call_node, decl *d, int dst) {
+  fnctx *f = c->f;
+  uint32_t index = (uint32_t)(d - c->decls);
+  ast *args = ast_child(call_node, 1);
+  decl_params(c, d);
+  if (d->state == 1) { err(c, E0223, call_node, "action '%.*s' calls itself: actions are never recursive", STR(d->name)); return ty_one(TY_ERR); }
+  int w = regs_new(c, (int)d->npar ? (int)d->npar : 1);
+  bool given[64] = {false};
+  uint32_t next = 0;
+  for (ast *x = args->first; x; x = x->next) {
+    d = &c->decls[index];
+    uint32_t k = next;
+    ast *e = x;
+    if (x->kind == AST_NAMED) {
+      str kn = key_text(c, x->first);
+      e = ast_child(x, 1);
+      for (k = 0; k < d->npar && !str_eq(d->par[k].name, kn); k++) {}
+    } else {
+      next++;
+    }
+    if (k >= d->npar || k >= 64) {
+      diag *g = err(c, E0208, x, "'%.*s' takes %u argument%s", STR(d->name), d->npar, d->npar == 1 ? "" : "s");
+      diag_also(c->d, g, d->u->file, d->node->first->off, d->node->first->end, "declared here");
+      continue;
+    }
+    given[k] = true;
+    ty t = ex(c, e, w + (int)k);
+    d = &c->decls[index];
+    coerce(c, e, t, d->par[k].t, w + (int)k, fmt(c, "parameter '%.*s' of %.*s", STR(d->par[k].name), STR(d->name)));
+  }
+  d = &c->decls[index];
+  for (uint32_t k = 0; k < d->npar && k < 64; k++) {
+    if (given[k]) continue;
+    op3(c, OP_EMPTY, w + (int)k, 0, 0);
+    if (d->par[k].t.min) err(c, E0208, call_node->first, "'%.*s' needs an argument for '%.*s'", STR(d->name), STR(d->par[k].name));
+  }
+  uint32_t fn = decl_fn(c, d);
+  d = &c->decls[index];
+  emit_bx(&c->e, f->fn, OP_PPUSH, 0, f->site++);
+  emit_bx(&c->e, f->fn, OP_CALL, (uint32_t)w, fn);
+  op3(c, OP_PPOP, 0, 0, 0);
+  if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
+  ty t = decl_result(c, d);
+  return ty_label(t.kind == TY_ERR ? ty_opt(TY_ANY) : t, TY_PHI);
+}
+
+/* The call chain of a step or send. dst -1: its value is not wanted. */
+ty effect_call(comp *c, ast *chain, bool send, int dst) {
+  fnctx *f = c->f;
+  if (!f->effects) {
+    err(c, E0211, chain, "functions and payloads are pure: only workflows and actions have steps");
+    return ty_one(TY_ERR);
+  }
+  if (chain->kind == AST_ERROR) return ty_one(TY_ERR);
+  if (chain->kind == AST_CALL) {
+    str name = node_name(c, chain->first);
+    decl *d = find_decl(c, name);
+    if (d && d->kind == D_ACTION) {
+      if (send) { err(c, E0211, chain, "an action is called by step: send delivers one operation"); return ty_one(TY_ERR); }
+      return action_call(c, chain, d, dst);
+    }
+    if (d && d->kind == D_WORKFLOW) { not_yet(c, chain, "calling a workflow"); check_args(c, ast_child(chain, 1)); return ty_opt(TY_ANY); }
+    diag *g = err(c, E0211, chain, "'%.*s' is no action and no operation of a connection", STR(name));
+    if (d || bi_function(&c->bi, name)) diag_note(c->d, g, "a pure value is bound by let: let x = %.*s(…)", STR(name));
+    return ty_one(TY_ERR);
+  }
+  ast *recv = chain->first, *call_node = chain->last;
+  if (chain->kind != AST_DOT || call_node->kind != AST_CALL) { err(c, E0211, chain, "a step is one call: connection.operation(…) or action(…)"); return ty_one(TY_ERR); }
+  decl *conn = recv->kind == AST_NAME ? find_decl(c, node_name(c, recv)) : NULL;
+  if (conn && conn->kind == D_CONNECTION && conn->kind_row && !conn->later) return operation(c, call_node, conn, send, dst);
+  if (conn && conn->kind == D_CONNECTION && !conn->kind_row) return ty_one(TY_ERR); /* reported at its declaration */
+  static const char *const later[] = {"world", "store", "bus", "geo", "dead", "files", "ops", "review"};
+  bool known = conn != NULL;
+  if (recv->kind == AST_NAME) {
+    str rn = node_name(c, recv);
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) known |= str_is(rn, later[i]);
+    if (find_local(c, rn)) known = true;
+    if (!known) {
+      nearest near;
+      nearest_init(&near, rn.p, rn.len);
+      for (uint32_t i = 0; i < c->ndecls; i++)
+        if (c->decls[i].kind == D_CONNECTION) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+      diag *g = err(c, E0201, recv, "there is no connection '%.*s'", STR(rn));
+      suggest(c, g, recv, &near);
+      check_args(c, ast_child(call_node, 1));
+      return ty_one(TY_ERR);
+    }
+  }
+  not_yet(c, chain, fmt(c, "'%.*s.%.*s'", STR(node_text(c, recv)), STR(node_name(c, call_node->first))));
+  check_args(c, ast_child(call_node, 1));
+  if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
+  return ty_label(ty_make(TY_ANY, 0, false), TY_PHI);
+}
+
+/* A question to the test runner: effect `op` with nargs positional arguments at base; its answer in dst (or -1). */
+void test_effect(comp *c, const char *op, int base, int nargs, int dst) {
+  uint32_t argn[8];
+  for (int i = 0; i < nargs && i < 8; i++) argn[i] = MOD_NO_INDEX;
+  mod_effect ef = {.op = emit_cstr(&c->e, op), .conn = MOD_NO_INDEX, .nargs = (uint16_t)nargs, .klass = MOD_CLASS_LOCAL, .site = c->f->site++};
+  emit_bx(&c->e, c->f->fn, OP_EFFECT, (uint32_t)base, emit_effect(&c->e, ef, argn));
+  if (dst >= 0) op3(c, OP_MOVE, dst, base, 0);
+}

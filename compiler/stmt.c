@@ -1,0 +1,616 @@
+/* stmt.c - statements: of workflows, actions, functions and tests. */
+#include "comp_int.h"
+#include "hl7.h"
+#include <stdio.h>
+#include <string.h>
+
+static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
+static void stmt(comp *c, ast *n);
+
+/* A block has a scope: its names and registers end with it. */
+void stmt_block(comp *c, ast *block) {
+  int nlocals = c->f->nlocals, top = c->f->top;
+  for (ast *n = block->first; n; n = n->next) stmt(c, n);
+  c->f->nlocals = nlocals;
+  c->f->top = top;
+}
+
+static void let(comp *c, ast *n) {
+  ast *name = n->first, *type = name->next, *e = type->next;
+  local *old = find_local(c, node_name(c, name));
+  if (old) {
+    diag *d = err(c, E0210, name, "'%.*s' has a value already: names are bound once", STR(old->name));
+    diag_also(c->d, d, c->u->file, old->at->off, old->at->end, "first here");
+  }
+  int r = reg_new(c);
+  pos(c, n);
+  ty t = ex(c, e, r);
+  if (!ast_is_nil(type)) {
+    ty want = type_node(c, type);
+    coerce(c, e, t, want, r, fmt(c, "'%.*s'", STR(node_name(c, name))));
+    want.label = t.label;
+    if (want.kind != TY_ERR) t = want;
+  }
+  add_local(c, name, t, r);
+}
+
+/* A loop; its value (yields) goes to dst when it has one. */
+static ty for_loop(comp *c, ast *n, int dst) {
+  fnctx *f = c->f;
+  ast *name = n->first, *src = name->next, *limit = src->next, *body = limit->next;
+  bool effects = has_effect(body);
+  int top = f->top, nlocals = f->nlocals;
+  int it = regs_new(c, 4), count = -1, k = reg_new(c);
+  ty t = ty_make(TY_LONG, 0, true);
+  vm_op next = OP_NEXT;
+  pos(c, n);
+  if (src->kind == AST_CALL && str_is(node_name(c, src->first), "range") && ast_child(src, 1)->n == 2) {
+    ex(c, ast_child(src, 1)->first, it);
+    ex(c, ast_child(ast_child(src, 1), 1), it + 1);
+    op3(c, OP_EMPTY, it + 3, 0, 0);
+    next = OP_RANGE;
+  } else {
+    int r = ex_any(c, src, &t);
+    op3(c, OP_ITER, it, r, 0);
+  }
+  if (!ast_is_nil(limit)) {
+    count = reg_new(c);
+    ty lt = ex(c, limit, count);
+    if (!ty_is_open(lt) && lt.kind != TY_INT) err(c, E0209, limit, "a limit is an integer");
+  }
+  if (effects) emit_bx(&c->e, f->fn, OP_PPUSH, 0, f->site++);
+  uint32_t site = f->site;
+  int yb = f->yield_builder;
+  ty yt = f->yield_t;
+  bool hy = f->has_yield;
+  if (dst >= 0) {
+    f->yield_builder = reg_new(c);
+    f->has_yield = false;
+    op3(c, OP_NEWB, f->yield_builder, 0, 0);
+  }
+  if (effects) f->site = 0;
+  uint32_t head = emit_here(&c->e, f->fn);
+  uint32_t out = emit_jump(&c->e, f->fn, next, (uint32_t)it), stop = MOD_NO_INDEX;
+  if (count >= 0 && n->kind == AST_FOR) {
+    op3(c, OP_LT, k, it + 3, count);
+    stop = emit_jump(&c->e, f->fn, OP_JMPN, (uint32_t)k);
+  }
+  if (effects) emit_op(&c->e, f->fn, OP_PINDEX, (uint32_t)it + 3, 0, 0);
+  add_local(c, name, ty_card(t, 1, false), it + 2);
+  stmt_block(c, body);
+  emit_jump_to(&c->e, f->fn, OP_JMP, 0, head);
+  emit_patch(&c->e, f->fn, out);
+  if (stop != MOD_NO_INDEX) emit_patch(&c->e, f->fn, stop);
+  if (effects) { op3(c, OP_PPOP, 0, 0, 0); f->site = site; }
+  ty result = ty_make(TY_ANY, 0, true);
+  if (dst >= 0) {
+    op3(c, OP_BUILD, dst, f->yield_builder, 0);
+    if (f->has_yield) result = ty_card(f->yield_t, 0, true);
+    f->yield_builder = yb;
+    f->yield_t = yt;
+    f->has_yield = hy;
+  }
+  f->nlocals = nlocals;
+  f->top = top;
+  return result;
+}
+
+/* on error handlers behind a step: in order, each with its condition; what none takes is raised again. */
+static ty handlers(comp *c, ast *list, int err_reg, int dst, ty t) {
+  fnctx *f = c->f;
+  uint32_t outs[32], n = 0;
+  int old = f->error_reg;
+  bool caught = false;
+  f->error_reg = err_reg;
+  for (ast *h = list->first; h; h = h->next) {
+    int top = f->top, nlocals = f->nlocals;
+    ast *where = h->first, *body = where->next;
+    uint32_t skip = MOD_NO_INDEX;
+    if (!ast_is_nil(where)) {
+      int k = reg_new(c);
+      cond(c, where, k);
+      skip = emit_jump(&c->e, f->fn, OP_JMPN, (uint32_t)k);
+    } else {
+      caught = true;
+    }
+    if (h->kind == AST_ON_ERROR_USE) {
+      int r = dst >= 0 ? dst : reg_new(c);
+      ty u = ex(c, body, r);
+      t = join_types(t, u);
+    } else {
+      if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
+      stmt_block(c, body);
+      t.min = 0;
+    }
+    if (n < 32) outs[n++] = emit_jump(&c->e, f->fn, OP_JMP, 0); else err(c, E0228, h, "at most 32 handlers");
+    if (skip != MOD_NO_INDEX) emit_patch(&c->e, f->fn, skip);
+    f->top = top;
+    f->nlocals = nlocals;
+  }
+  if (!caught) emit_op(&c->e, f->fn, OP_RAISE, (uint32_t)err_reg, 0, 0);
+  for (uint32_t i = 0; i < n; i++) emit_patch(&c->e, f->fn, outs[i]);
+  f->error_reg = old;
+  return t;
+}
+
+static void step(comp *c, ast *n) {
+  fnctx *f = c->f;
+  ast *name = n->first, *type = name->next, *what = type->next, *hs = what->next;
+  bool named = !ast_is_nil(name);
+  int dst = named ? reg_new(c) : -1;
+  int inner = f->top, e = -1;
+  uint32_t try_at = 0, over = 0;
+  pos(c, n);
+  if (!f->effects) { err(c, E0211, n, "functions and payloads are pure: only workflows and actions have steps"); return; }
+  bool loop = what->kind == AST_FOR || what->kind == AST_PARFOR;
+  bool try = hs && !ast_is_nil(hs);
+  if (try) {
+    e = reg_new(c);
+    try_at = emit_jump(&c->e, f->fn, OP_TRY, (uint32_t)e);
+  }
+  ty t = loop ? for_loop(c, what, named ? dst : reg_new(c)) : effect_call(c, what, false, dst);
+  if (try) {
+    op3(c, OP_ENDTRY, 0, 0, 0);
+    over = emit_jump(&c->e, f->fn, OP_JMP, 0);
+    emit_patch(&c->e, f->fn, try_at);
+    t = handlers(c, hs, e, dst, t);
+    emit_patch(&c->e, f->fn, over);
+  }
+  f->top = inner;
+  if (!named) return;
+  local *old = find_local(c, node_name(c, name));
+  if (old) {
+    diag *d = err(c, E0210, name, "'%.*s' has a value already: names are bound once", STR(old->name));
+    diag_also(c->d, d, c->u->file, old->at->off, old->at->end, "first here");
+  }
+  if (!ast_is_nil(type)) {
+    ty want = type_node(c, type);
+    coerce(c, what, t, want, dst, fmt(c, "'%.*s'", STR(node_name(c, name))));
+    if (want.kind != TY_ERR) { want.label = t.label; t = want; }
+  }
+  add_local(c, name, t, dst);
+}
+
+static void if_stmt(comp *c, ast *n) {
+  int top = c->f->top, k = reg_new(c);
+  ast *body = ast_child(n, 1), *other = ast_child(n, 2);
+  pos(c, n);
+  cond(c, n->first, k);
+  uint32_t no = emit_jump(&c->e, c->f->fn, OP_JMPN, (uint32_t)k);
+  c->f->top = top;
+  stmt_block(c, body);
+  if (!ast_is_nil(other)) {
+    uint32_t over = emit_jump(&c->e, c->f->fn, OP_JMP, 0);
+    emit_patch(&c->e, c->f->fn, no);
+    if (other->kind == AST_IF) if_stmt(c, other); else stmt_block(c, other);
+    emit_patch(&c->e, c->f->fn, over);
+  } else {
+    emit_patch(&c->e, c->f->fn, no);
+  }
+  c->f->top = top;
+}
+
+/* match e { case a, b { } else { } }: the first case that equals; a case that is a boolean expression of `match true` reads as a condition. */
+static void match(comp *c, ast *n) {
+  fnctx *f = c->f;
+  int top = f->top, v = reg_new(c), k = regs_new(c, 2);
+  uint32_t outs[100], nouts = 0;
+  pos(c, n);
+  ty t = ex(c, n->first, v);
+  if (t.kind == TY_HL7) t = hl7_text_as(c, t, v, TY_STR);
+  for (ast *x = ast_child(n, 1)->first; x; x = x->next) {
+    if (x->kind == AST_ELSE) { stmt_block(c, x->first); break; }
+    if (x->kind != AST_CASE) continue;
+    uint32_t hits[64], nh = 0;
+    for (ast *i = x->first->first; i; i = i->next) {
+      ty y = ex(c, i, k);
+      if (!ty_is_open(t) && !ty_is_open(y) && y.kind != t.kind && y.kind != TY_NONE && !(ty_is_number(t) && ty_is_number(y))) err(c, E0209, i, "the cases are compared with %s, this is %s", ty_text(c, ty_card(t, 1, false)), ty_text(c, y));
+      emit_op(&c->e, f->fn, OP_EQV, (uint32_t)k + 1, (uint32_t)v, (uint32_t)k);
+      if (y.kind != TY_NONE) emit_op(&c->e, f->fn, OP_EQ, (uint32_t)k + 1, (uint32_t)v, (uint32_t)k);
+      if (nh < 64) hits[nh++] = emit_jump(&c->e, f->fn, OP_JMPT, (uint32_t)k + 1); else err(c, E0228, i, "at most 64 values in a case");
+    }
+    uint32_t miss = emit_jump(&c->e, f->fn, OP_JMP, 0);
+    for (uint32_t i = 0; i < nh; i++) emit_patch(&c->e, f->fn, hits[i]);
+    stmt_block(c, ast_child(x, 1));
+    if (nouts < 100) outs[nouts++] = emit_jump(&c->e, f->fn, OP_JMP, 0); else err(c, E0228, x, "at most 100 cases");
+    emit_patch(&c->e, f->fn, miss);
+  }
+  for (uint32_t i = 0; i < nouts; i++) emit_patch(&c->e, f->fn, outs[i]);
+  f->top = top;
+}
+
+static void return_stmt(comp *c, ast *n) {
+  fnctx *f = c->f;
+  int top = f->top, r = reg_new(c);
+  pos(c, n);
+  ty t = ex(c, n->first, r);
+  if (f->ret.kind != TY_ERR) coerce(c, n->first, t, f->ret, r, fmt(c, "the result of '%.*s'", STR(f->owner->name)));
+  else { f->got = f->has_got ? join_types(f->got, t) : t; f->has_got = true; }
+  emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
+  f->top = top;
+}
+
+/* ---- outcomes */
+
+static ast *outcome_arg(comp *c, ast *args, uint32_t i, const char *name) {
+  uint32_t k = 0;
+  for (ast *x = args->first; x; x = x->next) {
+    if (x->kind == AST_NAMED) { if (str_is(node_name(c, x->first), name)) return ast_child(x, 1); }
+    else if (k++ == i) return x;
+  }
+  return NULL;
+}
+
+static void no_phi(comp *c, ast *e, ty t, const char *where) {
+  if (!(t.label & TY_PHI)) return;
+  diag *d = err(c, E0216, e, "this carries patient data, which must not reach %s", where);
+  diag_note(c->d, d, "write disclose(…) around it if you vouch that it may");
+  diag_fix *x = diag_fix_begin(c->d, d, "vouch for it: disclose(…)");
+  if (x) { diag_fix_edit(c->d, x, c->u->file, e->off, e->off, "disclose("); diag_fix_edit(c->d, x, c->u->file, e->end, e->end, ")"); }
+}
+
+static void outcome(comp *c, ast *n) {
+  static const struct { const char *word; uint8_t kind; uint8_t min, max; const char *names[2]; } table[] = {
+      {"reject", VM_REJECT, 1, 2, {"code", "text"}}, {"reply", VM_REPLY, 1, 1, {"message", ""}}, {"redirect", VM_REDIRECT, 1, 2, {"url", "params"}},
+      {"skip", VM_SKIP, 0, 1, {"reason", ""}}, {"fail", VM_FAIL, 0, 1, {"reason", ""}}, {"retry", VM_RETRY, 1, 1, {"after", ""}}};
+  fnctx *f = c->f;
+  str word = node_name(c, n->first);
+  ast *args = ast_child(n, 1);
+  pos(c, n);
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    if (!str_is(word, table[i].word)) continue;
+    if (!f->effects) { err(c, E0211, n, "'%.*s' ends a run: it stands in workflows and actions", STR(word)); return; }
+    if (args->n < table[i].min || args->n > table[i].max) err(c, E0208, n, "'%s' takes %s", table[i].word, table[i].max == 2 ? "one or two arguments" : table[i].min ? "one argument" : "a reason");
+    if (table[i].kind == VM_REDIRECT) not_yet(c, n, "'redirect'");
+    if (table[i].kind == VM_RETRY) not_yet(c, n, "'retry'");
+    if (table[i].kind == VM_REJECT && f->gate_done && f->in_workflow && (!f->ack_after || strcmp(f->ack_after, "commit") == 0)) {
+      diag *d = err(c, E0215, n, "the message is acknowledged already: reject stands before the first step or send");
+      diag_note(c->d, d, "declare `ack after run within 20 seconds else AE` if the acknowledgement shall wait for the run");
+    }
+    int top = f->top, w = regs_new(c, 2);
+    for (uint32_t k = 0; k < 2; k++) {
+      ast *e = outcome_arg(c, args, k, table[i].names[k]);
+      if (!e) { op3(c, OP_EMPTY, w + (int)k, 0, 0); continue; }
+      ty t = ex(c, e, w + (int)k);
+      if (t.kind == TY_HL7) t = hl7_text_as(c, t, w + (int)k, TY_STR);
+      if (table[i].kind == VM_REJECT && k == 0 && e->kind == AST_STRING) {
+        str code = node_text(c, e);
+        if (!(code.len == 4 && (code.p[1] == 'A' || code.p[1] == 'C') && (code.p[2] == 'E' || code.p[2] == 'R'))) err(c, E0209, e, "an acknowledgement code is 'AE' (error, try again) or 'AR' (rejected)");
+      }
+      if (table[i].kind == VM_REJECT && k == 1) no_phi(c, e, t, "an acknowledgement's text");
+      if (table[i].kind == VM_REDIRECT) no_phi(c, e, t, "a URL");
+      if (table[i].kind == VM_SKIP || table[i].kind == VM_FAIL) no_phi(c, e, t, "the list of runs");
+      if (table[i].kind == VM_REPLY && !ty_is_open(t) && t.kind != TY_HL7_MSG && t.kind != TY_OBJECT && t.kind != TY_PAYLOAD && t.kind != TY_FHIR) err(c, E0209, e, "a reply is an HL7 message, or the body of an HTTP answer; this is %s", ty_text(c, t));
+    }
+    emit_bx(&c->e, f->fn, OP_OUTCOME, (uint32_t)w, table[i].kind);
+    f->top = top;
+    return;
+  }
+  err(c, E0201, n->first, "there is no outcome '%.*s'", STR(word));
+}
+
+static void log_stmt(comp *c, ast *n) {
+  fnctx *f = c->f;
+  ast *args = n->first;
+  if (!f->effects) { err(c, E0211, n, "functions and payloads are pure: they do not log"); return; }
+  int top = f->top;
+  uint32_t k = 0, argn[32];
+  int w = regs_new(c, args->n ? (int)(args->n > 30 ? 30 : args->n) : 1);
+  pos(c, n);
+  for (ast *x = args->first; x && k < 30; x = x->next, k++) {
+    ast *e = x->kind == AST_NAMED ? ast_child(x, 1) : x;
+    argn[k] = x->kind == AST_NAMED ? emit_str(&c->e, node_name(c, x->first).p, node_name(c, x->first).len) : k == 0 ? emit_cstr(&c->e, "text") : MOD_NO_INDEX;
+    ty t = ex(c, e, w + (int)k);
+    if (t.kind == TY_HL7) t = hl7_text_as(c, t, w + (int)k, TY_STR);
+    no_phi(c, e, t, "a log");
+  }
+  mod_effect ef = {.op = emit_cstr(&c->e, "sys.log"), .conn = MOD_NO_INDEX, .nargs = (uint16_t)k, .klass = MOD_CLASS_LOCAL, .site = f->site++};
+  emit_bx(&c->e, f->fn, OP_EFFECT, (uint32_t)w, emit_effect(&c->e, ef, argn));
+  f->top = top;
+}
+
+/* ---- tests */
+
+static void test_stmt(comp *c, ast *n) {
+  fnctx *f = c->f;
+  int top = f->top;
+  if (!f->in_test) { err(c, E0222, n, "'%s' stands in a test", ast_kind_name(n->kind)); return; }
+  pos(c, n);
+  switch (n->kind) {
+    case AST_MOCK: {
+      int w = regs_new(c, 2);
+      str target = node_text(c, n->first);
+      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, target.p, target.len));
+      ast *e = ast_child(n, 1);
+      /* a list is a sequence of answers: kept as one object with a member for each */
+      if (e->kind == AST_LIST && e->n < 60) {
+        mod_key keys[64];
+        int base = regs_new(c, (int)e->n ? (int)e->n : 1);
+        uint32_t k = 0;
+        for (ast *x = e->first; x; x = x->next, k++) { keys[k] = (mod_key){emit_cstr(&c->e, fmt(c, "$%u", k)), 0}; ex(c, x, base + (int)k); }
+        emit_ext(&c->e, f->fn, OP_OBJ, (uint32_t)w + 1, (uint32_t)base, 0, emit_shape(&c->e, keys, k));
+        test_effect(c, "test.mock_sequence", w, 2, -1);
+      } else {
+        ex(c, e, w + 1);
+        test_effect(c, "test.mock", w, 2, -1);
+      }
+      break;
+    }
+    case AST_WHEN: {
+      ast *call_node = n->first;
+      if (call_node->kind != AST_CALL) { err(c, E0222, n, "when workflow(input)"); break; }
+      str name = node_name(c, call_node->first);
+      decl *d = find_decl(c, name);
+      if (!d || d->kind != D_WORKFLOW) {
+        nearest near;
+        nearest_init(&near, name.p, name.len);
+        for (uint32_t i = 0; i < c->ndecls; i++)
+          if (c->decls[i].kind == D_WORKFLOW) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+        diag *g = err(c, E0201, call_node->first, "there is no workflow '%.*s'", STR(name));
+        suggest(c, g, call_node->first, &near);
+        break;
+      }
+      int w = regs_new(c, 2);
+      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, name.p, name.len));
+      ast *a = ast_child(call_node, 1)->first;
+      if (a) ex(c, a->kind == AST_NAMED ? ast_child(a, 1) : a, w + 1); else op3(c, OP_EMPTY, w + 1, 0, 0);
+      test_effect(c, "test.when", w, 2, -1);
+      break;
+    }
+    case AST_AT: case AST_AFTER: {
+      int w = reg_new(c);
+      ex(c, n->first, w);
+      test_effect(c, n->kind == AST_AT ? "test.at" : "test.after", w, 1, -1);
+      break;
+    }
+    case AST_EXPECT: {
+      /* value, source text, and for an equality both sides, so that the runner can show the difference */
+      int w = regs_new(c, 4);
+      ast *e = n->first;
+      ex(c, e, w);
+      str text = node_text(c, e);
+      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w + 1, emit_str(&c->e, text.p, text.len));
+      if (e->kind == AST_EQ) {
+        ty l = ex(c, e->first, w + 2), r = ex(c, ast_child(e, 1), w + 3);
+        if (l.kind == TY_HL7) hl7_text_as(c, l, w + 2, TY_STR);
+        if (r.kind == TY_HL7) hl7_text_as(c, r, w + 3, TY_STR);
+      } else { op3(c, OP_EMPTY, w + 2, 0, 0); op3(c, OP_EMPTY, w + 3, 0, 0); }
+      pos(c, n);
+      test_effect(c, "test.expect", w, 4, -1);
+      break;
+    }
+    default: break; /* AST_ROW: compiled apart */
+  }
+  f->top = top;
+}
+
+static void stmt(comp *c, ast *n) {
+  switch (n->kind) {
+    case AST_LET: let(c, n); break;
+    case AST_STEP: step(c, n); break;
+    case AST_SEND:
+      pos(c, n);
+      { int top = c->f->top; effect_call(c, n->first, true, -1); c->f->top = top; }
+      break;
+    case AST_LOG: log_stmt(c, n); break;
+    case AST_FOR: case AST_PARFOR: for_loop(c, n, -1); break;
+    case AST_PARALLEL: /* branches join in source order; this version performs them one after the other */
+      for (ast *x = n->first->first; x; x = x->next) stmt(c, x);
+      break;
+    case AST_IF: if_stmt(c, n); break;
+    case AST_MATCH: match(c, n); break;
+    case AST_RETURN: return_stmt(c, n); break;
+    case AST_YIELD: {
+      fnctx *f = c->f;
+      if (f->yield_builder < 0) { err(c, E0222, n, "'yield' stands in a loop whose value is wanted: step rows = for …"); break; }
+      int top = f->top, r = reg_new(c);
+      ty t = ex(c, n->first, r);
+      f->yield_t = f->has_yield ? join_types(f->yield_t, t) : t;
+      f->has_yield = true;
+      op3(c, OP_PUSH, f->yield_builder, r, 0);
+      f->top = top;
+      break;
+    }
+    case AST_DROP: {
+      fnctx *f = c->f;
+      for (ast *x = n->first->first; x; x = x->next) {
+        int top = f->top;
+        uint32_t at = emit_here(&c->e, f->fn);
+        (void)at;
+        int r = reg_new(c);
+        ex(c, x, r); /* checked; read and forgotten */
+        f->top = top;
+      }
+      break;
+    }
+    case AST_OUTCOME: outcome(c, n); break;
+    case AST_MOCK: case AST_WHEN: case AST_AT: case AST_AFTER: case AST_EXPECT: case AST_ROW: test_stmt(c, n); break;
+    default: break;
+  }
+}
+
+/* ---- workflows */
+
+/* Type of the input by its triggers; checks their names and arguments. */
+static ty trigger_type(comp *c, ast *t, const bi **row_out, ast **schema) {
+  ty any = ty_one(TY_ANY);
+  ast *call_node = t->kind == AST_DOT ? t->last : t;
+  *row_out = NULL;
+  if (call_node->kind != AST_CALL) { err(c, E0219, t, "a trigger is a call: adt.message(types: ['ADT^A01'])"); return ty_one(TY_ERR); }
+  str name = node_name(c, call_node->first);
+  const bi *row = NULL;
+  if (t->kind == AST_DOT) {
+    ast *l = t->first;
+    str ln = l->kind == AST_NAME ? node_name(c, l) : node_text(c, l);
+    decl *d = find_decl(c, ln);
+    static const char *const later[] = {"world", "bus", "files"};
+    bool known = d && d->kind == D_CONNECTION;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) known |= str_is(ln, later[i]);
+    if (known) { not_yet(c, t, fmt(c, "the trigger '%.*s.%.*s'", STR(ln), STR(name))); return ty_label(any, TY_PHI); }
+    if (!d || d->kind != D_LISTENER) {
+      nearest near;
+      nearest_init(&near, ln.p, ln.len);
+      for (uint32_t i = 0; i < c->ndecls; i++)
+        if (c->decls[i].kind == D_LISTENER) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+      diag *g = err(c, E0219, l, "there is no listener '%.*s'", STR(ln));
+      suggest(c, g, l, &near);
+      return ty_one(TY_ERR);
+    }
+    if (!d->kind_row) return ty_one(TY_ERR);
+    const char *kind = fmt(c, "%.*s", STR(d->kind_row->sig.name));
+    row = bi_declare(&c->bi, BI_TRIGGER, kind, name);
+    if (!row) {
+      nearest near;
+      nearest_init(&near, name.p, name.len);
+      for (uint32_t i = 0; i < c->bi.n; i++)
+        if (c->bi.rows[i].kind == BI_DECLARE && c->bi.rows[i].what == BI_TRIGGER && strcmp(c->bi.rows[i].conn, kind) == 0) nearest_offer(&near, c->bi.rows[i].sig.name.p, c->bi.rows[i].sig.name.len);
+      diag *g = err(c, E0219, call_node->first, "a %s listener has no trigger '%.*s'", kind, STR(name));
+      suggest(c, g, call_node->first, &near);
+      return ty_one(TY_ERR);
+    }
+  } else {
+    row = bi_declare(&c->bi, BI_TRIGGER, "", name);
+    if (!row) { err(c, E0219, call_node->first, "there is no trigger '%.*s'", STR(name)); return ty_one(TY_ERR); }
+  }
+  *row_out = row;
+  if (row->later) not_yet(c, t, fmt(c, "the trigger '%.*s'", STR(name)));
+  meta_args(c, NULL, call_node, row);
+  ast *args = ast_child(call_node, 1), *types = NULL, *from = NULL;
+  for (ast *x = args->first; x; x = x->next) {
+    if (x->kind != AST_NAMED) continue;
+    str k = node_name(c, x->first);
+    if (str_is(k, "types")) types = ast_child(x, 1);
+    if (str_is(k, "from")) from = ast_child(x, 1);
+    if (str_is(k, "schema") || str_is(k, "shape")) *schema = ast_child(x, 1);
+  }
+  if (!str_is(name, "message")) return ty_label(any, TY_PHI);
+  if (from && from->kind == AST_NAME) {
+    decl *d = find_decl(c, node_name(c, from));
+    if (!d || d->kind != D_SENDER) err(c, E0231, from, "there is no sender '%.*s'", STR(node_name(c, from)));
+  }
+  int structure = -2;
+  for (ast *x = types && types->kind == AST_LIST ? types->first : NULL; x; x = x->next) {
+    if (x->kind != AST_STRING) { err(c, E0218, x, "message types are strings such as 'ADT^A01'"); continue; }
+    ast_str s = ast_string_value(c->a, c->u->src, x);
+    const char *hat = memchr(s.p, '^', s.len);
+    size_t cl = hat ? (size_t)(hat - s.p) : s.len, el = hat ? s.len - cl - 1 : 0;
+    bool wild = el == 1 && hat[1] == '*';
+    if (!wild && (s.len && s.p[0] != 'Z') && !(el && hat[1] == 'Z') && !dict_event(s.p, cl, hat ? hat + 1 : "", el)) {
+      nearest near;
+      nearest_init(&near, s.p, s.len);
+      near.limit = near.limit > 2 ? 2 : near.limit;
+      dict_nearest_event(&near);
+      diag *g = err(c, E0218, x, "there is no message type '%.*s' in HL7 v2", (int)s.len, s.p);
+      if (near.n) diag_replace(c->d, g, x->off, x->end, fmt(c, "'%.*s'", (int)near.hit[0].len, near.hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near.hit[0].len, near.hit[0].name));
+      continue;
+    }
+    int st = wild ? -1 : dict_structure_for(s.p, cl, hat ? hat + 1 : "", el);
+    structure = structure == -2 || structure == st ? st : -1;
+  }
+  ty m = ty_one(TY_HL7_MSG);
+  m.ref = structure < 0 ? -1 : structure;
+  return ty_label(m, TY_PHI);
+}
+
+static void input(comp *c, decl *d) {
+  fnctx *f = c->f;
+  ast *on = ast_child(d->node, 3);
+  if (ast_is_nil(on)) {
+    for (uint32_t i = 0; i < d->npar; i++) add_local(c, d->par[i].node->first, d->par[i].t, (int)i);
+    not_yet(c, d->node->first, "a workflow without a trigger");
+    return;
+  }
+  ty t = ty_one(TY_ERR);
+  ast *schema = NULL;
+  bool first = true;
+  for (ast *x = on->first->first; x; x = x->next) {
+    const bi *row;
+    ty y = trigger_type(c, x, &row, &schema);
+    if (first) t = y;
+    else if (t.kind == TY_HL7_MSG && y.kind == TY_HL7_MSG) { if (t.ref != y.ref) t.ref = -1; }
+    else if (t.kind != y.kind) t = ty_label(ty_one(TY_ANY), TY_PHI);
+    first = false;
+  }
+  if (schema && schema->kind == AST_NAME) { /* the input is the body, as the declared record */
+    decl *p = find_decl(c, node_name(c, schema));
+    if (!p || p->kind != D_PAYLOAD) err(c, E0202, schema, "there is no payload '%.*s'", STR(node_name(c, schema)));
+    else {
+      emit_ext(&c->e, f->fn, OP_MEMBER, 0, 0, 0, emit_cstr(&c->e, "body"));
+      decl_params(c, p);
+      coerce(c, schema, ty_label(ty_opt(TY_ANY), TY_PHI), ty_card(p->t, 1, false), 0, fmt(c, "the body of '%.*s'", STR(d->name)));
+      t = ty_label(p->t, TY_PHI);
+    }
+  }
+  ast *name = ast_child(on, 1);
+  if (!ast_is_nil(name)) add_local(c, name, t, 0);
+  if (t.kind == TY_HL7_MSG) { f->msg = 0; f->msg_t = t; }
+}
+
+static void clauses(comp *c, decl *d) {
+  fnctx *f = c->f;
+  for (ast *x = ast_child(d->node, 4)->first; x; x = x->next) {
+    int top = f->top, w = regs_new(c, 2);
+    pos(c, x);
+    switch (x->kind) {
+      case AST_WHERE: {
+        cond(c, x->first, w);
+        uint32_t yes = emit_jump(&c->e, f->fn, OP_JMPT, (uint32_t)w);
+        op3(c, OP_EMPTY, w, 0, 0);
+        op3(c, OP_EMPTY, w + 1, 0, 0);
+        emit_bx(&c->e, f->fn, OP_OUTCOME, (uint32_t)w, VM_UNMATCHED);
+        emit_patch(&c->e, f->fn, yes);
+        break;
+      }
+      case AST_ORDER:
+        for (ast *k = x->first->first; k; k = k->next) {
+          ty t = ex(c, k, w);
+          if (t.kind == TY_HL7) hl7_text_as(c, t, w, TY_STR);
+          emit_op(&c->e, f->fn, OP_LANE, (uint32_t)w, 0, 0);
+        }
+        break;
+      case AST_ONCE: {
+        ty t = ex(c, x->first, w);
+        if (t.kind == TY_HL7) hl7_text_as(c, t, w, TY_STR);
+        if (!ast_is_nil(ast_child(x, 1))) ex(c, ast_child(x, 1), w + 1); else op3(c, OP_EMPTY, w + 1, 0, 0);
+        emit_op(&c->e, f->fn, OP_ONCE, (uint32_t)w, (uint32_t)w + 1, 0);
+        not_yet(c, x, "'once by'");
+        break;
+      }
+      case AST_ACK: {
+        str when = node_name(c, x->first);
+        if (!str_is(when, "commit") && !str_is(when, "run")) { err(c, E0232, x->first, "ack after commit, or ack after run within 20 seconds else AE"); break; }
+        if (str_is(when, "run") && ast_is_nil(ast_child(x, 1))) {
+          diag *g = err(c, E0232, x, "ack after run needs a deadline, or the sender waits for ever");
+          diag_replace(c->d, g, x->end, x->end, " within 20 seconds else AE", "say how long");
+        }
+        f->ack_after = str_is(when, "run") ? "run" : "commit";
+        break;
+      }
+      case AST_NEEDS: not_yet(c, x, "'needs'"); break;
+      default: break;
+    }
+    f->top = top;
+  }
+}
+
+void workflow_body(comp *c, decl *d) {
+  fnctx *f = c->f;
+  f->top = 1;
+  f->ret = d->t;
+  input(c, d);
+  clauses(c, d);
+  bool gated = false;
+  int nlocals = f->nlocals;
+  for (ast *n = ast_child(d->node, 5)->first; n; n = n->next) {
+    if (!gated && has_effect(n)) {
+      op3(c, OP_GATE, 0, 0, 0);
+      gated = f->gate_done = true;
+    }
+    stmt(c, n);
+  }
+  if (!gated) op3(c, OP_GATE, 0, 0, 0);
+  f->nlocals = nlocals;
+  int r = reg_new(c);
+  emit_op(&c->e, f->fn, OP_EMPTY, (uint32_t)r, 0, 0);
+  emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
+}

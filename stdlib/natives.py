@@ -1,0 +1,17 @@
+#!/usr/bin/env python3
+"""Writes natives.inc from builtins.def: the native table of the machine, sorted by name, and prototypes. Usage: natives.py builtins.def natives.inc"""
+import re, sys
+text = open(sys.argv[1], encoding="utf-8").read()
+rows = {}
+for c, sig in re.findall(r'^FUNCTION\((\w+), "((?:[^"\\]|\\.)*)"', text, re.M):
+    head = sig[:sig.index("(")]
+    rows[head.split(".")[-1].strip()] = c
+for c, name in re.findall(r'^INTERNAL\((\w+), "((?:[^"\\]|\\.)*)"', text, re.M):
+    rows[name] = c
+with open(sys.argv[2], "w", encoding="utf-8") as out:
+    for c in sorted(set(rows.values())):
+        out.write("hdw_status %s(vm_cx *cx, const val *args, unsigned n, val *out);\n" % c)
+    out.write("static const vm_native_row natives[] = {\n")
+    for name in sorted(rows, key=lambda s: s.encode()):
+        out.write('  {"%s", %s},\n' % (name, rows[name]))
+    out.write("};\n")

@@ -1,0 +1,386 @@
+/* std_value.c - templates, types, JSON, hashes, ordering and other natives of generated code. */
+#include "std_int.h"
+#include "base64.h"
+#include "fhir.h"
+#include "fp_int.h"
+#include "host.h"
+#include "json.h"
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
+hdw_status std_setting(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_run(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_tpl_path(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_of_type(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_is(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_as(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_range(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_repeat_new(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_sort_by(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_object_with(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_json(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_from_json(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_hash(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_uuid(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_base64_binary(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_token(vm_cx *cx, const val *args, unsigned n, val *out);
+
+enum { TEXT_MAX = 16 << 20 };
+
+static hdw_status buf_result(buf *b, val *out) {
+  if (b->status) return (hdw_status)b->status;
+  *out = val_str(b->p ? b->p : "", b->len);
+  return HDW_OK;
+}
+
+/* ---- ambient */
+
+hdw_status std_setting(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  *out = VAL_NONE;
+  return cx->env && cx->env->setting ? cx->env->setting(cx, args[0].u.s, args[0].len, out) : HDW_OK;
+}
+
+hdw_status std_run(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)args;
+  (void)n;
+  *out = VAL_NONE;
+  return cx->env && cx->env->run ? cx->env->run(cx, out) : HDW_OK;
+}
+
+/* ---- templates */
+
+static bool unreserved(unsigned char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+static hdw_status put_hole(vm_cx *cx, buf *b, val v, bool percent) {
+  hdw_status s = fp_system(cx, v, &v);
+  if (s) return s;
+  for (uint32_t i = 0; i < val_count(v); i++) {
+    val t, item = val_item(v, i);
+    if (item.tag == VAL_TPL) s = std_text(cx, &item, 1, &t); else s = val_to_str(cx->a, item, &t);
+    if (s) return s == HDW_E_TYPE ? vm_fail(cx, s, "a text cannot hold %s: name the element that is meant", val_type_name(item)) : s;
+    if (t.tag != VAL_STR) continue;
+    if (i) buf_puts(b, ", ");
+    for (uint32_t k = 0; k < t.len; k++) {
+      unsigned char ch = (unsigned char)t.u.s[k];
+      if (percent && !unreserved(ch)) buf_putf(b, "%%%02X", ch); else buf_putc(b, (char)ch);
+    }
+  }
+  return HDW_OK;
+}
+
+/* A hole of "." or ".." or nothing between slashes would change the path: dots alone are encoded by the caller's URL check. */
+static hdw_status join(vm_cx *cx, val t, bool percent, val *out) {
+  buf b;
+  buf_init(&b, cx->a, TEXT_MAX);
+  for (uint32_t i = 0; i < t.len; i++) {
+    if (i % 2 == 0) { buf_put(&b, t.u.v[i].u.s, t.u.v[i].tag == VAL_STR ? t.u.v[i].len : 0); continue; }
+    hdw_status s = put_hole(cx, &b, t.u.v[i], percent);
+    if (s) return s;
+  }
+  hdw_status s = vm_charge(cx, b.len / 16);
+  return s ? s : buf_result(&b, out);
+}
+
+hdw_status std_text(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  if (args[0].tag != VAL_TPL) { *out = args[0]; return HDW_OK; }
+  return join(cx, args[0], false, out);
+}
+
+hdw_status std_tpl_path(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  if (args[0].tag != VAL_TPL) { *out = args[0]; return HDW_OK; }
+  return join(cx, args[0], true, out);
+}
+
+/* ---- types */
+
+static hdw_status is_type(vm_cx *cx, val item, val type, bool *yes) {
+  *yes = false;
+  if (type.tag != VAL_STR || !cx->model || !cx->model->is_type) return HDW_OK;
+  hdw_status s = cx->model->is_type(cx, item, type.u.s, type.len, yes);
+  return s == HDW_E_NOTFOUND ? vm_fail(cx, s, "there is no type '%.*s'", (int)(type.len > 60 ? 60 : type.len), type.u.s) : s;
+}
+
+hdw_status std_of_type(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val_builder b = {0};
+  for (uint32_t i = 0; i < val_count(args[0]); i++) {
+    bool yes;
+    val item = val_item(args[0], i);
+    if (item.tag == VAL_OBJ && !item.aux) item = fhir_adopt(item);
+    hdw_status s = is_type(cx, item, args[1], &yes);
+    if (!s && yes) s = val_push(cx->a, &b, item);
+    if (s) return s;
+  }
+  *out = val_build(&b);
+  return vm_charge(cx, val_count(args[0]));
+}
+
+hdw_status std_is(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  if (args[0].tag == VAL_EMPTY) { *out = VAL_NONE; return HDW_OK; }
+  if (args[0].tag == VAL_LIST) return vm_fail(cx, HDW_E_CARD, "'is' takes one item, %u were found", args[0].len);
+  bool yes;
+  hdw_status s = is_type(cx, args[0].tag == VAL_OBJ && !args[0].aux ? fhir_adopt(args[0]) : args[0], args[1], &yes);
+  *out = val_bool(yes);
+  return s;
+}
+
+hdw_status std_as(vm_cx *cx, const val *args, unsigned n, val *out) {
+  if (args[0].tag == VAL_LIST && cx->strict) return vm_fail(cx, HDW_E_CARD, "'as' takes one item, %u were found", args[0].len);
+  return std_of_type(cx, args, n, out);
+}
+
+hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val_builder b = {0};
+  val key = val_key("resourceType", 12);
+  for (uint32_t i = 0; i < val_count(args[0]); i++) {
+    val item = val_item(args[0], i);
+    const val *t = item.tag == VAL_OBJ ? val_obj_get(item, key) : NULL;
+    if (t && t->tag == VAL_STR && (t->len != args[1].len || memcmp(t->u.s, args[1].u.s, t->len) != 0)) continue;
+    hdw_status s = val_push(cx->a, &b, item);
+    if (s) return s;
+  }
+  *out = val_build(&b);
+  return HDW_OK;
+}
+
+hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)cx;
+  (void)n;
+  *out = fhir_as(args[0], fhir_type(args[1].u.s, args[1].len));
+  return HDW_OK;
+}
+
+/* ---- collections */
+
+hdw_status std_range(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  *out = VAL_NONE;
+  if (!fp_is_whole(args[0]) || !fp_is_whole(args[1]) || args[0].u.i > args[1].u.i) return HDW_OK;
+  uint64_t count = (uint64_t)args[1].u.i - (uint64_t)args[0].u.i + 1;
+  if (count > 1u << 24) return vm_fail(cx, HDW_E_LIMIT, "a range of more than 16,777,216 numbers: loop over it instead");
+  hdw_status s = vm_charge(cx, (size_t)count);
+  if (s) return s;
+  val_builder b = {0};
+  for (uint64_t i = 0; i < count; i++)
+    if ((s = val_push(cx->a, &b, val_long(args[0].u.i + (int64_t)i)))) return s;
+  *out = val_build(&b);
+  return HDW_OK;
+}
+
+hdw_status std_repeat_new(vm_cx *cx, const val *args, unsigned n, val *out) {
+  val two[2] = {args[0], args[1]};
+  hdw_status s = fp_exclude(cx, two, n, &two[0]);
+  return s ? s : fp_distinct(cx, two, 1, out);
+}
+
+typedef struct sorted { val item, keys; uint32_t at; } sorted;
+
+/* -1, 0, 1; empty keys come first. *st is set when two keys cannot be compared. */
+static int compare(const sorted *a, const sorted *b, const char *dirs, uint32_t ndirs, hdw_status *st) {
+  for (uint32_t k = 0; k < ndirs; k++) {
+    val x = k < a->keys.len ? a->keys.u.v[2 * k + 1] : VAL_NONE, y = k < b->keys.len ? b->keys.u.v[2 * k + 1] : VAL_NONE;
+    bool ex = x.tag == VAL_EMPTY || x.tag == VAL_NULL, ey = y.tag == VAL_EMPTY || y.tag == VAL_NULL, known = true;
+    int c = ex || ey ? (ey ? 1 : 0) - (ex ? 1 : 0) : 0;
+    if (!ex && !ey) {
+      hdw_status s = val_compare(x, y, &c, &known);
+      if (s) *st = s;
+      if (s || !known) c = 0;
+    }
+    if (c) return dirs[k] == 'd' ? -c : c;
+  }
+  return a->at < b->at ? -1 : 1;
+}
+
+/* Merge sort: stable, no recursion, no callback. */
+static hdw_status merge_sort(vm_cx *cx, sorted *v, uint32_t n, const char *dirs, uint32_t ndirs) {
+  sorted *tmp = arena_alloc(cx->a, n * sizeof *tmp);
+  hdw_status st = HDW_OK;
+  if (!tmp) return HDW_E_NOMEM;
+  for (uint32_t w = 1; w < n; w *= 2) {
+    for (uint32_t lo = 0; lo < n; lo += 2 * w) {
+      uint32_t mid = lo + w < n ? lo + w : n, hi = lo + 2 * w < n ? lo + 2 * w : n, i = lo, j = mid, k = lo;
+      while (i < mid && j < hi) { if (compare(&v[i], &v[j], dirs, ndirs, &st) <= 0) tmp[k++] = v[i++]; else tmp[k++] = v[j++]; }
+      while (i < mid) tmp[k++] = v[i++];
+      while (j < hi) tmp[k++] = v[j++];
+    }
+    memcpy(v, tmp, n * sizeof *v);
+    if ((st = st ? st : vm_charge(cx, n))) return st == HDW_E_TYPE ? vm_fail(cx, st, "sort: keys of different types") : st;
+  }
+  return st;
+}
+
+hdw_status std_sort_by(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  uint32_t count = val_count(args[0]), ndirs = args[2].tag == VAL_STR ? args[2].len : 0;
+  *out = args[0];
+  if (count < 2) return HDW_OK;
+  sorted *v = arena_alloc(cx->a, count * sizeof *v);
+  static const char asc[] = "a";
+  if (!v) return HDW_E_NOMEM;
+  for (uint32_t i = 0; i < count; i++) {
+    val item = val_item(args[0], i), keys = val_item(args[1], i);
+    if (!ndirs) { /* sort(): by the items themselves */
+      val *kv = arena_alloc(cx->a, 2 * sizeof *kv);
+      if (!kv) return HDW_E_NOMEM;
+      kv[0] = val_key("", 0);
+      kv[1] = item;
+      keys = (val){.tag = VAL_OBJ, .len = 1, .u.v = kv};
+    }
+    if (keys.tag != VAL_OBJ) return vm_fail(cx, HDW_E_TYPE, "sort: no keys");
+    v[i] = (sorted){item, keys, i};
+  }
+  hdw_status s = merge_sort(cx, v, count, ndirs ? args[2].u.s : asc, ndirs ? ndirs : 1);
+  val_builder b = {0};
+  for (uint32_t i = 0; i < count && !s; i++) s = val_push(cx->a, &b, v[i].item);
+  if (!s) *out = val_build(&b);
+  return s;
+}
+
+hdw_status std_object_with(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val o = args[0], e = args[1];
+  *out = VAL_NONE;
+  if (o.tag == VAL_EMPTY) return HDW_OK;
+  if (o.tag != VAL_OBJ || e.tag != VAL_OBJ) return vm_fail(cx, HDW_E_TYPE, "'with' edits one object, this is %s", val_type_name(o));
+  val *kv = arena_alloc(cx->a, ((size_t)o.len + e.len) * 2 * sizeof *kv);
+  if (!kv) return HDW_E_NOMEM;
+  uint32_t k = 0;
+  for (uint32_t i = 0; i < o.len; i++) {
+    val key = o.u.v[2 * i], v = o.u.v[2 * i + 1];
+    const val *edit = key.flags & VALF_ESC ? NULL : val_obj_get(e, key);
+    if (edit) v = *edit;
+    if (edit && (v.tag == VAL_NULL || v.tag == VAL_EMPTY)) continue;
+    kv[2 * k] = key;
+    kv[2 * k++ + 1] = v;
+  }
+  for (uint32_t i = 0; i < e.len; i++) {
+    if (val_obj_get(o, e.u.v[2 * i]) || e.u.v[2 * i + 1].tag == VAL_NULL) continue;
+    kv[2 * k] = e.u.v[2 * i];
+    kv[2 * k++ + 1] = e.u.v[2 * i + 1];
+  }
+  *out = (val){.tag = VAL_OBJ, .flags = o.flags, .aux = o.aux, .len = k, .u.v = kv};
+  return vm_charge(cx, k);
+}
+
+/* ---- JSON, hashes, identity */
+
+static hdw_status hl7_json(void *user, val node, buf *b) {
+  vm_cx *cx = user;
+  val t;
+  hdw_status s = fp_system(cx, node, &t);
+  if (s) return s;
+  if (t.tag == VAL_STR) json_write_str(b, t.u.s, t.len); else buf_puts(b, "null");
+  return (hdw_status)b->status;
+}
+
+static hdw_status to_json(vm_cx *cx, val v, val *out) {
+  buf b;
+  buf_init(&b, cx->a, TEXT_MAX);
+  json_wopts o = {.hl7 = hl7_json, .hl7_user = cx};
+  hdw_status s = json_write(v, &b, &o);
+  if (!s) s = vm_charge(cx, b.len / 16);
+  return s ? s : buf_result(&b, out);
+}
+
+hdw_status std_json(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  if (args[0].tag == VAL_EMPTY) { *out = VAL_NONE; return HDW_OK; }
+  return to_json(cx, args[0], out);
+}
+
+hdw_status std_from_json(vm_cx *cx, const val *args, unsigned n, val *out) {
+  val t;
+  (void)n;
+  *out = VAL_NONE;
+  hdw_status s = fp_text(cx, args[0], "fromJson", &t);
+  if (s || t.tag != VAL_STR) return s;
+  if ((s = vm_charge(cx, t.len / 4))) return s;
+  json_reader r;
+  json_reader_init(&r, cx->a->mem);
+  val v;
+  s = json_read(&r, cx->a, t.u.s, t.len, NULL, &v, NULL);
+  json_reader_free(&r);
+  if (s == HDW_E_NOMEM) return s;
+  return s ? HDW_OK : val_norm(cx->a, v, out);
+}
+
+hdw_status std_hash(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val t;
+  hdw_status s = args[0].tag == VAL_STR ? (t = args[0], HDW_OK) : to_json(cx, args[0], &t);
+  if (s) return s;
+  if ((s = vm_charge(cx, t.len / 8))) return s;
+  uint8_t d[32];
+  SHA256((const unsigned char *)t.u.s, t.len, d);
+  char *h = arena_alloc(cx->a, 65);
+  if (!h) return HDW_E_NOMEM;
+  for (int i = 0; i < 32; i++) { h[2 * i] = "0123456789abcdef"[d[i] >> 4]; h[2 * i + 1] = "0123456789abcdef"[d[i] & 15]; }
+  *out = val_str(h, 64);
+  return HDW_OK;
+}
+
+hdw_status std_uuid(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)args;
+  (void)n;
+  uint8_t in[24], d[32];
+  memcpy(in, cx->run_id, 16);
+  uint64_t k = ++cx->unique;
+  memcpy(in + 16, &k, 8);
+  SHA256(in, sizeof in, d);
+  d[6] = (uint8_t)((d[6] & 15) | 0x80); /* version 8: derived by rules of our own (RFC 9562) */
+  d[8] = (uint8_t)((d[8] & 63) | 0x80);
+  char *h = arena_alloc(cx->a, 37);
+  if (!h) return HDW_E_NOMEM;
+  for (int i = 0, o = 0; i < 16; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) h[o++] = '-';
+    h[o++] = "0123456789abcdef"[d[i] >> 4];
+    h[o++] = "0123456789abcdef"[d[i] & 15];
+  }
+  *out = val_str(h, 36);
+  return HDW_OK;
+}
+
+hdw_status std_base64_binary(vm_cx *cx, const val *args, unsigned n, val *out) {
+  val t;
+  (void)n;
+  *out = VAL_NONE;
+  hdw_status s = fp_text(cx, args[0], "fromBase64", &t);
+  if (s || t.tag != VAL_STR) return s;
+  uint8_t *p = arena_alloc(cx->a, b64_decoded_max(t.len) + 1);
+  char *clean = arena_alloc(cx->a, (size_t)t.len + 1);
+  size_t len, k = 0;
+  if (!p || !clean) return HDW_E_NOMEM;
+  for (uint32_t i = 0; i < t.len; i++) /* OBX-5 often carries line ends inside the text */
+    if (t.u.s[i] != '\r' && t.u.s[i] != '\n' && t.u.s[i] != ' ') clean[k++] = t.u.s[i];
+  if (b64_decode(clean, k, p, &len, false)) return HDW_OK;
+  *out = (val){.tag = VAL_BIN, .len = (uint32_t)len, .u.p = p};
+  return vm_charge(cx, len / 16);
+}
+
+/* system|code with FHIR's escapes in both parts. */
+hdw_status std_token(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  buf b;
+  buf_init(&b, cx->a, TEXT_MAX);
+  for (int i = 0; i < 2; i++) {
+    val t;
+    hdw_status s = fp_text(cx, args[i], "token", &t);
+    if (s) return s;
+    if (i) buf_putc(&b, '|');
+    for (uint32_t k = 0; t.tag == VAL_STR && k < t.len; k++) {
+      if (memchr("|,$\\", t.u.s[k], 4)) buf_putc(&b, '\\');
+      buf_putc(&b, t.u.s[k]);
+    }
+  }
+  return buf_result(&b, out);
+}
