@@ -57,6 +57,16 @@ hdw_status log_scan_open(log_scan *s, io *x, const char *path, uint64_t first_se
   return st;
 }
 
+static size_t zero_bytes(const uint8_t *p, size_t n) {
+  size_t i = 0;
+  for (uint64_t v; i + 8 <= n; i += 8) {
+    memcpy(&v, p + i, 8);
+    if (v) break;
+  }
+  while (i < n && p[i] == 0) i++;
+  return i;
+}
+
 hdw_status log_scan_next(log_scan *s, log_rec *rec) {
   size_t avail = 0, need = LOG_RECORD_HEADER;
   memset(rec, 0, sizeof *rec);
@@ -69,7 +79,10 @@ hdw_status log_scan_next(log_scan *s, log_rec *rec) {
   while (st == HDW_E_AGAIN) {
     st = win_fill(s, s->off, need, &avail);
     if (st) return st;
-    st = log_rec_get(s->win + (s->off - s->win_off), avail, seed, s->max_bytes, &r, &need);
+    const uint8_t *p = s->win + (s->off - s->win_off);
+    /* Less than a header is left of a preallocated file. */
+    if (s->size - s->off < LOG_RECORD_HEADER) return zero_bytes(p, avail) == avail ? HDW_E_NOTFOUND : HDW_E_CORRUPT;
+    st = log_rec_get(p, avail, seed, s->max_bytes, &r, &need);
     if (st == HDW_E_AGAIN && (avail >= need || s->off + need > s->size || s->win_off + s->win_len >= s->size)) return HDW_E_CORRUPT;
   }
   if (st) return st;
@@ -102,16 +115,6 @@ static hdw_status begins_batch(log_scan *s, uint64_t off, bool *yes) {
       return HDW_OK;
     }
   }
-}
-
-static size_t zero_bytes(const uint8_t *p, size_t n) {
-  size_t i = 0;
-  for (uint64_t v; i + 8 <= n; i += 8) {
-    memcpy(&v, p + i, 8);
-    if (v) break;
-  }
-  while (i < n && p[i] == 0) i++;
-  return i;
 }
 
 hdw_status log_scan_tail(log_scan *s, bool *dirty, bool *later_batch, uint64_t *dirty_end) {
