@@ -71,7 +71,10 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
   return t;
 }
 
-ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL, NULL, dst, false); }
+/* Members without a value are left out, as optional payload fields are. */
+ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL, NULL, dst, true); }
+/* The edits of with(): an empty value clears. */
+ty object_edits(comp *c, ast *args, int dst) { return build_object(c, args, NULL, NULL, dst, false); }
 
 /* JSON member of a FHIR element given as name: value of type t; choice elements take their type's name. */
 static const char *fhir_json_name(comp *c, uint16_t type, ast *arg, str name, ty *want) {

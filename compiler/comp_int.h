@@ -173,6 +173,7 @@ ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r conve
 ty call(comp *c, ast *call_node, ast *recv, int dst);
 ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst);
 ty object_literal(comp *c, ast *obj, int dst);
+ty object_edits(comp *c, ast *args, int dst);
 ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
 ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
 bool is_type_name(comp *c, str name);

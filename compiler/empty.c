@@ -1,1 +1,0 @@
-typedef int compiler_placeholder_t;
