@@ -115,7 +115,7 @@ static void on_readable(net_conn *nc) {
   mllp_client *c = nc->user;
   uint8_t in[READ_BYTES];
   size_t n = 0;
-  hdw_status s = net_read(nc, in, sizeof in, &n), d;
+  hdw_status s = net_read(nc, in, sizeof in, &n), d = HDW_OK;
   mllp_event ev;
   if (s == HDW_E_AGAIN) return;
   c->busy = true;
