@@ -330,7 +330,8 @@ static void bind_listeners(config *c, const meta *m, bool literal) {
       if (!grow(c, &p, c->nlisteners, sizeof *c->listeners)) return;
       c->listeners = (config_listener *)p;
       l = &c->listeners[c->nlisteners++];
-      l->name = d->name;
+      l->name = arena_dup(c->a, d->name, strlen(d->name)); /* the config outlives the module */
+      if (!l->name) return;
       listener_defaults(&l->o);
       int64_t port;
       if (jv_int(jv_get(d->args, "port"), &port) && port >= 0 && port <= 65535) l->o.port = port;
@@ -361,7 +362,8 @@ static void bind_conns(config *c, const meta *m, bool literal) {
       if (!grow(c, &p, c->nconns, sizeof *c->conns)) return;
       c->conns = (config_conn *)p;
       x = &c->conns[c->nconns++];
-      x->name = d->name;
+      x->name = arena_dup(c->a, d->name, strlen(d->name));
+      if (!x->name) return;
       conn_defaults(&x->o);
     }
     if (!x) {

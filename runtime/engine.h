@@ -29,6 +29,7 @@ typedef struct engine_effect {
   const char *workflow, *path;
   uint64_t run, delivery;    /* delivery 0: a step */
   uint32_t attempt;          /* from 1 */
+  const char *idempotency_key;
   val request;               /* object: arguments by name */
 } engine_effect;
 
