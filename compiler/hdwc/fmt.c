@@ -3,6 +3,17 @@
 #include <string.h>
 #include "hdwc.h"
 
+/* A file with mistakes is left as it is, and the mistakes are shown. */
+static void mistakes(arena *a, const char *path, const char *text, size_t len) {
+  diag_list l;
+  diag_parse_sink sink;
+  parse_result r;
+  diag_init(&l, a);
+  diag_parse_sink_init(&sink, &l, diag_file_add(&l, path, text, len));
+  (void)parse_file(a, text, len, &sink.sink, &r);
+  hc_diag_stderr(&l, true);
+}
+
 /* Formats one file; *changed when it was not in its form yet. False: it could not be read, parsed or written (said). */
 static bool format(hdwc *h, const char *path, bool only_check, bool *changed) {
   arena a;
@@ -11,16 +22,12 @@ static bool format(hdwc *h, const char *path, bool only_check, bool *changed) {
   arena_init(&a, &h->mem.m, 0);
   bool ok = hc_read_say(&a, path, &text, &len);
   if (ok) {
-    diag_list l;
-    diag_parse_sink sink;
     buf b;
-    diag_init(&l, &a);
-    diag_parse_sink_init(&sink, &l, diag_file_add(&l, path, text, len));
     buf_init(&b, &a, 64 << 20);
-    hdw_status s = fmt_source(&a, text, len, &sink.sink, &b);
+    hdw_status s = fmt_source(&a, text, len, &b);
     *changed = !s && (b.len != len || memcmp(b.p, text, len) != 0);
-    if (s) hc_diag_stderr(&l, true);
-    if (s && !l.first) hc_say("%s: %s", path, hdw_status_text(s));
+    if (s == HDW_E_SYNTAX) mistakes(&a, path, text, len);
+    else if (s) hc_say("%s: %s", path, hdw_status_text(s));
     ok = !s && (only_check || !*changed || (strcmp(path, "-") != 0 && hc_write(&a, path, b.p, b.len)));
     if (!s && !only_check && strcmp(path, "-") == 0) {
       hc_print(&b);

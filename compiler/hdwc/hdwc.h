@@ -9,6 +9,7 @@
 #define HDWC_H
 #include <stdio.h>
 #include "compiler.h"
+#include "hl7.h"
 #include "io.h"
 
 enum { EXIT_OK = 0, EXIT_FINDINGS = 1, EXIT_USAGE = 2 };
@@ -124,7 +125,7 @@ const char *hc_type_name(arena *a, val v);
 /* Reads a JSON text into a; prints a message with the path when it is malformed. text must live as long as the value. */
 bool hc_json(arena *a, mem *m, const char *path, const char *text, size_t len, val *out);
 /* An HL7 message with the dictionary's names; a problem is printed with the path. */
-bool hc_hl7(arena *a, const char *path, const char *text, size_t len, struct hl7_msg **out);
+bool hc_hl7(arena *a, const char *path, const char *text, size_t len, hl7_msg **out);
 /* Short code for a run-time failure: "E_TYPE". */
 const char *hc_status_code(hdw_status s);
 

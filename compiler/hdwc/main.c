@@ -65,10 +65,10 @@ static void usage(FILE *f) {
   fputs("\nhdwc COMMAND --help says more; hdwc --version prints versions.\n", f);
 }
 
-/* Libraries as they are loaded; RE2 does not tell, so it is what the program was built with. */
+/* Libraries as they are loaded. (RE2 cannot be asked.) */
 static void version(void) {
-  printf("hdwc %s\nlanguage edition 1, module format %d\n%s\n%s\nzstd %s\nutf8proc %s\nRE2 %s\n", HDW_VERSION, MOD_VERSION,
-         OpenSSL_version(OPENSSL_VERSION), mdb_version(NULL, NULL, NULL), ZSTD_versionString(), utf8proc_version(), HDWC_RE2_VERSION);
+  printf("hdwc %s\nlanguage edition 1, module format %d\n%s\n%s\nzstd %s\nutf8proc %s\n", HDW_VERSION, MOD_VERSION,
+         OpenSSL_version(OPENSSL_VERSION), mdb_version(NULL, NULL, NULL), ZSTD_versionString(), utf8proc_version());
 }
 
 int main(int argc, char **argv) {
