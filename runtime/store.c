@@ -21,6 +21,14 @@ static hdw_status meta_put(store *s) {
   for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->inputs_by_state[i]);
   for (unsigned i = 0; i < 12; i++) cod_put_var(&w, c->runs_by_state[i]);
   for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->deliveries_by_state[i]);
+  /* How many keys there are, this one included: a tree that lost a leaf shows in store_check. */
+  cod_str old;
+  MDB_stat st = {0};
+  hdw_status e = store_get(s, &k, &old);
+  if (e && e != HDW_E_NOTFOUND) return e;
+  mdb_stat(s->txn, s->dbi, &st);
+  s->keys = st.ms_entries + (e == HDW_E_NOTFOUND);
+  cod_put_var(&w, s->keys);
   return w.bad ? HDW_E_LIMIT : store_put(s, &k, b, w.len);
 }
 
@@ -43,6 +51,7 @@ static hdw_status meta_get(store *s) {
   for (unsigned i = 0; i < 8; i++) c->inputs_by_state[i] = cod_get_var(&r);
   for (unsigned i = 0; i < 12; i++) c->runs_by_state[i] = cod_get_var(&r);
   for (unsigned i = 0; i < 8; i++) c->deliveries_by_state[i] = cod_get_var(&r);
+  s->keys = cod_get_var(&r);
   s->committed = s->applied;
   s->committed_counts = s->counts;
   return cod_done(&r) ? HDW_OK : HDW_E_CORRUPT;

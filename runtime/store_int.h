@@ -49,8 +49,8 @@ struct store {
   uint64_t applied, committed;
   unsigned pending;         /* records applied since the last commit */
   store_counts counts, committed_counts;
+  uint64_t keys;            /* in the database at the last commit */
   hdw_status failed;
-  bool catching_up;
   io_timer timer;
   uint8_t hash_key[16];
   uint8_t row[STORE_ROW_MAX], copy[STORE_ROW_MAX]; /* row being written; row that was read to be changed */

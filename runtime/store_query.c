@@ -355,7 +355,7 @@ hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb
 
 /* ---- whole state ---- */
 
-/* Every key and value once; hash may be NULL. The meta row is taken as it would be committed now. */
+/* Every key and value once, after a commit; hash may be NULL. */
 static hdw_status walk(store *s, EVP_MD_CTX *hash) {
   MDB_cursor *c;
   MDB_val k, v;
@@ -363,13 +363,16 @@ static hdw_status walk(store *s, EVP_MD_CTX *hash) {
   if (!st) st = store_txn(s);
   if (!st) st = store_error(mdb_cursor_open(s->txn, s->dbi, &c));
   if (st) return st;
+  uint64_t keys = 0;
   int rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
   for (; !rc && !st; rc = st ? rc : mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
     skey key;
     cod_str value;
+    keys++;
     key.w = cod_writer(key.b, sizeof key.b);
     cod_put_raw(&key.w, k.mv_data, k.mv_size);
-    st = store_get(s, &key, &value);
+    st = store_get(s, &key, &value); /* by its key too: a damaged branch leads elsewhere */
+    if (st == HDW_E_NOTFOUND) st = HDW_E_CORRUPT;
     if (st || !hash) continue;
     uint8_t len[8];
     cod_w w = cod_writer(len, sizeof len);
@@ -378,7 +381,8 @@ static hdw_status walk(store *s, EVP_MD_CTX *hash) {
     if (!EVP_DigestUpdate(hash, len, sizeof len) || !EVP_DigestUpdate(hash, k.mv_data, k.mv_size) || !EVP_DigestUpdate(hash, value.p, value.len)) st = HDW_E_NOMEM;
   }
   mdb_cursor_close(c);
-  return st ? st : rc == MDB_NOTFOUND ? HDW_OK : store_error(rc);
+  if (st || rc != MDB_NOTFOUND) return st ? st : store_error(rc);
+  return keys == s->keys ? HDW_OK : HDW_E_CORRUPT;
 }
 
 hdw_status store_check(store *s) { return walk(s, NULL); }

@@ -1,0 +1,832 @@
+/* The materialised state: what the records say can be asked for, and the log alone is enough to make it again. */
+#include "support.h"
+#include "io_sim.h"
+#include "store.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct world {
+  test_mem t;
+  io *x;
+  hlog *l;
+  store *s;
+  store_info info;
+  arena a;
+  char dir[64], log[80], mdb[80];
+  uint64_t seq;           /* of the last append */
+  unsigned commit_records;
+  uint64_t map_bytes;
+} world;
+
+static void on_done(hdw_status s, const log_rec *rec, void *user) {
+  world *w = (world *)user;
+  assert_int_equal(s, HDW_OK);
+  if (w->s) assert_int_equal(store_apply(w->s, rec), HDW_OK);
+}
+
+static void begin(world *w) {
+  memset(w, 0, sizeof *w);
+  test_mem_init(&w->t);
+  snprintf(w->dir, sizeof w->dir, "/tmp/hdw-store-XXXXXX");
+  assert_non_null(mkdtemp(w->dir));
+  snprintf(w->log, sizeof w->log, "%s/log", w->dir);
+  snprintf(w->mdb, sizeof w->mdb, "%s/state.mdb", w->dir);
+  io_sim_opts o = {.seed = 5, .root = w->dir};
+  assert_int_equal(io_sim_new(&w->t.m, &o, &w->x), HDW_OK);
+  arena_init(&w->a, &w->t.m, 0);
+}
+
+static hdw_status open_state(world *w) {
+  store_opts so = {.dir = w->dir, .commit_records = w->commit_records, .map_bytes = w->map_bytes};
+  return store_open(w->x, &so, &w->info, &w->s);
+}
+
+static void open_all(world *w) {
+  log_open_info li;
+  log_opts lo = {.dir = w->log, .segment_bytes = 65536, .synced_seq = store_peek_applied(w->x, w->dir)};
+  assert_int_equal(log_open(w->x, &lo, &li, &w->l), HDW_OK);
+  assert_int_equal(open_state(w), HDW_OK);
+  w->seq = li.last_seq;
+}
+
+static void close_all(world *w) {
+  log_close(w->l);
+  store_close(w->s);
+  w->l = NULL, w->s = NULL;
+}
+
+static void end(world *w) {
+  if (w->l) close_all(w);
+  arena_free(&w->a);
+  io_sim_free(w->x);
+  char cmd[128];
+  snprintf(cmd, sizeof cmd, "rm -rf %s", w->dir);
+  assert_int_equal(system(cmd), 0);
+  assert_int_equal(w->t.live_bytes, 0);
+}
+
+static uint64_t send(world *w, uint8_t type, const cod_w *m, const char *body) {
+  log_rec r = {.type = type, .version = REC_VERSION, .meta = m->p, .meta_len = (uint32_t)m->len, .body = (const uint8_t *)body, .body_len = (uint32_t)strlen(body)};
+  assert_int_equal(log_append(w->l, &r, on_done, w), HDW_OK);
+  return w->seq = r.seq;
+}
+static void settle(world *w) { io_sim_advance(w->x, 5000); }
+
+static uint8_t meta[REC_META_MAX];
+static cod_w out(void) { return cod_writer(meta, sizeof meta); }
+
+static void lane(const char *key, uint8_t h[REC_LANE]) { rec_lane_hash(cod_cstr("wf"), cod_cstr(key), h); }
+
+static uint64_t put_input(world *w, const char *control, const char *content, uint8_t state, unsigned nruns, const char *lane_key) {
+  static rec_input in;
+  memset(&in, 0, sizeof in);
+  in.source = cod_cstr("adt_in");
+  in.dedup_key = cod_cstr(control);
+  cod_sha256(content, strlen(content), NULL, 0, in.content_hash);
+  in.control_id = cod_cstr(control), in.sender = cod_cstr("LAB_A|HOSP"), in.type = cod_cstr("ADT^A01"), in.peer = cod_cstr("10.0.0.7:4711");
+  in.received_us = 77;
+  in.npatients = 2;
+  in.patients[0] = cod_cstr("MRN1"), in.patients[1] = cod_cstr("MRN2");
+  in.verdict.state = state;
+  in.verdict.ack_code = cod_cstr(state == INPUT_FAILED ? "AE" : "AA");
+  in.verdict.text = cod_cstr("fine");
+  memset(in.verdict.module, 0xab, REC_HASH);
+  in.verdict.nruns = (uint8_t)nruns;
+  for (unsigned i = 0; i < nruns; i++) {
+    in.verdict.runs[i].workflow = cod_cstr(i ? "second" : "first");
+    if (lane_key) {
+      in.verdict.runs[i].nlanes = 1;
+      lane(lane_key, in.verdict.runs[i].lanes[0]);
+    }
+  }
+  cod_w m = out();
+  assert_int_equal(rec_put_input(&m, &in), HDW_OK);
+  return send(w, REC_INPUT, &m, content);
+}
+
+static void put_state(world *w, uint64_t run, uint8_t state, int64_t wake) {
+  rec_run_change c = {.run = run, .state = state, .wake_us = wake, .reason = cod_cstr("because"), .path = cod_cstr("3.1")};
+  cod_w m = out();
+  assert_int_equal(rec_put_run_change(&m, &c), HDW_OK);
+  send(w, REC_RUN_STATE, &m, "");
+}
+static uint64_t put_end(world *w, uint64_t run, uint8_t state, const char *value) {
+  rec_run_end e = {.run = run, .state = state, .fail_class = state == RUN_DONE ? 0 : FAIL_PERMANENT, .error_code = cod_cstr("E7"), .error_text = cod_cstr("no"), .line = 12};
+  cod_w m = out();
+  assert_int_equal(rec_put_run_end(&m, &e), HDW_OK);
+  return send(w, REC_RUN_END, &m, value);
+}
+static uint64_t put_effect(world *w, uint8_t type, uint64_t run, const char *path, uint8_t state, const char *body) {
+  rec_effect e = {.run = run, .path = cod_cstr(path), .operation = cod_cstr("epic.search"), .state = state, .attempts = 1};
+  cod_w m = out();
+  assert_int_equal(rec_put_effect(&m, &e), HDW_OK);
+  return send(w, type, &m, body);
+}
+static uint64_t put_delivery(world *w, uint64_t run, const char *sink, const char *key, const char *body) {
+  rec_delivery d = {.run = run, .path = cod_cstr("4"), .sink = cod_cstr(sink), .operation = cod_cstr("send")};
+  lane(key, d.lane);
+  cod_w m = out();
+  assert_int_equal(rec_put_delivery(&m, &d), HDW_OK);
+  return send(w, REC_DELIVERY, &m, body);
+}
+static void put_delivered(world *w, uint64_t id, uint8_t state, int64_t next) {
+  rec_delivery_result r = {.delivery = id, .state = state, .attempts = 2, .next_us = next, .error_code = cod_cstr("503")};
+  cod_w m = out();
+  assert_int_equal(rec_put_delivery_result(&m, &r), HDW_OK);
+  send(w, REC_DELIVERY_RESULT, &m, "response");
+}
+static void put_action(world *w, uint8_t action, uint8_t subject, uint64_t id, const char *name) {
+  rec_action a = {.action = action, .subject = subject, .id = id, .name = cod_cstr(name), .who = cod_cstr("ann")};
+  cod_w m = out();
+  assert_int_equal(rec_put_action(&m, &a), HDW_OK);
+  send(w, REC_ACTION, &m, "");
+}
+static void put_named(world *w, const char *space, const char *key, const char *value) {
+  rec_put p = {.space = cod_cstr(space), .key = cod_cstr(key)};
+  cod_w m = out();
+  assert_int_equal(rec_put_named(&m, &p), HDW_OK);
+  send(w, REC_PUT, &m, value);
+}
+
+typedef struct ids {
+  uint64_t id[64];
+  uint8_t state[64];
+  unsigned n;
+} ids;
+static bool take(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  ids *l = (ids *)user;
+  assert_int_equal(part, 0);
+  assert_true(l->n < 64);
+  l->id[l->n] = id;
+  l->state[l->n++] = state;
+  return true;
+}
+static void assert_str(cod_str s, const char *want) {
+  assert_int_equal(s.len, strlen(want));
+  assert_memory_equal(s.p, want, s.len);
+}
+
+/* ---- inputs ---- */
+
+static void test_inputs_duplicates_and_indexes(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  uint64_t a = put_input(&w, "MSG1", "content one", INPUT_ACCEPTED, 2, NULL), b = put_input(&w, "MSG2", "content two", INPUT_FAILED, 0, NULL);
+  settle(&w);
+  store_input in;
+  assert_int_equal(store_get_input(w.s, 0, a, &w.a, &in), HDW_OK);
+  assert_int_equal(in.state, INPUT_ACCEPTED);
+  assert_int_equal(in.attempts, 1);
+  assert_int_equal(in.body_len, strlen("content one"));
+  assert_str(in.control_id, "MSG1");
+  assert_str(in.sender, "LAB_A|HOSP");
+  assert_str(in.ack_code, "AA");
+  assert_str(in.peer, "10.0.0.7:4711");
+  assert_int_equal(in.received_us, 77);
+  log_rec r;
+  assert_int_equal(log_read(w.l, in.pos, &w.a, &r), HDW_OK);
+  assert_memory_equal(r.body, "content one", r.body_len);
+
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), &w.a, &in), HDW_OK);
+  assert_int_equal(in.id, a);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("other"), cod_cstr("MSG1"), &w.a, &in), HDW_E_NOTFOUND);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG"), &w.a, &in), HDW_E_NOTFOUND);
+  uint64_t c = put_input(&w, "MSG1", "other content", INPUT_ACCEPTED, 0, NULL);
+  char longkey[400];
+  memset(longkey, 'k', sizeof longkey);
+  longkey[399] = 0;
+  uint64_t d = put_input(&w, longkey, "x", INPUT_ACCEPTED, 0, NULL);
+  settle(&w);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), &w.a, &in), HDW_OK);
+  assert_int_equal(in.id, c);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr(longkey), &w.a, &in), HDW_OK);
+  assert_int_equal(in.id, d);
+
+  ids l = {0};
+  assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_CONTROL_ID, cod_cstr("MSG1"), 0, false, 0, take, &l), HDW_OK);
+  assert_true(l.n == 2 && l.id[0] == a && l.id[1] == c);
+  l.n = 0;
+  assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_PATIENT, cod_cstr("MRN2"), b, false, 0, take, &l), HDW_OK);
+  assert_true(l.n == 2 && l.id[0] == c);
+  l.n = 0;
+  assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_TIME, cod_cstr(""), 0, true, 2, take, &l), HDW_OK);
+  assert_true(l.n == 2 && l.id[0] == d && l.id[1] == c);
+  l.n = 0;
+  assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_TIME, cod_cstr(""), c, true, 0, take, &l), HDW_OK);
+  assert_true(l.n == 2 && l.id[0] == b && l.id[1] == a);
+  l.n = 0;
+  assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_SENDER, cod_cstr("NOBODY"), 0, false, 0, take, &l), HDW_OK);
+  assert_int_equal(l.n, 0);
+  assert_int_equal(store_list_dead(w.s, 0, SUBJECT_INPUT, 0, 0, take, &l), HDW_OK);
+  assert_true(l.n == 1 && l.id[0] == b);
+
+  /* A further attempt of the failed one, then its late answer. */
+  static rec_input_verdict v;
+  v.input = b;
+  v.verdict.state = INPUT_RUNNING;
+  v.verdict.ack_code = cod_cstr("");
+  v.verdict.nruns = 1;
+  v.verdict.runs[0].workflow = cod_cstr("again");
+  cod_w m = out();
+  assert_int_equal(rec_put_verdict(&m, &v), HDW_OK);
+  uint64_t vs = send(&w, REC_VERDICT, &m, "");
+  rec_ack_outcome o = {.input = b, .state = INPUT_ACCEPTED, .ack_code = cod_cstr("AA")};
+  m = out();
+  assert_int_equal(rec_put_ack_outcome(&m, &o), HDW_OK);
+  settle(&w);
+  assert_int_equal(store_get_input(w.s, 0, b, &w.a, &in), HDW_OK);
+  assert_int_equal(in.state, INPUT_RUNNING);
+  assert_int_equal(in.attempts, 2);
+  send(&w, REC_ACK_OUTCOME, &m, "");
+  settle(&w);
+  assert_int_equal(store_get_input(w.s, 0, b, &w.a, &in), HDW_OK);
+  assert_int_equal(in.state, INPUT_ACCEPTED);
+  l.n = 0;
+  store_list_dead(w.s, 0, SUBJECT_INPUT, 0, 0, take, &l);
+  assert_int_equal(l.n, 0);
+  assert_int_equal(store_list_runs_of_input(w.s, 0, b, take, &l), HDW_OK);
+  assert_true(l.n == 1 && l.id[0] == rec_run_id(vs, 0) && l.state[0] == RUN_QUEUED);
+  l.n = 0;
+  store_list_runs_of_input(w.s, 0, a, take, &l);
+  assert_true(l.n == 2 && l.id[0] == rec_run_id(a, 0) && l.id[1] == rec_run_id(a, 1));
+
+  store_counts n;
+  store_get_counts(w.s, &n);
+  assert_true(n.inputs == 4 && n.runs == 3 && n.inputs_by_state[INPUT_ACCEPTED] == 4 && n.inputs_by_state[INPUT_FAILED] == 0 && n.orphans == 0);
+  uint64_t at = 0;
+  assert_int_equal(store_get_input(w.s, 0, c, &w.a, &in), HDW_OK);
+  assert_int_equal(store_input_since(w.s, 0, in.time_us, &at), HDW_OK);
+  assert_true(at <= c && at > b);
+  assert_int_equal(store_input_since(w.s, 0, 0, &at), HDW_OK);
+  assert_int_equal(at, a);
+  assert_int_equal(store_input_since(w.s, 0, INT64_MAX, &at), HDW_E_NOTFOUND);
+  end(&w);
+}
+
+/* ---- runs, lanes, timers, journal ---- */
+
+static void test_runs_move_through_states_lanes_and_timers(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  uint64_t i1 = put_input(&w, "A", "1", INPUT_ACCEPTED, 1, "patient 5"), i2 = put_input(&w, "B", "2", INPUT_ACCEPTED, 1, "patient 5"),
+           i3 = put_input(&w, "C", "3", INPUT_ACCEPTED, 1, "patient 6");
+  uint64_t r1 = rec_run_id(i1, 0), r2 = rec_run_id(i2, 0), r3 = rec_run_id(i3, 0), head;
+  uint8_t l5[REC_LANE], st;
+  lane("patient 5", l5);
+  settle(&w);
+  assert_int_equal(store_lane_head(w.s, 0, l5, &head, &st), HDW_OK);
+  assert_true(head == r1 && st == RUN_QUEUED);
+  ids l = {0};
+  store_list_runs(w.s, 0, RUN_QUEUED, 0, 0, take, &l);
+  assert_true(l.n == 3 && l.id[2] == r3);
+  l.n = 0;
+  store_list_lane(w.s, 0, l5, 0, 0, take, &l);
+  assert_true(l.n == 2 && l.id[0] == r1 && l.id[1] == r2);
+
+  put_state(&w, r1, RUN_RUNNING, 0);
+  put_state(&w, r1, RUN_PARKED, 5000);
+  put_state(&w, r3, RUN_WAITING, 9000);
+  settle(&w);
+  store_run run;
+  assert_int_equal(store_get_run(w.s, 0, r1, &w.a, &run), HDW_OK);
+  assert_true(run.state == RUN_PARKED && run.wake_us == 5000 && run.attempts == 1 && run.effects == 0 && run.input == i1 && run.nlanes == 1 && run.module[3] == 0xab);
+  assert_str(run.workflow, "first");
+  assert_str(run.reason, "because");
+  int64_t next;
+  l.n = 0;
+  assert_int_equal(store_list_due(w.s, 0, 4999, 0, take, &l, &next), HDW_OK);
+  assert_true(l.n == 0 && next == 5000);
+  store_list_due(w.s, 0, 5000, 0, take, &l, &next);
+  assert_true(l.n == 1 && l.id[0] == r1 && l.state[0] == SUBJECT_RUN && next == 9000);
+  l.n = 0;
+  store_list_due(w.s, 0, 10000, 1, take, &l, &next);
+  assert_true(l.n == 1 && next == 9000);
+
+  /* Dead: holds its lane, is listed; discarded: the next one may go. */
+  put_end(&w, r1, RUN_DEAD, "");
+  settle(&w);
+  store_lane_head(w.s, 0, l5, &head, &st);
+  assert_true(head == r1 && st == RUN_DEAD);
+  l.n = 0;
+  store_list_dead(w.s, 0, SUBJECT_RUN, 0, 0, take, &l);
+  assert_true(l.n == 1 && l.id[0] == r1);
+  l.n = 0;
+  store_list_due(w.s, 0, 6000, 0, take, &l, NULL);
+  assert_int_equal(l.n, 0);
+  put_action(&w, ACTION_REDRIVE, SUBJECT_RUN, r1, "");
+  settle(&w);
+  store_get_run(w.s, 0, r1, &w.a, &run);
+  assert_true(run.state == RUN_QUEUED && run.line == 12);
+  store_list_dead(w.s, 0, SUBJECT_RUN, 0, 0, take, &l);
+  assert_int_equal(l.n, 0);
+  put_end(&w, r1, RUN_FAILED, "");
+  put_action(&w, ACTION_SKIP_LANE, SUBJECT_RUN, r1, "");
+  settle(&w);
+  store_lane_head(w.s, 0, l5, &head, &st);
+  assert_int_equal(head, r2);
+  put_end(&w, r2, RUN_DONE, "value");
+  settle(&w);
+  assert_int_equal(store_lane_head(w.s, 0, l5, &head, &st), HDW_E_NOTFOUND);
+  store_get_run(w.s, 0, r2, &w.a, &run);
+  log_rec r;
+  assert_int_equal(log_read(w.l, run.result_pos, &w.a, &r), HDW_OK);
+  assert_memory_equal(r.body, "value", 5);
+  store_counts n;
+  store_get_counts(w.s, &n);
+  assert_true(n.runs_by_state[RUN_DONE] == 1 && n.runs_by_state[RUN_FAILED] == 1 && n.runs_by_state[RUN_WAITING] == 1 && n.runs_by_state[RUN_QUEUED] == 0);
+
+  /* Records about a run that does not exist are counted, nothing else. */
+  put_state(&w, 999999, RUN_RUNNING, 0);
+  settle(&w);
+  store_get_counts(w.s, &n);
+  assert_int_equal(n.orphans, 1);
+  assert_int_equal(store_get_run(w.s, 0, 999999, &w.a, &run), HDW_E_NOTFOUND);
+  end(&w);
+}
+
+typedef struct paths {
+  char text[200];
+} paths;
+static bool take_effect(const store_effect *e, void *user) {
+  paths *p = (paths *)user;
+  size_t n = strlen(p->text);
+  snprintf(p->text + n, sizeof p->text - n, "%.*s:%u ", (int)e->path.len, e->path.p, e->state);
+  return true;
+}
+
+static void test_journal_keeps_intent_and_result_by_path(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  uint64_t run = rec_run_id(put_input(&w, "A", "1", INPUT_ACCEPTED, 1, NULL), 0);
+  put_effect(&w, REC_INTENT, run, "3.7[12].1", EFFECT_INTENT, "request");
+  put_effect(&w, REC_RESULT, run, "2", EFFECT_DONE, "read result");
+  put_effect(&w, REC_INTENT, run + 1, "1", EFFECT_INTENT, "of another run");
+  settle(&w);
+  store_effect e;
+  log_rec r;
+  assert_int_equal(store_get_effect(w.s, 0, run, cod_cstr("3.7[12].1"), &w.a, &e), HDW_OK);
+  assert_true(e.state == EFFECT_INTENT && e.result_pos.seg == 0);
+  assert_int_equal(log_read(w.l, e.intent_pos, &w.a, &r), HDW_OK);
+  assert_memory_equal(r.body, "request", 7);
+  put_effect(&w, REC_RESULT, run, "3.7[12].1", EFFECT_DONE, "answer");
+  settle(&w);
+  assert_int_equal(store_get_effect(w.s, 0, run, cod_cstr("3.7[12].1"), &w.a, &e), HDW_OK);
+  assert_int_equal(e.state, EFFECT_DONE);
+  assert_int_equal(log_read(w.l, e.intent_pos, &w.a, &r), HDW_OK); /* still there */
+  assert_int_equal(log_read(w.l, e.result_pos, &w.a, &r), HDW_OK);
+  assert_memory_equal(r.body, "answer", 6);
+  assert_str(e.operation, "epic.search");
+  paths p = {{0}};
+  assert_int_equal(store_list_effects(w.s, 0, run, &w.a, take_effect, &p), HDW_OK);
+  assert_string_equal(p.text, "2:2 3.7[12].1:2 ");
+  store_run row;
+  store_get_run(w.s, 0, run, &w.a, &row);
+  assert_int_equal(row.effects, 1);
+  assert_int_equal(store_get_effect(w.s, 0, run, cod_cstr("3.7[12]"), &w.a, &e), HDW_E_NOTFOUND);
+  end(&w);
+}
+
+static void test_outbox_is_fifo_per_sink_and_lane(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  uint64_t d1 = put_delivery(&w, 7, "lab", "p1", "one"), d2 = put_delivery(&w, 7, "lab", "p2", "two"), d3 = put_delivery(&w, 7, "lab", "p1", "three"),
+           d4 = put_delivery(&w, 8, "labor", "p1", "four");
+  settle(&w);
+  ids l = {0};
+  uint8_t p1[REC_LANE];
+  lane("p1", p1);
+  assert_int_equal(store_list_queue(w.s, 0, cod_cstr("lab"), p1, 0, 0, take, &l), HDW_OK);
+  assert_true(l.n == 2 && l.id[0] == d1 && l.id[1] == d3 && l.state[0] == DELIVERY_PENDING);
+  l.n = 0;
+  assert_int_equal(store_list_queue(w.s, 0, cod_cstr("lab"), NULL, 0, 0, take, &l), HDW_OK);
+  assert_true(l.n == 2 && (l.id[0] == d1 || l.id[1] == d1) && (l.id[0] == d2 || l.id[1] == d2));
+  put_delivered(&w, d1, DELIVERY_DELIVERED, 0);
+  put_delivered(&w, d2, DELIVERY_DEAD, 0);
+  put_delivered(&w, d4, DELIVERY_PENDING, 5555);
+  settle(&w);
+  l.n = 0;
+  store_list_queue(w.s, 0, cod_cstr("lab"), NULL, 0, 0, take, &l);
+  assert_true(l.n == 1 && l.id[0] == d3);
+  l.n = 0;
+  store_list_dead(w.s, 0, SUBJECT_DELIVERY, 0, 0, take, &l);
+  assert_true(l.n == 1 && l.id[0] == d2);
+  l.n = 0;
+  store_list_due(w.s, 0, 6000, 0, take, &l, NULL);
+  assert_true(l.n == 1 && l.id[0] == d4 && l.state[0] == SUBJECT_DELIVERY);
+  store_delivery d;
+  log_rec r;
+  assert_int_equal(store_get_delivery(w.s, 0, d4, &w.a, &d), HDW_OK);
+  assert_true(d.attempts == 2 && d.next_us == 5555 && d.run == 8 && d.body_len == 4);
+  assert_str(d.sink, "labor");
+  assert_str(d.error_code, "503");
+  assert_int_equal(log_read(w.l, d.response_pos, &w.a, &r), HDW_OK);
+  assert_memory_equal(r.body, "response", 8);
+  put_action(&w, ACTION_REDRIVE, SUBJECT_DELIVERY, d2, "");
+  put_action(&w, ACTION_DISCARD, SUBJECT_DELIVERY, d3, "");
+  put_action(&w, ACTION_REDRIVE, SUBJECT_DELIVERY, d1, ""); /* delivered stays delivered */
+  settle(&w);
+  l.n = 0;
+  store_list_queue(w.s, 0, cod_cstr("lab"), NULL, 0, 0, take, &l);
+  assert_true(l.n == 1 && l.id[0] == d2);
+  l.n = 0;
+  store_list_deliveries_of_run(w.s, 0, 7, take, &l);
+  assert_int_equal(l.n, 3);
+  store_counts n;
+  store_get_counts(w.s, &n);
+  assert_true(n.deliveries == 4 && n.deliveries_by_state[DELIVERY_PENDING] == 2 && n.deliveries_by_state[DELIVERY_DELIVERED] == 1 && n.deliveries_by_state[DELIVERY_DISCARDED] == 1);
+  end(&w);
+}
+
+static bool take_named(cod_str k, cod_str v, void *user) {
+  paths *p = (paths *)user;
+  size_t n = strlen(p->text);
+  snprintf(p->text + n, sizeof p->text - n, "%.*s=%.*s ", (int)k.len, k.p, (int)v.len, v.p);
+  return true;
+}
+
+static void test_named_state_pauses_and_deployments(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  put_named(&w, "cursor", "poll_epic", "page 7");
+  put_named(&w, "cursor", "poll_lab", "x");
+  put_named(&w, "cursors", "other", "y");
+  put_named(&w, "cursor", "poll_lab", "");
+  put_action(&w, ACTION_PAUSE, SUBJECT_SINK, 0, "lab");
+  put_action(&w, ACTION_PAUSE, SUBJECT_WORKFLOW, 0, "lab");
+  put_action(&w, ACTION_RESUME, SUBJECT_WORKFLOW, 0, "lab");
+  rec_deploy d = {.name = cod_cstr("main"), .file = cod_cstr("a.hdwb")};
+  memset(d.module, 1, REC_HASH);
+  cod_w m = out();
+  rec_put_deploy(&m, &d);
+  uint64_t first = send(&w, REC_DEPLOY, &m, "bytes of the module");
+  memset(d.module, 2, REC_HASH);
+  m = out();
+  rec_put_deploy(&m, &d);
+  send(&w, REC_DEPLOY, &m, "");
+  settle(&w);
+  paths p = {{0}};
+  assert_int_equal(store_list_named(w.s, cod_cstr("cursor"), &w.a, take_named, &p), HDW_OK);
+  assert_string_equal(p.text, "poll_epic=page 7 ");
+  p.text[0] = 0;
+  store_list_named(w.s, cod_cstr("paused"), &w.a, take_named, &p);
+  assert_string_equal(p.text, "sink:lab=ann ");
+  cod_str v;
+  assert_int_equal(store_get_named(w.s, cod_cstr("cursor"), cod_cstr("poll_lab"), &w.a, &v), HDW_E_NOTFOUND);
+  store_deploy row;
+  assert_int_equal(store_get_deploy(w.s, NULL, cod_cstr("main"), &w.a, &row), HDW_OK);
+  assert_int_equal(row.module[0], 2);
+  memset(d.module, 1, REC_HASH);
+  assert_int_equal(store_get_deploy(w.s, d.module, cod_cstr(""), &w.a, &row), HDW_OK);
+  assert_true(row.seq == first && row.body_len == 19);
+  end(&w);
+}
+
+/* ---- the log alone is enough ---- */
+
+/* A long drawn history. */
+static void live(world *w, unsigned seed, unsigned n) {
+  srand(seed);
+  for (unsigned i = 0; i < n; i++) {
+    char c[32], body[200];
+    uint64_t pick = 1 + (uint64_t)rand() % (w->seq ? w->seq : 1);
+    snprintf(c, sizeof c, "C%d", rand() % 200);
+    memset(body, 'a' + rand() % 26, sizeof body - 1);
+    body[rand() % 199] = 0;
+    body[199] = 0;
+    switch (rand() % 12) {
+    case 0:
+    case 1:
+    case 2: put_input(w, c, body, (uint8_t)(1 + rand() % 5), (unsigned)rand() % 4, rand() % 2 ? c : NULL); break;
+    case 3: put_state(w, rec_run_id(pick, (unsigned)rand() % 3), (uint8_t)(1 + rand() % 4), rand() % 2 ? rand() : 0); break;
+    case 4: put_end(w, rec_run_id(pick, (unsigned)rand() % 3), (uint8_t)(RUN_DONE + rand() % 3), body); break;
+    case 5: put_effect(w, REC_INTENT, rec_run_id(pick, 0), c, EFFECT_INTENT, body); break;
+    case 6: put_effect(w, REC_RESULT, rec_run_id(pick, 0), c, EFFECT_DONE, body); break;
+    case 7: put_delivery(w, rec_run_id(pick, 0), rand() % 2 ? "s1" : "s2", c, body); break;
+    case 8:
+    case 9: put_delivered(w, pick, (uint8_t)(1 + rand() % 6), rand() % 2 ? rand() : 0); break;
+    case 10: put_action(w, (uint8_t)(1 + rand() % 5), (uint8_t)(1 + rand() % 6), rand() % 2 ? pick : rec_run_id(pick, 0), c); break;
+    case 11: put_named(w, "cursor", c, rand() % 3 ? body : ""); break;
+    }
+    if (i % 16 == 0) settle(w);
+  }
+  settle(w);
+}
+
+static void hash(world *w, uint8_t h[32]) { assert_int_equal(store_hash(w->s, h), HDW_OK); }
+
+static void test_rebuild_from_the_log_gives_equal_state(void **state) {
+  (void)state;
+  for (unsigned seed = 1; seed <= 4; seed++) {
+    world w;
+    uint8_t h1[32], h2[32], h3[32], h4[32];
+    begin(&w);
+    w.commit_records = 50 * seed;
+    open_all(&w);
+    live(&w, seed, 1500);
+    hash(&w, h1);
+    assert_int_equal(store_check(w.s), HDW_OK);
+    assert_int_equal(store_rebuild(w.s, &w.info), HDW_OK);
+    assert_true(w.info.rebuilt && w.info.caught_up == w.seq);
+    hash(&w, h2);
+    assert_memory_equal(h1, h2, 32);
+    /* Goes on afterwards. */
+    live(&w, seed + 100, 50);
+    hash(&w, h2);
+    assert_memory_not_equal(h1, h2, 32);
+    close_all(&w);
+    open_all(&w);
+    assert_false(w.info.rebuilt);
+    assert_int_equal(w.info.caught_up, 1); /* the clean end */
+    hash(&w, h3);
+    close_all(&w);
+    assert_int_equal(unlink(w.mdb), 0);
+    open_all(&w);
+    assert_true(w.info.rebuilt);
+    hash(&w, h4);
+    assert_memory_equal(h3, h4, 32);
+    end(&w);
+  }
+}
+
+static void copy_file(const char *from, const char *to) {
+  char cmd[200];
+  snprintf(cmd, sizeof cmd, "cp %s %s", from, to);
+  assert_int_equal(system(cmd), 0);
+}
+
+static void test_state_behind_the_log_catches_up(void **state) {
+  (void)state;
+  world w;
+  uint8_t h1[32], h2[32];
+  char old[96];
+  begin(&w);
+  open_all(&w);
+  live(&w, 3, 500);
+  close_all(&w);
+  snprintf(old, sizeof old, "%s/old", w.dir);
+  copy_file(w.mdb, old);
+  open_all(&w);
+  uint64_t before = w.seq;
+  live(&w, 4, 500);
+  close_all(&w);
+  open_all(&w);
+  hash(&w, h1);
+  close_all(&w);
+  copy_file(old, w.mdb);
+  open_all(&w);
+  assert_false(w.info.rebuilt);
+  assert_int_equal(w.info.caught_up, w.seq - before + 1);
+  hash(&w, h2);
+  assert_memory_equal(h1, h2, 32);
+  end(&w);
+}
+
+static void test_map_grows_in_the_middle_of_a_transaction(void **state) {
+  (void)state;
+  world w;
+  uint8_t h1[32], h2[32];
+  uint64_t used, map;
+  begin(&w);
+  w.map_bytes = 128 * 1024;
+  w.commit_records = 1000000;
+  open_all(&w);
+  live(&w, 9, 2500);
+  store_get_size(w.s, &used, &map);
+  assert_true(map > 128 * 1024);
+  assert_int_equal(store_applied(w.s), w.seq);
+  hash(&w, h1);
+  store_rebuild(w.s, &w.info);
+  hash(&w, h2);
+  assert_memory_equal(h1, h2, 32);
+  end(&w);
+}
+
+static void test_unusable_state_is_set_aside_and_made_again(void **state) {
+  (void)state;
+  world w;
+  uint8_t h1[32], h2[32];
+  begin(&w);
+  open_all(&w);
+  live(&w, 3, 400);
+  close_all(&w);
+  open_all(&w);
+  hash(&w, h1);
+  close_all(&w);
+  struct stat st;
+  assert_int_equal(stat(w.mdb, &st), 0);
+  char good[96], bad[96];
+  snprintf(good, sizeof good, "%s/good", w.dir);
+  snprintf(bad, sizeof bad, "%s/state.mdb.bad", w.dir);
+  copy_file(w.mdb, good);
+  for (long cut = 0; cut < st.st_size; cut += 4096 * 5 + (cut ? 0 : 100)) {
+    unlink(bad);
+    copy_file(good, w.mdb);
+    assert_int_equal(truncate(w.mdb, cut), 0);
+    open_all(&w);
+    assert_true(w.info.rebuilt);
+    if (cut) assert_int_equal(access(bad, F_OK), 0);
+    hash(&w, h2);
+    assert_memory_equal(h1, h2, 32);
+    close_all(&w);
+  }
+  end(&w);
+}
+
+/* Damage within the file: never a wrong answer that nobody notices. LMDB may crash on it, so it happens in a child. */
+static void test_flipped_bits_in_the_state_are_never_silent(void **state) {
+  (void)state;
+  world w;
+  uint8_t h1[32];
+  begin(&w);
+  open_all(&w);
+  live(&w, 6, 600);
+  close_all(&w);
+  open_all(&w);
+  hash(&w, h1);
+  close_all(&w);
+  char good[96];
+  snprintf(good, sizeof good, "%s/good", w.dir);
+  copy_file(w.mdb, good);
+  struct stat st;
+  stat(w.mdb, &st);
+  unsigned reported = 0, same = 0, died = 0;
+  for (unsigned i = 0; i < 120; i++) {
+    copy_file(good, w.mdb);
+    srand(1000 + i);
+    int fd = open(w.mdb, O_RDWR | O_CLOEXEC);
+    unsigned char c;
+    off_t at = 8192 + (off_t)(((unsigned long)rand() << 16 ^ (unsigned long)rand()) % (unsigned long)(st.st_size - 8192));
+    assert_int_equal(pread(fd, &c, 1, at), 1);
+    c ^= (unsigned char)(1 << rand() % 8);
+    assert_int_equal(pwrite(fd, &c, 1, at), 1);
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+      static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+      uint8_t h2[32];
+      for (unsigned k = 0; k < sizeof deadly / sizeof deadly[0]; k++) signal(deadly[k], SIG_DFL);
+      if (!freopen("/dev/null", "w", stderr)) _exit(9);
+      hdw_status s = open_state(&w);
+      if (!s && w.info.rebuilt) _exit(1);
+      if (!s) s = store_hash(w.s, h2);
+      _exit(s ? 1 : memcmp(h1, h2, 32) == 0 ? 2 : 3);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    assert_int_not_equal(code, 3);
+    reported += code == 1, same += code == 2, died += code != 1 && code != 2;
+  }
+  print_message("120 flips: %u reported, %u in unused bytes, %u killed the reader\n", reported, same, died);
+  assert_true(reported > 30);
+  copy_file(good, w.mdb);
+  end(&w);
+}
+
+static void test_open_refuses_folders_and_files_open_to_others(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  live(&w, 1, 20);
+  close_all(&w);
+  assert_int_equal(chmod(w.mdb, 0644), 0);
+  assert_int_equal(open_state(&w), HDW_E_DENIED);
+  chmod(w.mdb, 0600);
+  assert_int_equal(chmod(w.dir, 0750), 0);
+  assert_int_equal(open_state(&w), HDW_E_DENIED);
+  chmod(w.dir, 0700);
+  char key[96], other[96];
+  snprintf(key, sizeof key, "%s/hash.key", w.dir);
+  snprintf(other, sizeof other, "%s/elsewhere", w.dir);
+  assert_int_equal(rename(w.mdb, other), 0);
+  assert_int_equal(symlink(other, w.mdb), 0);
+  assert_int_equal(open_state(&w), HDW_E_DENIED);
+  unlink(w.mdb);
+  rename(other, w.mdb);
+  assert_int_equal(truncate(key, 3), 0);
+  assert_int_equal(open_state(&w), HDW_E_CORRUPT);
+  end(&w);
+}
+
+static void test_gaps_and_foreign_records_are_refused(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  log_rec r = {.type = REC_CLOSE, .version = 1, .seq = 2};
+  assert_int_equal(store_apply(w.s, &r), HDW_E_INVALID);
+  r.seq = 1;
+  assert_int_equal(store_apply(w.s, &r), HDW_OK);
+  assert_int_equal(store_apply(w.s, &r), HDW_OK); /* known already */
+  r.seq = 2;
+  r.type = 200;
+  assert_int_equal(store_apply(w.s, &r), HDW_E_VERSION);
+  end(&w);
+}
+
+/* ---- layouts ---- */
+
+static void test_record_decoders_survive_any_bytes(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  live(&w, 2, 200);
+  log_iter *it;
+  log_rec r;
+  unsigned n = 0;
+  assert_int_equal(log_iter_open(w.x, w.log, 0, &it), HDW_OK);
+  static union {
+    rec_input a;
+    rec_input_verdict b;
+    rec_run_start c;
+    rec_run_change d;
+    rec_effect e;
+    rec_run_end f;
+    rec_delivery g;
+    rec_delivery_result h;
+    rec_action i;
+    rec_deploy j;
+    rec_put k;
+    rec_ack_outcome l;
+  } u;
+  while (log_iter_next(it, &r) == HDW_OK) {
+    for (uint32_t len = 0; len <= r.meta_len; len += 1 + len / 8) {
+      uint8_t *p = (uint8_t *)malloc(len ? len : 1);
+      memcpy(p, r.meta, len);
+      if (len && n % 3 == 0) p[(n * 7) % len] ^= (uint8_t)(1 << n % 8);
+      log_rec q = r;
+      q.meta = p, q.meta_len = len;
+      rec_get_input(&q, &u.a), rec_get_verdict(&q, &u.b), rec_get_run_start(&q, &u.c), rec_get_run_change(&q, &u.d), rec_get_effect(&q, &u.e);
+      rec_get_run_end(&q, &u.f), rec_get_delivery(&q, &u.g), rec_get_delivery_result(&q, &u.h), rec_get_action(&q, &u.i), rec_get_deploy(&q, &u.j);
+      rec_get_named(&q, &u.k), rec_get_ack_outcome(&q, &u.l);
+      if (len < r.meta_len && r.type == REC_INPUT) assert_int_equal(rec_get_input(&q, &u.a), HDW_E_CORRUPT);
+      free(p);
+      n++;
+    }
+    r.version = REC_VERSION + 1;
+    assert_int_equal(rec_get_input(&r, &u.a), HDW_E_VERSION);
+  }
+  log_iter_close(it);
+  assert_true(n > 1000);
+  end(&w);
+}
+
+static void test_encoders_refuse_what_readers_would_not_take(void **state) {
+  (void)state;
+  static char big[REC_META_MAX + 1];
+  memset(big, 'x', sizeof big);
+  static rec_input in;
+  in.source = cod_cstr("s");
+  in.control_id = cod_bytes(big, REC_META_MAX);
+  cod_w m = out();
+  assert_int_equal(rec_put_input(&m, &in), HDW_E_LIMIT);
+  in.control_id = cod_cstr("");
+  in.source = cod_bytes(big, REC_NAME_MAX + 1);
+  m = out();
+  assert_int_equal(rec_put_input(&m, &in), HDW_E_LIMIT);
+  in.source = cod_cstr("s");
+  in.verdict.nruns = REC_MAX_RUNS + 1;
+  m = out();
+  assert_int_equal(rec_put_input(&m, &in), HDW_E_LIMIT);
+  rec_effect e = {.path = cod_cstr(""), .state = EFFECT_DONE};
+  m = out();
+  assert_int_equal(rec_put_effect(&m, &e), HDW_E_LIMIT);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_inputs_duplicates_and_indexes),
+      cmocka_unit_test(test_runs_move_through_states_lanes_and_timers),
+      cmocka_unit_test(test_journal_keeps_intent_and_result_by_path),
+      cmocka_unit_test(test_outbox_is_fifo_per_sink_and_lane),
+      cmocka_unit_test(test_named_state_pauses_and_deployments),
+      cmocka_unit_test(test_rebuild_from_the_log_gives_equal_state),
+      cmocka_unit_test(test_state_behind_the_log_catches_up),
+      cmocka_unit_test(test_map_grows_in_the_middle_of_a_transaction),
+      cmocka_unit_test(test_unusable_state_is_set_aside_and_made_again),
+      cmocka_unit_test(test_flipped_bits_in_the_state_are_never_silent),
+      cmocka_unit_test(test_open_refuses_folders_and_files_open_to_others),
+      cmocka_unit_test(test_gaps_and_foreign_records_are_refused),
+      cmocka_unit_test(test_record_decoders_survive_any_bytes),
+      cmocka_unit_test(test_encoders_refuse_what_readers_would_not_take),
+  };
+  umask(0077);
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
