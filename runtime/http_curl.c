@@ -41,7 +41,7 @@ typedef struct request {
   bytes out, head, in;       /* request body; "name\0value\0" of the answer's headers; its body */
   unsigned nfields;
   size_t max_head, max_body;
-  bool body_begun, denied, over, nomem, again;
+  bool head_done, body_begun, denied, over, nomem, again;
   io_http_cb cb;
   void *user;
 } request;
@@ -135,8 +135,10 @@ static size_t on_field(char *p, size_t size, size_t n, void *user) {
   if (len >= 5 && !memcmp(p, "HTTP/", 5)) { /* what came before belongs to a 1xx answer */
     r->head.len = 0;
     r->nfields = 0;
+    r->head_done = false;
     return total;
   }
+  if (!len) r->head_done = true;
   const char *colon = memchr(p, ':', len);
   if (!len || !colon || colon == p || p[0] == ' ' || p[0] == '\t' || memchr(p, 0, len)) return total;
   size_t name = (size_t)(colon - p), at = name + 1;
@@ -237,6 +239,9 @@ static void finish(request *r, CURLcode c) {
   if (!res.status && (code < 100 || code > 599)) {
     res.status = HDW_E_SYNTAX;
     res.error = "no status code";
+  } else if (!res.status && !r->head_done) { /* curl takes a head that was cut off for an answer */
+    res.status = HDW_E_CLOSED;
+    res.error = "the answer was cut off";
   }
   if (!res.status) {
     res.code = (int)code;
