@@ -252,7 +252,11 @@ static void batch_line(evaluator *v, json_reader *r, const char *line, size_t n,
       if (text_of(a, x, "fhir", &path, &ignored)) d = document_of(v, path, COMP_FHIR);
       else if (text_of(a, x, "hl7", &path, &ignored)) d = document_of(v, path, COMP_HL7);
       else if (text_of(a, x, "json", &path, &ignored)) d = document_of(v, path, COMP_JSON);
+      const val *strict = val_obj_get(x, val_key("strict", 6));
+      bool all = v->strict;
+      if (strict) v->strict = strict->tag == VAL_BOOL && strict->u.i;
       expression(v, d, expr, len, &o);
+      v->strict = all;
     }
   }
   write_line(v, id, &o, b);

@@ -37,7 +37,7 @@ static const hc_command commands[] = {
      "  --strict                unknown names are errors\n"
      "  --typed                 each item as {\"type\":...,\"value\":...}\n"
      "  --batch                 reads lines {\"id\":..., \"fhir\"|\"hl7\"|\"json\": PATH, \"expr\": EXPR}, writes {\"id\":..., \"result\":[...]}\n"
-     "                          or {\"id\":..., \"error\":{\"code\":...,\"message\":...}}\n"
+     "                          or {\"id\":..., \"error\":{\"code\":...,\"message\":...}}; a line may say \"strict\":true\n"
      "  --time                  adds \"ns\": time of one evaluation\n",
      hc_eval},
     {"hl7", "hl7 to-json|from-json|check FILE...", "Converts and checks HL7 v2 messages",
