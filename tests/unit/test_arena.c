@@ -130,7 +130,9 @@ static void test_grow_extends_in_place_only_the_newest(void **state) {
   char *p = (char *)arena_alloc(&a, 20);
   memcpy(p, "0123456789abcdefghij", 20);
   char *q = (char *)arena_grow(&a, p, 20, 200);
+#ifndef HDW_STRESS /* there a chunk holds 64 bytes */
   assert_ptr_equal(p, q);
+#endif
   assert_non_null(arena_alloc(&a, 1));
   char *r = (char *)arena_grow(&a, q, 200, 400);
   assert_ptr_not_equal(q, r);
