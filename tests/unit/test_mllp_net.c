@@ -536,6 +536,127 @@ BOTH(test_H10_v2_client_resends_after_negative_commit) {
   shut(&o);
 }
 
+/* ---- many orders of events, and memory that runs out ---- */
+
+enum { SENDERS = 4, EACH = 12 };
+typedef struct storm {
+  owner o;
+  mllp_token t[SENDERS * EACH];
+  char text[SENDERS * EACH][8];
+  unsigned n, answered;
+  uint64_t rng;
+} storm;
+static unsigned draw(storm *x, unsigned n) {
+  x->rng = x->rng * 6364136223846793005u + 1442695040888963407u;
+  return (unsigned)(x->rng >> 33) % n;
+}
+/* Answers one of the waiting frames, any. */
+static void answer_any(storm *x) {
+  unsigned i = x->answered + draw(x, x->n - x->answered);
+  char ack[16];
+  int k = snprintf(ack, sizeof ack, "A%s", x->text[i]);
+  assert_int_equal(mllp_reply(x->o.l, x->t[i], ack, (size_t)k), HDW_OK);
+  x->t[i] = x->t[x->answered];
+  memcpy(x->text[i], x->text[x->answered], sizeof *x->text);
+  x->answered++;
+}
+static void storm_frame(void *user, mllp_token t, const mllp_peer *from, const uint8_t *p, size_t len) {
+  storm *x = user;
+  (void)from;
+  assert_true(x->n < SENDERS * EACH && len < sizeof *x->text);
+  x->t[x->n] = t;
+  snprintf(x->text[x->n++], sizeof *x->text, "%.*s", (int)len, (const char *)p);
+  while (x->n > x->answered && draw(x, 3)) answer_any(x);
+}
+static bool storm_over(void *user) {
+  storm *x = user;
+  if (x->n > x->answered) answer_any(x);
+  return x->answered == SENDERS * EACH;
+}
+
+static void test_H8_order_holds_under_many_seeds(void **st) {
+  (void)st;
+  for (uint64_t seed = 1; seed <= 150; seed++) {
+    storm x;
+    memset(&x, 0, sizeof x);
+    x.rng = seed;
+    rig_init(&x.o.r, false, seed);
+    mllp_listener_opts opts = {.addr = loopback(), .frame = storm_frame, .user = &x, .max_unacked = 1 + (unsigned)seed % 5};
+    assert_int_equal(mllp_listener_new(x.o.r.x, &opts, &x.o.l), HDW_OK);
+    peer p[SENDERS];
+    char out[SENDERS][EACH * 8], want[SENDERS][EACH * 8];
+    io_addr a = where(&x.o);
+    for (int i = 0; i < SENDERS; i++) {
+      int n = 0, w = 0;
+      for (int k = 0; k < EACH; k++) {
+        n += sprintf(out[i] + n, S "%d.%d" E, i, k);
+        w += sprintf(want[i] + w, S "A%d.%d" E, i, k);
+      }
+      peer_open(&p[i], &x.o.r, &a);
+      p[i].piece = draw(&x, 9);
+      peer_say(&p[i], out[i], (size_t)n);
+    }
+    assert_true(rig_run(&x.o.r, 60000000, storm_over, &x));
+    for (int i = 0; i < SENDERS; i++) {
+      p[i].want = strlen(want[i]);
+      assert_true(rig_run(&x.o.r, 5000000, peer_has, &p[i]));
+      assert_int_equal(p[i].in_len, strlen(want[i]));
+      assert_memory_equal(p[i].in, want[i], p[i].in_len);
+      peer_close(&p[i]);
+    }
+    shut(&x.o);
+  }
+}
+
+static void oom_frame(void *user, mllp_token t, const mllp_peer *from, const uint8_t *p, size_t len) {
+  owner *o = user;
+  (void)from;
+  o->n++;
+  (void)mllp_reply(o->l, t, p, len); /* may fail: then nothing was sent */
+}
+
+/* Every allocation fails once: no leak, no crash, and an answer that comes is whole. */
+static void test_T5_every_allocation_may_fail(void **st) {
+  (void)st;
+  static char big[40000];
+  memset(big, 'x', sizeof big);
+  memcpy(big, S, 1);
+  memcpy(big + sizeof big - 2, E, 2);
+  unsigned good = 0;
+  for (long at = 0; at < 60; at++) {
+    owner o;
+    peer p;
+    memset(&o, 0, sizeof o);
+    rig_init(&o.r, false, 9);
+    mllp_client *c = NULL;
+    sends x = {0};
+    mllp_listener_opts opts = {.addr = loopback(), .frame = oom_frame, .user = &o};
+    o.r.tm.fail_after = at;
+    if (mllp_listener_new(o.r.x, &opts, &o.l) == HDW_OK) {
+      io_addr a = where(&o);
+      memset(&p, 0, sizeof p);
+      p.r = &o.r;
+      bool opened = io_connect(o.r.x, &a, peer_event, &p, &p.s) == HDW_OK;
+      if (opened) peer_say(&p, big, sizeof big);
+      mllp_client_opts co = {.addr = a, .reply_timeout_us = 1000000};
+      if (mllp_client_new(o.r.x, &co, &c) == HDW_OK && mllp_client_send(c, LIT("hello"), NULL, on_sent, &x) == HDW_OK) {
+        sends_wanted = 1;
+        assert_true(rig_run(&o.r, 5000000, has_sent, &x));
+        if (x.s == HDW_OK) assert_string_equal(x.text, "hello");
+      }
+      rig_run(&o.r, 1000000, NULL, NULL);
+      assert_true(p.in_len == 0 || p.in_len == sizeof big);
+      good += p.in_len == sizeof big && x.s == HDW_OK && x.done;
+      if (opened) peer_close(&p);
+      mllp_client_free(c);
+      mllp_listener_free(o.l);
+    }
+    o.r.tm.fail_after = -1;
+    rig_free(&o.r);
+  }
+  assert_true(good > 5 && good < 60); /* some points were hit, and beyond the last one all is well */
+}
+
 #define TWO(n) cmocka_unit_test(n##_sim), cmocka_unit_test(n##_linux)
 int main(void) {
   const struct CMUnitTest t[] = {
@@ -544,6 +665,7 @@ int main(void) {
       TWO(test_H5_oversize_is_refused_and_closed), TWO(test_H6_half_a_frame_is_never_delivered), TWO(test_H2_strict_violation_closes_after_owed_answers),
       TWO(test_H9_v2_commit_blocks_before_answers), TWO(test_H11_v1_drops_commit_blocks), TWO(test_H12_allow_list_and_connection_limits),
       TWO(test_graceful_stop_answers_what_was_read), TWO(test_stop_from_inside_a_callback), TWO(test_H1_client_keeps_its_connection),
-      TWO(test_H19_late_and_foreign_answers_complete_nothing), TWO(test_H20_client_failures_are_told_apart), TWO(test_H10_v2_client_resends_after_negative_commit)};
+      TWO(test_H19_late_and_foreign_answers_complete_nothing), TWO(test_H20_client_failures_are_told_apart), TWO(test_H10_v2_client_resends_after_negative_commit),
+      cmocka_unit_test(test_H8_order_holds_under_many_seeds), cmocka_unit_test(test_T5_every_allocation_may_fail)};
   return cmocka_run_group_tests(t, NULL, NULL);
 }

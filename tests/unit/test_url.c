@@ -507,8 +507,8 @@ static hdw_status ask_evil(const char *answer, size_t len, bool silent, bool rep
   assert_int_equal(io_listen(e.w.r.x, &a, evil_accept, &e, &e.l), HDW_OK);
   io_listener_addr(e.l, &e.w.at);
   io_http_req q = request_to(&e.w, "GET", "/");
-  q.timeout_us = 400000;
-  q.max_body_bytes = 1 << 20;
+  q.timeout_us = repeat ? 6000000 : 400000;
+  q.max_body_bytes = 64 << 10;
   run_request(&e.w, &q);
   if (e.s) io_close(e.s);
   io_listener_close(e.l);
