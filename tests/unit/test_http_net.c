@@ -465,11 +465,52 @@ BOTH(test_pause_and_graceful_stop) {
   shut(&o);
 }
 
+static void oom_request(void *user, http_token t, const http_request *r) {
+  owner *o = user;
+  o->n++;
+  (void)http_reply(o->s, t, 200, NULL, 0, r->body, r->body_len);
+}
+
+/* Every allocation fails once: no leak, no crash, no half answer taken for a whole one. */
+static void test_T5_every_allocation_may_fail(void **st) {
+  (void)st;
+  static char in[60000];
+  int head = snprintf(in, sizeof in, "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", sizeof in - 80);
+  memset(in + head, 'b', sizeof in - (size_t)head);
+  size_t n = (size_t)head + sizeof in - 80;
+  unsigned good = 0;
+  for (long at = 0; at < 40; at++) {
+    owner o;
+    peer p;
+    memset(&o, 0, sizeof o);
+    rig_init(&o.r, false, 9);
+    http_server_opts opts = {.addr = loopback(), .request = oom_request, .user = &o};
+    o.r.tm.fail_after = at;
+    if (http_server_new(o.r.x, &opts, &o.s) == HDW_OK) {
+      io_addr a;
+      http_server_addr(o.s, &a);
+      memset(&p, 0, sizeof p);
+      p.r = &o.r;
+      bool opened = io_connect(o.r.x, &a, peer_event, &p, &p.s) == HDW_OK;
+      p.piece = 700;
+      if (opened) peer_say(&p, in, n);
+      rig_run(&o.r, 3000000, peer_at_eof, &p);
+      char *b = p.in_len ? memmem(p.in, p.in_len, "\r\n\r\n", 4) : NULL;
+      good += b && !memcmp(p.in, "HTTP/1.1 200", 12) && p.in_len - (size_t)(b + 4 - p.in) == sizeof in - 80;
+      if (opened) peer_close(&p);
+      http_server_free(o.s);
+    }
+    o.r.tm.fail_after = -1;
+    rig_free(&o.r);
+  }
+  assert_true(good > 5 && good < 40);
+}
+
 #define TWO(n) cmocka_unit_test(n##_sim), cmocka_unit_test(n##_linux)
 int main(void) {
   const struct CMUnitTest t[] = {TWO(test_keep_alive_and_pipelining_in_order), TWO(test_bodies_however_cut), TWO(test_H50_expect_continue), TWO(test_H50_gzip),
                                  TWO(test_T8_refusals), TWO(test_refusal_before_the_body_is_read), TWO(test_head_request_and_empty_statuses), TWO(test_T7_slow_peers_meet_their_deadlines),
                                  TWO(test_large_answers_wait_for_their_reader), TWO(test_streams), TWO(test_the_owner_hears_of_lost_requests), TWO(test_half_closed_peer_gets_its_answer),
-                                 TWO(test_pause_and_graceful_stop)};
+                                 TWO(test_pause_and_graceful_stop), cmocka_unit_test(test_T5_every_allocation_may_fail)};
   return cmocka_run_group_tests(t, NULL, NULL);
 }
