@@ -64,6 +64,8 @@ typedef struct engine_opts {
 hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]);
 /* Loads a module: id checked, verified, bound, META read, capabilities checked. bytes are copied. HDW_E_CORRUPT, HDW_E_NOTFOUND (a native is missing), HDW_E_EXISTS. */
 hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err);
+/* The same checks without an engine: bytes must be 8-byte aligned and stay; everything else lives in a. */
+hdw_status engine_check_module(arena *a, mem *scratch, const vm_host *host, const uint8_t *bytes, size_t len, module *m, meta *out, const vm_native **bound, mod_error *err);
 /* METAs of what is loaded, for config_bind. */
 uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap);
 /* Resolves every connection; call after config_bind had no problems. Then runs that are unfinished go on, and deliveries too. */

@@ -228,20 +228,20 @@ static hdw_status load_error(mod_error *err, hdw_status s, const char *fmt, ...)
 }
 
 /* Every effect stays within what META declares for its connection: that is what the operator granted. */
-static hdw_status check_effects(eng_app *app, mod_error *err) {
-  for (uint32_t i = 0; i < app->m.neffects; i++) {
-    const mod_effect *f = &app->m.effects[i];
-    const char *op = mod_cstr(&app->a, &app->m, f->op);
+static hdw_status check_effects(arena *a, const module *m, const meta *mt, mod_error *err) {
+  for (uint32_t i = 0; i < m->neffects; i++) {
+    const mod_effect *f = &m->effects[i];
+    const char *op = mod_cstr(a, m, f->op);
     if (!op) return HDW_E_NOMEM;
     const char *dot = strchr(op, '.');
     if (f->conn == MOD_NO_INDEX) {
       if (!dot || strncmp(op, "sys.", 4)) return load_error(err, HDW_E_CORRUPT, "effect %u: %.40s needs a connection", i, op);
       continue;
     }
-    const char *name = mod_cstr(&app->a, &app->m, f->conn);
+    const char *name = mod_cstr(a, m, f->conn);
     bool ok = false;
-    for (uint32_t c = 0; name && c < app->meta.nconns; c++) {
-      const meta_conn *mc = &app->meta.conns[c];
+    for (uint32_t c = 0; name && c < mt->nconns; c++) {
+      const meta_conn *mc = &mt->conns[c];
       if (strcmp(mc->name, name)) continue;
       size_t kl = strlen(mc->kind);
       if (!dot || strncmp(op, mc->kind, kl) || op[kl] != '.') break;
@@ -252,18 +252,19 @@ static hdw_status check_effects(eng_app *app, mod_error *err) {
   return HDW_OK;
 }
 
-static hdw_status load_into(eng_app *app, mod_error *err) {
-  engine *e = app->e;
+hdw_status engine_check_module(arena *a, mem *scratch, const vm_host *host, const uint8_t *bytes, size_t len, module *m, meta *out, const vm_native **bound, mod_error *err) {
   uint8_t id[32];
-  if (app->len < MOD_HEADER_BYTES) return load_error(err, HDW_E_CORRUPT, "the file is too short for a module");
-  hdw_status s = mod_load(&app->a, app->bytes, app->len, &app->m, err);
+  err->status = HDW_OK, err->text[0] = 0;
+  if (len < MOD_HEADER_BYTES) return load_error(err, HDW_E_CORRUPT, "the file is too short for a module");
+  hdw_status s = mod_load(a, bytes, len, m, err);
   if (s) return s;
-  cod_sha256(app->bytes + MOD_HEADER_BYTES, app->len - MOD_HEADER_BYTES, NULL, 0, id);
-  if (memcmp(id, app->m.id, sizeof id)) return load_error(err, HDW_E_CORRUPT, "the module's id is not that of its content: the file was changed");
-  s = mod_verify(&app->a, &app->m, err);
-  if (!s) s = vm_bind(&app->a, &app->m, e->o.host, &app->bound, err);
-  if (!s) s = meta_read(&app->a, e->mem, &app->m, &app->meta, err);
-  if (!s) s = check_effects(app, err);
+  cod_sha256(bytes + MOD_HEADER_BYTES, len - MOD_HEADER_BYTES, NULL, 0, id);
+  if (memcmp(id, m->id, sizeof id)) return load_error(err, HDW_E_CORRUPT, "the module's id is not that of its content: the file was changed");
+  s = mod_verify(a, m, err);
+  if (!s) s = vm_bind(a, m, host, bound, err);
+  if (!s) s = meta_read(a, scratch, m, out, err);
+  if (!s) s = check_effects(a, m, out, err);
+  if (s && !err->text[0]) load_error(err, s, "%s", hdw_status_text(s));
   return s;
 }
 
@@ -287,7 +288,7 @@ static hdw_status app_new(engine *e, const char *file, const void *bytes, size_t
   hdw_status s = app->file && app->bytes ? HDW_OK : HDW_E_NOMEM;
   if (!s) {
     memcpy(app->bytes, bytes, len);
-    s = load_into(app, err);
+    s = engine_check_module(&app->a, e->mem, e->o.host, app->bytes, len, &app->m, &app->meta, &app->bound, err);
   }
   if (s) {
     if (!err->status) load_error(err, s, "%s", hdw_status_text(s));

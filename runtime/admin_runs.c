@@ -1,0 +1,263 @@
+/* admin_runs.c - runs step by step, deliveries, dead letters. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "admin_int.h"
+
+static void put_str(buf *b, bool *f, const char *k, cod_str s) {
+  if (s.len) admin_text(b, f, k, s.p, s.len);
+}
+static void put_name(buf *b, bool *f, const char *k, const char *s) {
+  if (s[0]) admin_text(b, f, k, s, strlen(s));
+}
+
+void admin_run_row(admin_query *q, const store_run *r) {
+  buf *b = q->b;
+  bool f = true;
+  char where[200];
+  bool active = r->state < RUN_PARKED && eng_run_find(q->ad->e, r->id) != NULL;
+  admin_number(b, &f, "id", r->id);
+  put_str(b, &f, "workflow", r->workflow);
+  if (r->input) admin_number(b, &f, "message", r->input);
+  put_name(b, &f, "state", active ? "running" : admin_run_state(r->state));
+  admin_time(b, &f, "created", r->created_us);
+  admin_time(b, &f, "changed", r->changed_us);
+  if (r->state == RUN_PARKED) admin_time(b, &f, "wakes", r->wake_us);
+  admin_number(b, &f, "steps", r->effects);
+  admin_number(b, &f, "attempts", r->attempts);
+  put_name(b, &f, "class", admin_class(r->fail_class));
+  put_str(b, &f, "code", r->error_code);
+  put_str(b, &f, "reason", r->reason);
+  put_str(b, &f, "step", r->path);
+  engine_where(q->ad->e, r->module, r->file, r->line, r->column, where);
+  put_name(b, &f, "at", where);
+}
+
+/* ---- lists -------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct listing {
+  admin_query *q;
+  bool first;
+  unsigned left;
+} listing;
+
+static bool run_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  store_run r;
+  (void)part, (void)state;
+  if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
+  buf_puts(l->q->b, l->first ? "{" : ",{");
+  l->first = false;
+  admin_run_row(l->q, &r);
+  buf_puts(l->q->b, "}");
+  return --l->left > 0;
+}
+
+static bool runs_of_input(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  (void)state;
+  (void)store_list_runs_of_input(l->q->ad->e->store, part, id, run_one, user);
+  return l->left > 0;
+}
+
+/* Without a state: of the latest messages, newest first. */
+int admin_runs(admin_query *q) {
+  const char *state = admin_param(q, "state"), *limit = admin_param(q, "limit");
+  uint64_t n = 50;
+  (void)admin_id(limit, &n);
+  listing l = {.q = q, .first = true, .left = n && n < 100000 ? (unsigned)n : 50};
+  buf_puts(q->b, "[");
+  if (!state) (void)store_list_inputs(q->ad->e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), 0, true, l.left, runs_of_input, &l);
+  else {
+    bool known = false;
+    for (uint8_t s = RUN_QUEUED; s <= RUN_DISCARDED; s++)
+      if (!strcmp(admin_run_state(s), state)) {
+        known = true;
+        (void)store_list_runs(q->ad->e->store, ENG_PART, s, 0, l.left, run_one, &l);
+      }
+    if (!known) return 400;
+  }
+  buf_puts(q->b, "]");
+  return 200;
+}
+
+/* ---- one run -------------------------------------------------------------------------------------------------------------------------- */
+
+/* Source line of an effect: the EFFECT instruction whose row has the site that ends the path. */
+static void where_step(admin_query *q, const uint8_t hash[REC_HASH], cod_str path, char out[200]) {
+  static const bool has_ext[OP_COUNT] = {
+#define OPCODE(name, a, b, c, ext, doc) (#ext)[0] != '_',
+#include "opcodes.def"
+#undef OPCODE
+  };
+  const eng_app *app = eng_app_by_hash(q->ad->e, hash);
+  uint32_t at = path.len;
+  out[0] = 0;
+  if (!app) return;
+  while (at > 0 && path.p[at - 1] >= '0' && path.p[at - 1] <= '9') at--;
+  char digits[16];
+  snprintf(digits, sizeof digits, "%.*s", (int)(path.len - at > 15 ? 15 : path.len - at), path.p + at);
+  unsigned long site = strtoul(digits, NULL, 10);
+  for (uint32_t f = 0; f < app->m.nfuncs; f++)
+    for (uint32_t w = 0; w < app->m.funcs[f].words; w++) {
+      uint32_t ins = app->m.code[app->m.funcs[f].code + w], op = ins & 255, bx = ins >> 16;
+      mod_debug d;
+      if (op == OP_EFFECT && bx < app->m.neffects && app->m.effects[bx].site == site && mod_where(&app->m, app->m.funcs[f].code + w, &d)) {
+        engine_where(q->ad->e, hash, d.file, d.line, d.col, out);
+        return;
+      }
+      if (op < OP_COUNT && has_ext[op]) w++;
+    }
+}
+
+static void put_body(admin_query *q, bool *f, const char *key, log_pos pos) {
+  log_rec rec;
+  val v;
+  if (!pos.seg || log_read(q->ad->e->log, pos, q->a, &rec) || !rec.body_len) return;
+  if (!engine_unpack(q->ad->e, q->a, rec.body, rec.body_len, &v)) admin_value(q->b, f, key, v);
+}
+
+typedef struct steps {
+  admin_query *q;
+  const store_run *run;
+  bool first;
+} steps;
+static bool step_one(const store_effect *e, void *user) {
+  steps *s = (steps *)user;
+  buf *b = s->q->b;
+  bool f = true;
+  char where[200];
+  buf_puts(b, s->first ? "{" : ",{");
+  s->first = false;
+  put_str(b, &f, "path", e->path);
+  put_str(b, &f, "operation", e->operation);
+  put_name(b, &f, "state", admin_effect_state(e->state));
+  put_name(b, &f, "class", admin_class(e->fail_class));
+  put_str(b, &f, "code", e->error_code);
+  put_str(b, &f, "error", e->error_text);
+  admin_number(b, &f, "attempts", e->attempts);
+  admin_time(b, &f, "time", e->time_us);
+  where_step(s->q, s->run->module, e->path, where);
+  put_name(b, &f, "at", where);
+  put_body(s->q, &f, "request", e->intent_pos);
+  put_body(s->q, &f, "result", e->result_pos);
+  buf_puts(b, "}");
+  return true;
+}
+
+void admin_delivery_row(admin_query *q, uint64_t id, bool with_values) {
+  store_delivery d;
+  bool f = true;
+  buf *b = q->b;
+  if (store_get_delivery(q->ad->e->store, ENG_PART, id, q->a, &d)) return;
+  admin_number(b, &f, "id", d.id);
+  admin_number(b, &f, "run", d.run);
+  put_str(b, &f, "sink", d.sink);
+  put_str(b, &f, "operation", d.operation);
+  put_str(b, &f, "path", d.path);
+  put_name(b, &f, "state", admin_delivery_state(d.state));
+  put_name(b, &f, "class", admin_class(d.fail_class));
+  put_str(b, &f, "code", d.error_code);
+  put_str(b, &f, "error", d.error_text);
+  admin_number(b, &f, "attempts", d.attempts);
+  admin_time(b, &f, "created", d.created_us);
+  admin_time(b, &f, "changed", d.changed_us);
+  if (d.state == DELIVERY_PENDING) admin_time(b, &f, "next", d.next_us);
+  char key[33];
+  eng_hex(d.idempotency, 16, key);
+  put_name(b, &f, "idempotency_key", key);
+  if (!with_values) return;
+  put_body(q, &f, "request", d.pos);
+  put_body(q, &f, "response", d.response_pos);
+}
+
+static bool delivery_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  (void)part, (void)state;
+  buf_puts(l->q->b, l->first ? "{" : ",{");
+  l->first = false;
+  admin_delivery_row(l->q, id, true);
+  buf_puts(l->q->b, "}");
+  return true;
+}
+
+int admin_run(admin_query *q) {
+  static const char *const outcomes[] = {"", "reject", "reply", "redirect", "skip", "fail", "retry", "unmatched"};
+  store_run r;
+  uint64_t id;
+  bool f = false;
+  vm_outcome how;
+  val v;
+  if (!admin_id(q->rest, &id) || store_get_run(q->ad->e->store, ENG_PART, id, q->a, &r)) return 404;
+  buf_puts(q->b, "{");
+  admin_run_row(q, &r);
+  if (r.state == RUN_DONE && !engine_result(q->ad->e, &r, q->a, &how, &v)) {
+    if (how > VM_OUTCOME_NONE && how <= VM_UNMATCHED) put_name(q->b, &f, "outcome", outcomes[how]);
+    admin_value(q->b, &f, "result", v);
+  }
+  steps s = {q, &r, true};
+  admin_key(q->b, &f, "journal");
+  buf_puts(q->b, "[");
+  (void)store_list_effects(q->ad->e->store, ENG_PART, id, q->a, step_one, &s);
+  buf_puts(q->b, "]");
+  listing l = {.q = q, .first = true};
+  admin_key(q->b, &f, "deliveries");
+  buf_puts(q->b, "[");
+  (void)store_list_deliveries_of_run(q->ad->e->store, ENG_PART, id, delivery_one, &l);
+  buf_puts(q->b, "]}");
+  return 200;
+}
+
+/* ---- dead letters ----------------------------------------------------------------------------------------------------------------------- */
+
+static bool dead_run(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  store_run r;
+  (void)part, (void)state;
+  if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
+  buf_puts(l->q->b, l->first ? "{\"subject\":\"run\"," : ",{\"subject\":\"run\",");
+  l->first = false;
+  admin_run_row(l->q, &r);
+  buf_puts(l->q->b, "}");
+  return true;
+}
+static bool dead_delivery(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  (void)part, (void)state;
+  buf_puts(l->q->b, l->first ? "{\"subject\":\"delivery\"," : ",{\"subject\":\"delivery\",");
+  l->first = false;
+  admin_delivery_row(l->q, id, false);
+  buf_puts(l->q->b, "}");
+  return true;
+}
+
+int admin_dead(admin_query *q) {
+  uint64_t n = 100;
+  (void)admin_id(admin_param(q, "limit"), &n);
+  unsigned limit = n && n < 100000 ? (unsigned)n : 100;
+  listing l = {.q = q, .first = true};
+  buf_puts(q->b, "[");
+  (void)store_list_dead(q->ad->e->store, ENG_PART, SUBJECT_RUN, 0, limit, dead_run, &l);
+  (void)store_list_dead(q->ad->e->store, ENG_PART, SUBJECT_DELIVERY, 0, limit, dead_delivery, &l);
+  buf_puts(q->b, "]");
+  return 200;
+}
+
+typedef struct gather {
+  admin_subject *out;
+  uint32_t n, cap;
+  uint8_t subject;
+} gather;
+static bool gather_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  gather *g = (gather *)user;
+  (void)part, (void)state;
+  g->out[g->n++] = (admin_subject){g->subject, id};
+  return g->n < g->cap;
+}
+
+uint32_t admin_all_dead(admin *ad, admin_subject *out, uint32_t cap) {
+  gather g = {out, 0, cap, SUBJECT_RUN};
+  (void)store_list_dead(ad->e->store, ENG_PART, SUBJECT_RUN, 0, cap, gather_one, &g);
+  g.subject = SUBJECT_DELIVERY;
+  if (g.n < cap) (void)store_list_dead(ad->e->store, ENG_PART, SUBJECT_DELIVERY, 0, cap, gather_one, &g);
+  return g.n;
+}

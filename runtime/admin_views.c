@@ -1,0 +1,296 @@
+/* admin_views.c - status, messages, sinks, limits. */
+#include <stdio.h>
+#include "admin_int.h"
+#include "json.h"
+
+/* ---- writing -------------------------------------------------------------------------------------------------------------------- */
+
+void admin_key(buf *b, bool *first, const char *key) {
+  if (!*first) buf_putc(b, ',');
+  *first = false;
+  json_write_str(b, key, strlen(key));
+  buf_putc(b, ':');
+}
+void admin_text(buf *b, bool *first, const char *key, const char *s, size_t n) {
+  admin_key(b, first, key);
+  json_write_str(b, s, n);
+}
+void admin_number(buf *b, bool *first, const char *key, uint64_t n) {
+  admin_key(b, first, key);
+  buf_putf(b, "%llu", (unsigned long long)n);
+}
+void admin_time(buf *b, bool *first, const char *key, int64_t us) {
+  if (us <= 0) return;
+  tm_val t;
+  char s[TM_TEXT_MAX];
+  tm_from_unix_us(us - us % 1000, 0, &t);
+  t.frac_digits = 3;
+  admin_text(b, first, key, s, tm_format_datetime(&t, s));
+}
+
+static hdw_status node_text(void *user, val node, buf *out) {
+  const hl7_node *n = hl7_of(node);
+  hl7_slice s;
+  (void)user;
+  if (n->level != HL7_MSG) s = hl7_node_raw(n);
+  else if (hl7_bytes(out->a, n->m, &s)) return HDW_E_NOMEM;
+  json_write_str(out, s.p, s.len);
+  return HDW_OK;
+}
+void admin_value(buf *b, bool *first, const char *key, val v) {
+  json_wopts o = {.hl7 = node_text};
+  size_t at = b->len;
+  bool was = *first;
+  admin_key(b, first, key);
+  if (json_write(v, b, &o) && !b->status) b->len = at, *first = was; /* handles and the like: left out */
+}
+
+const char *admin_run_state(uint8_t s) {
+  static const char *const n[] = {"", "queued", "running", "waiting", "parked", "done", "failed", "dead", "discarded"};
+  return s <= RUN_DISCARDED ? n[s] : "";
+}
+const char *admin_input_state(uint8_t s) {
+  static const char *const n[] = {"", "accepted", "unmatched", "rejected", "failed", "running"};
+  return s <= INPUT_RUNNING ? n[s] : "";
+}
+const char *admin_delivery_state(uint8_t s) {
+  static const char *const n[] = {"", "pending", "in flight", "delivered", "dead", "parked", "discarded"};
+  return s <= DELIVERY_DISCARDED ? n[s] : "";
+}
+const char *admin_effect_state(uint8_t s) {
+  static const char *const n[] = {"", "in flight", "done", "failed"};
+  return s <= EFFECT_FAILED ? n[s] : "";
+}
+const char *admin_class(uint8_t c) {
+  static const char *const n[] = {"", "transient", "permanent", "data", "ambiguous"};
+  return c <= FAIL_AMBIGUOUS ? n[c] : "";
+}
+
+/* ---- status --------------------------------------------------------------------------------------------------------------------- */
+
+static void listeners(admin_query *q) {
+  buf *b = q->b;
+  buf_puts(b, "[");
+  for (uint32_t i = 0; i < q->ad->e->nlisteners; i++) {
+    const eng_listener *l = &q->ad->e->listeners[i];
+    bool f = true;
+    buf_puts(b, i ? ",{" : "{");
+    admin_text(b, &f, "name", l->name, strlen(l->name));
+    admin_text(b, &f, "kind", l->kind, strlen(l->kind));
+    admin_text(b, &f, "address", l->o->address, strlen(l->o->address));
+    admin_number(b, &f, "port", engine_port(q->ad->e, l->name));
+    if (l->mllp) {
+      const mllp_stats *s = mllp_listener_stats(l->mllp);
+      admin_number(b, &f, "open", s->open);
+      admin_number(b, &f, "messages", s->frames);
+      admin_number(b, &f, "junk_bytes", s->junk_bytes);
+    } else if (l->http) {
+      const http_stats *s = http_server_stats(l->http);
+      admin_number(b, &f, "open", s->open);
+      admin_number(b, &f, "messages", s->requests);
+    }
+    buf_puts(b, "}");
+  }
+  buf_puts(b, "]");
+}
+
+static void modules(admin_query *q) {
+  buf *b = q->b;
+  engine *e = q->ad->e;
+  buf_puts(b, "[");
+  for (uint32_t i = 0; i < e->napps; i++) {
+    const eng_app *a = e->apps[i];
+    char id[65];
+    bool f = true;
+    eng_hex(a->m.id, 32, id);
+    buf_puts(b, i ? ",{" : "{");
+    admin_text(b, &f, "name", a->meta.name, strlen(a->meta.name));
+    admin_text(b, &f, "file", a->file, strlen(a->file));
+    admin_text(b, &f, "id", id, 64);
+    if (a->retired) admin_key(b, &f, "retired"), buf_puts(b, "true");
+    admin_key(b, &f, "workflows");
+    buf_puts(b, "[");
+    for (uint32_t k = 0; k < a->meta.nworkflows; k++) {
+      if (k) buf_puts(b, ",");
+      json_write_str(b, a->meta.workflows[k].name, strlen(a->meta.workflows[k].name));
+    }
+    buf_puts(b, "]}");
+  }
+  buf_puts(b, "]");
+}
+
+static void counts(buf *b, bool *f, const char *key, const uint64_t *n, unsigned len, const char *(*name)(uint8_t)) {
+  bool first = true;
+  admin_key(b, f, key);
+  buf_puts(b, "{");
+  for (unsigned i = 1; i < len; i++)
+    if (name((uint8_t)i)[0] && n[i]) admin_number(b, &first, name((uint8_t)i), n[i]);
+  buf_puts(b, "}");
+}
+
+static int status(admin_query *q) {
+  buf *b = q->b;
+  engine *e = q->ad->e;
+  engine_status s;
+  store_counts c;
+  log_stats ls;
+  uint64_t used, map;
+  bool f = true;
+  engine_get_status(e, &s);
+  store_get_counts(e->store, &c);
+  log_get_stats(e->log, &ls);
+  store_get_size(e->store, &used, &map);
+  buf_puts(b, "{");
+  admin_text(b, &f, "version", HDW_VERSION, strlen(HDW_VERSION));
+  admin_text(b, &f, "state", s.draining ? "draining" : s.accepting ? "accepting" : "refusing", s.draining ? 8 : s.accepting ? 9 : 8);
+  admin_time(b, &f, "started", s.started_us);
+  admin_time(b, &f, "now", io_wall_us(e->io));
+  admin_number(b, &f, "active_runs", s.active_runs);
+  admin_number(b, &f, "ready_runs", s.ready_runs);
+  admin_number(b, &f, "steps_in_flight", s.steps_in_flight);
+  admin_number(b, &f, "deliveries_in_flight", s.deliveries_in_flight);
+  admin_number(b, &f, "waiting_answers", s.waiting_answers);
+  counts(b, &f, "inputs", c.inputs_by_state, 8, admin_input_state);
+  counts(b, &f, "runs", c.runs_by_state, 12, admin_run_state);
+  counts(b, &f, "deliveries", c.deliveries_by_state, 8, admin_delivery_state);
+  bool g = true;
+  admin_key(b, &f, "since_start");
+  buf_puts(b, "{");
+  const struct { const char *k; uint64_t n; } n[] = {{"inputs", s.inputs}, {"duplicates", s.duplicates}, {"conflicts", s.conflicts}, {"refused", s.refused},
+                                                   {"runs_done", s.runs_done}, {"runs_dead", s.runs_dead}, {"steps", s.steps}, {"deliveries", s.deliveries}};
+  for (size_t i = 0; i < sizeof n / sizeof *n; i++) admin_number(b, &g, n[i].k, n[i].n);
+  buf_puts(b, "}");
+  admin_number(b, &f, "log_sequence", ls.synced_seq);
+  admin_number(b, &f, "log_sync_us_last", (uint64_t)ls.sync_us_last);
+  admin_number(b, &f, "log_sync_us_max", (uint64_t)ls.sync_us_max);
+  admin_number(b, &f, "store_bytes", used);
+  admin_key(b, &f, "listeners");
+  listeners(q);
+  admin_key(b, &f, "modules");
+  modules(q);
+  buf_puts(b, "}");
+  return 200;
+}
+
+static int sinks(admin_query *q) {
+  engine_sink s;
+  int64_t now = io_mono_us(q->ad->io);
+  buf_puts(q->b, "[");
+  for (uint32_t i = 0; engine_sink_at(q->ad->e, i, &s); i++) {
+    bool f = true;
+    buf_puts(q->b, i ? ",{" : "{");
+    admin_text(q->b, &f, "name", s.name, strlen(s.name));
+    admin_text(q->b, &f, "kind", s.kind, strlen(s.kind));
+    admin_text(q->b, &f, "state", s.state, strlen(s.state));
+    admin_number(q->b, &f, "in_flight", s.in_flight);
+    admin_number(q->b, &f, "delivered", s.delivered);
+    admin_number(q->b, &f, "failed", s.failed);
+    admin_number(q->b, &f, "dead", s.dead);
+    if (s.hold_until_us) admin_number(q->b, &f, "hold_ms", (uint64_t)(s.hold_until_us > now ? (s.hold_until_us - now) / 1000 : 0));
+    if (s.last_error[0]) admin_text(q->b, &f, "last_error", s.last_error, strlen(s.last_error));
+    buf_puts(q->b, "}");
+  }
+  buf_puts(q->b, "]");
+  return 200;
+}
+
+static int limits(admin_query *q) {
+  config_limits(q->ad->cfg, q->b);
+  return 200;
+}
+
+static int modules_view(admin_query *q) {
+  modules(q);
+  return 200;
+}
+
+/* ---- messages -------------------------------------------------------------------------------------------------------------------- */
+
+static void put_str(buf *b, bool *f, const char *k, cod_str s) {
+  if (s.len) admin_text(b, f, k, s.p, s.len);
+}
+
+static void message_row(admin_query *q, const store_input *in) {
+  buf *b = q->b;
+  bool f = true;
+  admin_number(b, &f, "id", in->id);
+  admin_time(b, &f, "received", in->received_us);
+  put_str(b, &f, "source", in->source);
+  put_str(b, &f, "type", in->type);
+  put_str(b, &f, "control_id", in->control_id);
+  put_str(b, &f, "sender", in->sender);
+  put_str(b, &f, "peer", in->peer);
+  admin_text(b, &f, "state", admin_input_state(in->state), strlen(admin_input_state(in->state)));
+  put_str(b, &f, "ack", in->ack_code);
+  put_str(b, &f, "error", in->error_code);
+  put_str(b, &f, "text", in->text);
+  admin_number(b, &f, "attempts", in->attempts);
+  admin_number(b, &f, "bytes", in->body_len);
+}
+
+typedef struct listing {
+  admin_query *q;
+  bool first;
+  int64_t since_us;
+  unsigned left;
+} listing;
+static bool message_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  store_input in;
+  (void)part, (void)state;
+  if (store_get_input(l->q->ad->e->store, ENG_PART, id, l->q->a, &in)) return true;
+  if (in.received_us < l->since_us) return false;
+  buf_puts(l->q->b, l->first ? "{" : ",{");
+  l->first = false;
+  message_row(l->q, &in);
+  buf_puts(l->q->b, "}");
+  return --l->left > 0;
+}
+
+static int messages(admin_query *q) {
+  const char *cid = admin_param(q, "control_id"), *sender = admin_param(q, "sender"), *patient = admin_param(q, "patient"), *since = admin_param(q, "since"),
+             *limit = admin_param(q, "limit");
+  uint64_t n = 50, since_us = 0;
+  (void)admin_id(limit, &n);
+  (void)admin_id(since, &since_us);
+  listing l = {.q = q, .first = true, .since_us = (int64_t)since_us, .left = n && n < 100000 ? (unsigned)n : 50};
+  store_index by = cid ? STORE_BY_CONTROL_ID : sender ? STORE_BY_SENDER : patient ? STORE_BY_PATIENT : STORE_BY_TIME;
+  buf_puts(q->b, "[");
+  hdw_status s = store_list_inputs(q->ad->e->store, ENG_PART, by, cod_cstr(cid ? cid : sender ? sender : patient ? patient : ""), 0, true, l.left, message_one, &l);
+  buf_puts(q->b, "]");
+  return s && s != HDW_E_NOTFOUND ? 500 : 200;
+}
+
+static bool run_of_message(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  listing *l = (listing *)user;
+  store_run r;
+  (void)part, (void)state;
+  if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
+  buf_puts(l->q->b, l->first ? "{" : ",{");
+  l->first = false;
+  admin_run_row(l->q, &r);
+  buf_puts(l->q->b, "}");
+  return true;
+}
+
+static int message(admin_query *q) {
+  store_input in;
+  log_rec rec;
+  uint64_t id;
+  listing l = {.q = q, .first = true};
+  bool f = false;
+  if (!admin_id(q->rest, &id) || store_get_input(q->ad->e->store, ENG_PART, id, q->a, &in)) return 404;
+  buf_puts(q->b, "{");
+  message_row(q, &in);
+  if (!log_read(q->ad->e->log, in.pos, q->a, &rec)) admin_text(q->b, &f, "body", (const char *)rec.body, rec.body_len);
+  admin_key(q->b, &f, "runs");
+  buf_puts(q->b, "[");
+  (void)store_list_runs_of_input(q->ad->e->store, ENG_PART, id, run_of_message, &l);
+  buf_puts(q->b, "]}");
+  return 200;
+}
+
+const admin_view admin_views[] = {
+    {"/status", status}, {"/messages", messages}, {"/messages/", message}, {"/runs", admin_runs}, {"/runs/", admin_run}, {"/dead", admin_dead},
+    {"/sinks", sinks},   {"/limits", limits},     {"/modules", modules_view}, {NULL, NULL},
+};

@@ -1,0 +1,74 @@
+/* hdwvm.h - the daemon's command line: one row of the table is one command. Only the hdwvm_*.c files print and read arguments.
+ *
+ * Exit codes: 0 done; 1 findings (a module or configuration is refused, nothing found, the answer is negative); 2 usage; 69 the daemon does not
+ * answer; 70 an internal error; 73 a file cannot be written; 74 input or output failed; 75 log or store failed: start again when the disk is well. */
+#ifndef HDW_HDWVM_H
+#define HDW_HDWVM_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "io.h"
+#include "value.h"
+
+enum { EXIT_OK = 0, EXIT_FINDINGS = 1, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 69, EXIT_INTERNAL = 70, EXIT_CANTCREATE = 73, EXIT_IO = 74 };
+enum { HV_MAX_WORDS = 256 };
+
+/* Options may stand anywhere; what is no option is a word. */
+typedef struct hv_args {
+  const char *command;
+  const char *words[HV_MAX_WORDS];
+  int nwords;
+  const char *config, *data, *to, *state, *control_id, *sender, *patient, *since, *limit, *reason, *example, *subject;
+  bool json, check, all, yes, help;
+} hv_args;
+
+typedef struct hv_command {
+  const char *name, *args, *help;
+  int (*run)(const hv_args *a);
+} hv_command;
+extern const hv_command hv_commands[];
+
+int hv_serve(const hv_args *a);
+int hv_verify(const hv_args *a);
+int hv_config(const hv_args *a);
+int hv_send(const hv_args *a);
+int hv_status(const hv_args *a);
+int hv_messages(const hv_args *a);
+int hv_message(const hv_args *a);
+int hv_runs(const hv_args *a);
+int hv_run(const hv_args *a);
+int hv_dead(const hv_args *a);
+int hv_redrive(const hv_args *a);
+int hv_discard(const hv_args *a);
+int hv_sinks(const hv_args *a);
+int hv_limits(const hv_args *a);
+
+/* ---- shared -------------------------------------------------------------------------------------------------------- */
+
+void hv_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* to standard error, with "hdwvm: " */
+/* Whole file in a, NUL-terminated (not counted); NULL and a message when it cannot be read. */
+char *hv_read(arena *a, const char *path, size_t *len);
+/* One exchange with the daemon: status, or -1 with a message. The body lives in ar. */
+int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len);
+/* GET, parsed; EXIT_OK, else an exit code (message printed). With --json the text is printed and *done set. */
+int hv_get(const hv_args *a, arena *ar, const char *target, val *out, bool *done);
+/* The data folder: --data, or "data" of --config, or of ./hdw.json. */
+const char *hv_data_dir(const hv_args *a, arena *ar, char admin_path[200]);
+/* Percent-encodes s as a query value. */
+const char *hv_escape(arena *a, const char *s);
+
+/* Aligned columns: rows of texts, widths by content, the last column unbounded. */
+typedef struct hv_table {
+  arena *a;
+  unsigned ncols, nrows, cap;
+  const char **cells;
+} hv_table;
+void hv_table_init(hv_table *t, arena *a, unsigned ncols, const char *const *titles);
+void hv_table_row(hv_table *t, const char *const *cells);
+void hv_table_print(const hv_table *t);
+/* A member as text for a table: strings plain, numbers as digits, absent "". */
+const char *hv_cell(arena *a, val obj, const char *name);
+/* A time of the API ("2026-01-02T03:04:05.678Z") as "2026-01-02 03:04:05". */
+const char *hv_time_cell(arena *a, val obj, const char *name);
+
+#endif

@@ -1,0 +1,218 @@
+/* hdwvm_client.c - asking the daemon over its socket, and tables for people. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "config.h"
+#include "hdwvm.h"
+#include "io_linux.h"
+#include "json.h"
+
+/* ---- one exchange ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct exchange {
+  io *x;
+  io_sock *s;
+  const char *out;
+  size_t out_len, out_at;
+  buf in;
+  hdw_status status;
+  io_timer timer;
+} exchange;
+
+static void finish(exchange *e, hdw_status s) {
+  e->status = s;
+  if (e->s) io_close(e->s);
+  e->s = NULL;
+  io_stop(e->x);
+}
+
+static void on_event(io_sock *s, unsigned events, void *user) {
+  exchange *e = (exchange *)user;
+  char part[16384];
+  size_t n;
+  if (events & IO_FAILED) {
+    finish(e, HDW_E_CLOSED);
+    return;
+  }
+  while (e->out_at < e->out_len) {
+    hdw_status st = io_write(s, e->out + e->out_at, e->out_len - e->out_at, &n);
+    if (st == HDW_E_AGAIN) {
+      io_sock_on(s, IO_WRITE, on_event, e);
+      return;
+    }
+    if (st) {
+      finish(e, st);
+      return;
+    }
+    e->out_at += n;
+  }
+  io_sock_on(s, IO_READ, on_event, e);
+  for (;;) {
+    hdw_status st = io_read(s, part, sizeof part, &n);
+    if (st == HDW_E_AGAIN) return;
+    if (st) {
+      finish(e, st == HDW_E_CLOSED ? HDW_OK : st);
+      return;
+    }
+    buf_put(&e->in, part, n);
+  }
+}
+
+static void on_timeout(void *user) { finish((exchange *)user, HDW_E_TIMEOUT); }
+
+const char *hv_data_dir(const hv_args *a, arena *ar, char admin_path[200]) {
+  const char *dir = a->data, *file = a->config ? a->config : "hdw.json";
+  admin_path[0] = 0;
+  if (!dir && (a->config || access(file, R_OK) == 0)) {
+    size_t n;
+    config c;
+    char *text = hv_read(ar, file, &n);
+    config_init(&c, ar);
+    if (text && !config_read(&c, ar->mem, file, text, n)) {
+      if (c.top.data[0]) dir = c.top.data;
+      if (c.top.admin[0]) snprintf(admin_path, 200, "%s", c.top.admin);
+    }
+  }
+  if (!dir) dir = "data";
+  if (!admin_path[0]) snprintf(admin_path, 200, "%s/admin.sock", dir);
+  return dir;
+}
+
+int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len) {
+  char path[200], text[220], head[1200];
+  exchange e = {.status = HDW_E_IO};
+  io_addr addr;
+  (void)hv_data_dir(a, ar, path);
+  snprintf(text, sizeof text, "unix:%s", path);
+  if (io_addr_parse(text, &addr)) {
+    hv_say("the path of the admin socket is too long: %s", path);
+    return -1;
+  }
+  if (io_linux_new(ar->mem, &e.x)) return -1;
+  buf_init(&e.in, ar, 256 << 20);
+  int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: hdw\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, target);
+  e.out = head, e.out_len = n > 0 && n < (int)sizeof head ? (size_t)n : 0;
+  if (!io_connect(e.x, &addr, on_event, &e, &e.s)) {
+    io_timer_set(e.x, &e.timer, 30000000, on_timeout, &e);
+    (void)io_run(e.x);
+    io_timer_cancel(e.x, &e.timer);
+  }
+  io_linux_free(e.x);
+  buf_putc(&e.in, 0);
+  const char *blank = !e.status && !e.in.status ? strstr(e.in.p, "\r\n\r\n") : NULL;
+  if (!blank || strncmp(e.in.p, "HTTP/1.1 ", 9)) {
+    hv_say("the daemon does not answer at %s (is it running, and is --data right?)", path);
+    return -1;
+  }
+  *body = blank + 4;
+  *len = e.in.len - 1 - (size_t)(*body - e.in.p);
+  return (int)strtol(e.in.p + 9, NULL, 10);
+}
+
+static val parse(arena *ar, const char *text, size_t len) {
+  json_reader r;
+  val v = VAL_NONE;
+  json_reader_init(&r, ar->mem);
+  (void)json_read(&r, ar, text, len, NULL, &v, NULL);
+  json_reader_free(&r);
+  return v;
+}
+
+int hv_get(const hv_args *a, arena *ar, const char *target, val *out, bool *done) {
+  const char *body;
+  size_t len;
+  *done = false;
+  int status = hv_ask(a, ar, "GET", target, &body, &len);
+  if (status < 0) return EXIT_UNAVAILABLE;
+  *out = parse(ar, body, len);
+  if (status != 200) {
+    const char *why = jv_text(ar, jv_get(*out, "error"));
+    hv_say("%s", why ? why : "the daemon refuses");
+    return EXIT_FINDINGS;
+  }
+  if (a->json) {
+    fwrite(body, 1, len, stdout);
+    fputc('\n', stdout);
+    *done = true;
+  }
+  return EXIT_OK;
+}
+
+const char *hv_escape(arena *ar, const char *s) {
+  static const char hex[] = "0123456789ABCDEF";
+  buf b;
+  buf_init(&b, ar, 65536);
+  for (; *s; s++) {
+    unsigned char c = (unsigned char)*s;
+    bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '.' || c == '~';
+    if (plain) buf_putc(&b, (char)c);
+    else {
+      char t[3] = {'%', hex[c >> 4], hex[c & 15]};
+      buf_put(&b, t, 3);
+    }
+  }
+  buf_putc(&b, 0);
+  return b.status ? "" : b.p;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------------------------- */
+
+void hv_table_init(hv_table *t, arena *a, unsigned ncols, const char *const *titles) {
+  *t = (hv_table){.a = a, .ncols = ncols};
+  hv_table_row(t, titles);
+}
+
+void hv_table_row(hv_table *t, const char *const *cells) {
+  if (t->nrows == t->cap) {
+    unsigned cap = t->cap ? t->cap * 2 : 32;
+    const char **p = (const char **)arena_grow(t->a, t->cells, t->cap * t->ncols * sizeof *p, cap * t->ncols * sizeof *p);
+    if (!p) return;
+    t->cells = p, t->cap = cap;
+  }
+  for (unsigned i = 0; i < t->ncols; i++) t->cells[t->nrows * t->ncols + i] = cells[i] ? cells[i] : "";
+  t->nrows++;
+}
+
+/* Columns of characters, not bytes. */
+static unsigned width(const char *s) {
+  unsigned n = 0;
+  for (; *s; s++) n += ((unsigned char)*s & 0xc0) != 0x80;
+  return n;
+}
+
+void hv_table_print(const hv_table *t) {
+  unsigned w[16] = {0};
+  for (unsigned r = 0; r < t->nrows; r++)
+    for (unsigned c = 0; c < t->ncols && c < 16; c++)
+      if (width(t->cells[r * t->ncols + c]) > w[c]) w[c] = width(t->cells[r * t->ncols + c]);
+  for (unsigned r = 0; r < t->nrows; r++) {
+    unsigned last = t->ncols;
+    while (last && !t->cells[r * t->ncols + last - 1][0]) last--;
+    for (unsigned c = 0; c < last; c++) {
+      const char *s = t->cells[r * t->ncols + c];
+      for (const char *p = s; *p; p++) putchar((unsigned char)*p < ' ' ? ' ' : *p);
+      if (c + 1 < last) printf("%*s", (int)(w[c] - width(s) + 2), "");
+    }
+    putchar('\n');
+  }
+}
+
+const char *hv_cell(arena *a, val obj, const char *name) {
+  val v = jv_get(obj, name);
+  if (v.tag == VAL_EMPTY || v.tag == VAL_NULL) return "";
+  const char *s = v.tag == VAL_STR ? jv_text(a, v) : NULL;
+  if (s) return s;
+  buf b;
+  buf_init(&b, a, 65536);
+  if (json_write(v, &b, NULL)) return "";
+  buf_putc(&b, 0);
+  return b.status ? "" : b.p;
+}
+
+const char *hv_time_cell(arena *a, val obj, const char *name) {
+  const char *s = hv_cell(a, obj, name);
+  if (strlen(s) < 19) return s;
+  char *t = arena_dup(a, s, 19);
+  if (t) t[10] = ' ';
+  return t ? t : "";
+}

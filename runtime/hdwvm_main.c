@@ -1,0 +1,109 @@
+/* hdwvm_main.c - commands and options. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include "hdwvm.h"
+#include "nearest.h"
+
+const hv_command hv_commands[] = {
+    {"serve", "--config hdw.json [--data DIR] [--check] APP.hdwb...", "Runs the daemon; --check validates modules, bindings and grants and ends.", hv_serve},
+    {"verify", "FILE.hdwb...", "Accepts or rejects modules, with the reason.", hv_verify},
+    {"config", "schema|init|check [APP.hdwb...]", "JSON Schema of hdw.json; a skeleton for a module's needs.", hv_config},
+    {"status", "", "What the daemon is doing.", hv_status},
+    {"messages", "[--control-id X] [--sender S] [--patient P] [--since T] [--limit N]", "Inputs, newest first.", hv_messages},
+    {"message", "ID", "One input, and what became of it.", hv_message},
+    {"runs", "[--state queued|running|waiting|parked|dead|failed] [--limit N]", "Runs.", hv_runs},
+    {"run", "ID", "One run, step by step.", hv_run},
+    {"dead", "", "Dead letters: runs and deliveries that a person must look at.", hv_dead},
+    {"redrive", "ID|--all [--subject run|delivery] [--yes]", "Sends dead letters back into work.", hv_redrive},
+    {"discard", "ID [--subject run|delivery] [--reason TEXT] [--yes]", "Gives a dead letter up.", hv_discard},
+    {"sinks", "", "Where deliveries go, and how it goes.", hv_sinks},
+    {"limits", "", "Limits in force, with their meaning.", hv_limits},
+    {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},
+    {NULL, NULL, NULL, NULL},
+};
+
+static void usage(FILE *f) {
+  fprintf(f, "hdwvm %s: the daemon of hdw\n\n", HDW_VERSION);
+  for (const hv_command *c = hv_commands; c->name; c++) fprintf(f, "  hdwvm %-9s %s\n            %s\n", c->name, c->args, c->help);
+  fprintf(f, "\nCommands that look into a daemon take --data DIR or --config hdw.json (default ./hdw.json), and --json.\n");
+}
+
+typedef struct option {
+  const char *name;
+  size_t at;
+  bool flag;
+} option;
+#define TEXT(name, field) {name, offsetof(hv_args, field), false}
+#define FLAG(name, field) {name, offsetof(hv_args, field), true}
+static const option options[] = {
+    TEXT("--config", config), TEXT("--data", data), TEXT("--to", to), TEXT("--state", state), TEXT("--control-id", control_id), TEXT("--sender", sender),
+    TEXT("--patient", patient), TEXT("--since", since), TEXT("--limit", limit), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
+    FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help),
+};
+enum { NOPTIONS = sizeof options / sizeof *options };
+
+static bool unknown(const char *what, const char *word, bool command) {
+  nearest n;
+  nearest_init(&n, word, strlen(word));
+  if (command)
+    for (const hv_command *c = hv_commands; c->name; c++) nearest_offer(&n, c->name, strlen(c->name));
+  else
+    for (int i = 0; i < NOPTIONS; i++) nearest_offer(&n, options[i].name, strlen(options[i].name));
+  if (n.n) hv_say("there is no %s '%s' (did you mean '%s'?)", what, word, n.hit[0].name);
+  else hv_say("there is no %s '%s'; hdwvm --help lists them", what, word);
+  return false;
+}
+
+static bool read_args(int argc, char **argv, hv_args *a) {
+  for (int i = 1; i < argc; i++) {
+    char *arg = argv[i], *eq;
+    if (arg[0] != '-' || !arg[1]) {
+      if (!a->command) a->command = arg;
+      else if (a->nwords < HV_MAX_WORDS) a->words[a->nwords++] = arg;
+      continue;
+    }
+    eq = strchr(arg, '=');
+    size_t n = eq ? (size_t)(eq - arg) : strlen(arg);
+    const option *o = NULL;
+    for (int k = 0; k < NOPTIONS && !o; k++)
+      if (strlen(options[k].name) == n && !strncmp(options[k].name, arg, n)) o = &options[k];
+    if (!o) return unknown("option", arg, false);
+    void *at = (char *)a + o->at;
+    if (o->flag) *(bool *)at = true;
+    else if (eq) *(const char **)at = eq + 1;
+    else if (i + 1 < argc) *(const char **)at = argv[++i];
+    else {
+      hv_say("%s needs a value", arg);
+      return false;
+    }
+  }
+  return true;
+}
+
+int main(int argc, char **argv) {
+  hv_args a = {0};
+  signal(SIGPIPE, SIG_IGN);
+  if (!read_args(argc, argv, &a)) return EXIT_USAGE;
+  if (!a.command || !strcmp(a.command, "help") || (a.help && !a.command)) {
+    usage(a.help || a.command ? stdout : stderr);
+    return a.help || a.command ? EXIT_OK : EXIT_USAGE;
+  }
+  if (!strcmp(a.command, "version")) {
+    printf("hdwvm %s\n", HDW_VERSION);
+    return EXIT_OK;
+  }
+  for (const hv_command *c = hv_commands; c->name; c++) {
+    if (strcmp(c->name, a.command)) continue;
+    if (a.help) {
+      printf("hdwvm %s %s\n\n%s\n", c->name, c->args, c->help);
+      return EXIT_OK;
+    }
+    return c->run(&a);
+  }
+  unknown("command", a.command, true);
+  return EXIT_USAGE;
+}

@@ -1,0 +1,328 @@
+/* hdwvm_show.c - what an operator looks at: status, messages, runs, dead letters, sinks, limits; and redrive, discard. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "datetime.h"
+#include "hdwvm.h"
+#include "json.h"
+#include "meta.h"
+
+typedef struct view {
+  io_mem heap;
+  arena a;
+} view;
+static void view_init(view *v) {
+  io_mem_init(&v->heap, 0);
+  arena_init(&v->a, &v->heap.m, 0);
+}
+static int view_end(view *v, int code) {
+  arena_free(&v->a);
+  return code;
+}
+
+/* ---- status ----------------------------------------------------------------------------------------------------------------------- */
+
+static void print_counts(view *v, const char *title, val obj) {
+  printf("%-12s", title);
+  if (obj.tag != VAL_OBJ || !obj.len) printf(" none");
+  for (uint32_t i = 0; obj.tag == VAL_OBJ && i < obj.len; i++) {
+    const char *k = jv_text(&v->a, obj.u.v[2 * i]);
+    printf("%s %s %s", i ? "," : "", hv_cell(&v->a, obj, k ? k : ""), k ? k : "");
+  }
+  putchar('\n');
+}
+
+int hv_status(const hv_args *args) {
+  view v;
+  val s;
+  bool done;
+  view_init(&v);
+  int code = hv_get(args, &v.a, "/status", &s, &done);
+  if (code || done) return view_end(&v, code);
+  printf("hdwvm %s, %s, since %s\n\n", hv_cell(&v.a, s, "version"), hv_cell(&v.a, s, "state"), hv_time_cell(&v.a, s, "started"));
+  print_counts(&v, "messages", jv_get(s, "inputs"));
+  print_counts(&v, "runs", jv_get(s, "runs"));
+  print_counts(&v, "deliveries", jv_get(s, "deliveries"));
+  print_counts(&v, "since start", jv_get(s, "since_start"));
+  printf("%-12s %s runs, %s steps, %s deliveries, %s answers waited for\n", "now", hv_cell(&v.a, s, "active_runs"), hv_cell(&v.a, s, "steps_in_flight"),
+         hv_cell(&v.a, s, "deliveries_in_flight"), hv_cell(&v.a, s, "waiting_answers"));
+  printf("%-12s sequence %s, sync %s us (longest %s us), state %s bytes\n\n", "log", hv_cell(&v.a, s, "log_sequence"), hv_cell(&v.a, s, "log_sync_us_last"),
+         hv_cell(&v.a, s, "log_sync_us_max"), hv_cell(&v.a, s, "store_bytes"));
+  hv_table t;
+  val l = jv_get(s, "listeners"), m = jv_get(s, "modules");
+  hv_table_init(&t, &v.a, 5, (const char *const[]){"LISTENER", "KIND", "ADDRESS", "OPEN", "MESSAGES"});
+  for (uint32_t i = 0; i < jv_count(l); i++) {
+    val x = jv_item(l, i);
+    char addr[160];
+    snprintf(addr, sizeof addr, "%.120s:%.10s", hv_cell(&v.a, x, "address"), hv_cell(&v.a, x, "port"));
+    hv_table_row(&t, (const char *const[]){hv_cell(&v.a, x, "name"), hv_cell(&v.a, x, "kind"), arena_dup(&v.a, addr, strlen(addr)), hv_cell(&v.a, x, "open"), hv_cell(&v.a, x, "messages")});
+  }
+  hv_table_print(&t);
+  putchar('\n');
+  hv_table_init(&t, &v.a, 4, (const char *const[]){"MODULE", "ID", "FILE", "WORKFLOWS"});
+  for (uint32_t i = 0; i < jv_count(m); i++) {
+    val x = jv_item(m, i);
+    const char *id = hv_cell(&v.a, x, "id");
+    hv_table_row(&t, (const char *const[]){hv_cell(&v.a, x, "name"), arena_dup(&v.a, id, strlen(id) < 12 ? strlen(id) : 12), hv_cell(&v.a, x, "file"), hv_cell(&v.a, x, "workflows")});
+  }
+  hv_table_print(&t);
+  return view_end(&v, EXIT_OK);
+}
+
+/* ---- lists --------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct column {
+  const char *title, *member;
+  bool time;
+} column;
+
+static int list(const hv_args *args, const char *target, const column *cols, unsigned ncols, const char *none) {
+  view v;
+  val rows;
+  bool done;
+  view_init(&v);
+  int code = hv_get(args, &v.a, target, &rows, &done);
+  if (code || done) return view_end(&v, code);
+  const char *cells[16];
+  hv_table t;
+  for (unsigned c = 0; c < ncols; c++) cells[c] = cols[c].title;
+  hv_table_init(&t, &v.a, ncols, cells);
+  for (uint32_t i = 0; i < jv_count(rows); i++) {
+    val x = jv_item(rows, i);
+    for (unsigned c = 0; c < ncols; c++) cells[c] = cols[c].time ? hv_time_cell(&v.a, x, cols[c].member) : hv_cell(&v.a, x, cols[c].member);
+    hv_table_row(&t, cells);
+  }
+  if (jv_count(rows)) hv_table_print(&t);
+  else printf("%s\n", none);
+  return view_end(&v, EXIT_OK);
+}
+
+static void param(arena *a, buf *b, const char *name, const char *value) {
+  if (value) buf_putf(b, "%c%s=%s", memchr(b->p, '?', b->len) ? '&' : '?', name, hv_escape(a, value));
+}
+
+/* "2026-01-02", "2026-01-02T03:04:05Z", or an age: "90s", "15m", "2h", "7d". */
+static bool since_us(const char *s, int64_t now_us, char out[32]) {
+  char *end;
+  long n = strtol(s, &end, 10);
+  int64_t us = -1;
+  tm_val t;
+  if (n >= 0 && end != s && end[0] && !end[1]) {
+    int64_t unit = *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 0;
+    if (unit) us = now_us - n * unit * 1000000;
+  }
+  if (us < 0 && !tm_parse_datetime(s, strlen(s), &t)) {
+    if (!t.has_zone) t.has_zone = true, t.zone_min = 0;
+    if (tm_to_unix_us(&t, &us)) us = -1;
+  }
+  snprintf(out, 32, "%lld", (long long)us);
+  return us >= 0;
+}
+
+int hv_messages(const hv_args *args) {
+  static const column cols[] = {{"ID", "id", false}, {"RECEIVED", "received", true}, {"SOURCE", "source", false}, {"TYPE", "type", false}, {"SENDER", "sender", false},
+                                {"CONTROL ID", "control_id", false}, {"ACK", "ack", false}, {"STATE", "state", false}, {"TEXT", "text", false}};
+  view v;
+  buf b;
+  char since[32];
+  view_init(&v);
+  buf_init(&b, &v.a, 8192);
+  buf_puts(&b, "/messages");
+  param(&v.a, &b, "control_id", args->control_id);
+  param(&v.a, &b, "sender", args->sender);
+  param(&v.a, &b, "patient", args->patient);
+  param(&v.a, &b, "limit", args->limit);
+  if (args->since) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!since_us(args->since, (int64_t)now.tv_sec * 1000000, since)) {
+      hv_say("--since takes a date, a time or an age such as 15m");
+      return view_end(&v, EXIT_USAGE);
+    }
+    param(&v.a, &b, "since", since);
+  }
+  buf_putc(&b, 0);
+  return view_end(&v, list(args, b.p, cols, 9, "no messages"));
+}
+
+int hv_runs(const hv_args *args) {
+  static const column cols[] = {{"ID", "id", false}, {"CREATED", "created", true}, {"WORKFLOW", "workflow", false}, {"MESSAGE", "message", false}, {"STATE", "state", false},
+                                {"STEPS", "steps", false}, {"WAKES", "wakes", true}, {"REASON", "reason", false}};
+  view v;
+  buf b;
+  view_init(&v);
+  buf_init(&b, &v.a, 8192);
+  buf_puts(&b, "/runs");
+  param(&v.a, &b, "state", args->state);
+  param(&v.a, &b, "limit", args->limit);
+  buf_putc(&b, 0);
+  return view_end(&v, list(args, b.p, cols, 8, "no runs"));
+}
+
+int hv_dead(const hv_args *args) {
+  static const column cols[] = {{"SUBJECT", "subject", false}, {"ID", "id", false}, {"CHANGED", "changed", true}, {"WORKFLOW", "workflow", false}, {"SINK", "sink", false},
+                                {"CLASS", "class", false}, {"CODE", "code", false}, {"STEP", "step", false}, {"AT", "at", false}, {"REASON", "reason", false}, {"ERROR", "error", false}};
+  return list(args, "/dead", cols, 11, "no dead letters");
+}
+
+int hv_sinks(const hv_args *args) {
+  static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"IN FLIGHT", "in_flight", false}, {"DELIVERED", "delivered", false},
+                                {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
+  return list(args, "/sinks", cols, 8, "no connections");
+}
+
+int hv_limits(const hv_args *args) {
+  static const column cols[] = {{"LIMIT", "name", false}, {"VALUE", "value", false}, {"DEFAULT", "default", false}, {"MEANING", "meaning", false}};
+  return list(args, "/limits", cols, 4, "none");
+}
+
+/* ---- one thing -------------------------------------------------------------------------------------------------------------------------- */
+
+static bool target_id(const hv_args *args, const char *path, char out[80]) {
+  uint64_t id = 0;
+  char *end = NULL;
+  if (args->nwords == 1) id = strtoull(args->words[0], &end, 10);
+  if (!end || *end || end == args->words[0]) {
+    hv_say("%s needs an id (a number)", args->command);
+    return false;
+  }
+  snprintf(out, 80, "%s%llu", path, (unsigned long long)id);
+  return true;
+}
+
+static void line(view *v, val x, const char *title, const char *member, bool time) {
+  const char *s = time ? hv_time_cell(&v->a, x, member) : hv_cell(&v->a, x, member);
+  if (s[0]) printf("%-14s %s\n", title, s);
+}
+
+/* Segments on their own lines. */
+static void print_body(const char *s) {
+  for (; *s; s++) {
+    if (*s == '\r') putchar('\n');
+    else if ((unsigned char)*s >= ' ' || *s == '\n' || *s == '\t') putchar(*s);
+  }
+}
+
+int hv_message(const hv_args *args) {
+  view v;
+  val m;
+  bool done;
+  char target[80];
+  if (!target_id(args, "/messages/", target)) return EXIT_USAGE;
+  view_init(&v);
+  int code = hv_get(args, &v.a, target, &m, &done);
+  if (code || done) return view_end(&v, code);
+  printf("message %s\n", hv_cell(&v.a, m, "id"));
+  static const char *const members[][2] = {{"type", "type"}, {"control id", "control_id"}, {"sender", "sender"}, {"source", "source"}, {"peer", "peer"},
+                                           {"state", "state"}, {"answer", "ack"}, {"error", "error"}, {"text", "text"}, {"attempts", "attempts"}};
+  line(&v, m, "received", "received", true);
+  for (size_t i = 0; i < sizeof members / sizeof *members; i++) line(&v, m, members[i][0], members[i][1], false);
+  putchar('\n');
+  print_body(hv_cell(&v.a, m, "body"));
+  printf("\n");
+  val runs = jv_get(m, "runs");
+  hv_table t;
+  hv_table_init(&t, &v.a, 5, (const char *const[]){"RUN", "WORKFLOW", "STATE", "STEPS", "REASON"});
+  for (uint32_t i = 0; i < jv_count(runs); i++) {
+    val x = jv_item(runs, i);
+    hv_table_row(&t, (const char *const[]){hv_cell(&v.a, x, "id"), hv_cell(&v.a, x, "workflow"), hv_cell(&v.a, x, "state"), hv_cell(&v.a, x, "steps"), hv_cell(&v.a, x, "reason")});
+  }
+  if (jv_count(runs)) hv_table_print(&t);
+  else printf("no runs\n");
+  return view_end(&v, EXIT_OK);
+}
+
+static void print_step(view *v, val x) {
+  printf("  %-8s %-16s %-10s %s  %s\n", hv_cell(&v->a, x, "path"), hv_cell(&v->a, x, "operation"), hv_cell(&v->a, x, "state"), hv_time_cell(&v->a, x, "time"), hv_cell(&v->a, x, "at"));
+  const char *err = hv_cell(&v->a, x, "error"), *n = hv_cell(&v->a, x, "attempts");
+  if (strcmp(n, "1") && n[0]) printf("           attempts %s\n", n);
+  if (err[0]) printf("           error    %s: %s\n", hv_cell(&v->a, x, "class"), err);
+  if (jv_get(x, "request").tag != VAL_EMPTY) printf("           request  %.400s\n", hv_cell(&v->a, x, "request"));
+  if (jv_get(x, "result").tag != VAL_EMPTY) printf("           result   %.400s\n", hv_cell(&v->a, x, "result"));
+}
+
+static void print_delivery(view *v, val x) {
+  printf("  %-8s %-16s %-10s %s  to %s, delivery %s, key %s\n", hv_cell(&v->a, x, "path"), hv_cell(&v->a, x, "operation"), hv_cell(&v->a, x, "state"),
+         hv_time_cell(&v->a, x, "changed"), hv_cell(&v->a, x, "sink"), hv_cell(&v->a, x, "id"), hv_cell(&v->a, x, "idempotency_key"));
+  const char *err = hv_cell(&v->a, x, "error"), *n = hv_cell(&v->a, x, "attempts");
+  if (strcmp(n, "1") && strcmp(n, "0")) printf("           attempts %s\n", n);
+  if (err[0]) printf("           error    %s: %s\n", hv_cell(&v->a, x, "class"), err);
+  if (jv_get(x, "request").tag != VAL_EMPTY) printf("           request  %.400s\n", hv_cell(&v->a, x, "request"));
+  if (jv_get(x, "response").tag != VAL_EMPTY) printf("           response %.400s\n", hv_cell(&v->a, x, "response"));
+}
+
+int hv_run(const hv_args *args) {
+  view v;
+  val r;
+  bool done;
+  char target[80];
+  if (!target_id(args, "/runs/", target)) return EXIT_USAGE;
+  view_init(&v);
+  int code = hv_get(args, &v.a, target, &r, &done);
+  if (code || done) return view_end(&v, code);
+  printf("run %s of %s, %s\n", hv_cell(&v.a, r, "id"), hv_cell(&v.a, r, "workflow"), hv_cell(&v.a, r, "state"));
+  line(&v, r, "message", "message", false);
+  line(&v, r, "created", "created", true);
+  line(&v, r, "changed", "changed", true);
+  line(&v, r, "wakes", "wakes", true);
+  static const char *const members[] = {"outcome", "class", "code", "reason", "step", "at"};
+  for (size_t i = 0; i < sizeof members / sizeof *members; i++) line(&v, r, members[i], members[i], false);
+  val steps = jv_get(r, "journal"), out = jv_get(r, "deliveries");
+  printf("\nsteps\n");
+  for (uint32_t i = 0; i < jv_count(steps); i++) print_step(&v, jv_item(steps, i));
+  if (!jv_count(steps)) printf("  none\n");
+  printf("\ndeliveries\n");
+  for (uint32_t i = 0; i < jv_count(out); i++) print_delivery(&v, jv_item(out, i));
+  if (!jv_count(out)) printf("  none\n");
+  if (jv_get(r, "result").tag != VAL_EMPTY) printf("\nresult\n  %s\n", hv_cell(&v.a, r, "result"));
+  return view_end(&v, EXIT_OK);
+}
+
+/* ---- actions ------------------------------------------------------------------------------------------------------------------------------ */
+
+static bool confirm(const hv_args *args, const char *what) {
+  char answer[16];
+  if (args->yes) return true;
+  if (!isatty(0)) {
+    hv_say("%s: say --yes", what);
+    return false;
+  }
+  printf("%s? [y/N] ", what);
+  fflush(stdout);
+  return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int act(const hv_args *args, const char *action) {
+  view v;
+  buf b;
+  char target[80] = "", what[160];
+  const char *body;
+  size_t len;
+  if (!args->all && !target_id(args, "", target)) return EXIT_USAGE;
+  view_init(&v);
+  if (args->all) {
+    hv_args plain = *args;
+    plain.json = false;
+    int code = hv_dead(&plain);
+    if (code) return view_end(&v, code);
+  }
+  snprintf(what, sizeof what, "%s %s", action, args->all ? "all of these" : target);
+  if (!confirm(args, what)) return view_end(&v, EXIT_USAGE);
+  buf_init(&b, &v.a, 4096);
+  buf_putf(&b, "/%s", action);
+  if (args->all) param(&v.a, &b, "all", "1");
+  else param(&v.a, &b, "id", target);
+  param(&v.a, &b, "subject", args->subject);
+  param(&v.a, &b, "reason", args->reason);
+  param(&v.a, &b, "who", getenv("USER"));
+  buf_putc(&b, 0);
+  int status = hv_ask(args, &v.a, "POST", b.p, &body, &len);
+  if (status < 0) return view_end(&v, EXIT_UNAVAILABLE);
+  fwrite(body, 1, len, status == 200 ? stdout : stderr);
+  fputc('\n', status == 200 ? stdout : stderr);
+  return view_end(&v, status == 200 ? EXIT_OK : EXIT_FINDINGS);
+}
+
+int hv_redrive(const hv_args *args) { return act(args, "redrive"); }
+int hv_discard(const hv_args *args) { return act(args, "discard"); }
