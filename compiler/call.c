@@ -336,11 +336,15 @@ static ty call_decl(comp *c, ast *call_node, decl *d, int dst) {
     return ty_one(TY_ERR);
   }
   uint8_t label = pass_arguments(c, call_node, d, w);
+  uint32_t fn = decl_fn(c, &c->decls[index]);
   ty t = decl_result(c, &c->decls[index]);
-  emit_bx(&c->e, c->f->fn, OP_CALL, (uint32_t)w, decl_fn(c, &c->decls[index]));
+  emit_bx(&c->e, c->f->fn, OP_CALL, (uint32_t)w, fn);
   op3(c, OP_MOVE, dst, w, 0);
   c->f->top = top;
-  return ty_label(t, label);
+  if (c->decls[index].kind == D_PAYLOAD) return ty_label(t, label);
+  bool flows = c->decls[index].state != 2 || (t.label & TY_PARAM); /* recursion: assume that it does */
+  t.label &= (uint8_t)~TY_PARAM;
+  return ty_label(t, flows ? label : (uint8_t)(label & TY_SOFT));
 }
 
 /* ---- builtins */
@@ -355,6 +359,7 @@ static bool fits(ty t, ty want) {
 }
 
 static ty unknown_function(comp *c, ast *n, str name) {
+  if (c->u->missing) return ty_one(TY_ERR);
   nearest near;
   nearest_init(&near, name.p, name.len);
   for (uint32_t i = 0; i < c->bi.n; i++)
@@ -441,6 +446,7 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
   else if (ret.min && !ret.many && s->has_recv && !s->recv.type.many && !recv.min && ret.kind != TY_BOOL) ret.min = 0;
   else if (!ret.min && !ret.many && s->has_recv && recv.min && !ty_is_open(recv) && (s->recv.type.kind == TY_STR || str_is(s->name, "toString") || str_is(s->name, "abs") || str_is(s->name, "not") || str_is(s->name, "round"))) ret.min = 1;
   if (s->ret_special == SP_T && recv.min && (str_is(s->name, "first") || str_is(s->name, "last") || str_is(s->name, "distinct"))) ret.min = 1;
+  if (ty_is_open(recv) && s->has_recv) label |= TY_SOFT; /* whether an undeclared value is there is not known */
   return clears_label(s->name) ? ret : ty_label(ret, label);
 }
 
@@ -464,6 +470,11 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
   ty t;
   int top = c->f->top;
   if (b && b->kind == BI_INLINE) return inline_call(c, b, call_node, recv_node, dst);
+  if (str_is(name, "hash") && ast_child(call_node, 1)->n) {
+    not_yet(c, call_node, "'hash' with exceptions");
+    op3(c, OP_EMPTY, dst, 0, 0);
+    return ty_one(TY_STR);
+  }
   int r = ex_any(c, recv_node, &t);
   ty out;
   if (t.kind == TY_ERR) { c->f->top = top; return t; }

@@ -119,6 +119,7 @@ static void follow_uses(comp *c, unit *u) {
     comp_source s;
     const comp_loader *l = c->opt ? c->opt->loader : NULL;
     if (!l || l->load(l->user, u->path, name, &s)) {
+      u->missing = true;
       diag *d = err(c, E0221, n->first, "there is no file '%s'", name);
       diag_note(c->d, d, "'use a/b' reads the file a/b.hdw beside this one, or in the project's folder");
       continue;

@@ -53,6 +53,7 @@ typedef struct unit {
   const char *path, *src;
   size_t len;
   parse_result parse;
+  bool missing;                /* a file that it uses was not found: unknown names are not reported */
   uint32_t file_k;             /* constant with the path, for debug rows */
 } unit;
 typedef struct field { str name; ty t; ast *type, *expr, *node; } field;

@@ -53,7 +53,7 @@ static void operation_unknown(comp *c, ast *n, str name, const char *kind) {
 static void check_args(comp *c, ast *args) {
   for (ast *x = args->first; x; x = x->next) {
     ast *e = x->kind == AST_NAMED ? ast_child(x, 1) : x->kind == AST_ASC || x->kind == AST_DESC ? x->first : x;
-    if (e->kind == AST_NAME && (is_type_name(c, node_name(c, e)) || find_decl(c, node_name(c, e)))) continue;
+    if (e->kind == AST_NAME && !find_local(c, node_name(c, e))) continue; /* a type, an entity, a declaration: known when the feature is */
     int top = c->f->top, w = reg_new(c);
     ex(c, e, w);
     c->f->top = top;
@@ -207,6 +207,7 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
       return action_call(c, chain, d, dst);
     }
     if (d && d->kind == D_WORKFLOW) { not_yet(c, chain, "calling a workflow"); check_args(c, ast_child(chain, 1)); return ty_opt(TY_ANY); }
+    if (c->u->missing && !d) { check_args(c, ast_child(chain, 1)); return ty_one(TY_ERR); }
     diag *g = err(c, E0211, chain, "'%.*s' is no action and no operation of a connection", STR(name));
     if (d || bi_function(&c->bi, name)) diag_note(c->d, g, "a pure value is bound by let: let x = %.*s(…)", STR(name));
     return ty_one(TY_ERR);
@@ -222,6 +223,7 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
     str rn = node_name(c, recv);
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) known |= str_is(rn, later[i]);
     if (find_local(c, rn)) known = true;
+    if (!known && c->u->missing) { check_args(c, ast_child(call_node, 1)); return ty_one(TY_ERR); }
     if (!known) {
       nearest near;
       nearest_init(&near, rn.p, rn.len);
@@ -236,7 +238,8 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
   not_yet(c, chain, fmt(c, "'%.*s.%.*s'", STR(node_text(c, recv)), STR(node_name(c, call_node->first))));
   check_args(c, ast_child(call_node, 1));
   if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
-  return ty_label(ty_make(TY_ANY, 0, false), TY_PHI);
+  bool login = conn && conn->kind_row && str_is(conn->kind_row->sig.name, "oidc");
+  return ty_label(ty_make(TY_ANY, 0, false), login ? 0 : TY_PHI);
 }
 
 /* A question to the test runner: effect `op` with nargs positional arguments at base; its answer in dst (or -1). */

@@ -60,6 +60,7 @@ ty join_types(ty a, ty b) {
   r.min = a.min && b.min;
   r.many = a.many || b.many;
   r.label = a.label | b.label;
+  if (a.kind == TY_HL7 || b.kind == TY_HL7) r.label |= TY_SOFT;
   return r;
 }
 
@@ -130,7 +131,7 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
     return;
   }
   bool known = !ty_is_open(from);
-  if (known && to.min && !from.min && !ty_is_hl7(from)) {
+  if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {
     diag *d = err(c, W0301, n, "%s needs a value, but this may be empty", what);
     diag_note(c->d, d, "an empty value stops the run with a data fault; give a fallback with coalesce(…, …), or declare the type as optional");
   }
@@ -309,6 +310,7 @@ ty ex_template(comp *c, ast *n, special sp, int dst) {
 /* ---- names */
 
 static ty unknown_name(comp *c, ast *n, str name) {
+  if (c->u->missing) return ty_one(TY_ERR); /* it may be declared in a file that was not found */
   nearest near;
   nearest_init(&near, name.p, name.len);
   for (int i = 0; i < c->f->nlocals; i++) nearest_offer(&near, c->f->locals[i].name.p, c->f->locals[i].name.len);
@@ -495,6 +497,7 @@ static ty arith_type(comp *c, ast *n, ty x, ty y) {
   }
   if (n->kind == AST_ADD && x.kind == TY_STR && y.kind == TY_STR) return ty_label(ty_make(TY_STR, min, false), label);
   if ((n->kind == AST_ADD || n->kind == AST_SUB) && ty_is_time(x) && (y.kind == TY_QTY || y.kind == TY_FHIR)) return ty_label(ty_make((ty_kind)x.kind, min, false), label);
+  if (n->kind == AST_SUB && ty_is_time(x) && ty_is_time(y)) { not_yet(c, n, "the difference of two dates"); return ty_label(ty_opt(TY_ANY), label); }
   if (x.kind == TY_QTY || y.kind == TY_QTY || x.kind == TY_FHIR || y.kind == TY_FHIR) return ty_label(ty_opt(TY_QTY), label);
   str s = node_text(c, n);
   (void)s;

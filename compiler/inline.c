@@ -192,7 +192,6 @@ static ty coalesce(comp *c, ast *call_node, ast *recv, int dst) {
       emit_patch(&c->e, f->fn, e);
     }
     ty y = ex(c, x, r);
-    if (y.kind == TY_HL7) y = hl7_text_as(c, y, r, TY_STR), y.sub = -2; /* its text; a target type may still convert it */
     some |= y.min;
     t = first ? y : join_types(t, y);
     first = false;

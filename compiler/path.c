@@ -173,15 +173,21 @@ static ty hl7_type(int dt, int seg, int fieldno, bool many, uint8_t label) {
   ty t = ty_make(TY_HL7, 0, many);
   t.ref = dt;
   t.sub = seg >= 0 ? seg << 16 | fieldno : -1;
-  t.label = label;
+  t.label = label | TY_SOFT;
   return t;
 }
 
-/* Component n of data type dt exists? Reports at `at`; gives its type or -1. */
-static int component_type(comp *c, int dt, int n, const ast *at, const char *where) {
+/* Component n of data type dt exists? Older versions' types of the field (sub: segment << 16 | field, or -1) count too: SCH-11 was TQ.
+ * Reports at `at`; gives its type, -1 when unknown, -2 after a report. */
+static int component_type(comp *c, int dt, int32_t sub, int n, const ast *at, const char *where) {
   if (dt < 0) return -1;
   dict_info info;
   if (dict_component(dt, (unsigned)n, &info)) return info.type;
+  for (unsigned v = DICT_VERSIONS; sub >= 0 && v-- > 0;) {
+    int old = dict_field_type_in(sub >> 16, (unsigned)(sub & 0xffff), v);
+    if (old >= 0 && dict_component(old, (unsigned)n, &info)) return info.type;
+    if (old >= 0 && dict_datatype_kind(old) == DICT_VARIES) return -1;
+  }
   dict_kind k = dict_datatype_kind(dt);
   if (k == DICT_VARIES) return -1;
   unsigned count = dict_component_count(dt);
@@ -257,7 +263,8 @@ ty hl7_path_on(comp *c, ty recv, int r, ast *n, int dst) {
   if (known) {
     dt = f.type;
     if (p.rep < 0) {
-      if (f.max == 1 && !sender_repeats(c, &p)) rep = 0; else many = true;
+      /* a maximum of 1 is never trusted: the first repetition is taken; what varies may repeat (QPD-3) */
+      if (f.max == 1 && dict_datatype_kind(f.type) != DICT_VARIES && !sender_repeats(c, &p)) rep = 0; else many = true;
     }
   } else if (seg >= 0 && !z) {
     if (!c->lenient) {
@@ -272,10 +279,10 @@ ty hl7_path_on(comp *c, ty recv, int r, ast *n, int dst) {
   char where[24];
   snprintf(where, sizeof where, "%s-%d", p.seg, p.field);
   if (p.comp > 0 && !c->lenient) {
-    dt = component_type(c, dt, p.comp, n, where);
+    dt = component_type(c, dt, seg >= 0 ? seg << 16 | p.field : -1, p.comp, n, where);
     if (dt == -2) return ty_one(TY_ERR);
     snprintf(where, sizeof where, "%s-%d.%d", p.seg, p.field, p.comp);
-    if (p.sub > 0) dt = component_type(c, dt, p.sub, n, where);
+    if (p.sub > 0) dt = component_type(c, dt, -1, p.sub, n, where);
     if (dt == -2) return ty_one(TY_ERR);
   }
   nativek(c, "hl7.get", r, packed(&p, first && !many, rep), dst);
@@ -306,11 +313,11 @@ ty component_on(comp *c, ty recv, int r, ast *n, int dst) {
     err(c, E0206, n, "components are read from HL7 values, this is %s", ty_text(c, recv));
     return ty_one(TY_ERR);
   }
-  int dt = component_type(c, recv.ref, a, n, "this");
+  int dt = component_type(c, recv.ref, recv.sub, a, n, "this");
   if (dt == -2) return ty_one(TY_ERR);
   nativek(c, "hl7.child", r, val_int(a), dst);
   if (b) {
-    dt = component_type(c, dt, b, n, "this");
+    dt = component_type(c, dt, -1, b, n, "this");
     if (dt == -2) return ty_one(TY_ERR);
     nativek(c, "hl7.child", dst, val_int(b), dst);
   }
@@ -319,6 +326,10 @@ ty component_on(comp *c, ty recv, int r, ast *n, int dst) {
 
 /* Named component of a field or component; named field of a segment. */
 static ty hl7_value_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
+  if (str_is(name, "value") && (recv.ref < 0 || dict_datatype_kind(recv.ref) != DICT_COMPOSITE)) { /* of a primitive: itself */
+    op3(c, OP_MOVE, dst, r, 0);
+    return recv;
+  }
   unsigned p = recv.ref >= 0 ? dict_component_by_name(recv.ref, name.p, name.len) : 0;
   int type = recv.ref;
   if (!p && recv.sub >= 0) p = dict_field_component(recv.sub >> 16, (unsigned)(recv.sub & 0xffff), name.p, name.len, &type);

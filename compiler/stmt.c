@@ -279,7 +279,6 @@ static void outcome(comp *c, ast *n) {
       }
       if (table[i].kind == VM_REJECT && k == 1) no_phi(c, e, t, "an acknowledgement's text");
       if (table[i].kind == VM_REDIRECT) no_phi(c, e, t, "a URL");
-      if (table[i].kind == VM_SKIP || table[i].kind == VM_FAIL) no_phi(c, e, t, "the list of runs");
       if (table[i].kind == VM_REPLY && !ty_is_open(t) && t.kind != TY_HL7_MSG && t.kind != TY_OBJECT && t.kind != TY_PAYLOAD && t.kind != TY_FHIR) err(c, E0209, e, "a reply is an HL7 message, or the body of an HTTP answer; this is %s", ty_text(c, t));
     }
     emit_bx(&c->e, f->fn, OP_OUTCOME, (uint32_t)w, table[i].kind);
@@ -447,6 +446,7 @@ static ty trigger_type(comp *c, ast *t, const bi **row_out, ast **schema) {
     bool known = d && d->kind == D_CONNECTION;
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) known |= str_is(ln, later[i]);
     if (known) { not_yet(c, t, fmt(c, "the trigger '%.*s.%.*s'", STR(ln), STR(name))); return ty_label(any, TY_PHI); }
+    if (!d && c->u->missing) return ty_one(TY_ERR);
     if (!d || d->kind != D_LISTENER) {
       nearest near;
       nearest_init(&near, ln.p, ln.len);
@@ -505,7 +505,12 @@ static ty trigger_type(comp *c, ast *t, const bi **row_out, ast **schema) {
       continue;
     }
     int st = wild ? -1 : dict_structure_for(s.p, cl, hat ? hat + 1 : "", el);
-    structure = structure == -2 || structure == st ? st : -1;
+    if (structure >= 0 && st >= 0 && structure != st) {
+      diag *g = err(c, W0310, x, "%.*s has another structure (%s): paths are checked against %s", (int)s.len, s.p, dict_structure_name(st), dict_structure_name(structure));
+      diag_note(c->d, g, "a workflow of its own for each structure lets the checker see all paths");
+    } else {
+      structure = structure == -2 || structure == st ? st : -1;
+    }
   }
   ty m = ty_one(TY_HL7_MSG);
   m.ref = structure < 0 ? -1 : structure;

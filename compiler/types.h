@@ -23,7 +23,7 @@ typedef enum ty_kind {
   TY_SYSTEM    /* ambient object: run, error ... : ref = which */
 } ty_kind;
 
-enum { TY_PHI = 1, TY_SECRET_LABEL = 2 };
+enum { TY_PHI = 1, TY_SECRET_LABEL = 2, TY_PARAM = 8 /* flows from a parameter: functions are label-polymorphic */, TY_SOFT = 4 /* in part from HL7 v2, where everything is optional: no warning that it may be missing */ };
 
 typedef struct ty {
   uint8_t kind;

@@ -5,13 +5,14 @@ text = open(sys.argv[1], encoding="utf-8").read()
 rows = {}
 for c, sig in re.findall(r'^FUNCTION\((\w+), "((?:[^"\\]|\\.)*)"', text, re.M):
     head = sig[:sig.index("(")]
-    rows[head.split(".")[-1].strip()] = c
-for c, name in re.findall(r'^INTERNAL\((\w+), "((?:[^"\\]|\\.)*)"', text, re.M):
-    rows[name] = c
+    params = sig[sig.index("(") + 1:sig.index(")")].strip()
+    rows[head.split(".")[-1].strip()] = (c, ("." in head) + (params.count(",") + 1 if params else 0))
+for c, name, nargs in re.findall(r'^INTERNAL\((\w+), "((?:[^"\\]|\\.)*)", (\d+)', text, re.M):
+    rows[name] = (c, int(nargs))
 with open(sys.argv[2], "w", encoding="utf-8") as out:
-    for c in sorted(set(rows.values())):
+    for c in sorted({c for c, _ in rows.values()}):
         out.write("hdw_status %s(vm_cx *cx, const val *args, unsigned n, val *out);\n" % c)
     out.write("static const vm_native_row natives[] = {\n")
     for name in sorted(rows, key=lambda s: s.encode()):
-        out.write('  {"%s", %s},\n' % (name, rows[name]))
+        out.write('  {"%s", %s, %d},\n' % ((name,) + rows[name]))
     out.write("};\n")

@@ -83,6 +83,7 @@ hdw_status std_hl7_build(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   hl7_edit *e;
   unsigned k;
+  if (args[0].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no message type");
   hdw_status s = edits(cx, args[1], &e, &k);
   if (s) return s;
   hl7_build_defaults d = {.schema = &hl7_dict_schema};
@@ -101,6 +102,7 @@ hdw_status std_hl7_segment(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   hl7_edit *e;
   unsigned k;
+  if (args[0].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no segment name");
   hdw_status s = edits(cx, args[1], &e, &k);
   return s ? s : hl7_build_segment(cx, hl7_name(args[0].u.s, args[0].len), e, k, out);
 }

@@ -41,6 +41,7 @@ static hdw_status buf_result(buf *b, val *out) {
 hdw_status std_setting(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   *out = VAL_NONE;
+  if (args[0].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "a setting has a name");
   return cx->env && cx->env->setting ? cx->env->setting(cx, args[0].u.s, args[0].len, out) : HDW_OK;
 }
 
@@ -140,6 +141,7 @@ hdw_status std_as(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
+  if (args[1].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no type name");
   val_builder b = {0};
   val key = val_key("resourceType", 12);
   for (uint32_t i = 0; i < val_count(args[0]); i++) {
@@ -154,8 +156,8 @@ hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out) {
 }
 
 hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out) {
-  (void)cx;
   (void)n;
+  if (args[1].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no type name");
   *out = fhir_as(args[0], fhir_type(args[1].u.s, args[1].len));
   return HDW_OK;
 }

@@ -29,11 +29,15 @@ hdw_status vm_bind(arena *a, const module *m, const vm_host *host, const vm_nati
       uint32_t mid = (lo + hi) / 2;
       int c = strncmp(host->natives[mid].name, want, n);
       if (c == 0) c = host->natives[mid].name[n] ? 1 : 0;
-      if (c == 0) { b[i] = host->natives[mid].fn; break; }
+      if (c == 0) {
+        if (host->natives[mid].nargs != m->natives[i].nargs) break;
+        b[i] = host->natives[mid].fn;
+        break;
+      }
       if (c < 0) lo = mid + 1; else hi = mid;
     }
     if (!b[i]) {
-      snprintf(err->text, sizeof err->text, "this module needs the function '%.*s', which this version does not have", (int)n, want);
+      snprintf(err->text, sizeof err->text, "this module needs the function '%.*s' of %u arguments, which this version does not have", (int)n, want, m->natives[i].nargs);
       return err->status = HDW_E_NOTFOUND;
     }
   }

@@ -19,7 +19,8 @@ typedef enum vm_state { VM_DONE, VM_FAILED, VM_AWAIT, VM_OUT_OF_FUEL, VM_OUT_OF_
 /* How a run ended: by return or falling off its end (NONE), or by an outcome statement with two arguments. */
 typedef enum vm_outcome { VM_OUTCOME_NONE, VM_REJECT, VM_REPLY, VM_REDIRECT, VM_SKIP, VM_FAIL, VM_RETRY, VM_UNMATCHED } vm_outcome;
 
-typedef struct vm_native_row { const char *name; vm_native fn; } vm_native_row;
+/* nargs: how many arguments it reads, receiver included; an import that says otherwise is refused. */
+typedef struct vm_native_row { const char *name; vm_native fn; uint32_t nargs; } vm_native_row;
 
 /* What the embedder gives: natives by name (sorted), operators that are not decided inline (indexed by opcode; NULL = type error), conversions. */
 typedef struct vm_host {

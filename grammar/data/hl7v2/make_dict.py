@@ -99,7 +99,11 @@ def collect(data, kind, fkind, fkey):
             else:
                 fields = {int(n): from_panates(f) for n, f in (d.get('fields') or {}).items()}
             for n, r in fields.items():
-                e['pos'].setdefault(n, Position()).add(vi, r)
+                p = e['pos'].setdefault(n, Position())
+                # from 2.7 on the sources write ST where the standard says Varies (OBX-5, QPD-3, MFE-4 ...)
+                if r['type'] == 'ST' and p.by and p.last['type'] == 'VARIES':
+                    r['type'] = 'VARIES'
+                p.add(vi, r)
     return out
 
 
