@@ -3,10 +3,10 @@ add_library(hdw_flags INTERFACE)
 target_compile_options(hdw_flags INTERFACE
   -Wall -Wextra -Wshadow -Wformat=2 -Werror -fno-strict-aliasing
   $<$<COMPILE_LANGUAGE:C>:-Wconversion -Wstrict-prototypes -Wmissing-prototypes>
-  -fstack-protector-strong -ftrivial-auto-var-init=zero -fPIE)
+  -fstack-protector-strong -fPIE)
 target_compile_definitions(hdw_flags INTERFACE _GNU_SOURCE HDW_VERSION="${PROJECT_VERSION}")
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(hdw_flags INTERFACE -fstack-clash-protection -fcf-protection=full -fzero-call-used-regs=used-gpr)
+  target_compile_options(hdw_flags INTERFACE -ftrivial-auto-var-init=zero -fstack-clash-protection -fcf-protection=full -fzero-call-used-regs=used-gpr)
 else()
   target_compile_options(hdw_flags INTERFACE -Wno-gnu-zero-variadic-macro-arguments)
 endif()

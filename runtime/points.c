@@ -14,7 +14,7 @@ void hdw_point(const char *name) {
   const char *colon = strrchr(at, ':');
   size_t n = colon ? (size_t)(colon - at) : strlen(at);
   if (strlen(name) != n || memcmp(name, at, n) != 0) return;
-  long want = colon ? atol(colon + 1) : 1;
+  long want = colon ? strtol(colon + 1, NULL, 10) : 1;
   if (__atomic_add_fetch(&passed, 1, __ATOMIC_RELAXED) == want) kill(getpid(), SIGKILL);
 }
 #endif

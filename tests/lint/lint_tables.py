@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Every row of the four tables has its documentation, an example where the table has one, and a test that names it."""
+import re
+from lintlib import Report, files, read, rows
+
+report = Report()
+tests = '\n'.join(read(f) for f in files('.c', '.h', '.py', '.hdw', '.txt', '.json', under='tests') if '/lint/' not in f)
+
+
+def need(ok, place, text):
+    if not ok:
+        report.fail(place, text)
+
+
+def sentence(text):
+    return len(text) > 3 and text[-1] in '.?!)' or text.endswith("'")
+
+
+# builtins: test_compile.c compiles the example of every row; a native has a test of its own or one of its name.
+seen = set()
+for macro, a, line in rows('stdlib/builtins.def', 'FUNCTION', 'INLINE', 'OPERATION', 'DECLARE', 'INTERNAL'):
+    report.look()
+    place = f'stdlib/builtins.def:{line}'
+    if macro == 'INTERNAL':
+        need(sentence(a[3]), place, f'{a[1]} has no sentence')
+        continue
+    doc, example = a[-2], a[-1]
+    signature = a[{'FUNCTION': 1, 'INLINE': 1, 'OPERATION': 3, 'DECLARE': 2}[macro]]
+    need(sentence(doc), place, f'{signature} has no sentence')
+    need(example, place, f'{signature} has no example')
+    name = re.match(r'(?:[\w*?+]+\.)?(\w+)\(', signature)
+    need(name, place, f'{signature} is no signature')
+    need(name and name.group(1) in example, place, f'the example of {signature} does not use it')
+    key = (macro, a[0] if macro in ('OPERATION', 'DECLARE') else '', signature.split('(')[0])
+    need(key not in seen, place, f'{signature} stands twice')
+    seen.add(key)
+need('builtins.def' in tests, 'stdlib/builtins.def', 'no test runs the examples')
+
+for macro, a, line in rows('vm/opcodes.def', 'OPCODE'):
+    report.look()
+    need(sentence(a[5]), f'vm/opcodes.def:{line}', f'{a[0]} has no sentence')
+    need(re.search(rf'\bOP_{a[0]}\b', tests), f'vm/opcodes.def:{line}', f'no test names OP_{a[0]}')
+
+codes = []
+for macro, a, line in rows('compiler/diags.def', 'DIAG'):
+    report.look()
+    place = f'compiler/diags.def:{line}'
+    need(a[2] and not a[2].endswith('.'), place, f'{a[0]} has no title')
+    need(len(a[3]) > 20, place, f'{a[0]} has no page')
+    need((a[4] == 'NULL') == (a[5] == 'NULL'), place, f'{a[0]} has one of two examples')
+    codes.append(a[0][1:])
+need(codes == sorted(set(codes)), 'compiler/diags.def', 'rows are not sorted, or a number is used twice')
+need('diags.def' in tests, 'compiler/diags.def', 'no test compiles the examples')
+
+for macro, a, line in rows('runtime/options.def', 'TOP', 'LISTENER', 'CONNECTION'):
+    report.look()
+    place = f'runtime/options.def:{line}'
+    need(sentence(a[5]), place, f'{a[1]} has no sentence')
+    need(re.search(rf'\b{a[1]}\b', tests), place, f'no test names {a[1]}')
+report.end()
