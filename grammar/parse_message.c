@@ -7,7 +7,7 @@
 
 enum { TEXT_MAX = 400 };
 
-static const char *format(parser *px, const char *fmt, va_list args) {
+static __attribute__((format(printf, 2, 0))) const char *format(parser *px, const char *fmt, va_list args) {
   char text[TEXT_MAX];
   int n = vsnprintf(text, sizeof text, fmt, args);
   if (n < 0) n = 0;
