@@ -20,8 +20,8 @@ typedef enum store_table {
   T_META = 1,     /* nothing -> format, applied, counts */
   T_INPUT,        /* id */
   T_DEDUP,        /* source str8, then the duplicate key, or its keyed hash when long */
-  T_BY_CONTROL,   /* keyed hash, id */
-  T_BY_SENDER,
+  T_BY_CONTROL,   /* control id str8, or its keyed hash when long; id */
+  T_BY_SENDER,    /* keyed hash, id */
   T_BY_PATIENT,
   T_RUN,          /* id */
   T_RUN_STATE,    /* state, id */

@@ -250,7 +250,14 @@ void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key) {
 }
 
 void key_hashed(const store *s, skey *k, uint16_t part, store_table t, cod_str what) {
+  enum { PLAIN_MAX = 64 };
   uint8_t h[STORE_SIP];
+  if (t == T_BY_CONTROL && what.len <= PLAIN_MAX) {
+    /* No personal data, and mostly rising: kept as it is, so that inserts stay local. The length byte keeps prefixes apart. */
+    skey_begin(k, part, t);
+    put_name(k, what);
+    return;
+  }
   cod_siphash128(s->hash_key, what.p, what.len, h);
   skey_begin(k, part, t);
   cod_put_raw(&k->w, h, sizeof h);
