@@ -48,8 +48,8 @@ int main(int argc, char **argv) {
   io_mem_init(&m, 0);
   hdw_status s = io_linux_new(&m.m, &x);
   if (s) return 1;
-  if (!strcmp(argv[1], "mllp")) s = mllp_listener_new(x, &(mllp_listener_opts){.addr = a, .frame = on_frame}, &listener);
-  else s = http_server_new(x, &(http_server_opts){.addr = a, .request = on_request}, &server);
+  if (!strcmp(argv[1], "mllp")) s = mllp_listener_new(x, &(mllp_listener_opts){.addr = a, .frame = on_frame, .max_conns = 20000}, &listener);
+  else s = http_server_new(x, &(http_server_opts){.addr = a, .request = on_request, .max_conns = 20000}, &server);
   if (s) {
     fprintf(stderr, "bench_net: %s\n", hdw_status_text(s));
     return 1;
