@@ -54,7 +54,7 @@ uint32_t diag_file_add(diag_list *l, const char *path, const char *src, size_t l
 
 /* ---- adding ---- */
 
-static const char *format(diag_list *l, const char *fmt, va_list args) {
+static __attribute__((format(printf, 2, 0))) const char *format(diag_list *l, const char *fmt, va_list args) {
   char text[TEXT_MAX];
   int n = vsnprintf(text, sizeof text, fmt, args);
   if (n < 0) n = 0;

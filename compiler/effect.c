@@ -90,7 +90,6 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
   if (n + extra > 60) { err(c, E0228, call_node, "too many arguments"); return ty_one(TY_ERR); }
   int w = regs_new(c, (int)(n + extra) ? (int)(n + extra) : 1);
   uint32_t argn[64];
-  uint8_t label = 0;
   for (uint32_t i = 0; i < n; i++) {
     argn[i] = emit_str(&c->e, s->p[i].name.p, s->p[i].name.len);
     op3(c, OP_EMPTY, w + (int)i, 0, 0);
@@ -114,7 +113,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
           continue;
         }
         argn[more] = emit_str(&c->e, kn.p, kn.len);
-        label |= argument(c, e, NULL, w + (int)more).label;
+        (void)argument(c, e, NULL, w + (int)more);
         more++;
         continue;
       }
@@ -126,7 +125,6 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
     }
     given |= UINT64_C(1) << k;
     ty t = argument(c, e, &s->p[k], w + (int)k);
-    label |= t.label;
     if (!t.min && !s->p[k].optional && s->p[k].type.min && !ty_is_open(t) && !ty_is_hl7(t)) {
       diag *d = err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(s->p[k].name));
       (void)d;
