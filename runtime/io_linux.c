@@ -74,7 +74,7 @@ struct lx {
 typedef struct lx_sock {
   io_sock base;
   int fd;
-  bool connecting;
+  bool connecting, refused; /* refused: connect() failed at once, which SO_ERROR does not tell */
   unsigned want;
   io_sock_cb cb;
   void *user;
@@ -312,7 +312,7 @@ static void connect_done(lx_sock *s) {
   s->connecting = false;
   s->want = 0;
   event_del(&s->wr);
-  s->cb(&s->base, e ? IO_FAILED : IO_CONNECTED, s->user);
+  s->cb(&s->base, e || s->refused ? IO_FAILED : IO_CONNECTED, s->user);
 }
 
 static void sock_readable(evutil_socket_t fd, short what, void *user) {
@@ -375,6 +375,7 @@ static hdw_status lx_connect(io *b, const io_addr *a, io_sock_cb cb, void *user,
   }
   no_delay(fd, a);
   if (connect(fd, (struct sockaddr *)&sa, n) && errno != EINPROGRESS && errno != EINTR) {
+    s->refused = true;
     /* Refused at once (unix sockets, no route): told by the callback all the same. */
     if (errno != ECONNREFUSED && errno != ENOENT && errno != ENETUNREACH && errno != EHOSTUNREACH && errno != EAGAIN && errno != EACCES &&
         errno != EPERM && errno != EADDRNOTAVAIL) {
@@ -507,8 +508,8 @@ static int listen_fd(const io_addr *a, int *err) {
   if (a->family == IO_ADDR_UNIX) stale_unix(&sa, n);
   else setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (a->family == IO_ADDR_IP6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-  /* The umask of io_linux_new makes a unix socket 0600 from its first moment. */
-  if (bind(fd, (struct sockaddr *)&sa, n) || listen(fd, 4096)) {
+  /* The umask of io_linux_new makes a unix socket private from its first moment. */
+  if (bind(fd, (struct sockaddr *)&sa, n) || (a->family == IO_ADDR_UNIX && chmod(a->path, 0600)) || listen(fd, 4096)) {
     *err = errno;
     close(fd);
     return -1;
@@ -701,15 +702,16 @@ typedef struct lx_worker {
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t cond;
-  bool woken, end;
+  bool woken, end, sleeping;
 } lx_worker;
 
 static void *worker_main(void *user) {
   lx_worker *w = (lx_worker *)user;
   for (bool end = false; !end;) {
     pthread_mutex_lock(&w->lock);
+    w->sleeping = true;
     while (!w->woken && !w->end) pthread_cond_wait(&w->cond, &w->lock);
-    w->woken = false;
+    w->woken = w->sleeping = false;
     end = w->end;
     pthread_mutex_unlock(&w->lock);
     w->step(w->user);
@@ -742,9 +744,10 @@ static hdw_status lx_worker_start(io *b, void (*step)(void *), void *user, io_wo
 static void lx_worker_wake(io_worker *b) {
   lx_worker *w = (lx_worker *)b;
   pthread_mutex_lock(&w->lock);
-  if (!w->woken) pthread_cond_signal(&w->cond);
+  bool signal_it = w->sleeping && !w->woken;
   w->woken = true;
   pthread_mutex_unlock(&w->lock);
+  if (signal_it) pthread_cond_signal(&w->cond); /* behind the lock: the woken thread need not wait for it */
 }
 
 static void lx_worker_stop(io_worker *b) {
