@@ -15,7 +15,23 @@ enum {
   FMT_TIGHT = 64,      /* no blank before it */
   FMT_TIGHT_AFTER = 128,
   FMT_PAD = 256,       /* begins a column */
-  FMT_DROP = 512       /* an optional comma that is not written as it stands */
+  FMT_DROP = 512,      /* an optional comma that is not written as it stands */
+  FMT_INNER = 1024,    /* a comma between the keys of one arm: it divides no items */
+  FMT_LOGIC = 2048     /* and, or, xor, implies: where a condition that is too long breaks */
+};
+
+/* Classes of columns; lines align with neighbours of the same class in the same bracket. */
+enum {
+  COLUMN_FIELD = 1,
+  COLUMN_NAMED,
+  COLUMN_ARM,
+  COLUMN_ROW,
+  COLUMN_MOCK,
+  COLUMN_CONNECTION,
+  COLUMN_LISTENER,
+  COLUMN_PROFILE,
+  COLUMN_TABLE,
+  COLUMN_CLASSES
 };
 
 typedef enum fmt_group { GROUP_NONE, GROUP_PLAIN, GROUP_LIST, GROUP_BLOCK, GROUP_BODY } fmt_group;
@@ -54,6 +70,7 @@ typedef struct fmt_line {
   uint32_t comment;    /* where the trailing comment begins, 0 = none (of text) */
   bool blank;          /* an empty line above */
   bool only_comment;
+  bool aligned;
 } fmt_line;
 
 typedef struct fmt_lines {
@@ -72,7 +89,8 @@ void fmt_lines_put(fmt_lines *l, const char *s, size_t n);
 void fmt_lines_spaces(fmt_lines *l, uint32_t n);
 /* A column of class columns begins here. */
 void fmt_lines_mark(fmt_lines *l, uint32_t columns);
-void fmt_lines_comment(fmt_lines *l); /* a trailing comment begins here */
+/* A comment begins here: a trailing one, or the only thing on its line. */
+void fmt_lines_comment(fmt_lines *l, bool only);
 /* Pads the columns and writes all lines. */
 hdw_status fmt_lines_write(fmt_lines *l, buf *out);
 /* Columns of UTF-8 text: its code points. */

@@ -50,8 +50,10 @@ void fmt_lines_mark(fmt_lines *l, uint32_t columns) {
   l->marks[l->n_marks++] = (uint32_t)l->text.len;
 }
 
-void fmt_lines_comment(fmt_lines *l) {
-  if (l->n) l->v[l->n - 1].comment = (uint32_t)l->text.len;
+void fmt_lines_comment(fmt_lines *l, bool only) {
+  if (!l->n) return;
+  if (only) l->v[l->n - 1].only_comment = true;
+  else l->v[l->n - 1].comment = (uint32_t)l->text.len;
 }
 
 /* ---- columns ---- */
@@ -64,37 +66,47 @@ static uint32_t cell(const fmt_lines *l, const fmt_line *line, uint32_t k) {
   return fmt_width(l->text.p + from, l->marks[line->mark + k] - from);
 }
 
-/* Lines [from, to) share columns; pads[] gets the blanks to insert at each of their marks. */
-static void align(const fmt_lines *l, uint32_t from, uint32_t to, uint32_t *pads) {
+/* Lines of one class in [from, to) share columns; pads[] gets the blanks to insert at each of their marks. */
+static void align(fmt_lines *l, uint32_t from, uint32_t to, uint32_t *pads) {
+  uint32_t columns = l->v[from].columns;
   for (uint32_t k = 0;; k++) {
     uint32_t widest = 0;
     bool any = false;
     for (uint32_t i = from; i < to; i++) {
       const fmt_line *x = &l->v[i];
-      if (k >= x->n_marks) continue;
+      if (x->columns != columns || k >= x->n_marks) continue;
       uint32_t w = cell(l, x, k);
       if (w > widest) widest = w;
       any = true;
     }
-    if (!any) return;
+    if (!any) break;
     for (uint32_t i = from; i < to; i++) {
       const fmt_line *x = &l->v[i];
-      if (k < x->n_marks) pads[x->mark + k] = widest - cell(l, x, k);
+      if (x->columns == columns && k < x->n_marks) pads[x->mark + k] = widest - cell(l, x, k);
     }
   }
+  for (uint32_t i = from; i < to; i++) l->v[i].aligned = l->v[i].aligned || l->v[i].columns == columns;
 }
 
-/* Neighbours of one class; comments on lines of their own do not divide them, empty lines do. */
-static void align_all(const fmt_lines *l, uint32_t *pads) {
-  for (uint32_t i = 0; i < l->n;) {
-    if (!l->v[i].n_marks) {
-      i++;
-      continue;
-    }
+/* True when line i belongs to the value of an entry above at that indentation: it is deeper, or the closing bracket. */
+static bool is_inner(const fmt_lines *l, uint32_t i, uint32_t indent) {
+  const fmt_line *x = &l->v[i];
+  if (x->indent != indent) return x->indent > indent;
+  return line_end(l, i) > x->from && strchr(")]}", l->text.p[x->from]) != NULL;
+}
+
+/* Neighbours of one class: lines of values and comments between them do not divide them, empty lines do. */
+static void align_all(fmt_lines *l, uint32_t *pads) {
+  for (uint32_t i = 0; i < l->n; i++) {
+    const fmt_line *x = &l->v[i];
+    if (!x->n_marks || x->aligned) continue;
     uint32_t end = i + 1;
-    while (end < l->n && !l->v[end].blank && (l->v[end].only_comment || (l->v[end].n_marks && l->v[end].columns == l->v[i].columns))) end++;
+    for (; end < l->n; end++) {
+      const fmt_line *y = &l->v[end];
+      if (is_inner(l, end, x->indent)) continue;
+      if (y->blank || !(y->only_comment || y->columns == x->columns)) break;
+    }
     align(l, i, end, pads);
-    i = end;
   }
 }
 
@@ -110,7 +122,7 @@ static uint32_t code_width(const fmt_lines *l, uint32_t i, const uint32_t *pads)
 static void align_comments(const fmt_lines *l, const uint32_t *pads, uint32_t *gaps) {
   for (uint32_t i = 0; i < l->n;) {
     uint32_t least = UINT32_MAX, most = 0, end = i;
-    for (; end < l->n && l->v[end].comment && !(end > i && l->v[end].blank); end++) {
+    for (; end < l->n && l->v[end].comment && l->v[end].indent == l->v[i].indent && !(end > i && l->v[end].blank); end++) {
       uint32_t w = code_width(l, end, pads);
       uint32_t lo = w < least ? w : least, hi = w > most ? w : most;
       if (hi - lo > COMMENT_SPREAD) break;

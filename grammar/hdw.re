@@ -9,7 +9,7 @@
 static int literal_text(parser *px);
 static int string_end(parser *px);
 static int hl7_path(parser *px);
-static void comment_lines(lexer *x);
+static bool comment_has_lines(const lexer *x);
 
 /*!re2c
   re2c:define:YYCTYPE = "unsigned char";
@@ -55,7 +55,14 @@ next:
 
     "///" ([^/\r\n] [^\r\n]*)? { lex_comment(px, AST_COMMENT_DOC); goto next; }
     "//" [^\r\n]* { lex_comment(px, AST_COMMENT_LINE); goto next; }
-    "/*" ([^*] | "*"+ [^*/])* "*"+ "/" { lex_comment(px, AST_COMMENT_BLOCK); comment_lines(x); goto next; }
+    "/*" ([^*] | "*"+ [^*/])* "*"+ "/" {
+      lex_comment(px, AST_COMMENT_BLOCK);
+      if (comment_has_lines(x)) {
+        if (lex_leave_template(x)) return lex_bad(px, PARSE_E_TEMPLATE_OPEN, "this template is not closed on its line");
+        x->first = true; /* what follows is the first of its line */
+      }
+      goto next;
+    }
     "/*" {
       x->cur = x->limit;
       return lex_bad(px, PARSE_E_COMMENT_OPEN, "this comment is never closed");
@@ -184,8 +191,7 @@ static int hl7_path(parser *px) {
   return lex_word(px);
 }
 
-/* The token behind a comment that spans lines is the first of its line. */
-static void comment_lines(lexer *x) {
+static bool comment_has_lines(const lexer *x) {
   size_t n = (size_t)(x->cur - x->src) - x->off;
-  if (memchr(x->src + x->off, '\n', n) || memchr(x->src + x->off, '\r', n)) x->first = true;
+  return memchr(x->src + x->off, '\n', n) || memchr(x->src + x->off, '\r', n);
 }

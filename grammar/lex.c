@@ -76,7 +76,9 @@ static bool operand_follows(const lexer *x, int t) {
     return !(head && x->depth == 0 && !x->bound);
   }
   case TOK_IN: case TOK_IS: case TOK_AS: case TOK_CONTAINS: return !x->operand; /* where an operand is expected it is one: a name */
-  default: return !(x->operand && x->word >= LEX_DECL);
+  default:
+    if (x->word == LEX_STMT && t != TOK_AFTER && x->in_head && x->depth == 0 && x->decl == TOK_WORKFLOW) return false; /* on failure skip { */
+    return !(x->operand && x->word >= LEX_DECL);
   }
 }
 

@@ -434,6 +434,8 @@ static void test_shapes_of_declarations(void **state) {
                  "seconds else AE { }",
                  "(workflow w - - (on (triggers (. a (call b (args c))) (call d (args))) m) (clauses (where e) (order (items f g) failure skip) "
                  "(once h (quantity 1 day)) (needs i) (ack run (quantity 5 seconds) AE)) (do))");
+  is_declaration("workflow w on a() order by b on failure skip { }",
+                 "(workflow w - - (on (triggers (call a (args))) -) (clauses (order (items b) failure skip)) (do))");
   is_declaration("workflow w on a() order by b ack after commit once by c { }",
                  "(workflow w - - (on (triggers (call a (args))) -) (clauses (order (items b) - -) (ack commit - -) (once c -)) (do))");
 }
