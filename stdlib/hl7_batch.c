@@ -107,6 +107,8 @@ static void close_part(splitter *x, const char *end) {
   hl7_part *t = &x->out->parts[x->out->nparts - 1];
   const char *p = x->p + t->off, *e = end;
   while (e > p && (e[-1] == '\r' || e[-1] == '\n' || e[-1] == 0x0B || e[-1] == 0x1C)) e--;
+  const char *cr = x->cr && e < end ? (const char *)memchr(e, '\r', (size_t)(end - e)) : NULL; /* a LF before it is data */
+  if (cr) e = cr;
   if (e < end && *e == (x->cr ? '\r' : '\n')) e++;
   if (x->cr && e < end && *e == '\n') e++;
   t->len = (uint32_t)(e - p);

@@ -150,6 +150,7 @@ typedef struct in_cx {
   size_t enc_len;
   charset_id cs;
   uint32_t seg, field;     /* for messages, from 0 */
+  size_t name_end;         /* where the output stood behind a CR and three letters: a field separator or a line end there would make a segment of them */
 } in_cx;
 
 static hdw_status bad(in_cx *x, hdw_status s, const char *what) { return vm_fail(x->cx, s, "segments[%u].fields[%u]: %s", x->seg, x->field, what); }
@@ -167,16 +168,23 @@ static bool text_of(in_cx *x, val slot, val *out, hdw_status *s) {
   return slot.tag == VAL_STR || slot.tag == VAL_NUM;
 }
 
+/* Appends and notes whether the output now ends with what could be taken for the start of a segment. */
+static void put_tail(in_cx *x, const char *p, size_t n) {
+  buf_put(&x->b, p, n);
+  if (n > 3 && p[n - 4] == '\r' && hl7_name(p + n - 3, 3)) x->name_end = x->b.len;
+}
+
 /* Bytes that go out unescaped: they must not begin a field, a part or a segment. */
 static hdw_status put_raw(in_cx *x, const char *p, size_t n) {
   for (size_t i = 0; i < n; i++) {
     char c = p[i];
     if (c == x->d.field || c == x->d.comp || c == x->d.rep || c == x->d.sub) return bad(x, HDW_E_DATA, "raw text contains a delimiter");
-    if (c == '\r' && n - i - 1 <= 3 && hl7_name(p + i + 1, n - i - 1)) return bad(x, HDW_E_DATA, "raw text would begin a segment");
   }
-  buf_put(&x->b, p, n);
+  put_tail(x, p, n);
   return (hdw_status)x->b.status;
 }
+
+static hdw_status end_field(in_cx *x) { return x->name_end && x->name_end == x->b.len ? bad(x, HDW_E_DATA, "raw text would begin a segment") : HDW_OK; }
 
 static hdw_status put_marked(in_cx *x, val obj) {
   const val *raw = member(obj, "raw"), *bytes = member(obj, "bytes");
@@ -239,14 +247,16 @@ static hdw_status put_field(in_cx *x, val v) {
   return s;
 }
 
-/* MSH-1 and MSH-2 are written as they are and must be the delimiters of the document. A line without a name right behind them is part of MSH-2 (H-33). */
+/* MSH-1 and MSH-2 are written as they are and must be the delimiters of the document. A line without a name right behind them is part of MSH-2 (H-33).
+ * Headers further down (BHS below FHS) may state what they like in their second field. */
 static hdw_status put_delims(in_cx *x, val f, uint32_t i) {
   const char *w = i ? x->enc : &x->d.field;
-  size_t n = i ? x->enc_len : 1, len = 0;
+  size_t n = i && x->seg ? 0 : i ? x->enc_len : 1, len = 0;
   val d;
   hdw_status s = HDW_OK;
   uint8_t *p = NULL;
   const val *bytes = f.tag == VAL_OBJ ? member(f, "bytes") : NULL;
+  if (f.tag == VAL_NULL) n = i ? x->enc_len : 1;
   buf_put(&x->b, w, n);
   if (f.tag == VAL_NULL) return HDW_OK;
   if (!text_of(x, bytes ? *bytes : f, &d, &s)) return s ? s : bad(x, HDW_E_TYPE, "text is wanted");
@@ -255,10 +265,9 @@ static hdw_status put_delims(in_cx *x, val f, uint32_t i) {
     if (b64_decode(d.u.s, d.len, p, &len, false)) return bad(x, HDW_E_DATA, "bytes are not base64");
     d = val_str((const char *)p, len);
   }
-  if (d.len < n || memcmp(d.u.s, w, n) != 0 || (d.len > n && (i == 0 || (d.u.s[n] != '\r' && d.u.s[n] != '\n')))) return bad(x, HDW_E_DATA, "not the delimiters that the document states");
-  for (size_t k = n; k < d.len; k++)
-    if (d.u.s[k] == x->d.field || (d.u.s[k] == '\r' && d.len - k <= 4 && hl7_name(d.u.s + k + 1, d.len - k - 1))) return bad(x, HDW_E_DATA, "the text would begin a field or a segment");
-  buf_put(&x->b, d.u.s + n, d.len - n);
+  if (d.len < n || memcmp(d.u.s, w, n) != 0 || (d.len > n && (i == 0 || (x->seg == 0 && d.u.s[n] != '\r' && d.u.s[n] != '\n')))) return bad(x, HDW_E_DATA, "not the delimiters that the document states");
+  if (memchr(d.u.s + n, x->d.field, d.len - n)) return bad(x, HDW_E_DATA, "the text contains the field separator");
+  put_tail(x, d.u.s + n, d.len - n);
   return (hdw_status)x->b.status;
 }
 
@@ -278,9 +287,11 @@ static hdw_status put_segment(in_cx *x, val v) {
       if ((s = put_delims(x, f, i))) return s;
       continue;
     }
+    if ((s = end_field(x))) return s;
     buf_putc(&x->b, x->d.field);
     if ((s = put_field(x, f))) return s;
   }
+  if ((s = end_field(x))) return s;
   buf_putc(&x->b, '\r');
   return (hdw_status)x->b.status;
 }

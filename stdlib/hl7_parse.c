@@ -62,8 +62,10 @@ size_t hl7_trim(const char *p, size_t *len) {
   if (n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0) i = 3;
   while (i < n && (p[i] == ' ' || p[i] == '\t' || p[i] == '\r' || p[i] == '\n' || p[i] == 0x0B)) i++;
   if (n - i >= 3 && memcmp(p + i, "\xEF\xBB\xBF", 3) == 0) i += 3; /* a mark inside the frame */
+  size_t end = n;
   while (n > i && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == 0x1C)) n--;
-  *len = n - i;
+  const char *cr = end > n ? (const char *)memchr(p + n, '\r', end - n) : NULL; /* a LF before the last CR may be data */
+  *len = (cr ? (size_t)(cr - p) : n) - i;
   return i;
 }
 
@@ -105,7 +107,7 @@ static bool blank_rest(const char *p, const char *end) {
 static bool take_line(parser *x, uint32_t end, char term) {
   uint32_t off = x->line;
   x->line = end + 1;
-  if (term == '\r' && x->line < x->len && x->p[x->line] == '\n') x->line++;
+  while (term == '\r' && x->line < x->len && x->p[x->line] == '\n') x->line++;
   if (end == off) return true;
   if (is_segment(x, x->p + off, x->p + end)) return push(x, x->p + off, off, end);
   if (blank_rest(x->p + off, x->p + x->len)) x->end = true;
@@ -113,12 +115,10 @@ static bool take_line(parser *x, uint32_t end, char term) {
   return false;
 }
 
-static bool take_byte(parser *x, uint32_t i, char term) {
-  char c = x->p[i];
+static inline void note_byte(parser *x, char c) {
   x->nsep += c == x->fs;
   x->high |= (c & 0x80) != 0;
   x->escapes |= c == x->esc;
-  return c != term || i < x->line || take_line(x, i, term);
 }
 
 /* The straight path: every line is a segment. Finds line ends, counts field separators and notes what kinds of bytes there are, 16 at a time. */
@@ -147,8 +147,10 @@ static void scan(parser *x, char term) {
   x->high |= _mm_movemask_epi8(high) != 0;
   x->escapes |= _mm_movemask_epi8(esc) != 0;
 #endif
-  for (; i < x->len; i++)
-    if (!take_byte(x, i, term)) return;
+  for (; i < x->len; i++) {
+    note_byte(x, x->p[i]);
+    if (x->p[i] == term && i >= x->line && !take_line(x, i, term)) return;
+  }
   if (x->line < x->len) take_line(x, x->len, term);
 }
 
@@ -157,7 +159,7 @@ static uint32_t line_end(const parser *x, uint32_t i, hl7_eol eol, char term, ui
   for (; i < x->len; i++) {
     char c = x->p[i];
     if (c == '\r' && (term == '\r' || eol == HL7_EOL_ANY)) {
-      *next = i + 1 < x->len && x->p[i + 1] == '\n' ? i + 2 : i + 1;
+      for (*next = i + 1; *next < x->len && x->p[*next] == '\n';) ++*next; /* LFs directly behind a CR are part of the line end */
       return i;
     }
     if (c == '\n' && (term == '\n' || (eol == HL7_EOL_ANY && is_segment(x, x->p + i + 1, x->p + x->len)))) {
@@ -169,12 +171,28 @@ static uint32_t line_end(const parser *x, uint32_t i, hl7_eol eol, char term, ui
   return x->len;
 }
 
+/* A line of three letters is a segment without fields, unless text follows that no segment name begins: then it is a word of that text. Looks from
+ * offset i for the next line that decides; *known is where that line is, for the lines of three letters up to there have the same answer. */
+static bool name_alone(const parser *x, uint32_t i, hl7_eol eol, char term, uint32_t *known) {
+  uint32_t next;
+  for (; i < x->len; i = next) {
+    uint32_t e = line_end(x, i, eol, term, &next);
+    *known = i;
+    if (e == i) continue;
+    if (!is_segment(x, x->p + i, x->p + e)) return blank_rest(x->p + i, x->p + x->len);
+    if (e - i > 3) return true;
+  }
+  *known = x->len;
+  return true;
+}
+
 /* The general path: copies the message with CR as its only line end and joins lines without a segment name to what is before them (H-33). An empty line is a
  * line end when a segment follows it and data when such a line follows it. */
 static hdw_status copy_lines(parser *x, hl7_eol eol, char term, bool strict, hl7_problem *why, uint32_t *continued) {
   char *out = (char *)arena_alloc(x->a, (size_t)x->len + 1);
   if (!out) return HDW_E_NOMEM;
-  uint32_t o = 0, empty = 0, start = 0, next;
+  uint32_t o = 0, empty = 0, start = 0, next, known = 0;
+  bool alone = true;
   x->nsegs = 0;
   x->nsep = 0;
   *continued = 0;
@@ -186,6 +204,10 @@ static hdw_status copy_lines(parser *x, hl7_eol eol, char term, bool strict, hl7
       continue;
     }
     bool seg = is_segment(x, p, pe);
+    if (seg && pe - p == 3 && o) {
+      if (i >= known) alone = name_alone(x, next, eol, term, &known);
+      seg = alone;
+    }
     if (!seg && blank_rest(p, x->p + x->len)) break;
     if (!seg && strict) return problem(why, HDW_E_SYNTAX, 100, i, "", 0, "a line does not begin with a segment name");
     if (!seg) (*continued)++;
@@ -204,7 +226,7 @@ static hdw_status copy_lines(parser *x, hl7_eol eol, char term, bool strict, hl7
   x->p = out;
   x->len = o;
   x->high = x->escapes = false;
-  for (uint32_t i = x->body; i < o; i++) (void)take_byte(x, i, 0); /* counts only: 0 is never a line end here */
+  for (uint32_t i = x->body; i < o; i++) note_byte(x, out[i]);
   return HDW_OK;
 }
 
@@ -365,7 +387,7 @@ hdw_status hl7_parse_own(arena *a, const char *bytes, size_t len, const hl7_msg 
   uint32_t continued;
   if (fragment) {
     if (len < 3 || !push(&x, bytes, 0, (uint32_t)len)) return len < 3 ? HDW_E_INVALID : x.s;
-    for (uint32_t i = 0; i < x.len; i++) (void)take_byte(&x, i, 0);
+    for (uint32_t i = 0; i < x.len; i++) note_byte(&x, bytes[i]);
   } else {
     const char *q = len > 4 ? (const char *)memchr(bytes + 4, d->field, len - 4) : NULL;
     x.body = q ? (uint32_t)(q - bytes) : x.len; /* MSH-2 is no escape sequence */

@@ -218,6 +218,15 @@ static hdw_status text_of(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_
 
 hdw_status hl7_slice_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) { return text_of(cx, m, raw, where, out); }
 
+/* MSH-1 and MSH-2 have no escapes; what a broken line appends to MSH-2 may be anything. */
+static hdw_status delim_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, val *out) {
+  const char *p;
+  size_t n;
+  hdw_status s = charset_to_utf8(cx->a, hl7_charset(m), raw.p, raw.len, &p, &n, NULL);
+  *out = s || n == 0 ? VAL_NONE : val_str(p, n);
+  return s;
+}
+
 hdw_status hl7_text_in(vm_cx *cx, const hl7_msg *m, uint32_t seg, const hl7_path *p, val *out) {
   *out = VAL_NONE;
   if (seg >= m->nsegs || p->field == 0) return HDW_OK;
@@ -225,8 +234,7 @@ hdw_status hl7_text_in(vm_cx *cx, const hl7_msg *m, uint32_t seg, const hl7_path
   if (f.len == 0) return HDW_OK;
   uint32_t rep = p->rep > 0 ? (uint32_t)p->rep : 0, comp = p->comp ? p->comp : 1, sub = p->sub ? p->sub : 1;
   if (is_delim_field(m, seg, p->field)) {
-    if (rep == 0 && comp == 1 && sub == 1) *out = val_str(f.p, f.len);
-    return HDW_OK;
+    return rep == 0 && comp == 1 && sub == 1 ? delim_text(cx, m, f, out) : HDW_OK;
   }
   const hl7_delims *d = &m->d;
   const char *q = f.p, *e = f.p + f.len;
@@ -293,10 +301,7 @@ hdw_status hl7_node_text(vm_cx *cx, const hl7_node *n, val *out) {
   *out = VAL_NONE;
   if (n->level < HL7_FIELD) return vm_fail(cx, HDW_E_TYPE, "a %s has no text of its own", n->level == HL7_SEG ? "segment" : n->level == HL7_GROUP ? "group" : "message");
   hl7_slice raw = {n->m->bytes + n->off, n->len};
-  if (is_delim_field(n->m, n->seg, n->field)) {
-    *out = val_str(raw.p, raw.len);
-    return HDW_OK;
-  }
+  if (is_delim_field(n->m, n->seg, n->field)) return delim_text(cx, n->m, raw, out);
   if (n->level == HL7_FIELD) raw = part_at(raw, n->m->d.comp, n->m->d.field, 0);
   if (n->level <= HL7_COMP) raw = part_at(raw, n->m->d.sub, n->m->d.field, 0);
   return text_of(cx, n->m, raw, n, out);
@@ -307,10 +312,7 @@ hdw_status hl7_node_whole(vm_cx *cx, const hl7_node *n, val *out) {
   if (n->level < HL7_FIELD) return vm_fail(cx, HDW_E_TYPE, "a segment, group or message has no text of its own");
   hl7_slice raw = {n->m->bytes + n->off, n->len};
   if (raw.len == 0 || hl7_slice_null(raw)) return HDW_OK;
-  if (is_delim_field(n->m, n->seg, n->field)) {
-    *out = val_str(raw.p, raw.len);
-    return HDW_OK;
-  }
+  if (is_delim_field(n->m, n->seg, n->field)) return delim_text(cx, n->m, raw, out);
   hdw_status s = vm_charge(cx, raw.len / 16 + 1);
   return s ? s : text_slow(cx, n->m, raw, n, out);
 }

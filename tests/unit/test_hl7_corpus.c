@@ -15,13 +15,15 @@ typedef struct tally {
  * stay behind the segment before them. */
 static size_t normal_form(const char *in, size_t len, char fs, char *out) {
   size_t o = 0, blank = 0;
-  while (len && strchr("\r\n\x1C", in[len - 1]) && in[len - 1]) len--; /* the end of the file is a line end, whatever it is */
+  while (len && in[len - 1] && strchr("\n\x1C", in[len - 1])) len--; /* the end of the file is a line end, whatever it is */
+  for (size_t n = len; n && in[n - 1] && strchr("\r\n\x1C", in[n - 1]); n--)
+    if (in[n - 1] == '\r') len = n - 1;
   char term = memchr(in, '\r', len) ? '\r' : '\n';
   for (size_t i = 0; i < len;) {
     size_t e = i;
     while (e < len && in[e] != term) e++;
     size_t next = e + 1;
-    if (term == '\r' && next < len && in[next] == '\n') next++;
+    while (term == '\r' && next < len && in[next] == '\n') next++;
     const char *p = in + i;
     size_t n = e - i;
     bool seg = n >= 3 && hl7_name(p, 3) && (n == 3 || p[3] == fs), rest = false;

@@ -75,7 +75,7 @@ static void test_from_json_refuses(void **state) {
       {DOC("{\"name\":\"PID\"}"), HDW_E_TYPE, NULL},
       {DOC("{\"name\":\"PID\",\"fields\":[null,true]}"), HDW_E_TYPE, "segments[0].fields[1]: text, null or an array is wanted"},
       {DOC("{\"name\":\"PID\",\"fields\":[{\"raw\":\"a|b\"}]}"), HDW_E_DATA, "segments[0].fields[0]: raw text contains a delimiter"},
-      {DOC("{\"name\":\"PID\",\"fields\":[{\"raw\":\"a\\rOBX\"},\"x\"]}"), HDW_E_DATA, "segments[0].fields[0]: raw text would begin a segment"},
+      {DOC("{\"name\":\"PID\",\"fields\":[{\"raw\":\"a\\rOBX\"},\"x\"]}"), HDW_E_DATA, "segments[0].fields[1]: raw text would begin a segment"},
       {DOC("{\"name\":\"PID\",\"fields\":[{\"bytes\":\"****\"}]}"), HDW_E_DATA, "segments[0].fields[0]: bytes are not base64"},
       {DOC("{\"name\":\"PID\",\"fields\":[{\"bytes\":\"fA==\"}]}"), HDW_E_DATA, "segments[0].fields[0]: raw text contains a delimiter"},
       {DOC("{\"name\":\"PID\",\"fields\":[{\"other\":1}]}"), HDW_E_TYPE, NULL},

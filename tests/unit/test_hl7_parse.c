@@ -101,6 +101,20 @@ static void test_H33_line_without_name_goes_to_the_field_before(void **state) {
   assert_int_equal(why.offset, strlen(HEAD "OBR|1||||first\r"));
 }
 
+static void test_H33_three_letters_alone(void **state) {
+  rig *r = *state;
+  hl7_msg *m = parse(r, HEAD "OBX|1|TX|||Tests:\rCBC\r\rBMP\rnormal|x\rNTE\rEVN\r\rPID|1\rZZZ\r");
+  assert_int_equal(m->nsegs, 6);
+  assert_string_equal(text(r, m, "OBX-5"), "Tests:\rCBC\r\rBMP\rnormal");
+  assert_string_equal(text(r, m, "OBX-6"), "x");
+  enum { N = 200000 }; /* many such lines take linear time */
+  char *in = arena_alloc(&r->a, N * 4 + 100), *p = in + sprintf(in, HEAD "OBX|1||");
+  for (int i = 0; i < N; i++, p += 4) memcpy(p, "ABC\r", 4);
+  memcpy(p, "end\r", 4);
+  m = parse_n(r, in, (size_t)(p - in) + 4);
+  assert_int_equal(m->nsegs, 2);
+}
+
 static void test_H34_absent_null_value(void **state) {
   rig *r = *state;
   hl7_msg *m = parse(r, HEAD "PID|1||\"\"||^\"\"^x||\r");
@@ -454,7 +468,7 @@ static void test_H41_missing_offset_comes_from_the_endpoint(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       T(test_H31_delimiters_come_from_the_message), T(test_H31_short_encoding_leaves_roles_out), T(test_H31_bad_delimiters_are_named), T(test_H32_line_ends),
-      T(test_H32_lf_in_a_cr_message_is_data), T(test_H33_line_without_name_goes_to_the_field_before), T(test_H34_absent_null_value),
+      T(test_H32_lf_in_a_cr_message_is_data), T(test_H33_line_without_name_goes_to_the_field_before), T(test_H33_three_letters_alone), T(test_H34_absent_null_value),
       T(test_H42_repetitions_components_subcomponents), T(test_H42_text_and_nodes_agree), T(test_H42_children_by_number), T(test_H28_any_type_version_and_segment),
       T(test_H37_charsets), T(test_H37_utf16_by_byte_order_mark), T(test_H39_invalid_bytes_warn_or_stop), T(test_reading_survives_released_regions),
       T(test_long_messages_and_many_segments), T(test_out_of_memory_is_an_error_value), T(test_paths_parse), T(test_head_scan), T(test_conversion_by_target_type),
