@@ -4,7 +4,9 @@ enum { WINDOW = 1 << 20 };
 
 static hdw_status win_reserve(log_scan *s, size_t want) {
   if (want <= s->win_cap) return HDW_OK;
-  size_t cap = s->win_cap ? s->win_cap : WINDOW;
+  size_t cap = s->win_cap ? s->win_cap : s->size < WINDOW ? 4096 : WINDOW;
+  if (!s->win_cap)
+    while (cap < s->size && cap < WINDOW) cap *= 2;
   while (cap < want) cap *= 2;
   uint8_t *p = (uint8_t *)s->x->mem->get(s->x->mem, cap);
   if (!p) return HDW_E_NOMEM;
