@@ -251,6 +251,8 @@ hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *b
 static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e->meta); }
 /* A log line: {"event":..., key: value ...}. Pairs of name and text, ended by NULL. No clinical values. */
 void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
+/* engine_env.c: settings and `run` for programs. */
+extern const vm_env eng_env_gate, eng_env_run;
 eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]);
 const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);
 eng_conn *eng_conn_find(engine *e, const char *name, size_t len);

@@ -1,0 +1,40 @@
+/* engine_env.c - what programs may ask of their surroundings: settings as bound by the operator, and the ambient object `run`. */
+#include "engine_int.h"
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+static hdw_status setting(vm_cx *cx, const char *name, size_t len, val *out) {
+  engine *e = (engine *)cx->user;
+  char key[128];
+  *out = VAL_NONE;
+  if (len >= sizeof key) return HDW_OK;
+  memcpy(key, name, len);
+  key[len] = 0;
+  const config_setting *s = config_find_setting(e->o.config, key);
+  if (s && s->value.tag != VAL_EMPTY) return val_norm(cx->a, s->value, out);
+  for (uint32_t i = 0; i < e->napps; i++) {
+    const meta *m = &e->apps[i]->meta;
+    for (uint32_t k = 0; k < m->nsettings; k++)
+      if (strcmp(m->settings[k].name, key) == 0) return val_norm(cx->a, m->settings[k].def, out);
+  }
+  return HDW_OK;
+}
+
+/* {id}: the number that `hdwvm run` takes. In a gate there is no run yet. */
+static hdw_status run_object(vm_cx *cx, val *out) {
+  const eng_run *r = (const eng_run *)((const char *)cx - offsetof(eng_run, cx));
+  val *kv = (val *)arena_alloc(cx->a, 4 * sizeof *kv);
+  char *id = (char *)arena_alloc(cx->a, 24);
+  if (!kv || !id) return HDW_E_NOMEM;
+  int n = snprintf(id, 24, "%llu", (unsigned long long)r->id);
+  kv[0] = val_key("id", 2);
+  kv[1] = val_str(id, (size_t)n);
+  kv[2] = val_key("workflow", 8);
+  kv[3] = val_cstr(r->wf ? r->wf->name : "");
+  *out = (val){.tag = VAL_OBJ, .len = 2, .u.v = kv};
+  return HDW_OK;
+}
+
+const vm_env eng_env_gate = {.setting = setting};
+const vm_env eng_env_run = {.setting = setting, .run = run_object};
