@@ -347,7 +347,18 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
       c->f->top = top;
       return ty_card(d->t, 1, false);
     }
-    case D_TABLE: case D_ENTITY: case D_PROFILE:
+    case D_TABLE: {
+      unit *u = c->u;
+      c->u = d->u;
+      table_load(c, d);
+      c->u = u;
+      emit_bx(&c->e, fn, OP_LOADK, (uint32_t)dst, emit_val(&c->e, d->rows));
+      if (d->rows.len < 2) { /* a collection of one is the item itself */
+        if (d->rows.len) emit_bx(&c->e, fn, OP_LOADK, (uint32_t)dst, emit_val(&c->e, d->rows.u.v[0])); else op3(c, OP_EMPTY, dst, 0, 0);
+      }
+      return d->t;
+    }
+    case D_ENTITY: case D_PROFILE:
       op3(c, OP_EMPTY, dst, 0, 0);
       return ty_card(ty_one(TY_ANY), 0, true);
     case D_SENDER: {
@@ -369,7 +380,7 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
   }
 }
 
-/* Ambient names: run (id, trace, attempt), error in a handler, ack and result in a test. */
+/* Ambient names: run (id, trace, attempt), error in a handler; in a test ack (a message), answer ({status, body} of HTTP) and result. */
 static ty ambient(comp *c, ast *n, str name, int dst, bool *found) {
   *found = true;
   if (c->f->error_reg >= 0 && str_is(name, "error")) {
@@ -383,10 +394,10 @@ static ty ambient(comp *c, ast *n, str name, int dst, bool *found) {
     c->f->top = top;
     return ty_one(TY_ANY);
   }
-  if (c->f->in_test && (str_is(name, "ack") || str_is(name, "result"))) {
+  if (c->f->in_test && (str_is(name, "ack") || str_is(name, "result") || str_is(name, "answer"))) {
     int top = c->f->top, w = reg_new(c);
     bool is_ack = str_is(name, "ack");
-    test_effect(c, is_ack ? "test.ack" : "test.result", w, 0, dst);
+    test_effect(c, fmt(c, "test.%.*s", STR(name)), w, 0, dst);
     c->f->top = top;
     (void)n;
     return is_ack ? ty_opt(TY_HL7_MSG) : ty_card(ty_one(TY_ANY), 0, false);

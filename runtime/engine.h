@@ -54,6 +54,7 @@ typedef struct engine_opts {
   engine_mock mock;          /* may be NULL */
   void *mock_user;
   bool mock_only;            /* nothing but mocks and sys.log is performed */
+  uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
   /* One line of JSON without line end. NULL: nothing is logged. */
   void (*log)(void *user, engine_level level, const char *line, size_t len);
   void *log_user;

@@ -175,7 +175,7 @@ static hdw_status open_files(engine *e, char text[200]) {
   store_info si = {0};
   snprintf(path, sizeof path, "%s/log", dir);
   log_opts lo = {.dir = path, .max_record_bytes = (uint32_t)(e->o.config->top.max_input_bytes < (INT64_C(512) << 20) ? e->o.config->top.max_input_bytes * 2 + (4 << 20) : 1 << 30),
-                 .low_water_bytes = (uint64_t)e->o.config->top.min_free_bytes, .synced_seq = store_peek_applied(e->io, dir)};
+                 .low_water_bytes = (uint64_t)e->o.config->top.min_free_bytes, .synced_seq = store_peek_applied(e->io, dir), .segment_bytes = e->o.log_segment_bytes};
   log_open_info li = {0};
   s = log_open(e->io, &lo, &li, &e->log);
   if (s) {

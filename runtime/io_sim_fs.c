@@ -237,7 +237,7 @@ hdw_status sim_sync(io *b, int fd) {
   sim *x = of(b);
   hdw_status s = sim_fail(x, IO_SIM_SYNC);
   if (s) return s;
-  if (x->opts.root) return io_file_sync(fd);
+  if (x->opts.root) return x->opts.orderly ? HDW_OK : io_file_sync(fd);
   struct sim_fd *f = fd_of(x, fd);
   if (!f) return HDW_E_INVALID;
   flush_sectors(f->node);
@@ -348,7 +348,7 @@ hdw_status sim_sync_dir(io *b, const char *path) {
   sim *x = of(b);
   hdw_status s = sim_fail(x, IO_SIM_SYNC_DIR);
   if (s) return s;
-  if (x->opts.root) return io_file_sync_dir(path);
+  if (x->opts.root) return x->opts.orderly ? HDW_OK : io_file_sync_dir(path);
   for (sim_node *n = x->fs.nodes, *next; n; n = next) {
     next = n->next;
     if (in_dir(n->path, path) || in_dir(n->disk_path, path)) memcpy(n->disk_path, n->path, sizeof n->path);

@@ -191,7 +191,7 @@ static void write_result(evaluator *v, const outcome *o, buf *b) {
     val x = val_item(o->value, i);
     if (i) buf_putc(b, ',');
     if (v->typed) buf_putf(b, "{\"type\":\"%s\",\"value\":", hc_type_name(&v->work, x));
-    hdw_status s = hc_write_json(&v->work, x, false, b);
+    hdw_status s = hc_write_json(&v->work, x, b);
     if (s && !b->status) b->status = s;
     if (v->typed) buf_putc(b, '}');
   }

@@ -119,7 +119,9 @@ void hc_module_seal(uint8_t *bytes, size_t len);
 /* ---- values (values.c) */
 
 /* Any value as JSON: HL7 parts in the form of `hdwc hl7 to-json`, FHIR primitives with extensions as their value. */
-hdw_status hc_write_json(arena *a, val v, bool pretty, buf *out);
+hdw_status hc_write_json(arena *a, val v, buf *out);
+/* The same with HL7 messages and their parts as HL7 text: for effects, results and traces. */
+hdw_status hc_write_text_json(arena *a, val v, buf *out);
 /* Namespace and name of an item's type: "FHIR.HumanName", "System.Integer", "HL7.CX". */
 const char *hc_type_name(arena *a, val v);
 /* Reads a JSON text into a; prints a message with the path when it is malformed. text must live as long as the value. */

@@ -226,6 +226,27 @@ static bool failed(rig *r, const char *text) {
   return false;
 }
 
+/* Settings that only the operator knows get a value of their type that leads nowhere. */
+static bool bind_settings(rig *r) {
+  buf b;
+  buf_init(&b, &r->a, 1 << 20);
+  buf_puts(&b, "{\"settings\":{");
+  bool first = true;
+  for (uint32_t i = 0; i < r->meta->nsettings; i++) {
+    const meta_setting *s = &r->meta->settings[i];
+    if (s->has_default) continue;
+    buf_puts(&b, first ? "" : ",");
+    first = false;
+    json_write_str(&b, s->name, strlen(s->name));
+    if (strcmp(s->type, "url") == 0) buf_puts(&b, ":\"http://unbound.invalid\"");
+    else if (strcmp(s->type, "integer") == 0 || strcmp(s->type, "decimal") == 0 || strcmp(s->type, "long") == 0) buf_puts(&b, ":1");
+    else if (strcmp(s->type, "boolean") == 0) buf_puts(&b, ":false");
+    else buf_putf(&b, ":\"%s\"", s->name);
+  }
+  buf_puts(&b, "}}");
+  return !b.status && !config_read(&r->cfg, &r->h->mem.m, "settings", b.p, b.len);
+}
+
 bool rig_open(rig *r, hdwc *h, const char *file, const uint8_t *bytes, size_t len, int64_t wall_us) {
   char text[200] = "";
   mod_error err = {0};
@@ -246,10 +267,10 @@ bool rig_open(rig *r, hdwc *h, const char *file, const uint8_t *bytes, size_t le
   config_init(&r->cfg, &r->a);
   r->cfg.top.min_free_bytes = 0;
   const char *data = hc_text(&r->a, "%s/data", r->dir);
-  engine_opts o = {.dir = data, .config = &r->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .mock = on_effect, .mock_user = r, .mock_only = true, .log = on_log, .log_user = r};
+  engine_opts o = {.dir = data, .config = &r->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .mock = on_effect, .mock_user = r, .mock_only = true, .log = on_log, .log_user = r, .log_segment_bytes = 1 << 20};
   if (engine_open(r->x, &o, &r->e, text)) return failed(r, text[0] ? text : "the engine cannot be opened");
   if (engine_load(r->e, file, bytes, len, &err)) return failed(r, err.text[0] ? err.text : "the module cannot be loaded");
-  if (engine_metas(r->e, &r->meta, 1) != 1 || config_bind(&r->cfg, &r->meta, 1, true)) return failed(r, "the module's declarations cannot be bound");
+  if (engine_metas(r->e, &r->meta, 1) != 1 || !bind_settings(r) || config_bind(&r->cfg, &r->meta, 1, true)) return failed(r, "the module's declarations cannot be bound");
   if (r->cfg.nproblems) return failed(r, r->cfg.problems[0]);
   if (engine_start(r->e, text)) return failed(r, text);
   return true;

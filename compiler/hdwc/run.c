@@ -62,7 +62,7 @@ static void put_text(buf *b, const char *name, const char *s, size_t n) {
 static void put_value(buf *b, arena *a, const char *name, val v) {
   put_name(b, name);
   size_t here = b->len;
-  if (hc_write_json(a, v, false, b)) {
+  if (hc_write_text_json(a, v, b)) {
     b->len = here;
     b->status = HDW_OK;
     buf_puts(b, "null");

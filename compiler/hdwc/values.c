@@ -68,9 +68,27 @@ static val plain(val v) {
   return v;
 }
 
-hdw_status hc_write_json(arena *a, val v, bool pretty, buf *out) {
+hdw_status hc_write_json(arena *a, val v, buf *out) {
   jwriter w = {.a = a};
-  json_wopts o = {.pretty = pretty, .hl7 = write_hl7, .hl7_user = &w, .max_depth = 1000};
+  json_wopts o = {.hl7 = write_hl7, .hl7_user = &w, .max_depth = 1000};
+  return json_write(plain(v), out, &o);
+}
+
+static hdw_status write_hl7_text(void *user, val v, buf *out) {
+  const jwriter *w = (const jwriter *)user;
+  const hl7_node *n = hl7_of(v);
+  vm_cx cx = {.a = w->a, .fuel = INT64_MAX};
+  hl7_slice raw = hl7_node_raw(n);
+  val text = val_str(raw.p, raw.len);
+  hdw_status s = HDW_OK;
+  if (n->level == HL7_MSG && !(s = hl7_bytes(w->a, n->m, &raw))) text = val_str(raw.p, raw.len);
+  else if (n->level >= HL7_FIELD) s = hl7_node_whole(&cx, n, &text);
+  return s ? s : json_write(text, out, NULL);
+}
+
+hdw_status hc_write_text_json(arena *a, val v, buf *out) {
+  jwriter w = {.a = a};
+  json_wopts o = {.hl7 = write_hl7_text, .hl7_user = &w, .max_depth = 1000};
   return json_write(plain(v), out, &o);
 }
 
