@@ -18,7 +18,7 @@ static str key_text(comp *c, ast *key) {
 
 /* ---- object literals and constructors */
 
-static int32_t shape_add(comp *c, uint32_t n, str *names, ty *types) {
+int32_t shape_add(comp *c, uint32_t n, str *names, ty *types) {
   if (c->nshapes == c->cap_shapes) {
     uint32_t cap = c->cap_shapes ? c->cap_shapes * 2 : 16;
     shape *v = arena_grow(c->a, c->shapes, c->cap_shapes * sizeof *v, cap * sizeof *v);

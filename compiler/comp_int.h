@@ -179,6 +179,11 @@ ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
 ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
 bool is_type_name(comp *c, str name);
 
+int32_t shape_add(comp *c, uint32_t n, str *names, ty *types);
+
+/* table.c */
+void table_load(comp *c, decl *d);
+
 /* effect.c */
 ty effect_call(comp *c, ast *chain, bool send, int dst);
 bool has_effect(const ast *n);

@@ -508,14 +508,13 @@ static void test(comp *c, decl *d) {
   c->ntests++;
 }
 
-/* Rows of `table payers = csv('payers.csv', key: 'code')` are not loaded yet by this version's compiler: not_yet says so. */
 static void compile(comp *c, decl *d) {
   c->u = d->u;
   decl_params(c, d);
   switch ((decl_kind)d->kind) {
     case D_CONNECTION: case D_LISTENER: break; /* done first */
     case D_PROFILE: not_yet(c, d->node, "a profile"); break;
-    case D_TABLE: not_yet(c, d->node, "a table"); break;
+    case D_TABLE: table_load(c, d); break;
     case D_ENTITY: not_yet(c, d->node->first, "an entity"); break;
     case D_SETTING: break;
     case D_LET: case D_MAP: case D_FN: case D_ACTION: decl_fn(c, d); break;

@@ -1,5 +1,1 @@
-# Programs that are neither unit tests nor benchmarks: each folder lists its own.
-file(GLOB program_lists CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/faults/*.cmake)
-foreach(f ${program_lists})
-  include(${f})
-endforeach()
+# Tests that drive the built programs. (faults/, integration/, lang/, sim/ and demo/ are picked up by tests/CMakeLists.txt.)
