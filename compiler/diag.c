@@ -96,7 +96,7 @@ static bool admit(diag_list *l, diag_file *f, diag_severity severity) {
   return false;
 }
 
-static diag *add(diag_list *l, diag_code code, uint32_t file, uint32_t off, uint32_t end, const char *fmt, va_list args) {
+static __attribute__((format(printf, 6, 0))) diag *add(diag_list *l, diag_code code, uint32_t file, uint32_t off, uint32_t end, const char *fmt, va_list args) {
   diag_severity severity = diag_row_of(code)->severity;
   if (file >= l->n_files) { /* there was no room for the file itself */
     if (severity == DIAG_ERROR) l->errors++;
