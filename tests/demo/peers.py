@@ -12,7 +12,7 @@ class Crm:
 
     def __init__(self):
         crm = self
-        self.cards, self.authorised, self.lock, self.ids = [], True, threading.Lock(), {}
+        self.cards, self.authorised, self.lock, self.ids, self.requests = [], True, threading.Lock(), {}, 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
@@ -29,6 +29,7 @@ class Crm:
                 card = json.loads(self.rfile.read(int(self.headers.get('Content-Length') or 0)))
                 key = self.headers.get('Idempotency-Key') or ''
                 with crm.lock:
+                    crm.requests += 1
                     crm.authorised = crm.authorised and self.headers.get('Authorization') == 'Bearer demo-token'
                     if key not in crm.ids:
                         crm.ids[key] = len(crm.ids) + 1
