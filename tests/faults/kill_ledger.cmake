@@ -1,0 +1,3 @@
+# kill -9 against the daemon, with a ledger of what was sent, acknowledged and delivered. `kill_ledger.py --kills N --seed S` for more.
+add_test(NAME faults/kill_ledger COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/kill_ledger.py --kills 100)
+set_tests_properties(faults/kill_ledger PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")

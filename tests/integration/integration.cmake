@@ -1,0 +1,3 @@
+# The programs as users run them; loopback only.
+add_test(NAME integration/daemon COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_daemon.py)
+set_tests_properties(integration/daemon PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
