@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 
@@ -21,10 +22,10 @@ CORPUS = 'tests/conformance/hl7/corpus/'
 # What is sent: how, file, what it is, the expected code in MSA-1.
 SENT = [
     ('mllp', CORPUS + 'CDCgov_trusted-intermediary/Other__001_ADT_A01.hl7', 'an admission', 'AA'),
-    ('mllp', CORPUS + 'LinuxForHealth_hl7v2-fhir-converter/literals/IssueFixTest_java__L37.hl7', 'an admission, version 2.6', 'AA'),
+    ('mllp', CORPUS + 'LinuxForHealth_hl7v2-fhir-converter/literals/IssueFixTest_java__L37.hl7', 'enhanced mode: CA at commit', 'CA'),
     ('http', CORPUS + 'microsoft_FHIR-Converter/data__SampleData__Hl7v2__ADT-A08-02.hl7', 'an update, over HTTP', 'AA'),
     ('mllp', 'examples/adt-to-crm/samples/adt-no-mrn.hl7', 'no record number: refused', 'AE'),
-    ('mllp', CORPUS + 'CDCgov_trusted-intermediary/TX__002_TX_ORU_R01.hl7', 'a result nobody asked for', 'AR'),
+    ('mllp', CORPUS + 'CDCgov_trusted-intermediary/TX__002_TX_ORU_R01.hl7', 'a result nobody asked for', 'CR'),
     ('mllp', CORPUS + 'CDCgov_trusted-intermediary/Other__001_ADT_A01.hl7', 'the first one again', 'AA'),
 ]
 CARDS = 3  # of these, admissions that become a card each
@@ -34,6 +35,7 @@ class Screen:
     def __init__(self):
         self.color = sys.stdout.isatty()
         self.problems = []
+        self.width = shutil.get_terminal_size((120, 24)).columns - 2 if self.color else 120
 
     def paint(self, code, text):
         return f'\033[{code}m{text}\033[0m' if self.color else text
@@ -42,9 +44,10 @@ class Screen:
         print('\n' + self.paint('1;36', text))
 
     def line(self, text):
-        width = shutil.get_terminal_size((120, 24)).columns - 2 if self.color else 150
-        text = re.sub(r'[\x00-\x1f\x7f]', ' ', text)
-        print('  ' + (text if len(text) <= width else text[:width - 1] + '…'), flush=True)
+        plain = re.sub(r'\033\[[0-9;]*m', '', text)
+        if len(plain) > self.width:
+            text = plain[:self.width - 1] + '…'
+        print('  ' + re.sub(r'[\x00-\x1a\x1c-\x1f\x7f]', ' ', text), flush=True)
 
     def check(self, ok, text):
         print('  ' + (self.paint('32', 'ok     ') if ok else self.paint('1;31', 'WRONG  ')) + text, flush=True)
@@ -125,7 +128,7 @@ class Demo:
             msa, err = answer.get('MSA', ['', '?']), answer.get('ERR', [])
             text = next((f for f in reversed(err) if f), '')
             code = msa[1] if len(msa) > 1 else '?'
-            s.line(f'{how.upper():4}  {head[8][:7]:7}  {head[9][:16]:16}  →  ' + s.paint('32' if code == 'AA' else '33', code) + f'  {what:27} {text}')
+            s.line(f'{how.upper():4}  {head[8][:7]:7}  {head[9][:12]:12}  →  ' + s.paint('32' if code in ('AA', 'CA') else '33', code) + f'  {what:28} {text}')
             if code != want:
                 s.check(False, f'the answer to {os.path.basename(path)} should be {want}: {done.stdout.strip()} {done.stderr.strip()}')
         return wait_until(lambda: len(self.crm.cards) >= CARDS and len(self.ward.messages) >= CARDS, 10)
@@ -134,8 +137,9 @@ class Demo:
         s = self.screen
         s.heading('What the CRM received (POST /admits)')
         for key, card in self.crm.cards:
-            s.line(json.dumps(card, ensure_ascii=False))
-            s.line(s.paint('2', f'Idempotency-Key {key}'))
+            for line in textwrap.wrap(json.dumps(card, ensure_ascii=False), min(s.width, 110), subsequent_indent=' '):
+                s.line(line)
+            s.line(s.paint('2', f'Idempotency-Key: {key}'))
         s.heading('What the ward received (MLLP)')
         for message in self.ward.messages:
             for segment in message.split('\r'):
