@@ -11,7 +11,7 @@
 #include "model.h"
 #include "rig.h"
 
-enum { TRACE_MAX = 40, FAILURES_MAX = 20 };
+enum { TRACE_MAX = 40, FAILURES_MAX = 20, LABEL_MAX = 60 };
 static const int64_t fuel = INT64_C(2000000000), default_wall_us = INT64_C(1767225600) * 1000000; /* 2026-01-01T00:00:00Z */
 
 typedef struct program {
@@ -434,7 +434,15 @@ static bool run_case(program *p, arena *keep, const comp_test *t, uint32_t row, 
   if (t->nrows) {
     ok = drive(x, t->func + 1 + row, NULL, 0);
     val cells = x->vm.result;
-    for (uint32_t i = 0; ok && cells.tag == VAL_OBJ && i < n && i < cells.len; i++) (void)val_norm(&x->a, cells.u.v[2 * i + 1], &args[i]);
+    buf label;
+    buf_init(&label, &x->a, 1 << 16);
+    for (uint32_t i = 0; ok && cells.tag == VAL_OBJ && i < n && i < cells.len; i++) {
+      (void)val_norm(&x->a, cells.u.v[2 * i + 1], &args[i]);
+      if (i) buf_puts(&label, ", ");
+      if (args[i].tag == VAL_EMPTY) buf_puts(&label, "{}");
+      else if (hc_write_text_json(&x->a, args[i], &label)) label.status = HDW_OK;
+    }
+    c->name = hc_text(keep, "%s [%u: %.*s%s]", t->name, row + 1, (int)(label.len < LABEL_MAX ? label.len : LABEL_MAX), label.p ? label.p : "", label.len > LABEL_MAX ? "..." : "");
   }
   if (ok) drive(x, t->func, args, n);
   if (x->open && c->first) trace(x);
