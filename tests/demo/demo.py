@@ -126,7 +126,7 @@ class Demo:
             done = self.run(self.hdwvm, 'send', path, '--to', to)
             answer = {l[:3]: l.split('|') for l in done.stdout.splitlines()}
             msa, err = answer.get('MSA', ['', '?']), answer.get('ERR', [])
-            text = next((f for f in reversed(err) if f), '')
+            text = next((f for f in [*reversed(err), *msa[3:]] if f), '')
             code = msa[1] if len(msa) > 1 else '?'
             s.line(f'{how.upper():4}  {head[8][:7]:7}  {head[9][:12]:12}  →  ' + s.paint('32' if code in ('AA', 'CA') else '33', code) + f'  {what:28} {text}')
             if code != want:

@@ -7,6 +7,10 @@ import socketserver
 import threading
 
 
+def quiet(request, client_address):
+    """A peer that goes away in the middle, for a server's handle_error: daemons that are killed do that."""
+
+
 class Crm:
     """POST /admits keeps the card and answers {"id": n}; the same Idempotency-Key gets the same answer. GET /admits lists them."""
 
@@ -44,7 +48,7 @@ class Crm:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-        self.server.daemon_threads = True
+        self.server.daemon_threads, self.server.handle_error = True, quiet
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -86,6 +90,7 @@ class Ward:
             allow_reuse_address, daemon_threads, address_family = True, True, socket.AF_INET
 
         self.server = Server(('127.0.0.1', 0), Handler)
+        self.server.handle_error = quiet
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
