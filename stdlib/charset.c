@@ -8,8 +8,8 @@ typedef struct half_map {
 } half_map;
 
 static bool half_of(charset_id id, half_map *m) {
-  static const uint16_t *const high[] = {NULL, half_8859_2, half_8859_3, half_8859_4, half_8859_5, half_8859_6, half_8859_7, half_8859_8,
-                                         half_8859_9, half_8859_10, half_8859_11, half_8859_13, half_8859_14, half_8859_15};
+  static const uint16_t *const high[] = {NULL,        half_8859_2, half_8859_3,  half_8859_4,  half_8859_5,  half_8859_6,  half_8859_7,
+                                         half_8859_8, half_8859_9, half_8859_10, half_8859_11, half_8859_13, half_8859_14, half_8859_15};
   *m = (half_map){NULL, NULL};
   if (id == CHARSET_1252) m->low = half_1252;
   else if (id >= CHARSET_8859_1 && id <= CHARSET_8859_15) m->high = high[id - CHARSET_8859_1];
@@ -21,16 +21,17 @@ static const struct spelling {
   const char *name; /* letters and digits only, upper case */
   charset_id id;
 } spellings[] = {
-    {"ASCII", CHARSET_ASCII}, {"USASCII", CHARSET_ASCII}, {"ISOIR6", CHARSET_ASCII}, {"ISO646", CHARSET_ASCII}, {"7BIT", CHARSET_ASCII},
-    {"UNICODEUTF8", CHARSET_UTF8}, {"UTF8", CHARSET_UTF8}, {"UNICODE", CHARSET_UTF8}, {"ISOIR192", CHARSET_UTF8},
-    {"UNICODEUTF16", CHARSET_UTF16}, {"UTF16", CHARSET_UTF16}, {"UNICODEUTF32", CHARSET_UTF32}, {"UTF32", CHARSET_UTF32},
-    {"WINDOWS1252", CHARSET_1252}, {"CP1252", CHARSET_1252}, {"ANSI", CHARSET_1252},
-    {"LATIN1", CHARSET_8859_1}, {"ISOIR100", CHARSET_8859_1}, {"ISOIR101", CHARSET_8859_2}, {"ISOIR109", CHARSET_8859_3}, {"ISOIR110", CHARSET_8859_4},
-    {"ISOIR144", CHARSET_8859_5}, {"ISOIR127", CHARSET_8859_6}, {"ISOIR126", CHARSET_8859_7}, {"ISOIR138", CHARSET_8859_8}, {"ISOIR148", CHARSET_8859_9},
-    {"ISOIR166", CHARSET_8859_11}, {"ISOIR203", CHARSET_8859_15},
-    {"ISOIR13", CHARSET_JIS}, {"ISOIR14", CHARSET_JIS}, {"ISOIR87", CHARSET_JIS}, {"ISOIR159", CHARSET_JIS}, {"JAS2020", CHARSET_JIS},
-    {"JISX0202", CHARSET_JIS}, {"ISO2022JP", CHARSET_JIS}, {"GB180302000", CHARSET_GB18030}, {"GB18030", CHARSET_GB18030},
-    {"KSX1001", CHARSET_KSX1001}, {"ISOIR149", CHARSET_KSX1001}, {"CNS116431992", CHARSET_CNS11643}, {"CNS11643", CHARSET_CNS11643}, {"BIG5", CHARSET_BIG5},
+    {"ASCII", CHARSET_ASCII},       {"USASCII", CHARSET_ASCII},      {"ISOIR6", CHARSET_ASCII},     {"ISO646", CHARSET_ASCII},
+    {"7BIT", CHARSET_ASCII},        {"UNICODEUTF8", CHARSET_UTF8},   {"UTF8", CHARSET_UTF8},        {"UNICODE", CHARSET_UTF8},
+    {"ISOIR192", CHARSET_UTF8},     {"UNICODEUTF16", CHARSET_UTF16}, {"UTF16", CHARSET_UTF16},      {"UNICODEUTF32", CHARSET_UTF32},
+    {"UTF32", CHARSET_UTF32},       {"WINDOWS1252", CHARSET_1252},   {"CP1252", CHARSET_1252},      {"ANSI", CHARSET_1252},
+    {"LATIN1", CHARSET_8859_1},     {"ISOIR100", CHARSET_8859_1},    {"ISOIR101", CHARSET_8859_2},  {"ISOIR109", CHARSET_8859_3},
+    {"ISOIR110", CHARSET_8859_4},   {"ISOIR144", CHARSET_8859_5},    {"ISOIR127", CHARSET_8859_6},  {"ISOIR126", CHARSET_8859_7},
+    {"ISOIR138", CHARSET_8859_8},   {"ISOIR148", CHARSET_8859_9},    {"ISOIR166", CHARSET_8859_11}, {"ISOIR203", CHARSET_8859_15},
+    {"ISOIR13", CHARSET_JIS},       {"ISOIR14", CHARSET_JIS},        {"ISOIR87", CHARSET_JIS},      {"ISOIR159", CHARSET_JIS},
+    {"JAS2020", CHARSET_JIS},       {"JISX0202", CHARSET_JIS},       {"ISO2022JP", CHARSET_JIS},    {"GB180302000", CHARSET_GB18030},
+    {"GB18030", CHARSET_GB18030},   {"KSX1001", CHARSET_KSX1001},    {"ISOIR149", CHARSET_KSX1001}, {"CNS116431992", CHARSET_CNS11643},
+    {"CNS11643", CHARSET_CNS11643}, {"BIG5", CHARSET_BIG5},
 };
 
 charset_id charset_find(const char *name, size_t len) {
@@ -50,8 +51,22 @@ charset_id charset_find(const char *name, size_t len) {
   if (n == 0) return CHARSET_NONE;
   const char *part = strncmp(t, "ISO8859", 7) == 0 ? t + 7 : strncmp(t, "8859", 4) == 0 ? t + 4 : NULL;
   if (part && part[0] >= '1' && part[0] <= '9' && (!part[1] || (part[1] >= '0' && part[1] <= '9' && !part[2]))) {
-    static const uint8_t ids[] = {0, CHARSET_8859_1, CHARSET_8859_2, CHARSET_8859_3, CHARSET_8859_4, CHARSET_8859_5, CHARSET_8859_6, CHARSET_8859_7,
-                                  CHARSET_8859_8, CHARSET_8859_9, CHARSET_8859_10, CHARSET_8859_11, CHARSET_UNKNOWN, CHARSET_8859_13, CHARSET_8859_14, CHARSET_8859_15};
+    static const uint8_t ids[] = {0,
+                                  CHARSET_8859_1,
+                                  CHARSET_8859_2,
+                                  CHARSET_8859_3,
+                                  CHARSET_8859_4,
+                                  CHARSET_8859_5,
+                                  CHARSET_8859_6,
+                                  CHARSET_8859_7,
+                                  CHARSET_8859_8,
+                                  CHARSET_8859_9,
+                                  CHARSET_8859_10,
+                                  CHARSET_8859_11,
+                                  CHARSET_UNKNOWN,
+                                  CHARSET_8859_13,
+                                  CHARSET_8859_14,
+                                  CHARSET_8859_15};
     int k = part[1] ? (part[0] - '0') * 10 + part[1] - '0' : part[0] - '0';
     return k < (int)sizeof ids ? (charset_id)ids[k] : CHARSET_UNKNOWN;
   }
@@ -62,9 +77,9 @@ charset_id charset_find(const char *name, size_t len) {
 
 const char *charset_name(charset_id id) {
   static const char *const names[] = {
-      "", "ASCII", "UNICODE UTF-8", "8859/1", "8859/2", "8859/3", "8859/4", "8859/5", "8859/6", "8859/7", "8859/8", "8859/9", "8859/10", "8859/11",
-      "8859/13", "8859/14", "8859/15", "WINDOWS-1252", "", "UNICODE UTF-16", "UNICODE UTF-32", "ISO IR87", "GB 18030-2000", "KS X 1001",
-      "CNS 11643-1992", "BIG-5", ""};
+      "",       "ASCII",          "UNICODE UTF-8",  "8859/1",   "8859/2",        "8859/3",    "8859/4",         "8859/5",  "8859/6",
+      "8859/7", "8859/8",         "8859/9",         "8859/10",  "8859/11",       "8859/13",   "8859/14",        "8859/15", "WINDOWS-1252",
+      "",       "UNICODE UTF-16", "UNICODE UTF-32", "ISO IR87", "GB 18030-2000", "KS X 1001", "CNS 11643-1992", "BIG-5",   ""};
   return (size_t)id < sizeof names / sizeof *names ? names[id] : "";
 }
 
@@ -225,7 +240,8 @@ charset_id charset_bom(const char *s, size_t len, size_t *mark_len) {
   const unsigned char *u = (const unsigned char *)s;
   *mark_len = 0;
   if (len >= 3 && u[0] == 0xEF && u[1] == 0xBB && u[2] == 0xBF) return *mark_len = 3, CHARSET_UTF8;
-  if (len >= 4 && ((u[0] == 0xFF && u[1] == 0xFE && !u[2] && !u[3]) || (!u[0] && !u[1] && u[2] == 0xFE && u[3] == 0xFF))) return *mark_len = 4, CHARSET_UTF32;
+  if (len >= 4 && ((u[0] == 0xFF && u[1] == 0xFE && !u[2] && !u[3]) || (!u[0] && !u[1] && u[2] == 0xFE && u[3] == 0xFF)))
+    return *mark_len = 4, CHARSET_UTF32;
   if (len >= 2 && ((u[0] == 0xFF && u[1] == 0xFE) || (u[0] == 0xFE && u[1] == 0xFF))) return *mark_len = 2, CHARSET_UTF16;
   return CHARSET_NONE;
 }

@@ -27,7 +27,8 @@ void hl7_plan_ack(const hl7_head *h, hl7_outcome o, bool lone_as_al, hl7_ack_pla
   if (owed(b, o, lone_as_al)) out->app = app[o];
 }
 
-/* Compares dotted numbers as far as both have digits: "2.3.1" < "2.4"; letters after a digit are ignored ("2.2b"). -1 when s is no version. */
+/* Compares dotted numbers as far as both have digits: "2.3.1" < "2.4"; letters after a digit are ignored ("2.2b"). -1 when s is no version.
+ */
 static int version_cmp(hl7_slice s, unsigned major, unsigned minor) {
   unsigned v[2] = {0, 0}, k = 0;
   bool any = false;
@@ -67,7 +68,7 @@ typedef struct writer {
   buf b;
   const hl7_head *h;
   const hl7_ack_opts *o;
-  hl7_delims d;         /* of the answer, all roles filled */
+  hl7_delims d; /* of the answer, all roles filled */
   bool before25;
 } writer;
 
@@ -194,7 +195,8 @@ static void put_msa(writer *w, const char *code) {
   buf_putc(&w->b, '\r');
 }
 
-/* Roles that a short MSH-2 leaves out get a character that nothing else uses: the reader then takes it for data, and no field is broken in two. */
+/* Roles that a short MSH-2 leaves out get a character that nothing else uses: the reader then takes it for data, and no field is broken in
+ * two. */
 static void fill_roles(hl7_delims *d) {
   char *roles[] = {&d->rep, &d->sub};
   for (unsigned i = 0; i < 2; i++)
@@ -203,7 +205,8 @@ static void fill_roles(hl7_delims *d) {
 }
 
 hdw_status hl7_ack(arena *a, const char *in, size_t in_len, const hl7_ack_opts *o, hl7_slice *out) {
-  static const hl7_problem no_id = {.status = HDW_E_DATA, .code = 101, .seg = "MSH", .seg_rep = 1, .field = 10, .severity = 'E', .text = "the message has no control id"};
+  static const hl7_problem no_id = {
+      .status = HDW_E_DATA, .code = 101, .seg = "MSH", .seg_rep = 1, .field = 10, .severity = 'E', .text = "the message has no control id"};
   hl7_head h;
   hl7_problem why = {0};
   writer w = {.h = &h, .o = o};
@@ -263,7 +266,9 @@ static void read_error(const hl7_msg *m, uint32_t k, hl7_ack_info *out) {
   for (hl7_slice rest = f1; hl7_next(&rest, m->d.rep, &rep);) {
     if (rep.len == 0) continue;
     hl7_slice c4 = hl7_pick(&m->d, rep, 0, 4, 0);
-    e = (hl7_ack_error){.location = hl7_cut(rep.p, c4.len ? c4.p - 1 : rep.p + rep.len), .code = hl7_pick(&m->d, rep, 0, 4, 1), .text = hl7_pick(&m->d, rep, 0, 4, 2)};
+    e = (hl7_ack_error){.location = hl7_cut(rep.p, c4.len ? c4.p - 1 : rep.p + rep.len),
+                        .code = hl7_pick(&m->d, rep, 0, 4, 1),
+                        .text = hl7_pick(&m->d, rep, 0, 4, 2)};
     if (out->nerrors < 8) out->errors[out->nerrors] = e;
     out->nerrors++;
   }
@@ -280,6 +285,7 @@ hdw_status hl7_ack_read(const hl7_msg *m, hl7_ack_info *out) {
     if (hl7_slice_is(code, known[i])) memcpy(out->code, known[i], 3);
   out->control_id = hl7_field_raw(m, k, 2);
   out->text = hl7_field_raw(m, k, 3);
-  for (k = hl7_find(m, HL7_NAME('E', 'R', 'R'), 0); k != HL7_NO_SEGMENT; k = hl7_find(m, HL7_NAME('E', 'R', 'R'), k + 1)) read_error(m, k, out);
+  for (k = hl7_find(m, HL7_NAME('E', 'R', 'R'), 0); k != HL7_NO_SEGMENT; k = hl7_find(m, HL7_NAME('E', 'R', 'R'), k + 1))
+    read_error(m, k, out);
   return HDW_OK;
 }

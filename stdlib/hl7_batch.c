@@ -5,14 +5,16 @@ typedef struct splitter {
   arena *a;
   const char *p;
   uint32_t len;
-  bool cr;                 /* lines end with CR (or CRLF); else with LF */
+  bool cr; /* lines end with CR (or CRLF); else with LF */
   hl7_batch *out;
   uint32_t cap;
-  uint32_t messages;       /* since the last BHS or BTS */
-  uint32_t batches;        /* since the last FHS or FTS */
+  uint32_t messages; /* since the last BHS or BTS */
+  uint32_t batches;  /* since the last FHS or FTS */
 } splitter;
 
-static bool punct(char c) { return c > ' ' && c < 0x7F && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && c != '"'; }
+static bool punct(char c) {
+  return c > ' ' && c < 0x7F && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && c != '"';
+}
 
 /* Kind of part that a line begins; HL7_PART_JUNK when none. */
 static hl7_part_kind kind_of(const char *p, const char *end) {
@@ -63,7 +65,8 @@ static void check_count(splitter *x, const char *p, const char *seg, uint32_t ha
   uint32_t want;
   if (!count_of(f, &want) || want == have || x->out->counts_wrong) return;
   x->out->counts_wrong = true;
-  x->out->problem = (hl7_problem){.status = HDW_E_DATA, .code = 100, .offset = (uint32_t)(f.p - x->p), .seg_rep = 1, .field = 1, .severity = 'E', .text = text};
+  x->out->problem = (hl7_problem){
+      .status = HDW_E_DATA, .code = 100, .offset = (uint32_t)(f.p - x->p), .seg_rep = 1, .field = 1, .severity = 'E', .text = text};
   memcpy(x->out->problem.seg, seg, 4);
 }
 
@@ -88,7 +91,8 @@ static hdw_status add_part(splitter *x, hl7_part_kind kind, const char *p, uint3
     x->batches++;
     x->messages = 0;
   }
-  bool inside = b->nparts && b->parts[b->nparts - 1].batch == b->nbatches && b->parts[b->nparts - 1].kind != HL7_PART_BTS && b->parts[b->nparts - 1].kind != HL7_PART_FTS;
+  bool inside = b->nparts && b->parts[b->nparts - 1].batch == b->nbatches && b->parts[b->nparts - 1].kind != HL7_PART_BTS &&
+                b->parts[b->nparts - 1].kind != HL7_PART_FTS;
   bool under = b->nbatches && (kind == HL7_PART_BHS || (inside && kind != HL7_PART_FHS && kind != HL7_PART_FTS));
   b->parts[b->nparts++] = (hl7_part){.kind = kind, .off = (uint32_t)(p - x->p), .line = line, .batch = under ? b->nbatches : 0};
   if (kind == HL7_PART_FHS) x->batches = 0;
@@ -155,14 +159,20 @@ hdw_status hl7_split(arena *a, const char *bytes, size_t len, hl7_batch **out, h
   if (msh) x.out->parts[x.out->nparts - 1].continued = is_continued(&x, msh, dsc);
   close_part(&x, end);
   if (!x.out->nmessages && !x.out->has_envelope) {
-    if (why) *why = (hl7_problem){.status = HDW_E_SYNTAX, .code = 100, .offset = (uint32_t)lead, .severity = 'E', .text = "there is neither MSH nor FHS nor BHS at the start of a line"};
+    if (why)
+      *why = (hl7_problem){.status = HDW_E_SYNTAX,
+                           .code = 100,
+                           .offset = (uint32_t)lead,
+                           .severity = 'E',
+                           .text = "there is neither MSH nor FHS nor BHS at the start of a line"};
     return HDW_E_SYNTAX;
   }
   *out = x.out;
   return HDW_OK;
 }
 
-hdw_status hl7_batch_ack(arena *a, const hl7_batch *b, uint32_t batch, const hl7_slice *acks, unsigned nacks, const char *control_id, const tm_val *now, hl7_slice *out) {
+hdw_status hl7_batch_ack(arena *a, const hl7_batch *b, uint32_t batch, const hl7_slice *acks, unsigned nacks, const char *control_id,
+                         const tm_val *now, hl7_slice *out) {
   const hl7_part *h = NULL;
   for (uint32_t i = 0; i < b->nparts; i++)
     if (b->parts[i].kind == HL7_PART_BHS && b->parts[i].batch == batch) h = &b->parts[i];

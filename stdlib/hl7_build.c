@@ -1,7 +1,8 @@
 /* hl7_build.c - new messages and segments: ADT_A08(PID-3: ...), OBX(OBX-3.1: ...). */
 #include "hl7_int.h"
 
-/* Number of a segment's first place in the structure, document order, from 1; *times how often it has one. Depth is bounded by HL7_GROUP_DEPTH. */
+/* Number of a segment's first place in the structure, document order, from 1; *times how often it has one. Depth is bounded by
+ * HL7_GROUP_DEPTH. */
 static void visit(const hl7_struct_node *g, unsigned depth, uint32_t name, uint32_t *count, uint32_t *first, uint32_t *times) {
   for (unsigned i = 0; i < g->n; i++) {
     const hl7_struct_node *c = &g->children[i];
@@ -76,7 +77,8 @@ static bool draft_ascii(const hl7_draft *e) {
   return true;
 }
 
-hdw_status hl7_build_message(vm_cx *cx, const char *name, size_t len, const hl7_edit *edits, unsigned n, const hl7_build_defaults *d, val *out) {
+hdw_status hl7_build_message(vm_cx *cx, const char *name, size_t len, const hl7_edit *edits, unsigned n, const hl7_build_defaults *d,
+                             val *out) {
   if (len < 3 || len > 32) return vm_fail(cx, HDW_E_INVALID, "a message type is wanted");
   hl7_draft e = {.cx = cx, .d = hl7_default_delims, .enc = {"^~\\&", 4}, .cs = CHARSET_UTF8};
   hdw_status s = default_head(&e, name, len, d);
@@ -106,7 +108,8 @@ hdw_status hl7_build_segment(vm_cx *cx, uint32_t name, const hl7_edit *edits, un
   hl7_draft e = {.cx = cx, .d = hl7_default_delims, .enc = {"^~\\&", 4}, .cs = CHARSET_UTF8};
   hdw_status s = hl7_draft_add(&e, 0, (hl7_edit_seg){name, HL7_NO_SEGMENT, {text, 3}});
   for (unsigned i = 0; i < n && !s; i++) {
-    if (edits[i].op != HL7_SET || edits[i].path.seg != name || edits[i].path.field == 0) return vm_fail(cx, HDW_E_INVALID, "%s: fields of this segment are wanted", text);
+    if (edits[i].op != HL7_SET || edits[i].path.seg != name || edits[i].path.field == 0)
+      return vm_fail(cx, HDW_E_INVALID, "%s: fields of this segment are wanted", text);
     s = hl7_draft_edit(&e, &edits[i]);
   }
   hl7_msg *m;

@@ -25,9 +25,12 @@ hdw_status hl7_draft_add(hl7_draft *e, uint32_t at, hl7_edit_seg seg) {
   return HDW_OK;
 }
 
-static void drop(hl7_draft *e, uint32_t at) {
-  memmove(e->segs + at, e->segs + at + 1, (e->n - at - 1) * sizeof *e->segs);
-  e->n--;
+/* Takes out what was marked with the name 0. */
+static void sweep(hl7_draft *e) {
+  uint32_t o = 0;
+  for (uint32_t i = 0; i < e->n; i++)
+    if (e->segs[i].name) e->segs[o++] = e->segs[i];
+  e->n = o;
 }
 
 /* ---- values to bytes. level: HL7_FIELD one repetition, HL7_COMP, HL7_SUB. */
@@ -49,7 +52,9 @@ static hdw_status put_node(hl7_draft *e, buf *b, const hl7_node *n, hl7_level le
 static hdw_status put_literal(hl7_draft *e, buf *b, val lit, hl7_level level) {
   hdw_status s = HDW_OK;
   for (uint32_t i = 0, from = 0; i <= lit.len && !s; i++) {
-    char c = i < lit.len ? lit.u.s[i] : 0, d = c == '^' && level == HL7_FIELD ? e->d.comp : c == '&' && level <= HL7_COMP ? e->d.sub : e->d.field;
+    char c = i < lit.len ? lit.u.s[i] : 0, d = c == '^' && level == HL7_FIELD  ? e->d.comp
+                                               : c == '&' && level <= HL7_COMP ? e->d.sub
+                                                                               : e->d.field;
     if (i < lit.len && d == e->d.field) continue;
     s = hl7_encode(b, &e->d, e->cs, lit.u.s + from, i - from, HL7_ENC_KEEP_FORMAT);
     if (i < lit.len) buf_putc(b, d);
@@ -155,7 +160,8 @@ static void put_split(change *c, buf *b, hl7_slice s, char delim, uint32_t n, un
   }
 }
 
-/* level: HL7_FIELD inside a field, HL7_COMP inside a repetition, HL7_SUB inside a component; one deeper than the path is the value itself. */
+/* level: HL7_FIELD inside a field, HL7_COMP inside a repetition, HL7_SUB inside a component; one deeper than the path is the value itself.
+ */
 static void put_parts(change *c, buf *b, hl7_slice s, unsigned level) {
   const hl7_path *p = c->p;
   const hl7_delims *d = &c->e->d;
@@ -252,60 +258,74 @@ static hdw_status take_segment(hl7_draft *e, const hl7_node *n, hl7_edit_seg *ou
   return s ? s : (hdw_status)b.status;
 }
 
+/* All segments of that name are replaced by the value's, which stand where the first of them stood; in time linear in both. */
 static hdw_status set_segments(hl7_draft *e, const hl7_path *p, val value) {
-  uint32_t at = HL7_NO_SEGMENT;
-  for (uint32_t i = e->n; i-- > 0;)
-    if (e->segs[i].name == p->seg) {
-      drop(e, i);
-      at = i;
+  uint32_t at = 0, k = val_count(value), o = 0;
+  while (at < e->n && e->segs[at].name != p->seg) at++;
+  if (at == e->n) at = k ? hl7_draft_place(e, p->seg) : 0;
+  if ((uint64_t)e->n + k > HL7_MAX_SEGMENTS) return fail(e, p, HDW_E_LIMIT, "there are too many segments");
+  hl7_edit_seg *to = (hl7_edit_seg *)arena_alloc(e->cx->a, (e->n + k + 1) * sizeof *to);
+  if (!to) return HDW_E_NOMEM;
+  hdw_status s = vm_charge(e->cx, (e->n + k) / 4 + 1);
+  for (uint32_t i = 0; i <= e->n && !s; i++) {
+    for (uint32_t j = 0; i == at && j < k && !s; j++) {
+      const hl7_node *n = hl7_of(val_item(value, j));
+      if (!n || n->level != HL7_SEG || n->m->segs[n->seg].name != p->seg) return fail(e, p, HDW_E_TYPE, "segments of this name are wanted");
+      s = take_segment(e, n, &to[o]);
+      e->last = o++;
+      if (s) return fail(e, p, s, hdw_status_text(s));
     }
-  if (at == HL7_NO_SEGMENT && value.tag != VAL_EMPTY) at = hl7_draft_place(e, p->seg);
-  for (uint32_t i = 0; i < val_count(value); i++) {
-    const hl7_node *n = hl7_of(val_item(value, i));
-    hl7_edit_seg g;
-    if (!n || n->level != HL7_SEG || n->m->segs[n->seg].name != p->seg) return fail(e, p, HDW_E_TYPE, "segments of this name are wanted");
-    hdw_status s = take_segment(e, n, &g);
-    if (!s) s = hl7_draft_add(e, at + i, g);
-    if (s) return fail(e, p, s, hdw_status_text(s));
+    if (i < e->n && e->segs[i].name != p->seg) to[o++] = e->segs[i];
   }
-  return HDW_OK;
+  e->cap = e->n + k + 1;
+  e->segs = to;
+  e->n = o;
+  return s;
 }
 
 /* The segment of the draft that a node stands for: itself, or (from an earlier version of the message) one with the same bytes. */
-static uint32_t find_node(const hl7_draft *e, const hl7_node *n) {
+static uint32_t find_node(const hl7_draft *e, const hl7_node *n, uint32_t from) {
   hl7_slice raw = {n->m->bytes + n->m->segs[n->seg].off, n->m->segs[n->seg].len};
-  for (uint32_t i = 0; i < e->n; i++) {
+  for (uint32_t k = 0; k < e->n; k++) { /* nodes mostly come in order: the search goes on where the last one ended */
+    uint32_t i = from + k < e->n ? from + k : from + k - e->n;
     const hl7_edit_seg *g = &e->segs[i];
-    if (n->m == e->base ? g->orig == n->seg : g->name == n->m->segs[n->seg].name && g->text.len == raw.len && memcmp(g->text.p, raw.p, raw.len) == 0) return i;
+    if (!g->name) continue;
+    if (n->m == e->base ? g->orig == n->seg
+                        : g->name == n->m->segs[n->seg].name && g->text.len == raw.len && memcmp(g->text.p, raw.p, raw.len) == 0)
+      return i;
   }
   return HL7_NO_SEGMENT;
 }
 
-static hdw_status remove_node(hl7_draft *e, const hl7_node *n) {
+static hdw_status remove_node(hl7_draft *e, const hl7_node *n, uint32_t *hint) {
   uint32_t from, to;
   if (n->level == HL7_MSG) return HDW_E_TYPE;
-  if (hl7_range(n, &from, &to)) {
-    for (uint32_t k = from; k < to; k++) {
-      hl7_node one = {.m = n->m, .seg = k, .level = HL7_SEG};
-      uint32_t at = find_node(e, &one);
-      if (at != HL7_NO_SEGMENT) drop(e, at);
-    }
-    return HDW_OK;
+  if (!hl7_range(n, &from, &to)) from = n->seg, to = n->seg + 1;
+  hdw_status s = HDW_OK;
+  for (uint32_t k = from; k < to && !s; k++) {
+    hl7_node one = {.m = n->m, .seg = k, .level = HL7_SEG};
+    uint32_t at = find_node(e, &one, *hint);
+    s = vm_charge(e->cx, at == HL7_NO_SEGMENT ? e->n / 8 + 1 : at >= *hint ? (at - *hint) / 8 + 1 : e->n / 8 + 1);
+    if (at == HL7_NO_SEGMENT || s) continue;
+    *hint = at;
+    hl7_path p = {.seg = e->segs[at].name, .rep = (int32_t)n->rep, .field = n->field, .comp = n->comp, .sub = n->sub};
+    if (n->level <= HL7_SEG) e->segs[at].name = 0;
+    else if (p.field <= 2 && hl7_is_header(p.seg)) s = HDW_E_INVALID;
+    else s = set_field(e, at, &p, VAL_NONE);
   }
-  uint32_t at = find_node(e, n);
-  if (at == HL7_NO_SEGMENT) return HDW_OK;
-  hl7_path p = {.seg = e->segs[at].name, .rep = (int32_t)n->rep, .field = n->field, .comp = n->comp, .sub = n->sub};
-  if (p.field <= 2 && hl7_is_header(p.seg)) return HDW_E_INVALID;
-  return set_field(e, at, &p, VAL_NONE);
+  return s;
 }
 
 static hdw_status remove_edit(hl7_draft *e, const hl7_edit *x) {
   hdw_status s = HDW_OK;
+  uint32_t hint = 0;
   for (uint32_t i = 0; i < val_count(x->value) && !s; i++) {
     const hl7_node *n = hl7_of(val_item(x->value, i));
-    s = n ? remove_node(e, n) : HDW_E_TYPE;
+    s = n ? remove_node(e, n, &hint) : HDW_E_TYPE;
   }
-  return s ? vm_fail(e->cx, s, "remove: %s", s == HDW_E_TYPE ? "segments, groups or parts of the message are wanted" : hdw_status_text(s)) : HDW_OK;
+  sweep(e);
+  return s ? vm_fail(e->cx, s, "remove: %s", s == HDW_E_TYPE ? "segments, groups or parts of the message are wanted" : hdw_status_text(s))
+           : HDW_OK;
 }
 
 hdw_status hl7_draft_edit(hl7_draft *e, const hl7_edit *x) {
@@ -313,7 +333,8 @@ hdw_status hl7_draft_edit(hl7_draft *e, const hl7_edit *x) {
   val value = x->op == HL7_REMOVE ? VAL_NONE : x->value;
   if (x->op == HL7_REMOVE && (x->value.tag != VAL_EMPTY || p.seg == 0)) return remove_edit(e, x);
   if (p.seg == 0) return vm_fail(e->cx, HDW_E_INVALID, "an edit names no segment");
-  if (p.field > HL7_MAX_NUMBER || p.comp > HL7_MAX_NUMBER || p.sub > HL7_MAX_NUMBER || p.rep > HL7_MAX_NUMBER) return fail(e, &p, HDW_E_LIMIT, "a number in the path is too big");
+  if (p.field > HL7_MAX_NUMBER || p.comp > HL7_MAX_NUMBER || p.sub > HL7_MAX_NUMBER || p.rep > HL7_MAX_NUMBER)
+    return fail(e, &p, HDW_E_LIMIT, "a number in the path is too big");
   if (p.field == 0) {
     if (p.seg == HL7_NAME('M', 'S', 'H') && val_count(value) != 1) return fail(e, &p, HDW_E_CARD, "a message has exactly one");
     return set_segments(e, &p, value);
@@ -391,14 +412,18 @@ hdw_status hl7_with(vm_cx *cx, val base, const hl7_edit *edits, unsigned n, val 
   uint32_t from, to;
   hl7_range(node, &from, &to);
   hdw_status s = HDW_OK;
-  for (uint32_t i = from; i < to && !s; i++) s = hl7_draft_add(&e, e.n, (hl7_edit_seg){m->segs[i].name, i, {m->bytes + m->segs[i].off, m->segs[i].len}});
+  for (uint32_t i = from; i < to && !s; i++)
+    s = hl7_draft_add(&e, e.n, (hl7_edit_seg){m->segs[i].name, i, {m->bytes + m->segs[i].off, m->segs[i].len}});
   bool one = node->level == HL7_SEG;
   if (!s && !one) s = hl7_draft_charset(&e, edits, n);
   for (unsigned i = 0; i < n && !s; i++) {
-    if (one && edits[i].path.seg && (edits[i].path.seg != e.segs[0].name || edits[i].path.field == 0)) return fail(&e, &edits[i].path, HDW_E_INVALID, "not a field of this segment");
+    if (one && edits[i].path.seg && (edits[i].path.seg != e.segs[0].name || edits[i].path.field == 0))
+      return fail(&e, &edits[i].path, HDW_E_INVALID, "not a field of this segment");
     s = hl7_draft_edit(&e, &edits[i]);
     if (!s && one && e.n != 1) return vm_fail(cx, HDW_E_INVALID, "with: a segment cannot lose itself");
   }
+  if (!s && !one && (e.n == 0 || !hl7_is_header(e.segs[0].name)))
+    return vm_fail(cx, HDW_E_INVALID, "with: a message cannot lose its header");
   hl7_msg *made;
   if (!s) s = hl7_draft_done(&e, one, &made);
   if (s) return s;

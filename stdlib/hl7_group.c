@@ -8,15 +8,16 @@
  *                                                                  0 OBX 1 NTE
  *   second OBX of a first order: path 1.1.3.0, depth 3, fresh 3 (a new OBSERVATION begins)
  *
- * For the next segment the search goes from the innermost open group outwards: further on in that group, then a new repetition of it. A match that would
- * enter a later group past its first segment waits until it is clear that no open group began with this very segment: the standard's own grammars
- * are ambiguous there (ORC after OBR in OML_O21 is the next order, not a prior result). What fits nowhere stays in the group that is open. */
+ * For the next segment the search goes from the innermost open group outwards: further on in that group, then a new repetition of it. A
+ * match that would enter a later group past its first segment waits until it is clear that no open group began with this very segment: the
+ * standard's own grammars are ambiguous there (ORC after OBR in OML_O21 is the next order, not a prior result). What fits nowhere stays in
+ * the group that is open. */
 #include "hl7_int.h"
 
 typedef struct matcher {
   const hl7_struct_node *root;
-  hl7_place at;                               /* of the last match */
-  uint32_t first[HL7_GROUP_DEPTH + 1];        /* name of the segment with which the open group at that depth began */
+  hl7_place at;                        /* of the last match */
+  uint32_t first[HL7_GROUP_DEPTH + 1]; /* name of the segment with which the open group at that depth began */
 } matcher;
 
 static uint32_t node_name(const hl7_struct_node *n) { return n->is_group ? 0 : hl7_name(n->name, strlen(n->name)); }
@@ -29,13 +30,14 @@ static const hl7_struct_node *group_at(const matcher *x, const hl7_place *p, uns
 }
 
 typedef struct hit {
-  bool found, lead;     /* lead: nothing inside an entered group was passed over */
+  bool found, lead; /* lead: nothing inside an entered group was passed over */
   hl7_place p;
 } hit;
 
 /* Looks for name among children from..to-1 of g, which stands at `depth`, entering groups. must: required segments may not be passed over
  * inside entered groups. The nesting of structures is bounded by HL7_GROUP_DEPTH. */
-static void search(const hl7_struct_node *g, unsigned depth, unsigned from, unsigned to, uint32_t name, bool entered, bool must, hl7_place path, hit *h) {
+static void search(const hl7_struct_node *g, unsigned depth, unsigned from, unsigned to, uint32_t name, bool entered, bool must,
+                   hl7_place path, hit *h) {
   for (unsigned i = from; i < to && !h->found; i++) {
     const hl7_struct_node *c = &g->children[i];
     path.path[depth] = (uint8_t)i;
@@ -118,7 +120,8 @@ const hl7_struct_node *hl7_root(const hl7_msg *m) {
   hl7_index *ix = m->index;
   if (!ix->root && !ix->asked && m->schema && m->schema->structure && m->nsegs && m->segs[0].name == HL7_NAME('M', 'S', 'H')) {
     hl7_slice name;
-    ix->root = m->schema->structure(m->schema->user, hl7_raw(m, 0, 9, 0, 1, 1), hl7_raw(m, 0, 9, 0, 2, 1), hl7_raw(m, 0, 9, 0, 3, 1), &name);
+    ix->root =
+        m->schema->structure(m->schema->user, hl7_raw(m, 0, 9, 0, 1, 1), hl7_raw(m, 0, 9, 0, 2, 1), hl7_raw(m, 0, 9, 0, 3, 1), &name);
     ix->asked = true;
   }
   return ix->root;
@@ -160,7 +163,9 @@ static hdw_status groups_of(vm_cx *cx, const hl7_node *n, const char *name, size
   const hl7_place *pl = m->index->places;
   for (unsigned d = 0; d < depth; d++) g = &g->children[pl[from].path[d]];
   unsigned child = 0;
-  while (child < g->n && !(g->children[child].is_group && strlen(g->children[child].name) == len && memcmp(g->children[child].name, name, len) == 0)) child++;
+  while (child < g->n &&
+         !(g->children[child].is_group && strlen(g->children[child].name) == len && memcmp(g->children[child].name, name, len) == 0))
+    child++;
   if (child == g->n) return HDW_OK;
   hdw_status s = vm_charge(cx, to - from);
   hl7_node o = {.m = m, .level = HL7_GROUP, .depth = (uint8_t)(depth + 1)};

@@ -9,7 +9,7 @@ enum { JSON_MAX_BYTES = 1 << 30, JSON_FLAGS = HL7_ENC_KEEP_FORMAT | HL7_ENC_KEEP
 typedef struct out_cx {
   vm_cx *cx;
   const hl7_msg *m;
-  hl7_delims d;        /* truncation is left alone: a bare '#' is text */
+  hl7_delims d; /* truncation is left alone: a bare '#' is text */
   charset_id cs;
   hdw_status s;
 } out_cx;
@@ -145,15 +145,18 @@ hdw_status hl7_to_json(vm_cx *cx, const hl7_msg *m, val *out) {
 typedef struct in_cx {
   vm_cx *cx;
   buf b;
-  hl7_delims d;            /* without truncation, as in out_cx */
-  const char *enc;         /* MSH-2 */
+  hl7_delims d;    /* without truncation, as in out_cx */
+  const char *enc; /* MSH-2 */
   size_t enc_len;
   charset_id cs;
-  uint32_t seg, field;     /* for messages, from 0 */
-  size_t name_end;         /* where the output stood behind a CR and three letters: a field separator or a line end there would make a segment of them */
+  uint32_t seg, field; /* for messages, from 0 */
+  size_t name_end; /* where the output stood behind a CR and three letters: a field separator or a line end there would make a segment of
+                      them */
 } in_cx;
 
-static hdw_status bad(in_cx *x, hdw_status s, const char *what) { return vm_fail(x->cx, s, "segments[%u].fields[%u]: %s", x->seg, x->field, what); }
+static hdw_status bad(in_cx *x, hdw_status s, const char *what) {
+  return vm_fail(x->cx, s, "segments[%u].fields[%u]: %s", x->seg, x->field, what);
+}
 
 static const val *member(val obj, const char *key) { return val_obj_get(obj, val_key(key, strlen(key))); }
 
@@ -184,13 +187,16 @@ static hdw_status put_raw(in_cx *x, const char *p, size_t n) {
   return (hdw_status)x->b.status;
 }
 
-static hdw_status end_field(in_cx *x) { return x->name_end && x->name_end == x->b.len ? bad(x, HDW_E_DATA, "raw text would begin a segment") : HDW_OK; }
+static hdw_status end_field(in_cx *x) {
+  return x->name_end && x->name_end == x->b.len ? bad(x, HDW_E_DATA, "raw text would begin a segment") : HDW_OK;
+}
 
 static hdw_status put_marked(in_cx *x, val obj) {
   const val *raw = member(obj, "raw"), *bytes = member(obj, "bytes");
   val t;
   hdw_status s;
-  if ((raw != NULL) == (bytes != NULL) || !text_of(x, raw ? *raw : *bytes, &t, &s)) return bad(x, HDW_E_TYPE, "an object must be {\"raw\": text} or {\"bytes\": base64}");
+  if ((raw != NULL) == (bytes != NULL) || !text_of(x, raw ? *raw : *bytes, &t, &s))
+    return bad(x, HDW_E_TYPE, "an object must be {\"raw\": text} or {\"bytes\": base64}");
   size_t n;
   if (raw) {
     const char *p;
@@ -247,8 +253,8 @@ static hdw_status put_field(in_cx *x, val v) {
   return s;
 }
 
-/* MSH-1 and MSH-2 are written as they are and must be the delimiters of the document. A line without a name right behind them is part of MSH-2 (H-33).
- * Headers further down (BHS below FHS) may state what they like in their second field. */
+/* MSH-1 and MSH-2 are written as they are and must be the delimiters of the document. A line without a name right behind them is part of
+ * MSH-2 (H-33). Headers further down (BHS below FHS) may state what they like in their second field. */
 static hdw_status put_delims(in_cx *x, val f, uint32_t i) {
   const char *w = i ? x->enc : &x->d.field;
   size_t n = i && x->seg ? 0 : i ? x->enc_len : 1, len = 0;
@@ -265,7 +271,8 @@ static hdw_status put_delims(in_cx *x, val f, uint32_t i) {
     if (b64_decode(d.u.s, d.len, p, &len, false)) return bad(x, HDW_E_DATA, "bytes are not base64");
     d = val_str((const char *)p, len);
   }
-  if (d.len < n || memcmp(d.u.s, w, n) != 0 || (d.len > n && (i == 0 || (x->seg == 0 && d.u.s[n] != '\r' && d.u.s[n] != '\n')))) return bad(x, HDW_E_DATA, "not the delimiters that the document states");
+  if (d.len < n || memcmp(d.u.s, w, n) != 0 || (d.len > n && (i == 0 || (x->seg == 0 && d.u.s[n] != '\r' && d.u.s[n] != '\n'))))
+    return bad(x, HDW_E_DATA, "not the delimiters that the document states");
   if (memchr(d.u.s + n, x->d.field, d.len - n)) return bad(x, HDW_E_DATA, "the text contains the field separator");
   put_tail(x, d.u.s + n, d.len - n);
   return (hdw_status)x->b.status;
@@ -316,7 +323,8 @@ hdw_status hl7_from_json(vm_cx *cx, val doc, hl7_slice *out) {
   const val *delims = head && head->tag == VAL_OBJ ? member(*head, "delimiters") : NULL;
   val d;
   hdw_status s = HDW_OK;
-  if (!segs || segs->tag != VAL_LIST || segs->len == 0 || !delims || !text_of(&x, *delims, &d, &s)) return s ? s : vm_fail(cx, HDW_E_TYPE, "an object with hl7.delimiters and segments is wanted");
+  if (!segs || segs->tag != VAL_LIST || segs->len == 0 || !delims || !text_of(&x, *delims, &d, &s))
+    return s ? s : vm_fail(cx, HDW_E_TYPE, "an object with hl7.delimiters and segments is wanted");
   char m[16] = "MSH";
   hl7_problem why;
   if (d.len > 6) return vm_fail(cx, HDW_E_DATA, "hl7.delimiters: at most six characters are wanted");

@@ -3,7 +3,14 @@
 
 typedef enum target { TO_STRING, TO_WHOLE, TO_DATE, TO_DATETIME, TO_TIME, TO_DECIMAL, TO_INT, TO_BOOL } target;
 
-static const char *const not_a[] = {"", "", "a value is no date", "a value is no date and time", "a value is no time", "a value is no number", "a value is no whole number", "a value is no boolean"};
+static const char *const not_a[] = {"",
+                                    "",
+                                    "a value is no date",
+                                    "a value is no date and time",
+                                    "a value is no time",
+                                    "a value is no number",
+                                    "a value is no whole number",
+                                    "a value is no boolean"};
 
 static void trim(const char **p, size_t *n) {
   while (*n && (**p == ' ' || **p == '\t')) (*p)++, (*n)--;
@@ -16,11 +23,8 @@ static void add_zone(const hl7_node *n, tm_val *t) {
   const hl7_hooks *h = n->m->hooks;
   if (h && h->zone && h->zone(h->user, t, &t->zone_min)) {
     t->has_zone = true;
-  } else if (h && h->warn) {
-    hl7_problem w;
-    hl7_where(n, &w);
-    w.text = "a time has no offset and no zone is configured";
-    hl7_warn(n->m, HL7_W_NO_ZONE, &w);
+  } else {
+    hl7_warn_at(n, HL7_W_NO_ZONE, "a time has no offset and no zone is configured");
   }
 }
 
@@ -102,12 +106,7 @@ static hdw_status one(vm_cx *cx, target t, val item, val *out) {
   s = convert(cx, t, n, text, out);
   if (s == HDW_OK || s == HDW_E_NOMEM || s == HDW_E_FUEL) return s;
   *out = VAL_NONE;
-  if (n) {
-    hl7_problem w;
-    hl7_where(n, &w);
-    w.text = not_a[t];
-    hl7_warn(n->m, HL7_W_CONVERT, &w);
-  }
+  if (n) hl7_warn_at(n, HL7_W_CONVERT, not_a[t]);
   return HDW_OK;
 }
 
@@ -169,7 +168,8 @@ hdw_status hl7_model_member(vm_cx *cx, val item, val key, val *out) {
     return HDW_OK;
   case HL7_FIELD:
   case HL7_COMP:
-    if (sc && sc->component && sc->component(sc->user, n->m->segs[n->seg].name, n->field, n->comp, key.u.s, key.len, &pos)) return hl7_child(cx, item, pos, out);
+    if (sc && sc->component && sc->component(sc->user, n->m->segs[n->seg].name, n->field, n->comp, key.u.s, key.len, &pos))
+      return hl7_child(cx, item, pos, out);
     return HDW_OK;
   case HL7_SUB: return HDW_OK;
   }

@@ -7,7 +7,9 @@
 const hl7_delims hl7_default_delims = {'|', '^', '~', '\\', '&', '|'};
 
 static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-static bool is_name(const char *p) { return is_upper(p[0]) && (is_upper(p[1]) || (p[1] >= '0' && p[1] <= '9')) && (is_upper(p[2]) || (p[2] >= '0' && p[2] <= '9')); }
+static bool is_name(const char *p) {
+  return is_upper(p[0]) && (is_upper(p[1]) || (p[1] >= '0' && p[1] <= '9')) && (is_upper(p[2]) || (p[2] >= '0' && p[2] <= '9'));
+}
 
 uint32_t hl7_name(const char *s, size_t len) { return len == 3 && is_name(s) ? HL7_NAME(s[0], s[1], s[2]) : 0; }
 
@@ -20,7 +22,8 @@ void hl7_name_text(uint32_t name, char out[4]) {
 
 static hdw_status problem(hl7_problem *why, hdw_status s, uint16_t code, size_t offset, const char *seg, uint16_t field, const char *text) {
   if (why) {
-    *why = (hl7_problem){.status = s, .code = code, .offset = (uint32_t)offset, .field = field, .seg_rep = seg[0] ? 1 : 0, .severity = 'E', .text = text};
+    *why = (hl7_problem){
+        .status = s, .code = code, .offset = (uint32_t)offset, .field = field, .seg_rep = seg[0] ? 1 : 0, .severity = 'E', .text = text};
     memcpy(why->seg, seg, strlen(seg));
   }
   return s;
@@ -37,12 +40,14 @@ hdw_status hl7_read_delims(const char *p, size_t len, hl7_delims *d, size_t *enc
   char seg[4] = {p[0], p[1], p[2], 0};
   if (len < 4) return problem(why, HDW_E_SYNTAX, 101, 3, seg, 1, "the message ends before the field separator");
   char f = p[3];
-  if (!can_delimit(f)) return problem(why, HDW_E_SYNTAX, 102, 3, seg, 1, "the field separator is a letter, a digit, a blank or a control character");
+  if (!can_delimit(f))
+    return problem(why, HDW_E_SYNTAX, 102, 3, seg, 1, "the field separator is a letter, a digit, a blank or a control character");
   size_t n = 0;
   while (4 + n < len && p[4 + n] != f && p[4 + n] != '\r' && p[4 + n] != '\n') {
     if (n == 5) return problem(why, HDW_E_SYNTAX, 102, 9, seg, 2, "there are more than five encoding characters");
     char c = p[4 + n];
-    if (!can_delimit(c)) return problem(why, HDW_E_SYNTAX, 102, 4 + n, seg, 2, "an encoding character is a letter, a digit, a blank or a control character");
+    if (!can_delimit(c))
+      return problem(why, HDW_E_SYNTAX, 102, 4 + n, seg, 2, "an encoding character is a letter, a digit, a blank or a control character");
     if (memchr(p + 4, c, n)) return problem(why, HDW_E_SYNTAX, 102, 4 + n, seg, 2, "an encoding character is repeated");
     n++;
   }
@@ -73,11 +78,11 @@ size_t hl7_trim(const char *p, size_t *len) {
 typedef struct parser {
   arena *a;
   const char *p;
-  uint32_t len, body;     /* body: offset behind MSH-2 */
+  uint32_t len, body; /* body: offset behind MSH-2 */
   char fs, esc;
   hl7_segment *segs;
   uint32_t nsegs, cap;
-  uint32_t line;          /* start of the current line */
+  uint32_t line; /* start of the current line */
   uint64_t nsep;
   bool high, escapes, end, slow;
   hdw_status s;
@@ -96,7 +101,9 @@ static bool push(parser *x, const char *name, uint32_t off, uint32_t end) {
   return true;
 }
 
-static bool is_segment(const parser *x, const char *p, const char *end) { return end - p >= 3 && is_name(p) && (end - p == 3 || p[3] == x->fs); }
+static bool is_segment(const parser *x, const char *p, const char *end) {
+  return end - p >= 3 && is_name(p) && (end - p == 3 || p[3] == x->fs);
+}
 
 static bool blank_rest(const char *p, const char *end) {
   while (p < end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n' || *p == 0x0B || *p == 0x1C)) p++;
@@ -121,7 +128,8 @@ static inline void note_byte(parser *x, char c) {
   x->escapes |= c == x->esc;
 }
 
-/* The straight path: every line is a segment. Finds line ends, counts field separators and notes what kinds of bytes there are, 16 at a time. */
+/* The straight path: every line is a segment. Finds line ends, counts field separators and notes what kinds of bytes there are, 16 at a
+ * time. */
 static void scan(parser *x, char term) {
   uint32_t i = x->body;
 #if defined(__SSE2__)
@@ -171,8 +179,9 @@ static uint32_t line_end(const parser *x, uint32_t i, hl7_eol eol, char term, ui
   return x->len;
 }
 
-/* A line of three letters is a segment without fields, unless text follows that no segment name begins: then it is a word of that text. Looks from
- * offset i for the next line that decides; *known is where that line is, for the lines of three letters up to there have the same answer. */
+/* A line of three letters is a segment without fields, unless text follows that no segment name begins: then it is a word of that text.
+ * Looks from offset i for the next line that decides; *known is where that line is, for the lines of three letters up to there have the
+ * same answer. */
 static bool name_alone(const parser *x, uint32_t i, hl7_eol eol, char term, uint32_t *known) {
   uint32_t next;
   for (; i < x->len; i = next) {
@@ -186,8 +195,8 @@ static bool name_alone(const parser *x, uint32_t i, hl7_eol eol, char term, uint
   return true;
 }
 
-/* The general path: copies the message with CR as its only line end and joins lines without a segment name to what is before them (H-33). An empty line is a
- * line end when a segment follows it and data when such a line follows it. */
+/* The general path: copies the message with CR as its only line end and joins lines without a segment name to what is before them (H-33).
+ * An empty line is a line end when a segment follows it and data when such a line follows it. */
 static hdw_status copy_lines(parser *x, hl7_eol eol, char term, bool strict, hl7_problem *why, uint32_t *continued) {
   char *out = (char *)arena_alloc(x->a, (size_t)x->len + 1);
   if (!out) return HDW_E_NOMEM;
@@ -304,15 +313,18 @@ static void warn_both_ends(const parser *x, const hl7_msg *m) {
   const char *p = m->bytes, *end = p + m->len;
   while (p < end && (p = (const char *)memchr(p, '\n', (size_t)(end - p)))) {
     if (is_segment(x, ++p, end)) {
-      hl7_problem w = {.code = 100, .severity = 'W', .offset = (uint32_t)(p - m->bytes), .text = "a line feed in a message whose segments end with CR is data"};
+      hl7_problem w = {.code = 100,
+                       .severity = 'W',
+                       .offset = (uint32_t)(p - m->bytes),
+                       .text = "a line feed in a message whose segments end with CR is data"};
       hl7_warn(m, HL7_W_BOTH_ENDS, &w);
       return;
     }
   }
 }
 
-/* H-32: CR when there is one, else LF. A CR at the very end only (`closed`) decides when no LF is followed by a segment: files exist whose lines end with LF
- * but for the last. */
+/* H-32: CR when there is one, else LF. A CR at the very end only (`closed`) decides when no LF is followed by a segment: files exist whose
+ * lines end with LF but for the last. */
 static char find_term(const parser *x, bool closed) {
   const char *p = x->p, *end = p + x->len;
   if (memchr(p, '\r', x->len)) return '\r';
@@ -322,7 +334,8 @@ static char find_term(const parser *x, bool closed) {
   return '\r';
 }
 
-static hdw_status parse_at(arena *a, const char *p, size_t len, bool closed, const hl7_opts *o, charset_id wide, hl7_msg **out, hl7_problem *why) {
+static hdw_status parse_at(arena *a, const char *p, size_t len, bool closed, const hl7_opts *o, charset_id wide, hl7_msg **out,
+                           hl7_problem *why) {
   hl7_delims d;
   size_t enc;
   hdw_status s = hl7_read_delims(p, len, &d, &enc, why);
@@ -377,7 +390,8 @@ hdw_status hl7_parse(arena *a, const char *bytes, size_t len, const hl7_opts *op
   return HDW_OK;
 }
 
-hdw_status hl7_parse_own(arena *a, const char *bytes, size_t len, const hl7_msg *like, const hl7_delims *d, charset_id cs, bool fragment, hl7_msg **out) {
+hdw_status hl7_parse_own(arena *a, const char *bytes, size_t len, const hl7_msg *like, const hl7_delims *d, charset_id cs, bool fragment,
+                         hl7_msg **out) {
   if (len > INT32_MAX) return HDW_E_LIMIT;
   parser x = {.a = a, .p = bytes, .len = (uint32_t)len, .fs = d->field, .esc = d->esc};
   x.cap = (uint32_t)(len / 64 + 8);

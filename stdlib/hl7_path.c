@@ -53,7 +53,9 @@ hdw_status hl7_node_new(arena *a, const hl7_node *n, val *out) {
   return HDW_OK;
 }
 
-hdw_status hl7_value(arena *a, const hl7_msg *m, val *out) { return hl7_node_new(a, &(hl7_node){.m = m, .len = m->len, .seg_end = m->nsegs, .level = HL7_MSG}, out); }
+hdw_status hl7_value(arena *a, const hl7_msg *m, val *out) {
+  return hl7_node_new(a, &(hl7_node){.m = m, .len = m->len, .seg_end = m->nsegs, .level = HL7_MSG}, out);
+}
 
 bool hl7_range(const hl7_node *n, uint32_t *from, uint32_t *to) {
   *from = n->level == HL7_MSG ? 0 : n->seg;
@@ -81,7 +83,9 @@ hdw_status hl7_segments(vm_cx *cx, val base, uint32_t name, val *out) {
     if ((s = vm_charge(cx, (to - from) / 4 + 1))) return s;
     for (uint32_t k = from; k < to; k++) {
       const hl7_segment *g = &n->m->segs[k];
-      if (g->name == name && !collect_at(cx, &b, &(hl7_node){.m = n->m, .off = g->off, .len = g->len, .seg = k, .seg_end = k + 1, .level = HL7_SEG}, &s)) return s;
+      if (g->name == name &&
+          !collect_at(cx, &b, &(hl7_node){.m = n->m, .off = g->off, .len = g->len, .seg = k, .seg_end = k + 1, .level = HL7_SEG}, &s))
+        return s;
     }
   }
   *out = val_build(&b);
@@ -175,16 +179,30 @@ hdw_status hl7_child(vm_cx *cx, val base, unsigned num, val *out) {
 /* ---- text */
 
 void hl7_warn(const hl7_msg *m, hl7_warning_kind kind, const hl7_problem *where) {
-  if (m->hooks && m->hooks->warn) m->hooks->warn(m->hooks->user, kind, where);
+  if (m->hooks && m->hooks->warn && m->index->warnings++ < HL7_MAX_WARNINGS) m->hooks->warn(m->hooks->user, kind, where);
 }
 
-void hl7_where(const hl7_node *n, hl7_problem *w) {
-  *w = (hl7_problem){.code = 102, .severity = 'W', .field = n->field, .rep = n->field ? cap16(n->rep + 1) : 0, .comp = n->comp, .sub = n->sub, .offset = n->off};
+static void where_is(const hl7_node *n, hl7_problem *w) {
+  *w = (hl7_problem){.code = 102,
+                     .severity = 'W',
+                     .field = n->field,
+                     .rep = n->field ? cap16(n->rep + 1) : 0,
+                     .comp = n->comp,
+                     .sub = n->sub,
+                     .offset = n->off};
   if (n->level < HL7_SEG || n->seg >= n->m->nsegs) return;
   uint32_t name = n->m->segs[n->seg].name, rep = 1;
   for (uint32_t i = 0; i < n->seg; i++) rep += n->m->segs[i].name == name;
   hl7_name_text(name, w->seg);
   w->seg_rep = cap16(rep);
+}
+
+void hl7_warn_at(const hl7_node *n, hl7_warning_kind kind, const char *text) {
+  hl7_problem w;
+  if (!n->m->hooks || !n->m->hooks->warn || n->m->index->warnings >= HL7_MAX_WARNINGS) return;
+  where_is(n, &w);
+  w.text = text;
+  hl7_warn(n->m, kind, &w);
 }
 
 static const char bad_bytes[] = "bytes are invalid in the character set of the message and were replaced";
@@ -193,12 +211,8 @@ static const char bad_bytes[] = "bytes are invalid in the character set of the m
 static hdw_status text_slow(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) {
   size_t bad;
   hdw_status s = hl7_decode(cx->a, &m->d, m->ascii && m->no_escapes ? CHARSET_UTF8 : hl7_charset(m), raw, out, &bad);
-  if (s || !bad || !m->hooks || !m->hooks->warn) return s;
-  hl7_problem w;
-  hl7_where(where, &w);
-  w.text = bad_bytes;
-  hl7_warn(m, HL7_W_CHARSET, &w);
-  return HDW_OK;
+  if (!s && bad) hl7_warn_at(where, HL7_W_CHARSET, bad_bytes);
+  return s;
 }
 
 /* True when the bytes are the text: no escape, nothing above ASCII. */
@@ -216,7 +230,9 @@ static hdw_status text_of(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_
   return is_plain(m, raw) ? HDW_OK : text_slow(cx, m, raw, where, out);
 }
 
-hdw_status hl7_slice_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) { return text_of(cx, m, raw, where, out); }
+hdw_status hl7_slice_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, const hl7_node *where, val *out) {
+  return text_of(cx, m, raw, where, out);
+}
 
 /* MSH-1 and MSH-2 have no escapes; what a broken line appends to MSH-2 may be anything. */
 static hdw_status delim_text(vm_cx *cx, const hl7_msg *m, hl7_slice raw, val *out) {
@@ -233,9 +249,7 @@ hdw_status hl7_text_in(vm_cx *cx, const hl7_msg *m, uint32_t seg, const hl7_path
   hl7_slice f = hl7_field_raw(m, seg, p->field);
   if (f.len == 0) return HDW_OK;
   uint32_t rep = p->rep > 0 ? (uint32_t)p->rep : 0, comp = p->comp ? p->comp : 1, sub = p->sub ? p->sub : 1;
-  if (is_delim_field(m, seg, p->field)) {
-    return rep == 0 && comp == 1 && sub == 1 ? delim_text(cx, m, f, out) : HDW_OK;
-  }
+  if (is_delim_field(m, seg, p->field)) { return rep == 0 && comp == 1 && sub == 1 ? delim_text(cx, m, f, out) : HDW_OK; }
   const hl7_delims *d = &m->d;
   const char *q = f.p, *e = f.p + f.len;
   while (rep && d->rep != d->field) {
@@ -264,11 +278,22 @@ hdw_status hl7_text_in(vm_cx *cx, const hl7_msg *m, uint32_t seg, const hl7_path
     *out = val_str(raw.p, raw.len);
     return vm_charge(cx, raw.len / 16 + 1);
   }
-  hl7_node n = {.m = m, .off = (uint32_t)(start - m->bytes), .seg = seg, .rep = p->rep > 0 ? (uint32_t)p->rep : 0, .field = p->field, .comp = p->comp, .sub = p->sub, .level = HL7_SUB};
+  hl7_node n = {.m = m,
+                .off = (uint32_t)(start - m->bytes),
+                .seg = seg,
+                .rep = p->rep > 0 ? (uint32_t)p->rep : 0,
+                .field = p->field,
+                .comp = p->comp,
+                .sub = p->sub,
+                .level = HL7_SUB};
   return text_of(cx, m, raw, &n, out);
 }
 
-hdw_status hl7_text(vm_cx *cx, const hl7_msg *m, const hl7_path *p, val *out) { return hl7_text_in(cx, m, hl7_find(m, p->seg, 0), p, out); }
+hdw_status hl7_text(vm_cx *cx, const hl7_msg *m, const hl7_path *p, val *out) {
+  uint32_t k = hl7_find(m, p->seg, 0);
+  hdw_status s = vm_charge(cx, (k < m->nsegs ? k : m->nsegs) / 16);
+  return s ? s : hl7_text_in(cx, m, k, p, out);
+}
 
 /* Texts of all repetitions of one field. */
 static hdw_status text_reps(vm_cx *cx, val_builder *b, const hl7_msg *m, uint32_t seg, const hl7_path *p) {
@@ -299,7 +324,11 @@ hdw_status hl7_text_all(vm_cx *cx, const hl7_msg *m, const hl7_path *p, val *out
 
 hdw_status hl7_node_text(vm_cx *cx, const hl7_node *n, val *out) {
   *out = VAL_NONE;
-  if (n->level < HL7_FIELD) return vm_fail(cx, HDW_E_TYPE, "a %s has no text of its own", n->level == HL7_SEG ? "segment" : n->level == HL7_GROUP ? "group" : "message");
+  if (n->level < HL7_FIELD)
+    return vm_fail(cx, HDW_E_TYPE, "a %s has no text of its own",
+                   n->level == HL7_SEG     ? "segment"
+                   : n->level == HL7_GROUP ? "group"
+                                           : "message");
   hl7_slice raw = {n->m->bytes + n->off, n->len};
   if (is_delim_field(n->m, n->seg, n->field)) return delim_text(cx, n->m, raw, out);
   if (n->level == HL7_FIELD) raw = part_at(raw, n->m->d.comp, n->m->d.field, 0);

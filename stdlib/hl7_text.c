@@ -34,7 +34,12 @@ static bool is_format(const char *p, size_t n) {
 
 /* The delimiter that \F\ and its kin stand for, or 0. A role that the message does not have stands for nothing. */
 static char delim_of(const hl7_delims *d, char letter) {
-  char c = letter == 'S' ? d->comp : letter == 'T' ? d->sub : letter == 'R' ? d->rep : letter == 'E' ? d->esc : letter == 'P' || letter == 'L' ? d->trunc : 0;
+  char c = letter == 'S'                    ? d->comp
+           : letter == 'T'                  ? d->sub
+           : letter == 'R'                  ? d->rep
+           : letter == 'E'                  ? d->esc
+           : letter == 'P' || letter == 'L' ? d->trunc
+                                            : 0;
   if (letter == 'F') return d->field;
   return c == d->field ? 0 : c;
 }
@@ -52,8 +57,8 @@ static size_t expand(const hl7_delims *d, const char *body, size_t n, char *o) {
   return SIZE_MAX;
 }
 
-/* One pass from left to right. An escape character opens a sequence when what stands before the next escape character is one; else it is literal, and the
- * next one may open. */
+/* One pass from left to right. An escape character opens a sequence when what stands before the next escape character is one; else it is
+ * literal, and the next one may open. */
 static size_t unescape(const hl7_delims *d, hl7_slice raw, char *o) {
   const char *p = raw.p, *end = p + raw.len;
   size_t n = 0;
@@ -168,7 +173,8 @@ static hdw_status translate_leaf(buf *b, const hl7_delims *from, charset_id fcs,
       buf_putc(b, to->esc);
       done = p = close + 1;
     } else {
-      bool known = body && ((body == 1 && expand(from, e + 1, 1, tmp) != SIZE_MAX) || (body >= 3 && e[1] == 'X' && body % 2 == 1 && all_hex(e + 2, body - 1)));
+      bool known = body && ((body == 1 && expand(from, e + 1, 1, tmp) != SIZE_MAX) ||
+                            (body >= 3 && e[1] == 'X' && body % 2 == 1 && all_hex(e + 2, body - 1)));
       p = known ? close + 1 : e + 1;
     }
   }

@@ -3,15 +3,15 @@
  *   adt10   parse an ADT^A01 of 1,176 bytes and read ten fields as decoded text
  *   oru70   parse an ORU^R01 of 2,789 bytes and read the same ten and three of each of its 20 OBX
  *
- * 512 messages that differ in their control id take turns; values go into a sum so that nothing is left out. The peers run in node by hl7_peers.mjs, one
- * after the other and between our turns, when PEERS_NPM names a folder with node_modules in which they are installed; each figure is the best turn.
- * Usage: bench_hl7 [--json FILE] [--data FOLDER] [--script hl7_peers.mjs] */
+ * 512 messages that differ in their control id take turns; values go into a sum so that nothing is left out. The peers run in node by
+ * hl7_peers.mjs, one after the other and between our turns, when PEERS_NPM names a folder with node_modules in which they are installed;
+ * each figure is the best turn. Usage: bench_hl7 [--json FILE] [--data FOLDER] [--script hl7_peers.mjs] */
+#include "hl7.h"
+#include "vm.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "hl7.h"
-#include "vm.h"
 
 enum { MESSAGES = 512, TURNS = 3, TURN_MS = 400 };
 
@@ -32,9 +32,11 @@ static double now_s(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-#define AT(a, b, c, f, k) {HL7_NAME(a, b, c), -1, f, k, 0}
-static const hl7_path ten[] = {AT('M', 'S', 'H', 9, 1), AT('M', 'S', 'H', 10, 0), AT('P', 'I', 'D', 3, 1), AT('P', 'I', 'D', 5, 1), AT('P', 'I', 'D', 5, 2), AT('P', 'I', 'D', 7, 0),
-                               AT('P', 'I', 'D', 8, 0), AT('P', 'I', 'D', 11, 5), AT('P', 'V', '1', 2, 0), AT('P', 'V', '1', 7, 1)};
+#define AT(a, b, c, f, k)                                                                                                                  \
+  { HL7_NAME(a, b, c), -1, f, k, 0 }
+static const hl7_path ten[] = {AT('M', 'S', 'H', 9, 1), AT('M', 'S', 'H', 10, 0), AT('P', 'I', 'D', 3, 1), AT('P', 'I', 'D', 5, 1),
+                               AT('P', 'I', 'D', 5, 2), AT('P', 'I', 'D', 7, 0),  AT('P', 'I', 'D', 8, 0), AT('P', 'I', 'D', 11, 5),
+                               AT('P', 'V', '1', 2, 0), AT('P', 'V', '1', 7, 1)};
 static const hl7_path obx[] = {AT('O', 'B', 'X', 3, 1), AT('O', 'B', 'X', 5, 0), AT('O', 'B', 'X', 6, 1)};
 
 static void take(vm_cx *cx, hdw_status s, val v, size_t *values, uint64_t *sum) {
@@ -152,15 +154,16 @@ int main(int argc, char **argv) {
       fprintf(stderr, "bench_hl7: %s: %zu values were read\n", rows[i].name, rows[i].values);
       return 1;
     }
-    printf("%-8s %-16s %12.0f %12.0f %8.1f\n", rows[i].name, rows[i].peer, rows[i].ours, rows[i].theirs, rows[i].theirs > 0 ? rows[i].ours / rows[i].theirs : 0.0);
+    printf("%-8s %-16s %12.0f %12.0f %8.1f\n", rows[i].name, rows[i].peer, rows[i].ours, rows[i].theirs,
+           rows[i].theirs > 0 ? rows[i].ours / rows[i].theirs : 0.0);
   }
   if (!json) return 0;
   FILE *f = fopen(json, "w");
   if (!f) return 1;
   fprintf(f, "{\"bench\":\"hl7\",\"rows\":[");
   for (int i = 0; i < 2; i++)
-    fprintf(f, "%s\n{\"name\":\"%s\",\"unit\":\"msg/s\",\"ours\":%.0f,\"peer\":\"%s\",\"theirs\":%.0f,\"ratio\":%.3f}", i ? "," : "", rows[i].name, rows[i].ours, rows[i].peer, rows[i].theirs,
-            rows[i].theirs > 0 ? rows[i].ours / rows[i].theirs : 0.0);
+    fprintf(f, "%s\n{\"name\":\"%s\",\"unit\":\"msg/s\",\"ours\":%.0f,\"peer\":\"%s\",\"theirs\":%.0f,\"ratio\":%.3f}", i ? "," : "",
+            rows[i].name, rows[i].ours, rows[i].peer, rows[i].theirs, rows[i].theirs > 0 ? rows[i].ours / rows[i].theirs : 0.0);
   fprintf(f, "]}\n");
   return fclose(f) != 0;
 }

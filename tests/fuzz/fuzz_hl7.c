@@ -1,12 +1,12 @@
 /* fuzz_hl7 - any bytes as an HL7 input: split, parse, paths, groups, JSON and back, edits, acknowledgement.
  *
- * Stated along the way: from-json(to-json(m)) gives the bytes of m; parsing those again gives the same; an edit of one field leaves the number of
- * segments alone and is read back; an acknowledgement of anything can be parsed and has an MSA. */
-#include <stdlib.h>
-#include <string.h>
+ * Stated along the way: from-json(to-json(m)) gives the bytes of m; parsing those again gives the same; an edit of one field leaves the
+ * number of segments alone and is read back; an acknowledgement of anything can be parsed and has an MSA. */
 #include "hl7.h"
 #include "hl7_dict.h"
 #include "vm.h"
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,7 +38,8 @@ static void read_some(vm_cx *cx, const hl7_msg *m, uint8_t pick) {
         val item = val_item(v, i), part;
         CHECK(hl7_node_text(cx, hl7_of(item), &t) == HDW_OK);
         for (unsigned c = 1; c < 4; c++) CHECK(hl7_child(cx, item, c, &part) == HDW_OK);
-        CHECK(hl7_to_datetime(cx, &item, 1, &t) == HDW_OK && hl7_to_decimal(cx, &item, 1, &t) == HDW_OK && hl7_to_whole(cx, &item, 1, &t) == HDW_OK);
+        CHECK(hl7_to_datetime(cx, &item, 1, &t) == HDW_OK && hl7_to_decimal(cx, &item, 1, &t) == HDW_OK &&
+              hl7_to_whole(cx, &item, 1, &t) == HDW_OK);
       }
       p.comp = 2;
       p.sub = 1;

@@ -1,11 +1,11 @@
 /* hl7_support.h - what the tests of HL7 share: a context on an arena, short ways to parse and read, and recorded warnings. */
 #ifndef HDW_TEST_HL7_SUPPORT_H
 #define HDW_TEST_HL7_SUPPORT_H
+#include "hl7.h"
 #include "support.h"
+#include "vm.h"
 #include <stdio.h>
 #include <string.h>
-#include "hl7.h"
-#include "vm.h"
 
 typedef struct rig {
   test_mem mem;
@@ -13,7 +13,7 @@ typedef struct rig {
   vm_cx cx;
   hl7_hooks hooks;
   hl7_opts opts;
-  unsigned warned[8];       /* by kind */
+  unsigned warned[8]; /* by kind */
   hl7_problem last;
 } rig;
 

@@ -43,15 +43,21 @@ static void test_H14_H15_who_is_owed_what(void **state) {
 static void test_H22_fields_of_the_answer(void **state) {
   rig *r = *state;
   hl7_ack_opts o = opts("AA");
-  assert_string_equal(ack_of(r, "MSH|^~\\&|APP^1.2^ISO|FAC^3.4^ISO|TO^5^ISO|TF^6^ISO|20240101||ADT^A01^ADT_A01|C-1|P^T|2.5.1^USA|||AL|NE\rEVN|A01\r", &o),
-                      "MSH|^~\\&|TO^5^ISO|TF^6^ISO|APP^1.2^ISO|FAC^3.4^ISO|20240115103005-0600||ACK^A01^ACK|A1|P^T|2.5.1^USA\rMSA|AA|C-1\r");
-  assert_string_equal(ack_of(r, "MSH:;~\\%:A:B:C:D:::ADT;A01:9:P:2.3.1\r", &o), "MSH:;~\\%:C:D:A:B:20240115103005-0600::ACK:A1:P:2.3.1\rMSA:AA:9\r");
+  assert_string_equal(
+      ack_of(r, "MSH|^~\\&|APP^1.2^ISO|FAC^3.4^ISO|TO^5^ISO|TF^6^ISO|20240101||ADT^A01^ADT_A01|C-1|P^T|2.5.1^USA|||AL|NE\rEVN|A01\r", &o),
+      "MSH|^~\\&|TO^5^ISO|TF^6^ISO|APP^1.2^ISO|FAC^3.4^ISO|20240115103005-0600||ACK^A01^ACK|A1|P^T|2.5.1^USA\rMSA|AA|C-1\r");
+  assert_string_equal(ack_of(r, "MSH:;~\\%:A:B:C:D:::ADT;A01:9:P:2.3.1\r", &o),
+                      "MSH:;~\\%:C:D:A:B:20240115103005-0600::ACK:A1:P:2.3.1\rMSA:AA:9\r");
   o.structure = 2;
-  assert_string_equal(ack_of(r, "MSH|^~\\&|||||||ADT^A01|9|P|2.3\r", &o), "MSH|^~\\&|||||20240115103005-0600||ACK^A01^ACK|A1|P|2.3\rMSA|AA|9\r");
+  assert_string_equal(ack_of(r, "MSH|^~\\&|||||||ADT^A01|9|P|2.3\r", &o),
+                      "MSH|^~\\&|||||20240115103005-0600||ACK^A01^ACK|A1|P|2.3\rMSA|AA|9\r");
   o.structure = 1;
   assert_string_equal(ack_of(r, "MSH|^~\\&|||||||ADT^A01|9|P|2.8\r", &o), "MSH|^~\\&|||||20240115103005-0600||ACK|A1|P|2.8\rMSA|AA|9\r");
   o.structure = 0;
-  static const struct { const char *version, *type; } v[] = {{"2.1", "ACK"}, {"2.2b", "ACK"}, {"2.3.z", "ACK"}, {"2.4", "ACK^A01^ACK"}, {"2.999", "ACK^A01^ACK"}, {"3", "ACK^A01^ACK"}, {"", "ACK"}, {"x", "ACK"}};
+  static const struct {
+    const char *version, *type;
+  } v[] = {{"2.1", "ACK"},           {"2.2b", "ACK"},      {"2.3.z", "ACK"}, {"2.4", "ACK^A01^ACK"},
+           {"2.999", "ACK^A01^ACK"}, {"3", "ACK^A01^ACK"}, {"", "ACK"},      {"x", "ACK"}};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
     char in[100], want[20];
     snprintf(in, sizeof in, "MSH|^~\\&|||||||ADT^A01|9|P|%s\r", v[i].version);
@@ -91,7 +97,8 @@ static void test_H24_missing_control_id(void **state) {
   rig *r = *state;
   hl7_ack_opts o = opts("AA");
   assert_string_equal(ack_of(r, "MSH|^~\\&|A|B|C|D|||ADT^A01||P|2.5.1\r", &o),
-                      "MSH|^~\\&|C|D|A|B|20240115103005-0600||ACK^A01^ACK|A1|P|2.5.1\rMSA|AR|\rERR||MSH^1^10|101^Required field missing^HL70357|E|||the message has no control id\r");
+                      "MSH|^~\\&|C|D|A|B|20240115103005-0600||ACK^A01^ACK|A1|P|2.5.1\rMSA|AR|\rERR||MSH^1^10|101^Required field "
+                      "missing^HL70357|E|||the message has no control id\r");
   o.code = "CE";
   assert_string_equal(ack_of(r, "MSH|^~\\&|A|B|C|D|||ADT^A01||P|2.3\r", &o),
                       "MSH|^~\\&|C|D|A|B|20240115103005-0600||ACK|A1|P|2.3\rMSA|CR|\rERR|MSH^1^10^101&Required field missing&HL70357\r");
@@ -100,7 +107,8 @@ static void test_H24_missing_control_id(void **state) {
 static void test_H24_unusable_head(void **state) {
   rig *r = *state;
   hl7_ack_opts o = opts("AE");
-  assert_string_equal(ack_of(r, "PID|1\r", &o), "MSH|^~\\&|||||20240115103005-0600||ACK|A1|P|2.5.1\rMSA|AR|\rERR|||100^Segment sequence error^HL70357|E|||the message does not begin with MSH\r");
+  assert_string_equal(ack_of(r, "PID|1\r", &o), "MSH|^~\\&|||||20240115103005-0600||ACK|A1|P|2.5.1\rMSA|AR|\rERR|||100^Segment sequence "
+                                                "error^HL70357|E|||the message does not begin with MSH\r");
   const char *a = ack_of(r, "MSH|^^|x\r", &o);
   assert_non_null(strstr(a, "MSA|AR|\rERR||MSH^1^2|102^Data type error^HL70357|E|||an encoding character is repeated\r"));
   a = ack_of(r, "", &o);
@@ -123,10 +131,12 @@ static void test_H26_both_error_layouts(void **state) {
                       "ERR|||207^Application internal error^HL70357|E||||rejected: a\\F\\b\r");
   assert_string_equal(ack_of(r, "MSH|^~\\&|||||||ADT^A01|9|P|2.4\r", &o),
                       "MSH|^~\\&|||||20240115103005-0600||ACK^A01^ACK|A1|P|2.4\rMSA|AE|9|rejected: a\\F\\b\r"
-                      "ERR|PID^1^3^101&Required field missing&HL70357~OBX^4^5^103&Table value not found&HL70357~^^^207&Application internal error&HL70357\r");
+                      "ERR|PID^1^3^101&Required field missing&HL70357~OBX^4^5^103&Table value not found&HL70357~^^^207&Application "
+                      "internal error&HL70357\r");
   for (int v = 0; v < 2; v++) { /* the reader takes both */
     hl7_ack_info i;
-    assert_int_equal(hl7_ack_read(parse(r, ack_of(r, v ? "MSH|^~\\&|||||||ADT^A01|9|P|2.8\r" : "MSH|^~\\&|||||||ADT^A01|9|P|2.2\r", &o)), &i), HDW_OK);
+    assert_int_equal(
+        hl7_ack_read(parse(r, ack_of(r, v ? "MSH|^~\\&|||||||ADT^A01|9|P|2.8\r" : "MSH|^~\\&|||||||ADT^A01|9|P|2.2\r", &o)), &i), HDW_OK);
     assert_string_equal(i.code, "AE");
     assert_string_equal(slice_str(r, i.control_id), "9");
     assert_string_equal(slice_str(r, i.own_id), "A1");
@@ -150,7 +160,8 @@ static void test_short_delimiters_keep_the_structure(void **state) {
   hl7_ack_opts o = opts("AE");
   o.errors = e;
   o.nerrors = 2;
-  static const char *const heads[] = {"MSH|^|||||||ADT^A01|9|P|2.3\r", "MSH|^|||||||ADT^A01|9|P|2.5\r", "MSH|^~|||||||ADT^A01|9|P|2.3\r", "MSH|~&|||||||ADT~A01|9|P|2.3\r", "MSH*|*******ADT|9*9*P*2.5\r"};
+  static const char *const heads[] = {"MSH|^|||||||ADT^A01|9|P|2.3\r", "MSH|^|||||||ADT^A01|9|P|2.5\r", "MSH|^~|||||||ADT^A01|9|P|2.3\r",
+                                      "MSH|~&|||||||ADT~A01|9|P|2.3\r", "MSH*|*******ADT|9*9*P*2.5\r"};
   for (size_t i = 0; i < 5; i++) {
     hl7_msg *m = parse(r, ack_of(r, heads[i], &o));
     assert_string_equal(text(r, m, "MSH-10"), "A1");
@@ -180,8 +191,14 @@ static void test_H20_reading_bad_answers(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      T(test_H14_H15_who_is_owed_what), T(test_H22_fields_of_the_answer), T(test_H23_any_empty_field), T(test_H24_missing_control_id), T(test_H24_unusable_head),
-      T(test_H26_both_error_layouts), T(test_short_delimiters_keep_the_structure), T(test_H20_reading_bad_answers),
+      T(test_H14_H15_who_is_owed_what),
+      T(test_H22_fields_of_the_answer),
+      T(test_H23_any_empty_field),
+      T(test_H24_missing_control_id),
+      T(test_H24_unusable_head),
+      T(test_H26_both_error_layouts),
+      T(test_short_delimiters_keep_the_structure),
+      T(test_H20_reading_bad_answers),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

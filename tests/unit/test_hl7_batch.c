@@ -44,9 +44,17 @@ static void test_H43_envelopes(void **state) {
 
 static void test_H43_counts(void **state) {
   rig *r = *state;
-  static const struct { const char *in, *seg; uint32_t at; } t[] = {
-      {"BHS|^~\\&\rMSH|^~\\&|1\rBTS|2\r", "BTS", 24}, {"FHS|^~\\&\rBHS|^~\\&\rMSH|^~\\&|1\rBTS|1\rFTS|3\r", "FTS", 39}, {"MSH|^~\\&|1\rBTS|0\r", "BTS", 15},
-      {"BHS|^~\\&\rMSH|^~\\&|1\rBTS\r", NULL, 0}, {"BHS|^~\\&\rMSH|^~\\&|1\rBTS|many\r", NULL, 0}, {"BHS|^~\\&\rBTS|0\r", NULL, 0}, {"FHS|^~\\&\rMSH|^~\\&|1\rFTS|1\r", NULL, 0},
+  static const struct {
+    const char *in, *seg;
+    uint32_t at;
+  } t[] = {
+      {"BHS|^~\\&\rMSH|^~\\&|1\rBTS|2\r", "BTS", 24},
+      {"FHS|^~\\&\rBHS|^~\\&\rMSH|^~\\&|1\rBTS|1\rFTS|3\r", "FTS", 39},
+      {"MSH|^~\\&|1\rBTS|0\r", "BTS", 15},
+      {"BHS|^~\\&\rMSH|^~\\&|1\rBTS\r", NULL, 0},
+      {"BHS|^~\\&\rMSH|^~\\&|1\rBTS|many\r", NULL, 0},
+      {"BHS|^~\\&\rBTS|0\r", NULL, 0},
+      {"FHS|^~\\&\rMSH|^~\\&|1\rFTS|1\r", NULL, 0},
       {"BHS|^~\\&\rMSH|^~\\&|1\rBTS|001\r", NULL, 0},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
@@ -70,7 +78,7 @@ static void test_H45_files(void **state) {
   assert_int_equal(b->parts[1].line, 3);
   assert_string_equal(part(r, b, 1), "MSH|^~\\&|1\rcontinued\r");
   assert_string_equal(kinds(r, split(r, "MSH|^~\\&|1\rOBX|1|a\nMSH|^~\\&|b\rMSH|^~\\&|2\r")), "MM"); /* a LF is data ... */
-  assert_string_equal(kinds(r, split(r, "MSH|^~\\&|1\rOBX|1\n\nMSH|^~\\&|2\rOBX|1\n\n")), "MM");   /* ... but for an empty line before MSH */
+  assert_string_equal(kinds(r, split(r, "MSH|^~\\&|1\rOBX|1\n\nMSH|^~\\&|2\rOBX|1\n\n")), "MM"); /* ... but for an empty line before MSH */
   assert_string_equal(kinds(r, split(r, "MSH|^~\\&||||||||||||c7\rPID|1\rMSH|^~\\&|2\rDSC|p|F\rMSH|^~\\&|3\rDSC||\r")), "M+M+M");
   static const char *const none[] = {"", "\r\n", "PID|1\r", "MSHA", "text\rmore"};
   for (size_t i = 0; i < 5; i++) {

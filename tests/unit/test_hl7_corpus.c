@@ -11,8 +11,8 @@ typedef struct tally {
   const char *expected; /* lines "file: SEG-field at byte: text" of what must be refused; NULL = not checked */
 } tally;
 
-/* What the bytes become when line ends are normalised by H-32 and H-33, written without looking at the parser: lines, and those without a segment name
- * stay behind the segment before them. */
+/* What the bytes become when line ends are normalised by H-32 and H-33, written without looking at the parser: lines, and those without a
+ * segment name stay behind the segment before them. */
 static size_t normal_form(const char *in, size_t len, char fs, char *out) {
   size_t o = 0, blank = 0;
   while (len && in[len - 1] && strchr("\n\x1C", in[len - 1])) len--; /* the end of the file is a line end, whatever it is */
@@ -78,7 +78,8 @@ static void one_message(rig *r, const char *file, const char *p, size_t n, tally
   val doc, whole;
   assert_int_equal(hl7_to_json(&r->cx, m, &doc), HDW_OK);
   s = hl7_from_json(&r->cx, doc, &back);
-  if (s || back.len != bytes.len || memcmp(back.p, bytes.p, back.len)) fail_msg("%s: from-json(to-json(m)) differs: %s %s", file, hdw_status_name(s), r->cx.err.text);
+  if (s || back.len != bytes.len || memcmp(back.p, bytes.p, back.len))
+    fail_msg("%s: from-json(to-json(m)) differs: %s %s", file, hdw_status_name(s), r->cx.err.text);
   assert_int_equal(hl7_value(&r->a, m, &whole), HDW_OK);
   for (uint32_t k = 0; k < m->nsegs; k++)
     for (uint32_t f = 1; f <= hl7_field_count(m, k); f++) {

@@ -69,7 +69,8 @@ static void test_parts(void **state) {
 
 static void test_H36_values_cannot_change_the_structure(void **state) {
   rig *r = *state;
-  assert_string_equal(edited(r, "PID|1\r", set("PID-5", str("a\rPID|9||evil~^&\\"))), "PID|1||||a\\X0D\\PID\\F\\9\\F\\\\F\\evil\\R\\\\S\\\\T\\\\E\\\r");
+  assert_string_equal(edited(r, "PID|1\r", set("PID-5", str("a\rPID|9||evil~^&\\"))),
+                      "PID|1||||a\\X0D\\PID\\F\\9\\F\\\\F\\evil\\R\\\\S\\\\T\\\\E\\\r");
   hl7_msg *m = parse(r, "MSH:;~!%:A\rPID:1\r");
   hl7_edit e = set("PID-5.1", str("a:b;c|d!"));
   const char *out;
@@ -94,11 +95,13 @@ static void test_types_of_values(void **state) {
   assert_string_equal(edited(r, "OBX|1\r", set("OBX-2", val_from_time(VAL_DATE, &t))), "OBX|1|202402\r");
   assert_int_equal(tm_parse_time("10:30:05", 8, &t), HDW_OK);
   assert_string_equal(edited(r, "OBX|1\r", set("OBX-2", val_from_time(VAL_TIME, &t))), "OBX|1|103005\r");
-  assert_string_equal(edited(r, "OBX|1\r", set("OBX-5.5", (val){.tag = VAL_BIN, .len = 4, .u.s = "\x00\xFF|\r"})), "OBX|1||||^^^^AP98DQ==\r");
+  assert_string_equal(edited(r, "OBX|1\r", set("OBX-5.5", (val){.tag = VAL_BIN, .len = 4, .u.s = "\x00\xFF|\r"})),
+                      "OBX|1||||^^^^AP98DQ==\r");
   assert_string_equal(edited(r, "OBX|1\r", set("OBX-2", str("\"\""))), "OBX|1|\"\"\r");
   val tpl[] = {str("a^|"), str("x^y"), str("&\\.br\\"), val_int(3), str("")};
   assert_string_equal(edited(r, "OBX|1\r", set("OBX-2", (val){.tag = VAL_TPL, .len = 5, .u.v = tpl})), "OBX|1|a^\\F\\x\\S\\y&\\.br\\3\r");
-  assert_string_equal(edited(r, "OBX|1\r", set("OBX-2.1", (val){.tag = VAL_TPL, .len = 5, .u.v = tpl})), "OBX|1|a\\S\\\\F\\x\\S\\y&\\.br\\3\r");
+  assert_string_equal(edited(r, "OBX|1\r", set("OBX-2.1", (val){.tag = VAL_TPL, .len = 5, .u.v = tpl})),
+                      "OBX|1|a\\S\\\\F\\x\\S\\y&\\.br\\3\r");
   assert_string_equal(edited(r, "OBX|1\r", set("OBX-2", (val){.tag = VAL_OBJ})), "HDW_E_TYPE");
   assert_string_equal(r->cx.err.text, "OBX-2: a value of this type cannot stand here");
 }
@@ -122,7 +125,8 @@ static void test_segments(void **state) {
   rig *r = *state;
   hl7_msg *o = parse(r, "MSH:;~\\&:A\rOBX:1:a;b\rOBX:2:c|d\rNTE:x\r");
   val base = whole_message(r, o);
-  assert_string_equal(edited(r, "OBR|1\rOBX|9\rNTE|n\rOBX|8\rZZZ|1\r", set("OBX", get(r, base, "OBX"))), "OBR|1\rOBX|1|a^b\rOBX|2|c\\F\\d\rNTE|n\rZZZ|1\r");
+  assert_string_equal(edited(r, "OBR|1\rOBX|9\rNTE|n\rOBX|8\rZZZ|1\r", set("OBX", get(r, base, "OBX"))),
+                      "OBR|1\rOBX|1|a^b\rOBX|2|c\\F\\d\rNTE|n\rZZZ|1\r");
   assert_string_equal(edited(r, "OBR|1\r", set("OBX", get(r, base, "OBX"))), "OBR|1\rOBX|1|a^b\rOBX|2|c\\F\\d\r");
   assert_string_equal(edited(r, "OBR|1\rOBX|9\rNTE|n\r", set("OBX", VAL_NONE)), "OBR|1\rNTE|n\r");
   assert_string_equal(edited(r, "OBR|1\r", set("OBX", get(r, base, "NTE"))), "HDW_E_TYPE");
@@ -134,7 +138,9 @@ static void test_removals(void **state) {
   hl7_msg *m = parse(r, HEAD "PID|1||a~b~c||x^y\rZPV|1\rNK1|1\rNK1|2\r");
   val base = whole_message(r, m);
   const char *out;
-  hl7_edit e[] = {{HL7_REMOVE, {0}, get(r, base, "ZPV")}, {HL7_REMOVE, {0}, get(r, base, "PID-3")}, {HL7_REMOVE, {0}, list2(r, val_item(get(r, base, "NK1"), 1), get(r, base, "PID-5.1"))}};
+  hl7_edit e[] = {{HL7_REMOVE, {0}, get(r, base, "ZPV")},
+                  {HL7_REMOVE, {0}, get(r, base, "PID-3")},
+                  {HL7_REMOVE, {0}, list2(r, val_item(get(r, base, "NK1"), 1), get(r, base, "PID-5.1"))}};
   assert_int_equal(try_with(r, base, e, 3, &out), HDW_OK);
   assert_string_equal(out, HEAD "PID|1||||^y\rNK1|1\r");
   hl7_edit by_path[] = {{HL7_REMOVE, path_of("NK1"), VAL_NONE}, {HL7_REMOVE, path_of("PID-3[1]"), VAL_NONE}};
@@ -147,6 +153,26 @@ static void test_removals(void **state) {
   assert_string_equal(out, HEAD "PID|1||a~b~c||x^y|||M\rNK1|1\rNK1|2\r");
   hl7_edit bad = {HL7_REMOVE, {0}, str("x")};
   assert_int_equal(try_with(r, base, &bad, 1, &out), HDW_E_TYPE);
+}
+
+static void test_many_segments_take_linear_time(void **state) {
+  rig *r = *state;
+  enum { N = 100000 };
+  char *in = arena_alloc(&r->a, N * 8 + 100), *p = in + sprintf(in, HEAD);
+  for (int i = 0; i < N; i++) p += sprintf(p, "ZPV|%d\r", i % 10);
+  hl7_msg *m = parse_n(r, in, (size_t)(p - in));
+  val base = whole_message(r, m), all = get(r, base, "ZPV");
+  const char *out;
+  r->cx.fuel = 10 * N;
+  hl7_edit remove = {HL7_REMOVE, {0}, all}, again = set("ZPV", all), none = set("ZPV", VAL_NONE);
+  assert_int_equal(try_with(r, base, &remove, 1, &out), HDW_OK);
+  assert_string_equal(out, HEAD);
+  assert_int_equal(try_with(r, base, &none, 1, &out), HDW_OK);
+  assert_string_equal(out, HEAD);
+  assert_int_equal(try_with(r, base, &again, 1, &out), HDW_OK);
+  assert_int_equal(strlen(out), (size_t)(p - in));
+  hl7_edit head = {HL7_REMOVE, {0}, get(r, base, "MSH")};
+  assert_int_equal(try_with(r, base, &head, 1, &out), HDW_E_INVALID);
 }
 
 static void test_untouched_bytes_stay(void **state) {
@@ -183,10 +209,12 @@ static void test_refusals(void **state) {
   assert_string_equal(edited(r, "PID|1\r", set("MSH-2", str("!"))), "HDW_E_INVALID");
   assert_string_equal(edited(r, "PID|1\r", set("PID-3.1", list2(r, str("a"), str("b")))), "HDW_E_CARD");
   assert_string_equal(edited(r, "PID|1\r", set("PID-3[0]", list2(r, str("a"), str("b")))), "HDW_E_CARD");
-  assert_string_equal(edited(r, "PID|1\r", (hl7_edit){HL7_SET, {.seg = HL7_NAME('P', 'I', 'D'), .rep = -1, .field = 65000}, str("a")}), "HDW_E_LIMIT");
+  assert_string_equal(edited(r, "PID|1\r", (hl7_edit){HL7_SET, {.seg = HL7_NAME('P', 'I', 'D'), .rep = -1, .field = 65000}, str("a")}),
+                      "HDW_E_LIMIT");
   hl7_msg *m = parse(r, "MSH|^|A\rPID|1\r");
   const char *out;
-  hl7_edit e = set("PID-2.1.2", str("x")), f = set("PID-2", list2(r, str("a"), str("b"))), g = set("PID-2", str("a^b")), h = set("PID-2[1]", str("a"));
+  hl7_edit e = set("PID-2.1.2", str("x")), f = set("PID-2", list2(r, str("a"), str("b"))), g = set("PID-2", str("a^b")),
+           h = set("PID-2[1]", str("a"));
   assert_int_equal(try_with(r, whole_message(r, m), &e, 1, &out), HDW_E_DATA);
   assert_int_equal(try_with(r, whole_message(r, m), &f, 1, &out), HDW_E_DATA);
   assert_int_equal(try_with(r, whole_message(r, m), &g, 1, &out), HDW_E_DATA);
@@ -197,13 +225,17 @@ static void test_H38_charset_of_the_target(void **state) {
   rig *r = *state;
   hl7_msg *m = parse(r, "MSH|^~\\&|M\xFCller|||||||||||||||8859/1\rPID|1\r");
   const char *out;
-  hl7_edit e[] = {set("PID-5", str("Gr\xC3\xB6\xC3\x9F" "e")), set("PID-6", str("\xE2\x82\xAC"))};
+  hl7_edit e[] = {set("PID-5", str("Gr\xC3\xB6\xC3\x9F"
+                                   "e")),
+                  set("PID-6", str("\xE2\x82\xAC"))};
   assert_int_equal(try_with(r, whole_message(r, m), e, 1, &out), HDW_OK);
-  assert_string_equal(out, "MSH|^~\\&|M\xFCller|||||||||||||||8859/1\rPID|1||||Gr\xF6\xDF" "e\r");
+  assert_string_equal(out, "MSH|^~\\&|M\xFCller|||||||||||||||8859/1\rPID|1||||Gr\xF6\xDF"
+                           "e\r");
   assert_int_equal(try_with(r, whole_message(r, m), e, 2, &out), HDW_E_CHARSET);
   hl7_edit utf[] = {e[0], e[1], set("MSH-18", str("UNICODE UTF-8"))};
   assert_int_equal(try_with(r, whole_message(r, m), utf, 3, &out), HDW_OK);
-  assert_string_equal(out, "MSH|^~\\&|M\xC3\xBCller|||||||||||||||UNICODE UTF-8\rPID|1||||Gr\xC3\xB6\xC3\x9F" "e|\xE2\x82\xAC\r");
+  assert_string_equal(out, "MSH|^~\\&|M\xC3\xBCller|||||||||||||||UNICODE UTF-8\rPID|1||||Gr\xC3\xB6\xC3\x9F"
+                           "e|\xE2\x82\xAC\r");
   hl7_edit to[] = {set("MSH-18", str("ASCII"))};
   assert_int_equal(try_with(r, whole_message(r, m), to, 1, &out), HDW_E_CHARSET);
   to[0] = set("MSH-18", str("BIG-5"));
@@ -240,17 +272,24 @@ static void test_building(void **state) {
   rig *r = *state;
   hl7_build_defaults d = {0};
   hl7_schema sc = {.structure = adt_only};
-  hl7_edit e[] = {set("PID-5.1", str("DOE")), set("MSH-3", str("HUB")), set("PID-3", list2(r, str("1"), str("2"))), set("EVN-1", str("A08"))};
+  hl7_edit e[] = {set("PID-5.1", str("DOE")), set("MSH-3", str("HUB")), set("PID-3", list2(r, str("1"), str("2"))),
+                  set("EVN-1", str("A08"))};
   assert_string_equal(built(r, "ACK", NULL, 0, &d), "MSH|^~\\&|||||20240115103005+0000||ACK|ID1|P|2.5.1\r");
   assert_string_equal(built(r, "RSP_K21", e, 2, &d), "MSH|^~\\&|HUB||||20240115103005+0000||RSP^K21^RSP_K21|ID1|P|2.5.1\rPID|||||DOE\r");
   d.schema = &sc;
   d.version = "2.8";
-  assert_string_equal(built(r, "ADT_A08", e, 4, &d), "MSH|^~\\&|HUB||||20240115103005+0000||ADT^A08^ADT_A01|ID1|P|2.8\rPID|||1~2||DOE\rEVN|A08\r");
+  assert_string_equal(built(r, "ADT_A08", e, 4, &d),
+                      "MSH|^~\\&|HUB||||20240115103005+0000||ADT^A08^ADT_A01|ID1|P|2.8\rPID|||1~2||DOE\rEVN|A08\r");
   static const hl7_struct_node group[] = {{"OBR", false, false, true, 0, NULL}, {"NTE", false, true, false, 0, NULL}};
-  static const hl7_struct_node kids[] = {{"MSH", false, false, true, 0, NULL}, {"EVN", false, false, true, 0, NULL}, {"PID", false, false, true, 0, NULL}, {"NTE", false, true, false, 0, NULL}, {"G", true, true, false, 2, group}};
+  static const hl7_struct_node kids[] = {{"MSH", false, false, true, 0, NULL},
+                                         {"EVN", false, false, true, 0, NULL},
+                                         {"PID", false, false, true, 0, NULL},
+                                         {"NTE", false, true, false, 0, NULL},
+                                         {"G", true, true, false, 2, group}};
   static const hl7_struct_node root = {"ADT_A01", true, false, false, 5, kids};
   d.structure = &root;
-  hl7_edit f[] = {set("OBR-1", str("1")), set("NTE-3", str("n")), set("PID-5.1", str("DOE")), set("ZZZ-1", str("z")), set("EVN-1", str("A08"))};
+  hl7_edit f[] = {set("OBR-1", str("1")), set("NTE-3", str("n")), set("PID-5.1", str("DOE")), set("ZZZ-1", str("z")),
+                  set("EVN-1", str("A08"))};
   assert_string_equal(strchr(built(r, "ADT_A08", f, 5, &d), '\r') + 1, "EVN|A08\rPID|||||DOE\rZZZ|z\rOBR|1\rNTE|||n\r");
   d.structure = NULL;
   hl7_edit u = set("PID-5.1", str("M\xC3\xBCller")), latin[] = {u, set("MSH-18", str("8859/1"))}, bad[] = {set("MSH-18", str("BIG-5"))};
@@ -269,8 +308,19 @@ static void test_building(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      T(test_fields), T(test_parts), T(test_H36_values_cannot_change_the_structure), T(test_types_of_values), T(test_nodes_as_values), T(test_segments), T(test_removals),
-      T(test_untouched_bytes_stay), T(test_segment_as_base), T(test_refusals), T(test_H38_charset_of_the_target), T(test_building),
+      T(test_fields),
+      T(test_parts),
+      T(test_H36_values_cannot_change_the_structure),
+      T(test_types_of_values),
+      T(test_nodes_as_values),
+      T(test_segments),
+      T(test_removals),
+      T(test_many_segments_take_linear_time),
+      T(test_untouched_bytes_stay),
+      T(test_segment_as_base),
+      T(test_refusals),
+      T(test_H38_charset_of_the_target),
+      T(test_building),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,14 +90,19 @@ static void test_unknown_structures_and_names(void **state) {
   assert_int_equal(val_count(group(r, m, "PATIENT_RESULT")), 0);
   hl7_msg *p = parse(r, "MSH|^~\\&|||||||ADT^A01|1|P|2.5\rPID|1||77^^^H&1.2&ISO^MR||DOE^JANE||19800101\r");
   val seg = get(r, whole_message(r, p), "PID");
-  static const struct { const char *field, *comp, *sub, *want; } t[] = {
-      {"patientIdentifierList", "idNumber", NULL, "77"}, {"patientIdentifierList", "assigningAuthority", "universalId", "1.2"}, {"patientName", "givenName", NULL, "JANE"},
-      {"patientName", "familyName", NULL, "DOE"}, {"dateTimeOfBirth", NULL, NULL, "19800101"}, {"noSuchField", NULL, NULL, ""}, {"patientName", "noSuchPart", NULL, ""},
+  static const struct {
+    const char *field, *comp, *sub, *want;
+  } t[] = {
+      {"patientIdentifierList", "idNumber", NULL, "77"}, {"patientIdentifierList", "assigningAuthority", "universalId", "1.2"},
+      {"patientName", "givenName", NULL, "JANE"},        {"patientName", "familyName", NULL, "DOE"},
+      {"dateTimeOfBirth", NULL, NULL, "19800101"},       {"noSuchField", NULL, NULL, ""},
+      {"patientName", "noSuchPart", NULL, ""},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
     v = seg;
     const char *names[] = {t[i].field, t[i].comp, t[i].sub};
-    for (int k = 0; k < 3 && names[k] && v.tag == VAL_HL7; k++) assert_int_equal(hl7_model_member(&r->cx, v, val_key(names[k], strlen(names[k])), &v), HDW_OK);
+    for (int k = 0; k < 3 && names[k] && v.tag == VAL_HL7; k++)
+      assert_int_equal(hl7_model_member(&r->cx, v, val_key(names[k], strlen(names[k])), &v), HDW_OK);
     assert_string_equal(joined(r, v), t[i].want);
   }
   bool is;
@@ -124,7 +129,8 @@ static void test_random_orders_give_nested_ranges(void **state) {
       strcat(strcat(segs, names[(seed >> 33) % 12]), " ");
     }
     val m = dict_message(r, n % 2 ? "ORU^R01" : "OML^O21", segs), level = m;
-    static const char *const path[2][3] = {{"ORDER", "OBSERVATION_REQUEST", "OBSERVATION"}, {"PATIENT_RESULT", "ORDER_OBSERVATION", "OBSERVATION"}};
+    static const char *const path[2][3] = {{"ORDER", "OBSERVATION_REQUEST", "OBSERVATION"},
+                                           {"PATIENT_RESULT", "ORDER_OBSERVATION", "OBSERVATION"}};
     for (int d = 0; d < 3; d++) {
       uint32_t last = 0;
       for (uint32_t p = 0; p < val_count(level); p++) {
@@ -145,8 +151,12 @@ static void test_random_orders_give_nested_ranges(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      T(test_oru), T(test_what_does_not_fit_stays_in_the_open_group), T(test_orders_repeat_rather_than_become_prior_results), T(test_adt_and_others),
-      T(test_unknown_structures_and_names), T(test_random_orders_give_nested_ranges),
+      T(test_oru),
+      T(test_what_does_not_fit_stays_in_the_open_group),
+      T(test_orders_repeat_rather_than_become_prior_results),
+      T(test_adt_and_others),
+      T(test_unknown_structures_and_names),
+      T(test_random_orders_give_nested_ranges),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

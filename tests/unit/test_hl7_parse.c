@@ -32,9 +32,23 @@ static void test_H31_short_encoding_leaves_roles_out(void **state) {
 
 static void test_H31_bad_delimiters_are_named(void **state) {
   rig *r = *state;
-  static const struct { const char *in; uint16_t code, field; uint32_t at; } bad[] = {
-      {"MSH|^~^&|A\r", 102, 2, 6}, {"MSH|^~A&|A\r", 102, 2, 6}, {"MSHA^~\\&A\r", 102, 1, 3}, {"MSH||A\r", 101, 2, 4}, {"MSH", 101, 1, 3}, {"MSH|", 101, 2, 4},
-      {"MSH|^~\\&#!|A\r", 102, 2, 9}, {"MSH ^~\\&", 102, 1, 3}, {"MSH|\r", 101, 2, 4}, {"  \r\nPID|1\r", 100, 0, 4}, {"", 100, 0, 0}, {"MS", 100, 0, 0},
+  static const struct {
+    const char *in;
+    uint16_t code, field;
+    uint32_t at;
+  } bad[] = {
+      {"MSH|^~^&|A\r", 102, 2, 6},
+      {"MSH|^~A&|A\r", 102, 2, 6},
+      {"MSHA^~\\&A\r", 102, 1, 3},
+      {"MSH||A\r", 101, 2, 4},
+      {"MSH", 101, 1, 3},
+      {"MSH|", 101, 2, 4},
+      {"MSH|^~\\&#!|A\r", 102, 2, 9},
+      {"MSH ^~\\&", 102, 1, 3},
+      {"MSH|\r", 101, 2, 4},
+      {"  \r\nPID|1\r", 100, 0, 4},
+      {"", 100, 0, 0},
+      {"MS", 100, 0, 0},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     hl7_msg *m;
@@ -51,8 +65,12 @@ static void test_H31_bad_delimiters_are_named(void **state) {
 
 static void test_H32_line_ends(void **state) {
   rig *r = *state;
-  static const char *const forms[] = {HEAD "PID|1||x\rOBX|1\r", "MSH|^~\\&|LAB\r\nPID|1||x\r\nOBX|1\r\n", "MSH|^~\\&|LAB\nPID|1||x\nOBX|1\n", "MSH|^~\\&|LAB\nPID|1||x\nOBX|1",
-                                      "\r\n \x0BMSH|^~\\&|LAB\r\n\r\nPID|1||x\r\r\rOBX|1\r\x1C\r", "\xEF\xBB\xBFMSH|^~\\&|LAB\rPID|1||x\rOBX|1\r      "};
+  static const char *const forms[] = {HEAD "PID|1||x\rOBX|1\r",
+                                      "MSH|^~\\&|LAB\r\nPID|1||x\r\nOBX|1\r\n",
+                                      "MSH|^~\\&|LAB\nPID|1||x\nOBX|1\n",
+                                      "MSH|^~\\&|LAB\nPID|1||x\nOBX|1",
+                                      "\r\n \x0BMSH|^~\\&|LAB\r\n\r\nPID|1||x\r\r\rOBX|1\r\x1C\r",
+                                      "\xEF\xBB\xBFMSH|^~\\&|LAB\rPID|1||x\rOBX|1\r      "};
   for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
     hl7_msg *m = parse_n(r, rig_exact(r, forms[i], strlen(forms[i])), strlen(forms[i]));
     assert_int_equal(m->nsegs, 3);
@@ -172,7 +190,8 @@ static void test_H42_repetitions_components_subcomponents(void **state) {
 
 static void test_H42_text_and_nodes_agree(void **state) {
   rig *r = *state;
-  static const char *const fields[] = {"", "a", "a^b", "a^b&c", "a~b^c", "~x", "^", "&", "~", "a^^b&&c~^&d", "a&b^c~d&e^f&g~", "^~^b", "\"\"", "a^\"\"^b"};
+  static const char *const fields[] = {"",  "a", "a^b",         "a^b&c",          "a~b^c", "~x",   "^",
+                                       "&", "~", "a^^b&&c~^&d", "a&b^c~d&e^f&g~", "^~^b",  "\"\"", "a^\"\"^b"};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     char in[256];
     snprintf(in, sizeof in, HEAD "PID|%s|x\r", fields[i]);
@@ -242,15 +261,24 @@ static void test_H28_any_type_version_and_segment(void **state) {
 
 static void test_H37_charsets(void **state) {
   rig *r = *state;
-  static const struct { const char *in, *want; } ok[] = {
-      {"MSH|^~\\&|M\xFCller|||||||||||||||8859/1\r", "M\xC3\xBCller"},      {"MSH|^~\\&|M\xC3\xBCller|||||||||||||||UNICODE UTF-8\r", "M\xC3\xBCller"},
-      {"MSH|^~\\&|M\xC3\xBCller\r", "M\xC3\xBCller"},                       {"MSH|^~\\&|M\xFCller \x80\r", "M\xC3\xBCller \xE2\x82\xAC"},
-      {"MSH|^~\\&|\xA4|||||||||||||||ISO-8859-15\r", "\xE2\x82\xAC"},        {"MSH|^~\\&|\xE4|||||||||||||||8859/5~ASCII\r", "\xD1\x84"},
-      {"MSH|^~\\&|\xA4|||||||||||||||UTF8\r", "\xEF\xBF\xBD"},              {"MSH|^~\\&|x|||||||||||||||GB 18030-2000\r", "x"},
-      {"MSH|^~\\&|\\XC3BC\\|||||||||||||||UTF-8\r", "\xC3\xBC"},             {"MSH|^~\\&|\\XFC\\|||||||||||||||8859/1\r", "\xC3\xBC"},
+  static const struct {
+    const char *in, *want;
+  } ok[] = {
+      {"MSH|^~\\&|M\xFCller|||||||||||||||8859/1\r", "M\xC3\xBCller"},
+      {"MSH|^~\\&|M\xC3\xBCller|||||||||||||||UNICODE UTF-8\r", "M\xC3\xBCller"},
+      {"MSH|^~\\&|M\xC3\xBCller\r", "M\xC3\xBCller"},
+      {"MSH|^~\\&|M\xFCller \x80\r", "M\xC3\xBCller \xE2\x82\xAC"},
+      {"MSH|^~\\&|\xA4|||||||||||||||ISO-8859-15\r", "\xE2\x82\xAC"},
+      {"MSH|^~\\&|\xE4|||||||||||||||8859/5~ASCII\r", "\xD1\x84"},
+      {"MSH|^~\\&|\xA4|||||||||||||||UTF8\r", "\xEF\xBF\xBD"},
+      {"MSH|^~\\&|x|||||||||||||||GB 18030-2000\r", "x"},
+      {"MSH|^~\\&|\\XC3BC\\|||||||||||||||UTF-8\r", "\xC3\xBC"},
+      {"MSH|^~\\&|\\XFC\\|||||||||||||||8859/1\r", "\xC3\xBC"},
   };
   for (size_t i = 0; i < sizeof ok / sizeof *ok; i++) assert_string_equal(text(r, parse(r, ok[i].in), "MSH-3"), ok[i].want);
-  static const struct { const char *in, *why; } no[] = {
+  static const struct {
+    const char *in, *why;
+  } no[] = {
       {"MSH|^~\\&|\xC4\xE3|||||||||||||||GB 18030-2000\r", "GB 18030-2000 is not converted by this version"},
       {"MSH|^~\\&|\x1B$B;3\x1B(B|||||||||||||||~ISO IR87\r", NULL},
       {"MSH|^~\\&|\x1B$B;3\x1B(B|||||||||||||||ISO IR87\r", "the Japanese sets ISO IR14, IR87 and IR159 are not converted by this version"},
@@ -301,9 +329,11 @@ static void test_H37_utf16_by_byte_order_mark(void **state) {
 
 static void test_H39_invalid_bytes_warn_or_stop(void **state) {
   rig *r = *state;
-  const char *in = "MSH|^~\\&|A|||||||||||||||UNICODE UTF-8\rPID|1||ok\rOBX|1\rOBX|2|TX|x||a~b\xFF" "c\r";
+  const char *in = "MSH|^~\\&|A|||||||||||||||UNICODE UTF-8\rPID|1||ok\rOBX|1\rOBX|2|TX|x||a~b\xFF"
+                   "c\r";
   hl7_msg *m = parse(r, in);
-  assert_string_equal(get_text(r, m, "OBX-5"), "a|b\xEF\xBF\xBD" "c");
+  assert_string_equal(get_text(r, m, "OBX-5"), "a|b\xEF\xBF\xBD"
+                                               "c");
   assert_int_equal(r->warned[HL7_W_CHARSET], 1);
   assert_string_equal(r->last.seg, "OBX");
   assert_int_equal(r->last.seg_rep, 2);
@@ -352,6 +382,17 @@ static void test_long_messages_and_many_segments(void **state) {
   assert_string_equal(text(r, m, "OBX-9001"), "z");
 }
 
+static void test_warnings_are_bounded(void **state) {
+  rig *r = *state;
+  enum { N = 100000 };
+  char *in = arena_alloc(&r->a, N * 8 + 100), *p = in + sprintf(in, HEAD);
+  for (int i = 0; i < N; i++) p += sprintf(p, "ZPV|x\r");
+  val v = get(r, whole_message(r, parse_n(r, in, (size_t)(p - in))), "ZPV-1");
+  assert_int_equal(hl7_to_date(&r->cx, &v, 1, &v), HDW_OK);
+  assert_int_equal(v.tag, VAL_EMPTY);
+  assert_int_equal(r->warned[HL7_W_CONVERT], HL7_MAX_WARNINGS);
+}
+
 static void test_out_of_memory_is_an_error_value(void **state) {
   rig *r = *state;
   const char *in = HEAD "OBX|1||a\rb\rPID|1||x\\F\\y\r";
@@ -381,7 +422,8 @@ static void test_out_of_memory_is_an_error_value(void **state) {
 
 static void test_paths_parse(void **state) {
   (void)state;
-  static const char *const bad[] = {"", "P", "pid", "PID-", "PID-0", "PID-3[", "PID-3[x]", "PID-3[0", "PID-3.", "PID-3.0", "PID-3.1.", "PID-3.1.2.3", "PID.3", "PID-99999", "1ID-3", "PID-3 "};
+  static const char *const bad[] = {"",       "P",       "pid",      "PID-",        "PID-0", "PID-3[",    "PID-3[x]", "PID-3[0",
+                                    "PID-3.", "PID-3.0", "PID-3.1.", "PID-3.1.2.3", "PID.3", "PID-99999", "1ID-3",    "PID-3 "};
   hl7_path p;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(hl7_path_parse(bad[i], strlen(bad[i]), &p), HDW_E_SYNTAX);
   p = path_of("ZA1-12[3].4.5");
@@ -420,13 +462,35 @@ static void test_head_scan(void **state) {
 
 static void test_conversion_by_target_type(void **state) {
   rig *r = *state;
-  hl7_msg *m = parse(r, HEAD "PID|1|12.50|.5|007|x|+3.|20240229|202402291030|20240229103005.1234-0600|1030|Y|N|Z|^7|>^8|=^9.5| 42 |1e5|20230229|\"\"\r");
-  struct { hdw_status (*f)(vm_cx *, const val *, unsigned, val *); const char *path, *want; } t[] = {
-      {hl7_to_decimal, "PID-2", "12.50"}, {hl7_to_decimal, "PID-3", "0.5"}, {hl7_to_decimal, "PID-6", "3"}, {hl7_to_decimal, "PID-5", "{}"}, {hl7_to_int, "PID-4", "7"},
-      {hl7_to_int, "PID-2", "{}"}, {hl7_to_date, "PID-7", "2024-02-29"}, {hl7_to_date, "PID-9", "2024-02-29"}, {hl7_to_datetime, "PID-8", "2024-02-29T10:30"},
-      {hl7_to_datetime, "PID-9", "2024-02-29T10:30:05.1234-06:00"}, {hl7_to_datetime, "PID-7", "2024-02-29"}, {hl7_to_time, "PID-10", "10:30"}, {hl7_to_bool, "PID-11", "true"},
-      {hl7_to_bool, "PID-12", "false"}, {hl7_to_bool, "PID-13", "{}"}, {hl7_to_decimal, "PID-14", "7"}, {hl7_to_decimal, "PID-15", "{}"}, {hl7_to_decimal, "PID-16", "9.5"},
-      {hl7_to_int, "PID-17", "42"}, {hl7_to_decimal, "PID-18", "{}"}, {hl7_to_date, "PID-19", "{}"}, {hl7_to_date, "PID-20", "{}"}, {hl7_to_date, "PID-30", "{}"},
+  hl7_msg *m = parse(
+      r, HEAD "PID|1|12.50|.5|007|x|+3.|20240229|202402291030|20240229103005.1234-0600|1030|Y|N|Z|^7|>^8|=^9.5| 42 |1e5|20230229|\"\"\r");
+  struct {
+    hdw_status (*f)(vm_cx *, const val *, unsigned, val *);
+    const char *path, *want;
+  } t[] = {
+      {hl7_to_decimal, "PID-2", "12.50"},
+      {hl7_to_decimal, "PID-3", "0.5"},
+      {hl7_to_decimal, "PID-6", "3"},
+      {hl7_to_decimal, "PID-5", "{}"},
+      {hl7_to_int, "PID-4", "7"},
+      {hl7_to_int, "PID-2", "{}"},
+      {hl7_to_date, "PID-7", "2024-02-29"},
+      {hl7_to_date, "PID-9", "2024-02-29"},
+      {hl7_to_datetime, "PID-8", "2024-02-29T10:30"},
+      {hl7_to_datetime, "PID-9", "2024-02-29T10:30:05.1234-06:00"},
+      {hl7_to_datetime, "PID-7", "2024-02-29"},
+      {hl7_to_time, "PID-10", "10:30"},
+      {hl7_to_bool, "PID-11", "true"},
+      {hl7_to_bool, "PID-12", "false"},
+      {hl7_to_bool, "PID-13", "{}"},
+      {hl7_to_decimal, "PID-14", "7"},
+      {hl7_to_decimal, "PID-15", "{}"},
+      {hl7_to_decimal, "PID-16", "9.5"},
+      {hl7_to_int, "PID-17", "42"},
+      {hl7_to_decimal, "PID-18", "{}"},
+      {hl7_to_date, "PID-19", "{}"},
+      {hl7_to_date, "PID-20", "{}"},
+      {hl7_to_date, "PID-30", "{}"},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
     val v = get(r, whole_message(r, m), t[i].path), s = VAL_NONE;
@@ -467,11 +531,28 @@ static void test_H41_missing_offset_comes_from_the_endpoint(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      T(test_H31_delimiters_come_from_the_message), T(test_H31_short_encoding_leaves_roles_out), T(test_H31_bad_delimiters_are_named), T(test_H32_line_ends),
-      T(test_H32_lf_in_a_cr_message_is_data), T(test_H33_line_without_name_goes_to_the_field_before), T(test_H33_three_letters_alone), T(test_H34_absent_null_value),
-      T(test_H42_repetitions_components_subcomponents), T(test_H42_text_and_nodes_agree), T(test_H42_children_by_number), T(test_H28_any_type_version_and_segment),
-      T(test_H37_charsets), T(test_H37_utf16_by_byte_order_mark), T(test_H39_invalid_bytes_warn_or_stop), T(test_reading_survives_released_regions),
-      T(test_long_messages_and_many_segments), T(test_out_of_memory_is_an_error_value), T(test_paths_parse), T(test_head_scan), T(test_conversion_by_target_type),
+      T(test_H31_delimiters_come_from_the_message),
+      T(test_H31_short_encoding_leaves_roles_out),
+      T(test_H31_bad_delimiters_are_named),
+      T(test_H32_line_ends),
+      T(test_H32_lf_in_a_cr_message_is_data),
+      T(test_H33_line_without_name_goes_to_the_field_before),
+      T(test_H33_three_letters_alone),
+      T(test_H34_absent_null_value),
+      T(test_H42_repetitions_components_subcomponents),
+      T(test_H42_text_and_nodes_agree),
+      T(test_H42_children_by_number),
+      T(test_H28_any_type_version_and_segment),
+      T(test_H37_charsets),
+      T(test_H37_utf16_by_byte_order_mark),
+      T(test_H39_invalid_bytes_warn_or_stop),
+      T(test_reading_survives_released_regions),
+      T(test_long_messages_and_many_segments),
+      T(test_warnings_are_bounded),
+      T(test_out_of_memory_is_an_error_value),
+      T(test_paths_parse),
+      T(test_head_scan),
+      T(test_conversion_by_target_type),
       T(test_H41_missing_offset_comes_from_the_endpoint),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,11 +24,33 @@ static const char *encoded(rig *r, const hl7_delims *d, const char *s, unsigned 
 static void test_H35_decoder_one_pass(void **state) {
   rig *r = *state;
   hl7_delims d = {'|', '^', '~', '\\', '&', '#'};
-  static const struct { const char *raw, *want; } t[] = {
-      {"plain", "plain"}, {"\\F\\\\S\\\\T\\\\R\\\\E\\\\P\\", "|^&~\\#"}, {"a\\L\\b", "a#b"}, {"\\X0D\\\\X0A\\", "\r\n"}, {"\\X0D0A\\", "\r\n"},
-      {"4\\5 re.", "4\\5 re."}, {"a\\E\\", "a\\"}, {"\\E\\X09\\E\\", "\\X09\\"}, {"a\\", "a\\"}, {"\\\\", "\\\\"}, {"\\\\F\\", "\\|"}, {"\\F", "\\F"}, {"\\Xzz\\", "\\Xzz\\"},
-      {"\\X0\\", "\\X0\\"}, {"\\X\\", "\\X\\"}, {"\\.br\\x\\.sp+3\\", "\\.br\\x\\.sp+3\\"}, {"\\H\\bold\\N\\", "\\H\\bold\\N\\"}, {"\\C2842\\\\M2470FF\\", "\\C2842\\\\M2470FF\\"},
-      {"\\Zxy\\F\\", "\\Zxy\\F\\"}, {"\\.br\\F\\S\\", "\\.br\\F^"}, {"C:\\dir\\F\\x", "C:\\dir|x"}, {"\\f\\", "\\f\\"}, {"\\XC3A4\\", "\xC3\xA4"}, {"\xC3\\XA4\\", "\xC3\xA4"},
+  static const struct {
+    const char *raw, *want;
+  } t[] = {
+      {"plain", "plain"},
+      {"\\F\\\\S\\\\T\\\\R\\\\E\\\\P\\", "|^&~\\#"},
+      {"a\\L\\b", "a#b"},
+      {"\\X0D\\\\X0A\\", "\r\n"},
+      {"\\X0D0A\\", "\r\n"},
+      {"4\\5 re.", "4\\5 re."},
+      {"a\\E\\", "a\\"},
+      {"\\E\\X09\\E\\", "\\X09\\"},
+      {"a\\", "a\\"},
+      {"\\\\", "\\\\"},
+      {"\\\\F\\", "\\|"},
+      {"\\F", "\\F"},
+      {"\\Xzz\\", "\\Xzz\\"},
+      {"\\X0\\", "\\X0\\"},
+      {"\\X\\", "\\X\\"},
+      {"\\.br\\x\\.sp+3\\", "\\.br\\x\\.sp+3\\"},
+      {"\\H\\bold\\N\\", "\\H\\bold\\N\\"},
+      {"\\C2842\\\\M2470FF\\", "\\C2842\\\\M2470FF\\"},
+      {"\\Zxy\\F\\", "\\Zxy\\F\\"},
+      {"\\.br\\F\\S\\", "\\.br\\F^"},
+      {"C:\\dir\\F\\x", "C:\\dir|x"},
+      {"\\f\\", "\\f\\"},
+      {"\\XC3A4\\", "\xC3\xA4"},
+      {"\xC3\\XA4\\", "\xC3\xA4"},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
     const char *got = decoded(r, &d, CHARSET_UTF8, t[i].raw);
@@ -50,7 +72,8 @@ static void test_H36_encoder_escapes_for_the_target(void **state) {
   assert_string_equal(encoded(r, &d, "x\rPID|1||evil", 0), "x\\X0D\\PID\\F\\1\\F\\\\F\\evil");
   assert_string_equal(encoded(r, &d, "a\r\nb\nc\r", HL7_ENC_BR), "a\\.br\\b\\.br\\c\\.br\\");
   assert_string_equal(encoded(r, &d, "a\nb\\.br\\c\\H\\", HL7_ENC_KEEP_LF | HL7_ENC_KEEP_FORMAT), "a\nb\\.br\\c\\H\\");
-  assert_string_equal(encoded(r, &d, "\\.br\\ \\X09\\ \\F\\ \\Z|\\", HL7_ENC_KEEP_FORMAT), "\\.br\\ \\E\\X09\\E\\ \\E\\F\\E\\ \\E\\Z\\F\\\\E\\");
+  assert_string_equal(encoded(r, &d, "\\.br\\ \\X09\\ \\F\\ \\Z|\\", HL7_ENC_KEEP_FORMAT),
+                      "\\.br\\ \\E\\X09\\E\\ \\E\\F\\E\\ \\E\\Z\\F\\\\E\\");
   assert_string_equal(encoded(r, &d, "\\.br\\", 0), "\\E\\.br\\E\\");
   assert_string_equal(encoded(r, &d, "a#b", 0), "a#b");
   d.trunc = '#';
@@ -83,7 +106,8 @@ static void test_H38_unmappable_character_is_an_error(void **state) {
 static void test_H36_decode_of_encode_is_identity(void **state) {
   rig *r = *state;
   static const char chars[] = "|^~\\&#:;%!+\r\nFSTRELPXHNCMZ.br0A9zx ";
-  static const hl7_delims sets[] = {{'|', '^', '~', '\\', '&', '|'}, {'|', '^', '~', '\\', '&', '#'}, {':', ';', '%', '!', '+', ':'}, {'#', '\\', '&', '|', '~', '^'}};
+  static const hl7_delims sets[] = {
+      {'|', '^', '~', '\\', '&', '|'}, {'|', '^', '~', '\\', '&', '#'}, {':', ';', '%', '!', '+', ':'}, {'#', '\\', '&', '|', '~', '^'}};
   uint64_t seed = 42;
   for (int i = 0; i < 200000; i++) {
     const hl7_delims *d = &sets[i % 4];
@@ -109,12 +133,38 @@ static void test_H36_decode_of_encode_is_identity(void **state) {
 
 static void test_H37_charset_names(void **state) {
   (void)state;
-  static const struct { const char *name; charset_id id; } t[] = {
-      {"", CHARSET_NONE}, {"ASCII", CHARSET_ASCII}, {"8859/1", CHARSET_8859_1}, {"8859/9", CHARSET_8859_9}, {"8859/15", CHARSET_8859_15}, {"8859-1", CHARSET_8859_1},
-      {"ISO-8859-1", CHARSET_8859_1}, {"iso_8859-15", CHARSET_8859_15}, {"UNICODE UTF-8", CHARSET_UTF8}, {"UTF-8", CHARSET_UTF8}, {"utf8", CHARSET_UTF8}, {"UNICODE", CHARSET_UTF8},
-      {"UNICODE UTF-16", CHARSET_UTF16}, {"UNICODE UTF-32", CHARSET_UTF32}, {"ISO IR6", CHARSET_ASCII}, {"ISO IR14", CHARSET_JIS}, {"ISO IR87", CHARSET_JIS}, {"ISO IR159", CHARSET_JIS},
-      {"GB 18030-2000", CHARSET_GB18030}, {"KS X 1001", CHARSET_KSX1001}, {"CNS 11643-1992", CHARSET_CNS11643}, {"BIG-5", CHARSET_BIG5}, {"Windows-1252", CHARSET_1252},
-      {"8859/12", CHARSET_UNKNOWN}, {"8859/16", CHARSET_UNKNOWN}, {"8859/99", CHARSET_UNKNOWN}, {"8859", CHARSET_UNKNOWN}, {"latin\xFF", CHARSET_UNKNOWN},
+  static const struct {
+    const char *name;
+    charset_id id;
+  } t[] = {
+      {"", CHARSET_NONE},
+      {"ASCII", CHARSET_ASCII},
+      {"8859/1", CHARSET_8859_1},
+      {"8859/9", CHARSET_8859_9},
+      {"8859/15", CHARSET_8859_15},
+      {"8859-1", CHARSET_8859_1},
+      {"ISO-8859-1", CHARSET_8859_1},
+      {"iso_8859-15", CHARSET_8859_15},
+      {"UNICODE UTF-8", CHARSET_UTF8},
+      {"UTF-8", CHARSET_UTF8},
+      {"utf8", CHARSET_UTF8},
+      {"UNICODE", CHARSET_UTF8},
+      {"UNICODE UTF-16", CHARSET_UTF16},
+      {"UNICODE UTF-32", CHARSET_UTF32},
+      {"ISO IR6", CHARSET_ASCII},
+      {"ISO IR14", CHARSET_JIS},
+      {"ISO IR87", CHARSET_JIS},
+      {"ISO IR159", CHARSET_JIS},
+      {"GB 18030-2000", CHARSET_GB18030},
+      {"KS X 1001", CHARSET_KSX1001},
+      {"CNS 11643-1992", CHARSET_CNS11643},
+      {"BIG-5", CHARSET_BIG5},
+      {"Windows-1252", CHARSET_1252},
+      {"8859/12", CHARSET_UNKNOWN},
+      {"8859/16", CHARSET_UNKNOWN},
+      {"8859/99", CHARSET_UNKNOWN},
+      {"8859", CHARSET_UNKNOWN},
+      {"latin\xFF", CHARSET_UNKNOWN},
       {"a name that is longer than any name can be", CHARSET_UNKNOWN},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
@@ -141,17 +191,37 @@ static void test_H37_every_byte_of_every_set_round_trips(void **state) {
 
 static void test_utf8_is_checked_strictly(void **state) {
   (void)state;
-  static const struct { const char *s; size_t ok; } t[] = {
-      {"a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80", 10}, {"\xC0\x80", 0}, {"\xE0\x80\x80", 0}, {"\xED\xA0\x80", 0}, {"\xF4\x90\x80\x80", 0}, {"\xF4\x8F\xBF\xBF", 4}, {"x\xC3", 1}, {"\xE2\x82", 0},
-      {"\xF0\x9F\x98", 0}, {"\x80", 0}, {"\xF5\x80\x80\x80", 0}, {"\xF0\x8F\xBF\xBF", 0}, {"\xC3\x28", 0},
+  static const struct {
+    const char *s;
+    size_t ok;
+  } t[] = {
+      {"a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80", 10},
+      {"\xC0\x80", 0},
+      {"\xE0\x80\x80", 0},
+      {"\xED\xA0\x80", 0},
+      {"\xF4\x90\x80\x80", 0},
+      {"\xF4\x8F\xBF\xBF", 4},
+      {"x\xC3", 1},
+      {"\xE2\x82", 0},
+      {"\xF0\x9F\x98", 0},
+      {"\x80", 0},
+      {"\xF5\x80\x80\x80", 0},
+      {"\xF0\x8F\xBF\xBF", 0},
+      {"\xC3\x28", 0},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) assert_int_equal(charset_utf8_prefix(t[i].s, strlen(t[i].s)), t[i].ok);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      T(test_H35_decoder_one_pass), T(test_H36_encoder_escapes_for_the_target), T(test_H36_what_cannot_be_escaped_is_an_error), T(test_H38_unmappable_character_is_an_error),
-      T(test_H36_decode_of_encode_is_identity), T(test_H37_charset_names), T(test_H37_every_byte_of_every_set_round_trips), T(test_utf8_is_checked_strictly),
+      T(test_H35_decoder_one_pass),
+      T(test_H36_encoder_escapes_for_the_target),
+      T(test_H36_what_cannot_be_escaped_is_an_error),
+      T(test_H38_unmappable_character_is_an_error),
+      T(test_H36_decode_of_encode_is_identity),
+      T(test_H37_charset_names),
+      T(test_H37_every_byte_of_every_set_round_trips),
+      T(test_utf8_is_checked_strictly),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
