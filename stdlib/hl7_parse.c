@@ -403,8 +403,8 @@ hdw_status hl7_parse_own(arena *a, const char *bytes, size_t len, const hl7_msg 
     if (len < 3 || !push(&x, bytes, 0, (uint32_t)len)) return len < 3 ? HDW_E_INVALID : x.s;
     for (uint32_t i = 0; i < x.len; i++) note_byte(&x, bytes[i]);
   } else {
-    const char *q = len > 4 ? (const char *)memchr(bytes + 4, d->field, len - 4) : NULL;
-    x.body = q ? (uint32_t)(q - bytes) : x.len; /* MSH-2 is no escape sequence */
+    for (x.body = x.len < 4 ? x.len : 4; x.body < x.len && bytes[x.body] != d->field && bytes[x.body] != '\r';)
+      x.body++; /* MSH-2 is no escape sequence */
     scan(&x, '\r');
     if (x.slow && !x.s) s = copy_lines(&x, HL7_EOL_CR, '\r', false, NULL, &continued);
   }

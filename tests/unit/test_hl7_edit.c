@@ -185,6 +185,17 @@ static void test_untouched_bytes_stay(void **state) {
   assert_string_equal(out, "MSH|^~\\&#|A||||\rPID|1||a~~||\\Xzz\\|||\rNTE|1|text\rmore^~\rOBX||\n|x||v\rZZZ\r");
 }
 
+static void test_a_head_of_delimiters_alone(void **state) {
+  rig *r = *state;
+  hl7_msg *m = parse(r, "MSH|^~\\&\rPID|x\r");
+  hl7_edit e[] = {set("ZZ1-1", str("z")), set("MSH-4", str("f"))};
+  const char *out;
+  assert_int_equal(try_with(r, whole_message(r, m), e, 1, &out), HDW_OK);
+  assert_string_equal(out, "MSH|^~\\&\rPID|x\rZZ1|z\r");
+  assert_int_equal(try_with(r, whole_message(r, m), e, 2, &out), HDW_OK);
+  assert_string_equal(out, "MSH|^~\\&||f\rPID|x\rZZ1|z\r");
+}
+
 static void test_segment_as_base(void **state) {
   rig *r = *state;
   hl7_msg *m = parse(r, HEAD "OBX|1|TX|a||x\rOBX|2|TX|b||y\r");
@@ -318,6 +329,7 @@ int main(void) {
       T(test_many_segments_take_linear_time),
       T(test_untouched_bytes_stay),
       T(test_segment_as_base),
+      T(test_a_head_of_delimiters_alone),
       T(test_refusals),
       T(test_H38_charset_of_the_target),
       T(test_building),
