@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Every row of runtime/options.def: its bounds are accepted, what is beyond them, of another type or misspelt is reported with its place.
+
+What a row does is tested where it does it; here, that the table and the daemon agree."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lint'))
+from lintlib import rows
+from rig import HDWC, HDWVM
+
+PROGRAM = '''hdw 1
+listener adt = mllp()
+connection crm = rest()
+workflow w on msg = adt.message(types: ['ADT^A01']) { send crm.post('/x', body: { id: msg.MSH-10 }) }
+'''
+PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'CONNECTION': ('connections', 'crm')}
+CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'log_level': ['debug', 'info', 'warn', 'error']}
+
+
+class Options(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.source, cls.module, cls.config = (os.path.join(cls.folder.name, n) for n in ('app.hdw', 'app.hdwb', 'hdw.json'))
+        with open(cls.source, 'w') as f:
+            f.write(PROGRAM)
+        subprocess.run([HDWC, 'build', cls.source, '-o', cls.module], check=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def problems(self, macro, name, value):
+        """Lines that serve --check gives about this option when it has this value."""
+        config = {'data': os.path.join(self.folder.name, 'data'), 'listeners': {'adt': {'port': 2575}}, 'connections': {'crm': {'base': 'https://crm.example.org'}}}
+        at = config
+        for key in PLACE[macro]:
+            at = at[key]
+        at[name] = value
+        with open(self.config, 'w') as f:
+            json.dump(config, f)
+        done = subprocess.run([HDWVM, 'serve', '--check', '--config', self.config, self.module], capture_output=True, text=True, timeout=60)
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        lines = [l for l in done.stderr.splitlines() if name in l.split(': ', 1)[-1]]
+        self.assertTrue(done.returncode == 1 or not lines, lines)
+        return lines
+
+    def good(self, macro, name, value):
+        self.assertEqual(self.problems(macro, name, value), [], f'{macro} {name} = {str(value)[:60]}')
+
+    def bad(self, macro, name, value):
+        self.assertTrue(self.problems(macro, name, value), f'{macro} {name} = {str(value)[:60]} is accepted')
+
+    def test_every_row(self):
+        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', 'TOP', 'LISTENER', 'CONNECTION'):
+            with self.subTest(option=name):
+                low, high = int(low), int(high)
+                if kind == 'INT':
+                    self.good(macro, name, low)
+                    self.good(macro, name, high)
+                    self.bad(macro, name, low - 1)
+                    self.bad(macro, name, high + 1)
+                    self.bad(macro, name, '1')
+                    self.bad(macro, name, 1.5)
+                elif kind == 'TEXT':
+                    self.bad(macro, name, 'x' * (high + 1))
+                    self.bad(macro, name, 1)
+                    if name in CHOICES:
+                        for choice in CHOICES[name]:
+                            self.good(macro, name, choice)
+                        self.bad(macro, name, 'sometimes')
+                elif kind == 'BOOL':
+                    self.good(macro, name, True)
+                    self.bad(macro, name, 'true')
+                else:
+                    self.good(macro, name, ['10.0.0.0/8'])
+                    self.bad(macro, name, ['10.0.0.0/8'] * (high + 1))
+                    self.bad(macro, name, '10.0.0.0/8')
+
+    def test_misspelt_names_are_reported_in_every_section(self):
+        for macro in PLACE:
+            self.bad(macro, 'max_imput_bytez', 1)
+
+
+unittest.main()
