@@ -430,7 +430,7 @@ static void stmt(comp *c, ast *n) {
 
 /* ---- workflows */
 
-/* Type of the input by its triggers; checks their names and arguments. */
+/* Type of the input by its triggers; checks their names and arguments. Long because each kind of trigger decides both at once. */
 static ty trigger_type(comp *c, ast *t, const bi **row_out, ast **schema) {
   ty any = ty_one(TY_ANY);
   ast *call_node = t->kind == AST_DOT ? t->last : t;

@@ -30,6 +30,7 @@ static bool comment_has_lines(const lexer *x);
   newline  = "\r"? "\n" | "\r";
 */
 
+/* Long because re2c wants every rule in one place. */
 int lex_next(parser *px) {
   lexer *x = &px->lx;
   x->first = x->off == 0 && x->prev == 0;

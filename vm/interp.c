@@ -247,6 +247,7 @@ bool vm_resume_error(vm_run *r, val error) {
     else { val v_; TRYTO(slow_op(r, op, x, y, &v_)); R[A] = v_; }                                              \
   } while (0)
 
+/* The interpreter loop: long because every instruction is a case of its one switch. */
 vm_state vm_go(vm_run *r) {
   const module *const m = r->m;
   const uint32_t *const code = m->code;
