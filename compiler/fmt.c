@@ -61,6 +61,7 @@ static void measure_cells(const printer *p, uint32_t from, uint32_t to, cellset 
   for (uint32_t i = from; i < to; i = opens(p, i) ? item(p, i)->match + 1 : i + 1) {
     const fmt_item *x = item(p, i);
     if (x->column) class = x->column, k = 0, at = x->at;
+    if (is_comment(x)) k = CELLS; /* no columns in this entry */
     if (!(x->flags & FMT_PAD) || k == CELLS) continue;
     if (x->at - at > c->w[class][k]) c->w[class][k] = x->at - at;
     at = x->at;
@@ -103,6 +104,7 @@ static uint32_t flat(const printer *p, uint32_t i, uint32_t k) { return item(p, 
 
 /* True when the author breaks the line at this operator or dot. */
 static bool wants_break(const printer *p, uint32_t i) {
+  if (i >= p->it.n) return false;
   const fmt_item *x = item(p, i);
   if (!(x->flags & FMT_BREAKABLE)) return false;
   return x->first || (i + 1 < p->it.n && item(p, i + 1)->first && !is_comment(item(p, i + 1)));
@@ -183,7 +185,8 @@ static uint32_t print_comments(printer *p, uint32_t i, uint32_t to, uint32_t ind
 
 /* One past the last item of [from, to) that is no comment. The comments behind it will end the line. */
 static uint32_t without_comments(printer *p, uint32_t from, uint32_t to) {
-  while (to > from + 1 && is_comment(item(p, to - 1))) p->it.v[--to].line_comment = true;
+  while (to > from + 1 && (is_comment(item(p, to - 1)) || (item(p, to - 1)->flags & FMT_DROP)))
+    if (is_comment(item(p, --to))) p->it.v[to].line_comment = true;
   return to;
 }
 
@@ -205,6 +208,10 @@ static void print_list(printer *p, uint32_t open) {
     uint32_t end = i;
     while (end < m && (item(p, end)->tok != TOK_COMMA || (item(p, end)->flags & FMT_INNER))) end = opens(p, end) ? item(p, end)->match + 1 : end + 1;
     end = without_comments(p, i, end);
+    if (end == i + 1 && is_comment(item(p, i))) { /* there is no item, only comments */
+      p->it.v[i].line_comment = true;
+      continue;
+    }
     new_line(p, indent + STEP, item(p, i)->blank && !first);
     p->cont = indent + STEP + CONTINUE;
     print_inline(p, i, end, item(p, i)->column ? open << 4 | item(p, i)->column : 0, true);
@@ -240,7 +247,7 @@ static bool parts_break(const printer *p, uint32_t from, uint32_t to) {
   }
   if (!any) return false;
   for (uint32_t i = from; i < to; i++) { /* up to the first bracket that is broken anyway */
-    if (is_comment(item(p, i)) && item(p, i)->line_comment) return true;
+    if (is_comment(item(p, i)) && (item(p, i)->line_comment || item(p, i)->first || wants_break(p, i + 1))) return true;
     if (opens(p, i) && (item(p, i)->forced || (item(p, i)->flags & FMT_HEAD_BRACE))) {
       last = i + 1;
       break;
@@ -391,6 +398,7 @@ static void print_file(printer *p) {
     first = false;
     i = end;
   }
+  p->cells = NULL;
 }
 
 hdw_status fmt_source(arena *a, const char *src, size_t len, buf *out) {

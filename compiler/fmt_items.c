@@ -93,7 +93,9 @@ static void node(builder *b, const ast *n) {
   case AST_DO: case AST_CASES: set_group(b, n, GROUP_BLOCK); each_child(b, n, FMT_BEGINS); break;
   case AST_FIELDS: case AST_ENTRIES: set_group(b, n, GROUP_BODY); each_child(b, n, FMT_BEGINS); break;
   case AST_ARGS: case AST_PARAMS: flag_first(b, n, FMT_TIGHT); set_group(b, n, GROUP_LIST); break;
-  case AST_ARMS: case AST_LIST: case AST_OBJ: set_group(b, n, GROUP_LIST); break;
+  case AST_ARMS: case AST_LIST: case AST_OBJ:
+    if (n->first) set_group(b, n, GROUP_LIST); /* {:} has no items */
+    break;
   case AST_PATH: slashes(b, n); break;
   case AST_FIELD: entry(b, n, COLUMN_FIELD); break;
   case AST_PARAM: case AST_NAMED: case AST_PAIR: entry(b, n, COLUMN_NAMED); break;
