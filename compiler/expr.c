@@ -130,6 +130,14 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
       diag_replace(c->d, d, n->end, n->end, to.kind == TY_INT ? ".toInteger()" : to.kind == TY_LONG ? ".toLong()" : ".toDecimal()", "convert it");
     return;
   }
+  /* A comparison that is unknown counts as false where a boolean is required, as it does in a condition. A value read from data does not. */
+  if (to.kind == TY_BOOL && to.min && !from.min && !from.many && ((n->kind >= AST_LT && n->kind <= AST_IMPLIES) || n->kind == AST_IS)) {
+    int top = c->f->top, yes = reg_new(c);
+    emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)yes, 1, 0);
+    op3(c, OP_EQV, r, r, yes);
+    c->f->top = top;
+    return;
+  }
   bool known = !ty_is_open(from);
   if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {
     diag *d = err(c, W0301, n, "%s needs a value, but this may be empty", what);
