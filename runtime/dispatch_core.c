@@ -111,13 +111,12 @@ const char *eng_secret(engine *e, val ref) {
 
 /* ---- connections -------------------------------------------------------------------------------------------------------------------- */
 
-static const eng_driver *const drivers[] = {&eng_driver_rest, &eng_driver_mllp, &eng_driver_folder};
 /* Stands in for every kind when only mocks answer (hdwc). */
 static const eng_driver mock_driver = {.kind = "mock"};
 
-const eng_driver *eng_driver_find(const char *kind) {
-  for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
-    if (!strcmp(drivers[i]->kind, kind)) return drivers[i];
+static const eng_driver *find_driver(const engine *e, const char *kind) {
+  for (const eng_driver *const *d = e->o.drivers; d && *d; d++)
+    if (!strcmp((*d)->kind, kind)) return *d;
   return NULL;
 }
 
@@ -240,7 +239,7 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
     c->driver = d;
     return add(e, c) ? HDW_OK : HDW_E_NOMEM;
   }
-  c->driver = eng_driver_find(mc->kind);
+  c->driver = find_driver(e, mc->kind);
   if (!c->driver) {
     snprintf(text, ENG_TEXT, "connections of kind %.40s are not available in this version", mc->kind);
     return HDW_E_UNSUPPORTED;

@@ -51,15 +51,19 @@ typedef struct engine_opts {
   const vm_host *host;
   const vm_model *model;
   const hl7_schema *schema;  /* names in HL7 messages; may be NULL */
+  const io_mem *budget;      /* of the process: intake stops at 7/8 of its limit; may be NULL */
   engine_mock mock;          /* may be NULL */
   void *mock_user;
   bool mock_only;            /* nothing but mocks and sys.log is performed */
+  const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
   /* One line of JSON without line end. NULL: nothing is logged. */
   void (*log)(void *user, engine_level level, const char *line, size_t len);
   void *log_user;
 } engine_opts;
 
+/* Every kind of connection of this build, ended by NULL. */
+const struct eng_driver *const *engine_drivers(void);
 /* Opens log and store (and rebuilds the store when needed). Nothing runs before engine_start. text (200 bytes) says what went wrong.
  * HDW_E_DENIED, HDW_E_CORRUPT, HDW_E_FULL, HDW_E_IO, HDW_E_EXISTS (another process has the folder), HDW_E_NOMEM. */
 hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]);

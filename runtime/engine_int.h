@@ -190,6 +190,8 @@ typedef struct eng_listener {
   engine *e;
   const char *name, *kind;
   const config_listener_opts *o;
+  const config_listener *cfg;
+  tls_ctx *tls;
   mllp_listener *mllp;
   http_server *http;
   net_cidr *allow;
@@ -262,6 +264,8 @@ pack_hl7 eng_pack_hooks(engine *e);
 /* Idempotency key of a step: hex of 16 bytes. */
 void eng_idem(const uint8_t identity[REC_HASH], const char *workflow, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]);
 void eng_identity(const store_input *in, uint8_t out[REC_HASH]);
+/* Whether another input may be taken: state, disk, memory. */
+bool eng_may_accept(engine *e);
 /* Something ended: a drain may be complete. */
 void eng_ended(engine *e);
 
@@ -406,7 +410,6 @@ void eng_call_text(const eng_call *call, char out[ENG_TEXT]);
 /* Fails or succeeds from the loop, soon. */
 void eng_call_later(eng_call *call);
 uint8_t eng_class_of_status(int status);
-const eng_driver *eng_driver_find(const char *kind);
 extern const eng_driver eng_driver_rest, eng_driver_mllp, eng_driver_folder;
 hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]);
 /* Cancels its attempts and frees what it holds. */

@@ -92,6 +92,31 @@ static void load_secrets(daemon_state *d) {
   }
 }
 
+static const char *read_pem(daemon_state *d, const char *listener, const char *file, bool private) {
+  io_stat_info st;
+  size_t n;
+  if (!file[0]) return NULL;
+  if (io_stat(d->io, file, &st)) {
+    config_problem(&d->cfg, "listeners.%.80s.tls: %.200s cannot be read", listener, file);
+    return NULL;
+  }
+  if (private && st.mode & 077) {
+    config_problem(&d->cfg, "listeners.%.80s.tls.key: %.200s is open to others than its owner (mode %o); chmod 600", listener, file, st.mode);
+    return NULL;
+  }
+  return hv_read(&d->a, file, &n);
+}
+
+static void load_certificates(daemon_state *d) {
+  for (uint32_t i = 0; i < d->cfg.nlisteners; i++) {
+    config_listener *l = &d->cfg.listeners[i];
+    if (!l->has_tls) continue;
+    l->cert_pem = read_pem(d, l->name, l->tls.cert, false);
+    l->key_pem = read_pem(d, l->name, l->tls.key, true);
+    l->client_ca_pem = read_pem(d, l->name, l->tls.client_ca, false);
+  }
+}
+
 static bool load_modules(daemon_state *d, const hv_args *a) {
   bool ok = true;
   for (int i = 0; i < a->nwords; i++) {
@@ -157,12 +182,13 @@ static bool bind(daemon_state *d) {
   uint32_t n = engine_metas(d->e, metas, 64);
   if (config_bind(&d->cfg, metas, n, false)) return false;
   load_secrets(d);
+  load_certificates(d);
   return show_problems(&d->cfg);
 }
 
 static int run(daemon_state *d, const hv_args *a) {
   char text[200] = "", path[1200];
-  engine_opts o = {.dir = d->cfg.top.data, .config = &d->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .log = on_log, .log_user = d};
+  engine_opts o = {.dir = d->cfg.top.data, .config = &d->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .budget = &d->mem, .log = on_log, .log_user = d};
   if (!show_problems(&d->cfg)) return EXIT_FINDINGS;
   if (engine_open(d->io, &o, &d->e, text)) {
     hv_say("%s", text);
@@ -206,6 +232,7 @@ static int check(daemon_state *d, const hv_args *a) {
   }
   if (code == EXIT_OK && config_bind(&d->cfg, metas, n, false)) code = EXIT_INTERNAL;
   load_secrets(d);
+  load_certificates(d);
   if (!show_problems(&d->cfg)) code = EXIT_FINDINGS;
   if (code == EXIT_OK) printf("%d module%s, %u problems\n", a->nwords, a->nwords == 1 ? "" : "s", d->cfg.nproblems);
   arena_free(&ma);
