@@ -22,6 +22,10 @@ static const opt_row listener_rows[] = {
 #define LISTENER(kind, name, def, min, max, doc) ROW_OF(config_listener_opts, kind, name, min, max)
 #include "options.def"
 };
+static const opt_row tls_rows[] = {
+#define TLS(kind, name, def, min, max, doc) ROW_OF(config_tls_opts, kind, name, min, max)
+#include "options.def"
+};
 static const opt_row conn_rows[] = {
 #define CONNECTION(kind, name, def, min, max, doc) ROW_OF(config_conn_opts, kind, name, min, max)
 #include "options.def"
@@ -162,6 +166,18 @@ static void *section(config *c, val root, const char *key, size_t size, val *obj
 
 static bool one_of(const char *s, const char *a, const char *b) { return !strcmp(s, a) || !strcmp(s, b); }
 
+static void read_tls(config *c, const char *where, val v, config_listener *l) {
+  char tw[220];
+  snprintf(tw, sizeof tw, "%stls.", where);
+#define TLS(kind, name, def, min, max, doc) SET_##kind(l->tls.name, def)
+#include "options.def"
+  if (v.tag == VAL_EMPTY) return;
+  l->has_tls = true;
+  if (v.tag != VAL_OBJ) config_problem(c, "%stls: an object is expected", where);
+  else read_options(c, tw, v, tls_rows, NROWS(tls_rows), NULL, &l->tls);
+  if (!l->tls.cert[0] || !l->tls.key[0]) config_problem(c, "%stls: cert and key are needed", where);
+}
+
 static void read_listeners(config *c, val root) {
   val obj;
   c->listeners = (config_listener *)section(c, root, "listeners", sizeof *c->listeners, &obj, &c->nlisteners);
@@ -175,7 +191,7 @@ static void read_listeners(config *c, val root) {
     static const char *const extra[] = {"tls", NULL};
     if (v.tag != VAL_OBJ) config_problem(c, "listeners.%.100s: an object is expected", l->name);
     else read_options(c, where, v, listener_rows, NROWS(listener_rows), extra, &l->o);
-    if (jv_get(v, "tls").tag != VAL_EMPTY) config_problem(c, "%stls: TLS of listeners is not available in this version", where);
+    read_tls(c, where, jv_get(v, "tls"), l);
     if (!one_of(l->o.unmatched, "reject", "accept")) config_problem(c, "%sunmatched: reject or accept is expected", where);
     if (!one_of(l->o.conflict, "reject", "accept")) config_problem(c, "%sconflict: reject or accept is expected", where);
   }

@@ -2,7 +2,7 @@
  *
  *   { "data": "/var/lib/hdw/hub",
  *     "settings":    { "crm_base": "https://crm.example.org" },
- *     "listeners":   { "adt": { "address": "0.0.0.0", "port": 2575 } },
+ *     "listeners":   { "adt": { "address": "0.0.0.0", "port": 2575, "tls": { "cert": "pki/hub.pem", "key": "pki/hub.key" } } },
  *     "connections": { "crm": { "grant": { "networks": ["10.2.0.0/16"] } } },
  *     "secrets":     { "crm_token": { "file": "/run/credentials/crm_token" } } }
  *
@@ -33,6 +33,10 @@ typedef struct config_listener_opts {
 #define LISTENER CONFIG_FIELD
 #include "options.def"
 } config_listener_opts;
+typedef struct config_tls_opts {
+#define TLS CONFIG_FIELD
+#include "options.def"
+} config_tls_opts;
 typedef struct config_conn_opts {
 #define CONNECTION CONFIG_FIELD
 #include "options.def"
@@ -47,6 +51,9 @@ typedef struct config_setting {
 typedef struct config_listener {
   const char *name;
   config_listener_opts o;
+  bool has_tls;
+  config_tls_opts tls;
+  const char *cert_pem, *key_pem, *client_ca_pem; /* the files' texts, read by the daemon's shell */
   bool used;
 } config_listener;
 typedef struct config_conn {

@@ -28,7 +28,11 @@ static void schema_listener(buf *b) {
   buf_puts(b, "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"port\"],\"properties\":{");
 #define LISTENER SCHEMA
 #include "options.def"
-  buf_puts(b, "}}");
+  buf_puts(b, ",\"tls\":{\"description\":\"Serve under TLS.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"cert\",\"key\"],\"properties\":{");
+  first = true;
+#define TLS SCHEMA
+#include "options.def"
+  buf_puts(b, "}}}}");
 }
 
 static void schema_conn(buf *b) {
@@ -100,13 +104,13 @@ void config_schema(buf *b, const meta *const *mods, uint32_t n) {
 static void skeleton_conn(buf *b, const meta_conn *c) {
   put_str(b, c->name);
   if (!strcmp(c->kind, "folder")) {
-    buf_puts(b, ": { \"folder\": \"TODO\" }");
+    buf_puts(b, ": { \"folder\": \"FILL-IN\" }");
     return;
   }
   buf_puts(b, ": { ");
   val base = jv_get(c->args, !strcmp(c->kind, "mllp") ? "host" : "base");
-  if (base.tag == VAL_EMPTY) buf_puts(b, !strcmp(c->kind, "mllp") ? "\"address\": \"HOST:PORT\", " : "\"base\": \"https://TODO\", ");
-  buf_puts(b, "\"grant\": { \"networks\": [\"TODO/32\"] } }");
+  if (base.tag == VAL_EMPTY) buf_puts(b, !strcmp(c->kind, "mllp") ? "\"address\": \"HOST:PORT\", " : "\"base\": \"https://FILL-IN\", ");
+  buf_puts(b, "\"grant\": { \"networks\": [\"FILL-IN/32\"] } }");
 }
 
 void config_skeleton(buf *b, const meta *const *mods, uint32_t n) {
@@ -120,7 +124,7 @@ void config_skeleton(buf *b, const meta *const *mods, uint32_t n) {
       put_str(b, s->name);
       buf_puts(b, ": ");
       if (s->has_default) (void)json_write(s->def, b, NULL);
-      else buf_puts(b, !strcmp(s->type, "integer") || !strcmp(s->type, "decimal") ? "0" : !strcmp(s->type, "boolean") ? "false" : "\"TODO\"");
+      else buf_puts(b, !strcmp(s->type, "integer") || !strcmp(s->type, "decimal") ? "0" : !strcmp(s->type, "boolean") ? "false" : "\"FILL-IN\"");
     }
   buf_puts(b, seen.n ? "\n  },\n  \"listeners\": {" : "},\n  \"listeners\": {");
   seen.n = 0;
@@ -148,7 +152,7 @@ void config_skeleton(buf *b, const meta *const *mods, uint32_t n) {
   for (uint32_t i = 0; i < secrets.n; i++) {
     buf_puts(b, i ? ",\n    " : "\n    ");
     put_str(b, secrets.v[i]);
-    buf_puts(b, ": { \"file\": \"TODO\" }");
+    buf_puts(b, ": { \"file\": \"FILL-IN\" }");
   }
   buf_puts(b, secrets.n ? "\n  }\n}\n" : "}\n}\n");
 }

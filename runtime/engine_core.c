@@ -394,9 +394,13 @@ void eng_wake_at(engine *e, int64_t wall_us) {
   io_timer_set(e->io, &e->wake, wall_us - io_wall_us(e->io), on_wake_timer, e);
 }
 
+static bool memory_left(const engine *e) { return !e->o.budget || !e->o.budget->limit_bytes || e->o.budget->used_bytes < e->o.budget->limit_bytes / 8 * 7; }
+
+bool eng_may_accept(engine *e) { return e->accepting && e->started && log_intake(e->log) && memory_left(e); }
+
 static void on_intake_timer(void *user) {
   engine *e = (engine *)user;
-  bool ok = !e->draining && !e->failed && log_intake(e->log);
+  bool ok = !e->draining && !e->failed && log_intake(e->log) && memory_left(e);
   if (ok != e->accepting) {
     e->accepting = ok;
     eng_say(e, ENGINE_WARN, ok ? "intake_resumed" : "intake_stopped", NULL);
@@ -520,6 +524,7 @@ void engine_close(engine *e) {
   for (uint32_t i = 0; i < e->nlisteners; i++) {
     if (e->listeners[i].mllp) mllp_listener_free(e->listeners[i].mllp);
     if (e->listeners[i].http) http_server_free(e->listeners[i].http);
+    if (e->listeners[i].tls) tls_ctx_free(e->listeners[i].tls);
   }
   for (uint32_t i = 0; i < e->napps; i++) app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);

@@ -222,7 +222,7 @@ static bool maybe_batch(const char *p, size_t len) {
 }
 
 void engine_submit_hl7(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user) {
-  if (!e->accepting || !e->started || !log_intake(e->log)) {
+  if (!eng_may_accept(e)) {
     e->st.refused++;
     eng_answer_refusal(e, cb, user, p, len, "AE", 207, "Not accepting messages at present");
     return;

@@ -199,6 +199,14 @@ static hdw_status allow_list(engine *e, eng_listener *l, char text[200]) {
   return HDW_OK;
 }
 
+static hdw_status open_tls(eng_listener *l, char text[200]) {
+  char why[160] = "";
+  tls_opts o = {.server = true, .cert_pem = l->cfg->cert_pem, .key_pem = l->cfg->key_pem, .ca_pem = l->cfg->client_ca_pem};
+  hdw_status s = o.cert_pem && o.key_pem ? tls_ctx_new(&o, &l->tls, why, sizeof why) : HDW_E_INVALID;
+  if (s) snprintf(text, 200, "listeners.%.60s.tls: %.120s", l->name, why[0] ? why : "certificate or key was not read");
+  return s;
+}
+
 static hdw_status open_one(engine *e, eng_listener *l, char text[200]) {
   char addr[200];
   io_addr a;
@@ -209,15 +217,16 @@ static hdw_status open_one(engine *e, eng_listener *l, char text[200]) {
     return HDW_E_INVALID;
   }
   hdw_status s = allow_list(e, l, text);
+  if (!s && l->cfg->has_tls) s = open_tls(l, text);
   if (s) return s;
   if (!strcmp(l->kind, "mllp")) {
     mllp_listener_opts o = {.addr = a, .strict = l->o->strict, .max_frame_bytes = (size_t)l->o->max_frame_bytes, .frame_timeout_us = l->o->read_timeout_ms * 1000,
                             .idle_timeout_us = l->o->idle_timeout_ms * 1000, .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow,
-                            .frame = on_frame, .oversize = on_oversize, .user = l};
+                            .tls = l->tls, .frame = on_frame, .oversize = on_oversize, .user = l};
     s = mllp_listener_new(e->io, &o, &l->mllp);
   } else {
     http_server_opts o = {.addr = a, .max_body_bytes = (size_t)l->o->max_frame_bytes, .body_timeout_us = l->o->read_timeout_ms * 1000, .idle_timeout_us = l->o->idle_timeout_ms * 1000,
-                          .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow, .request = on_request, .user = l};
+                          .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow, .tls = l->tls, .request = on_request, .user = l};
     s = http_server_new(e->io, &o, &l->http);
   }
   if (s) snprintf(text, 200, "listeners.%.60s: %.80s: %s", l->name, addr, s == HDW_E_EXISTS ? "the address is in use" : hdw_status_text(s));
@@ -240,7 +249,7 @@ static hdw_status collect(engine *e, char text[200]) {
         snprintf(text, 200, "listeners.%.60s: %s", m->name, l ? "declared with two kinds" : "not bound");
         return HDW_E_INVALID;
       }
-      e->listeners[e->nlisteners++] = (eng_listener){.e = e, .name = m->name, .kind = m->kind, .o = &c->o};
+      e->listeners[e->nlisteners++] = (eng_listener){.e = e, .name = m->name, .kind = m->kind, .o = &c->o, .cfg = c};
     }
   return HDW_OK;
 }

@@ -83,7 +83,7 @@ static void handle(eng_message *m, const engine_request *q) {
 }
 
 void engine_submit_request(engine *e, const engine_request *q, engine_reply_cb cb, void *user) {
-  if (!e->accepting || !e->started || !log_intake(e->log)) {
+  if (!eng_may_accept(e)) {
     e->st.refused++;
     eng_answer_status(e, cb, user, 503, "Not accepting requests at present");
     return;

@@ -204,7 +204,13 @@ void eng_run_go(eng_run *r) {
       return;
     case VM_OUT_OF_SLICE: eng_run_resume_soon(r); return;
     case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
-    case VM_OUT_OF_MEMORY: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", ""); return;
+    case VM_OUT_OF_MEMORY:
+      /* The process's budget, not the run's: it comes back when others have ended. */
+      if (r->a.used_bytes < (size_t)e->o.config->top.run_memory_bytes / 2) {
+        eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+        return;
+      }
+      eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", ""); return;
     case VM_FAILED:
       if (raised_again(r, &klass)) {
         const char *path = jv_text(&r->a, jv_get(r->vm.result, "path")), *code = jv_text(&r->a, jv_get(r->vm.result, "code"));

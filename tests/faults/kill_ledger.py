@@ -54,6 +54,7 @@ class Sender(threading.Thread):
                 conn = None
                 time.sleep(0.01)
                 continue
+            time.sleep(0.004)
             if code == 'AA':
                 self.acked.append(f'S{self.n}-{i}')
                 i += 1

@@ -2,6 +2,8 @@
 import http.client
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -238,6 +240,41 @@ class DaemonTest(unittest.TestCase):
         self.assertEqual(len(self.sink.to('/later')), 1)
         self.sink.answer = lambda r: (400, {}, {})
         self.assertEqual(self.http('POST', '/intake', '{"name": "y"}', js)[0], 500)
+
+    def test_tls_listener_and_client_certificates(self):
+        pki = os.path.join(self.d.dir, 'pki')
+        os.mkdir(pki)
+
+        def openssl(*args):
+            subprocess.run(['openssl', *args], cwd=pki, check=True, capture_output=True, timeout=60)
+
+        for who in ('hub', 'partner'):
+            openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{who}.key', '-out', f'{who}.pem', '-days', '2', '-subj', f'/CN={who}',
+                    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1')
+            os.chmod(os.path.join(pki, f'{who}.key'), 0o600)
+        self.d.kill()
+        self.d.config['listeners']['web']['tls'] = {'cert': 'pki/hub.pem', 'key': 'pki/hub.key'}
+        self.d.config['listeners']['adt']['tls'] = {'cert': 'pki/hub.pem', 'key': 'pki/hub.key', 'client_ca': 'pki/partner.pem'}
+        self.d.start()
+        ctx = ssl.create_default_context(cafile=os.path.join(pki, 'hub.pem'))
+        c = http.client.HTTPSConnection('127.0.0.1', self.d.ports['web'], timeout=20, context=ctx)
+        c.request('POST', '/hl7', adt('T1'), {'Content-Type': 'application/hl7-v2'})
+        self.assertEqual(ack_code(c.getresponse().read().decode()), 'AA')
+        c.close()
+        with self.assertRaises((ConnectionError, OSError)):  # no certificate of its own
+            with ctx.wrap_socket(socket.create_connection(('127.0.0.1', self.d.ports['adt']), timeout=10), server_hostname='localhost') as s:
+                s.sendall(b'\x0b' + adt('T2').encode() + b'\x1c\r')
+                if not s.recv(100):
+                    raise ConnectionError('closed')
+        ctx.load_cert_chain(os.path.join(pki, 'partner.pem'), os.path.join(pki, 'partner.key'))
+        m = Mllp.__new__(Mllp)
+        m.s, m.data = ctx.wrap_socket(socket.create_connection(('127.0.0.1', self.d.ports['adt']), timeout=10), server_hostname='localhost'), b''
+        self.conns.append(m)
+        self.assertEqual(ack_code(m.ask(adt('T3'))), 'AA')
+        os.chmod(os.path.join(pki, 'hub.key'), 0o644)
+        r = subprocess.run([HDWVM, 'serve', '--check', '--config', 'hdw.json', 'app.hdwb'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn('open to others', r.stderr)
 
     def test_addresses_that_are_not_granted_are_not_reached(self):
         self.d.kill()
