@@ -40,7 +40,7 @@ enum { AST_MAX_DEPTH = 1000 };
   X(FALSE, "false", "leaf")                                                                                                             \
   X(UNIT, "unit", "leaf; a calendar unit behind a number, singular or plural")                                                          \
   X(TPL_TEXT, "text", "leaf; literal text of a template: read it with ast_string_value()")                                              \
-  X(ERROR, "error", "(block|ELSE)?; text that could not be read, and perhaps the block behind it")                                      \
+  X(ERROR, "error", "(DO or ELSE)?; text that could not be read and the block behind it; or an expression")                                    \
   /* declarations */                                                                                                                    \
   X(FILE, "file", "declaration*")                                                                                                       \
   X(USE, "use", "PATH, alias NAME|NIL")                                                                                                 \

@@ -73,7 +73,11 @@ static void hdw_error(parse_span *at, parser *px, const char *message);
 %token LET "let" STEP "step" SEND "send" LOG "log" IF "if" ELSE "else" FOR "for" PARALLEL "parallel" MATCH "match" CASE "case"
 %token RETURN "return" YIELD "yield" DROP "drop" OUTCOME "outcome" MOCK "mock" WHEN "when" AT "at" EXPECT "expect" REVIEW "review"
 
+/* Not of the lexer: the driver has reported and skipped `? a : b`. */
+%token TERNARY "? :"
+
 /* FHIRPath's precedence, weakest first. */
+%precedence TERNARY
 %right IMPLIES
 %left OR XOR
 %left AND
@@ -413,6 +417,7 @@ expr
   | expr LEFT_BRACKET expr RIGHT_BRACKET        { $$ = NODE(SUBSCRIPT, @$, $1, $3); }
   | PLUS expr %prec UNARY                       { $$ = NODE(POS, @$, $2); }
   | MINUS expr %prec UNARY                      { $$ = NODE(NEG, @$, $2); }
+  | expr TERNARY                                { $$ = BARE(ERROR, @$); }
   | BANG expr %prec UNARY                       { $$ = parse_not(px, @1, @2, $2); }
   | expr STAR expr                              { $$ = NODE(MUL, @$, $1, $3); }
   | expr SLASH expr                             { $$ = NODE(DIVIDE, @$, $1, $3); }

@@ -341,10 +341,10 @@ static bool read_ternary(parser *px, parse_report *r) {
   return false;
 }
 
-/* c ? a : b: reported with iif(c, a, b) as fix, and read as c. False when it is none. */
+/* c ? a : b: reported with iif(c, a, b) as fix; the tree gets an AST_ERROR. False when it is none. */
 static bool ternary(driver *d, const look *k) {
   parser *px = d->px;
-  if (k->t != TOK_QUEST || hdw_accepts(d->ps, TOK_QUEST) || !hdw_accepts(d->ps, TOK_PLUS)) return false;
+  if (k->t != TOK_QUEST || hdw_accepts(d->ps, TOK_QUEST) || !hdw_accepts(d->ps, TOK_TERNARY)) return false;
   uint32_t start = hdw_expression_start(d->ps);
   parse_report r = {.code = PARSE_E_TERNARY, .off = k->at.off, .end = k->at.end, .help = "write iif(condition, a, b)"};
   r.text = "there is no '? :'; choose with iif(condition, a, b)";
@@ -357,8 +357,10 @@ static bool ternary(driver *d, const look *k) {
   bool ok = read_ternary(px, &r);
   if (!ok) px->lx = *saved;
   px->lx.ahead = false;
-  if (ok) parse_send(px, &r);
-  return ok;
+  if (!ok) return false;
+  parse_send(px, &r);
+  push(d, TOK_TERNARY, NULL, (parse_span){k->at.off, r.edits[3].end});
+  return true;
 }
 
 /* null where an operand stands is reported; the tree gets an AST_ERROR, so that nobody looks for a thing of that name. */

@@ -106,7 +106,8 @@ static bool is_word(int t) {
 }
 
 static bool is_operator(int t) {
-  return (t >= TOK_DIV && t <= TOK_IMPLIES) || (t >= TOK_LE && t <= TOK_DOT) || t == TOK_LEFT_BRACKET || t == TOK_ASC || t == TOK_DESC;
+  return (t >= TOK_DIV && t <= TOK_IMPLIES) || (t >= TOK_LE && t <= TOK_DOT) || t == TOK_LEFT_BRACKET || t == TOK_ASC || t == TOK_DESC ||
+         t == TOK_TERNARY;
 }
 
 /* A token as a reader of the message knows it. */
