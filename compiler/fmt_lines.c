@@ -31,7 +31,8 @@ static bool grow(fmt_lines *l, void **v, uint32_t n, uint32_t *cap, size_t size)
 
 void fmt_lines_begin(fmt_lines *l, uint32_t indent, bool blank) {
   if (!grow(l, (void **)&l->v, l->n, &l->cap, sizeof *l->v)) return;
-  l->v[l->n++] = (fmt_line){.from = (uint32_t)l->text.len, .indent = indent, .blank = blank && l->n > 1, .mark = l->n_marks};
+  fmt_line *line = &l->v[l->n++];
+  *line = (fmt_line){.from = (uint32_t)l->text.len, .indent = indent, .blank = blank && l->n > 1, .mark = l->n_marks};
 }
 
 void fmt_lines_put(fmt_lines *l, const char *s, size_t n) { buf_put(&l->text, s, n); }
