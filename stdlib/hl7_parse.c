@@ -438,8 +438,9 @@ static hl7_segment *touch(const hl7_msg *m, uint32_t k) {
   }
 #if defined(__SSE2__)
   const __m128i vfs = _mm_set1_epi8(fs);
-  for (; end >= i && end - i >= 16; i += 16) {
+  for (; i < end && m->len - i >= 16; i += 16) { /* reads over the segment's end where the message goes on, and drops what it sees there */
     unsigned b = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(m->bytes + i)), vfs));
+    if (end - i < 16) b &= (1u << (end - i)) - 1;
     for (; b; b &= b - 1) *o++ = i + (uint32_t)__builtin_ctz(b);
   }
 #endif
