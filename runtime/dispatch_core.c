@@ -24,8 +24,20 @@ void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *c
   va_end(ap);
 }
 
+/* Transient failures in a row open the breaker; a success closes it. */
+static void count_for_breaker(eng_call *call) {
+  eng_conn *c = call->c;
+  if (call->ok || (call->fail_class != FAIL_TRANSIENT && call->fail_class != FAIL_AMBIGUOUS)) c->row_failures = 0;
+  else if (c->breaker_failures && ++c->row_failures >= c->breaker_failures) {
+    c->open_until_us = io_mono_us(c->e->io) + c->breaker_cooldown_us;
+    if (c->hold_until_us < c->open_until_us) c->hold_until_us = c->open_until_us; /* the outbox waits too */
+    eng_say(c->e, ENGINE_WARN, "breaker_open", "connection", c->name, NULL);
+  }
+}
+
 void eng_call_done(eng_call *call) {
   call->active = false;
+  if (call->c) count_for_breaker(call);
   io_timer_cancel(call->e->io, &call->soon);
   io_timer_cancel(call->e->io, &call->timer);
   call->done(call, call->user);
@@ -38,12 +50,31 @@ void eng_call_later(eng_call *call) {
   io_timer_set(call->e->io, &call->soon, 0, on_soon, call);
 }
 
+/* How long the attempt must wait for its place: requests per time, with one time's worth at once. */
+static int64_t rate_wait(eng_conn *c) {
+  int64_t now = io_mono_us(c->e->io);
+  if (!c->rate_gap_us) return 0;
+  if (c->rate_next_us < now) c->rate_next_us = now;
+  int64_t wait = c->rate_next_us - now - c->rate_burst_us;
+  c->rate_next_us += c->rate_gap_us;
+  return wait > 0 ? wait : 0;
+}
+
+static void go(eng_call *call);
+static void on_place(void *user) { go((eng_call *)user); }
+
 void eng_call_start(eng_call *call) {
-  engine *e = call->e;
   call->active = true;
   call->ok = call->sent = false;
   call->result = VAL_NONE;
   call->driver = NULL;
+  int64_t wait = rate_wait(call->c);
+  if (wait) io_timer_set(call->e->io, &call->soon, wait, on_place, call);
+  else go(call);
+}
+
+static void go(eng_call *call) {
+  engine *e = call->e;
   if (e->o.mock) {
     char op[96];
     snprintf(op, sizeof op, "%.40s.%.47s", call->c->driver->kind, call->op);
@@ -138,6 +169,16 @@ static void common_args(eng_conn *c) {
   c->retry_times = jv_int(jv_get(retry, "times"), &times) && times >= 0 && times <= 1000 ? (uint32_t)times : 0;
   c->retry_from_us = ms_of(jv_get(retry, "from"), 500000);
   c->retry_to_us = ms_of(jv_get(retry, "to"), 60000000);
+  val rate = jv_get(jv_get(c->args, "rate"), "args"), breaker = jv_get(jv_get(c->args, "breaker"), "args");
+  int64_t n, per = ms_of(jv_get(rate, "per"), 1000000);
+  if (jv_int(jv_get(rate, "requests"), &n) && n > 0 && n <= 1000000 && per > 0) {
+    c->rate_gap_us = per / n > 0 ? per / n : 1;
+    c->rate_burst_us = per - c->rate_gap_us;
+  }
+  if (jv_int(jv_get(breaker, "failures"), &n) && n > 0 && n <= 1000000) {
+    c->breaker_failures = (uint32_t)n;
+    c->breaker_cooldown_us = ms_of(jv_get(breaker, "cooldown"), 30000000);
+  }
 }
 
 static hdw_status grants(engine *e, eng_conn *c, char text[ENG_TEXT]) {

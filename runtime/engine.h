@@ -130,7 +130,7 @@ store *engine_store(engine *e);
 hlog *engine_log(engine *e);
 typedef struct engine_status {
   uint32_t active_runs, ready_runs, steps_in_flight, deliveries_in_flight, waiting_answers;
-  uint64_t inputs, duplicates, conflicts, unmatched, rejected, failed, refused; /* since start */
+  uint64_t inputs, duplicates, conflicts, unmatched, rejected, failed, refused, once; /* since start; once: runs that a once-key made needless */
   uint64_t runs_done, runs_dead, steps, deliveries;
   bool accepting, draining;
   int64_t started_us;

@@ -84,12 +84,14 @@ void eng_message_commit(eng_message *m) {
   if (m->after) eng_pending_wait(p, m->after);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_input(&w, r);
-  if (!s) s = eng_append_rec(e, REC_INPUT, &w, m->p, m->len, on_committed, p, NULL);
+  uint64_t seq = 0;
+  if (!s) s = eng_append_rec(e, REC_INPUT, &w, m->p, m->len, on_committed, p, &seq);
   if (s) {
     eng_pending_free(p);
     eng_message_refuse(m, "AE", 207, s == HDW_E_FULL ? "No space is left" : "The message cannot be stored now");
     return;
   }
+  eng_once_record(e, m->gates, seq);
   e->st.inputs++;
   count(e, &m->v);
 }
@@ -153,6 +155,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     eng_message_refuse(m, "AE", 207, "The message cannot be stored now");
     return;
   }
+  eng_once_record(e, m->gates, old->id);
   count(e, &m->v);
 }
 

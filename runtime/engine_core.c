@@ -518,6 +518,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->intake);
   io_timer_cancel(e->io, &e->sched);
   io_timer_cancel(e->io, &e->rescan_timer);
+  eng_once_close(e);
   while (e->runs) eng_run_free(e->runs);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
   while (e->pending) eng_pending_free(e->pending);

@@ -96,6 +96,29 @@ static void keep_lanes(eng_want *w, arena *a, const vm_run *r) {
   }
 }
 
+/* once by KEY within TIME: the hash of workflow and key. */
+static void keep_once(eng_want *w, arena *a, const vm_run *r) {
+  if (r->once_key.tag == VAL_EMPTY) return;
+  cod_str parts = {NULL, 0};
+  for (uint32_t i = 0; i < val_count(r->once_key); i++) {
+    val s;
+    char *joined;
+    if (val_to_str(a, val_item(r->once_key, i), &s) || s.tag != VAL_STR || !(joined = (char *)arena_alloc(a, parts.len + s.len + 1))) {
+      fault(w, "a once-key is no text");
+      return;
+    }
+    if (parts.len) memcpy(joined, parts.p, parts.len);
+    memcpy(joined + parts.len, s.u.s, s.len);
+    joined[parts.len + s.len] = '\n';
+    parts = cod_bytes(joined, parts.len + s.len + 1);
+  }
+  uint8_t h[REC_LANE];
+  rec_lane_hash(cod_cstr(w->wf->name), parts, h);
+  eng_hex(h, REC_LANE, w->once);
+  int64_t within = eng_duration_us(r->once_within);
+  w->once_until_us = r->cx->now_us + (within ? within : INT64_C(7) * 86400000000);
+}
+
 /* false: the workflow does not want this input. */
 static bool outcome(eng_want *w, arena *a, const vm_run *r) {
   w->state = INPUT_ACCEPTED;
@@ -120,6 +143,7 @@ static bool outcome(eng_want *w, arena *a, const vm_run *r) {
   case VM_REDIRECT: return true;
   case VM_OUTCOME_NONE: w->run = true; break;
   }
+  keep_once(w, a, r);
   keep_lanes(w, a, r);
   return true;
 }

@@ -102,6 +102,8 @@ static void handle(eng_message *m) {
     }
     patients(m, msg);
     eng_gate(e, &m->a, m->src, &m->head, input, v);
+    eng_once_filter(e, v, again ? old.id : 0);
+    m->gates = v;
     eng_verdict_record(e, &m->a, m->l, v, true, &m->v, &m->after);
   }
   if (again) eng_message_again(m, &old);

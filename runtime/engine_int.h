@@ -65,6 +65,10 @@ struct eng_conn {
   net_cidr *grants;
   unsigned ngrants;
   bool private_ok;
+  int64_t rate_gap_us, rate_burst_us, rate_next_us; /* rate(...): time of the next free place; gap 0 = no limit */
+  uint32_t breaker_failures; /* breaker(...): so many transient failures in a row open it; 0 = none */
+  int64_t breaker_cooldown_us, open_until_us;
+  uint32_t row_failures;
   /* rest */
   bool https;
   char *host, *prefix;       /* prefix: path of the base without trailing '/' */
@@ -224,6 +228,7 @@ struct engine {
   eng_pending *pending;
   eng_append *free_appends;
   uint32_t outstanding;      /* appends not yet durable */
+  struct eng_once *once;     /* keys of appends not yet durable */
   io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
   int64_t wake_at_us;        /* wall */
@@ -280,6 +285,8 @@ typedef struct eng_want {    /* one workflow's verdict */
   uint16_t error;            /* table 0357 */
   const char *text;
   bool reply;                /* reply(...) before the first effect: the run's answer is the input's */
+  char once[REC_HASH + 1];   /* hex of the once-key's hash; "" = none */
+  int64_t once_until_us;
   uint8_t nlanes;
   uint8_t lanes[REC_MAX_LANES][REC_LANE];
 } eng_want;
@@ -293,6 +300,11 @@ typedef struct eng_verdict {
 void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out);
 /* The input of a run as a value, from its stored bytes. */
 hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, val *out, hl7_problem *why);
+/* Takes out of v the runs whose once-key is taken by another input, and notes the others' keys for eng_once_record. input 0: not known yet. */
+void eng_once_filter(engine *e, eng_verdict *v, uint64_t input);
+/* Appends the keys of the runs that the verdict makes; call right after the verdict's record, whose sequence is the input's id. */
+void eng_once_record(engine *e, const eng_verdict *v, uint64_t input);
+void eng_once_close(engine *e);
 /* Folds verdicts into a record. Strings live in a. */
 void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after);
 
@@ -315,6 +327,7 @@ typedef struct eng_message {
   cod_str control_id, sender, type;
   uint8_t npatients;
   cod_str patients[REC_MAX_PATIENTS];
+  eng_verdict *gates;
   rec_verdict v;
   const meta_workflow *after;
 } eng_message;
@@ -387,6 +400,8 @@ bool eng_step_await(eng_run *r);
 /* Wakes what is due. */
 void eng_wake(engine *e);
 void eng_wake_at(engine *e, int64_t wall_us);
+/* Microseconds of a Quantity in calendar units up to weeks; 0 for anything else. */
+int64_t eng_duration_us(val v);
 int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);
 
 /* ---- outbox --------------------------------------------------------------------------------------------------------------------- */

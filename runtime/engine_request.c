@@ -77,6 +77,8 @@ static void handle(eng_message *m, const engine_request *q) {
     return;
   }
   eng_gate(e, &m->a, m->src, NULL, input, v);
+  eng_once_filter(e, v, again ? old.id : 0);
+  m->gates = v;
   eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);

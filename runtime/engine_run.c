@@ -155,7 +155,7 @@ static void ended_by_fault(eng_run *r) {
   eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(r->cx.err.status), text, "");
 }
 
-static int64_t duration_us(val v) {
+int64_t eng_duration_us(val v) {
   if (v.tag != VAL_QTY) return 0;
   const val_quantity *q = (const val_quantity *)v.u.p;
   static const struct { const char *unit; int64_t us; } units[] = {
@@ -174,7 +174,7 @@ static void ended(eng_run *r) {
   val text;
   const char *t = "";
   switch (r->vm.outcome) {
-  case VM_RETRY: eng_run_park(r, FAIL_TRANSIENT, duration_us(r->vm.outcome_args[0]) ? duration_us(r->vm.outcome_args[0]) : 5000000, "retry", ""); return;
+  case VM_RETRY: eng_run_park(r, FAIL_TRANSIENT, eng_duration_us(r->vm.outcome_args[0]) ? eng_duration_us(r->vm.outcome_args[0]) : 5000000, "retry", ""); return;
   case VM_FAIL:
     if (!val_to_str(&r->a, r->vm.outcome_args[0], &text) && text.tag == VAL_STR) t = arena_dup(&r->a, text.u.s, text.len);
     eng_run_end(r, RUN_FAILED, FAIL_PERMANENT, "fail", t ? t : "", "");

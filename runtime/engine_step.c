@@ -101,6 +101,11 @@ static void step_performed(eng_call *call, void *user);
 
 static void perform(eng_run *r) {
   eng_step *s = &r->step;
+  int64_t closed_for = s->c->open_until_us - io_mono_us(r->e->io);
+  if (closed_for > 0) { /* no attempt: the run comes back when the breaker lets a probe through */
+    eng_run_park(r, FAIL_TRANSIENT, closed_for + (int64_t)(io_random_u64(r->e->io) % 1000000), "the connection's breaker is open", r->vm.request.path);
+    return;
+  }
   eng_call *c = &s->call;
   uint8_t raw[REC_HASH];
   *c = (eng_call){.e = r->e, .c = s->c, .a = &r->a, .request = s->request, .workflow = r->wf->name, .run = r->id, .path = r->vm.request.path,

@@ -42,7 +42,8 @@ typedef struct shape_of_module {
   uint8_t klass;
   const char *ack;           /* JSON of the ack clause */
   const char *reject;        /* code: the gate rejects */
-  bool unmatched, reply, lane, log_first, try_;
+  bool unmatched, reply, lane, once, try_;
+  const char *conn_args;     /* further arguments of the connection, JSON, with a leading comma */
 } shape_of_module;
 
 static uint32_t post_effect(emit *em, const shape_of_module *s, uint32_t site) {
@@ -60,6 +61,14 @@ static void make_module(rig *r, const shape_of_module *s) {
   if (s->lane) {
     emit_bx(&em, f, OP_LOADK, 5, emit_cstr(&em, "patient-1"));
     emit_op(&em, f, OP_LANE, 5, 0, 0);
+  }
+  if (s->once) {
+    val day;
+    dec one = dec_from_i64(1);
+    assert_int_equal(val_from_qty(&r->a, &one, "day", 3, true, &day), HDW_OK);
+    emit_bx(&em, f, OP_LOADK, 5, emit_cstr(&em, "the key"));
+    emit_bx(&em, f, OP_LOADK, 6, emit_val(&em, day));
+    emit_op(&em, f, OP_ONCE, 5, 6, 0);
   }
   if (s->reject) {
     emit_bx(&em, f, OP_LOADK, 5, emit_cstr(&em, s->reject));
@@ -85,11 +94,11 @@ static void make_module(rig *r, const shape_of_module *s) {
   char json[2048];
   int n = snprintf(json, sizeof json,
                    "{\"edition\":1,\"name\":\"t\",\"listeners\":[{\"name\":\"adt\",\"kind\":\"mllp\",\"args\":{\"port\":2575}},{\"name\":\"web\",\"kind\":\"http\",\"args\":{}}],"
-                   "\"connections\":[{\"name\":\"crm\",\"kind\":\"rest\",\"args\":{\"base\":\"http://127.0.0.1:1\"},\"ops\":[\"post\"]}],"
+                   "\"connections\":[{\"name\":\"crm\",\"kind\":\"rest\",\"args\":{\"base\":\"http://127.0.0.1:1\"%s},\"ops\":[\"post\"]}],"
                    "\"workflows\":[{\"name\":\"admit\",\"func\":0,\"input\":\"msg\",\"triggers\":[{\"listener\":\"adt\",\"kind\":\"message\",\"args\":{\"types\":[\"ADT^A01\"]}},"
                    "{\"listener\":\"web\",\"kind\":\"post\",\"args\":{\"path\":\"/intake\"}}],"
                    "\"ack\":%s,\"lanes\":true,\"returns\":\"X\"}],\"functions\":[]}",
-                   s->ack ? s->ack : "{\"after\":\"commit\"}");
+                   s->conn_args ? s->conn_args : "", s->ack ? s->ack : "{\"after\":\"commit\"}");
   assert_int_equal(emit_finish(&em, json, (size_t)n, &r->mod, &r->mod_len), HDW_OK);
   cod_sha256(r->mod + MOD_HEADER_BYTES, r->mod_len - MOD_HEADER_BYTES, NULL, 0, r->mod + 16);
 }
@@ -552,6 +561,72 @@ static void test_request_with_ack_after_run_returns_the_payload(void **state) {
   rig_free(r);
 }
 
+static void test_once_by_key_runs_once_within_its_time(void **state) {
+  (void)state;
+  rig *r = rig_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED, .once = true});
+  submit(r, "M1", "ADT^A01", "");
+  submit(r, "M2", "ADT^A01", ""); /* in one breath */
+  run_for(r, 1000000);
+  submit(r, "M3", "ADT^A01", "");
+  run_for(r, 1000000);
+  restart(r);
+  submit(r, "M4", "ADT^A01", "");
+  run_for(r, 1000000);
+  assert_int_equal(r->nreplies, 4);
+  for (unsigned i = 0; i < 4; i++) assert_string_equal(r->replies[i].code, "AA");
+  assert_int_equal(r->ncalls, 1);
+  run_for(r, INT64_C(90000000000));
+  submit(r, "M5", "ADT^A01", "");
+  run_for(r, 1000000);
+  assert_int_equal(r->ncalls, 2);
+  rig_free(r);
+}
+
+static void test_rate_spaces_requests(void **state) {
+  (void)state;
+  rig *r = rig_new(&(shape_of_module){.steps = 6, .klass = MOD_CLASS_KEYED, .conn_args = ",\"rate\":{\"$call\":\"rate\",\"args\":{\"requests\":2,\"per\":{\"$ms\":1000}}}"});
+  submit(r, "M1", "ADT^A01", "");
+  run_for(r, 400000);
+  assert_int_equal(r->ncalls, 2);
+  run_for(r, 1000000);
+  assert_int_equal(r->ncalls, 4);
+  run_for(r, 1000000);
+  assert_int_equal(r->ncalls, 6);
+  rig_free(r);
+}
+
+static void test_open_breaker_takes_no_attempts(void **state) {
+  (void)state;
+  rig *r = rig_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED,
+                                      .conn_args = ",\"breaker\":{\"$call\":\"breaker\",\"args\":{\"failures\":2,\"cooldown\":{\"$ms\":600000}}}"});
+  script(r, 2, (int[]){503, 503});
+  submit(r, "M1", "ADT^A01", "");
+  submit(r, "M2", "ADT^A01", "");
+  run_for(r, 300000000);
+  submit(r, "M3", "ADT^A01", "");
+  run_for(r, 200000000);
+  assert_int_equal(r->ncalls, 2); /* nothing goes out while it is open */
+  run_for(r, 400000000);
+  assert_int_equal(r->ncalls, 5);
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(the_run(r, i).state, RUN_DONE);
+  rig_free(r);
+}
+
+static void test_inline_retries_come_before_parking(void **state) {
+  (void)state;
+  rig *r = rig_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED,
+                                      .conn_args = ",\"retry\":{\"$call\":\"retry\",\"args\":{\"times\":2,\"from\":{\"$ms\":100},\"to\":{\"$ms\":200}}}"});
+  script(r, 2, (int[]){503, 429});
+  submit(r, "M1", "ADT^A01", "");
+  run_for(r, 1000000);
+  store_run row = the_run(r, 0);
+  assert_int_equal(row.state, RUN_DONE);
+  assert_int_equal(row.attempts, 0); /* it never parked */
+  assert_int_equal(r->ncalls, 3);
+  assert_int_equal(r->calls[2].attempt, 3);
+  rig_free(r);
+}
+
 static void test_changed_module_is_refused(void **state) {
   (void)state;
   rig *r = rig_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED});
@@ -584,6 +659,10 @@ int main(void) {
       cmocka_unit_test(test_H44_batch_gets_a_batch_of_answers),
       cmocka_unit_test(test_request_is_accepted_with_its_id),
       cmocka_unit_test(test_request_with_ack_after_run_returns_the_payload),
+      cmocka_unit_test(test_once_by_key_runs_once_within_its_time),
+      cmocka_unit_test(test_rate_spaces_requests),
+      cmocka_unit_test(test_open_breaker_takes_no_attempts),
+      cmocka_unit_test(test_inline_retries_come_before_parking),
       cmocka_unit_test(test_changed_module_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
