@@ -46,7 +46,7 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
     keys[k] = (mod_key){emit_cstr(&c->e, first_key), 0};
     names[k] = str_of(first_key);
     types[k] = ty_one(TY_STR);
-    emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)base, emit_cstr(&c->e, first_value));
+    emit_loadk(&c->e, f->fn, (uint32_t)base, emit_cstr(&c->e, first_value));
     k++;
   }
   for (ast *x = list->first; x; x = x->next) {
@@ -112,7 +112,7 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
   uint8_t label = 0;
   if (fhir_type_kind(type) == FHIR_RESOURCE) {
     keys[k] = (mod_key){emit_cstr(&c->e, "resourceType"), 0};
-    emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)base, emit_cstr(&c->e, fhir_type_name(type)));
+    emit_loadk(&c->e, f->fn, (uint32_t)base, emit_cstr(&c->e, fhir_type_name(type)));
     k++;
   }
   for (ast *x = args->first; x; x = x->next) {
@@ -145,7 +145,7 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
   top = f->top;
   int w = regs_new(c, 2);
   op3(c, OP_MOVE, w, dst, 0);
-  emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w + 1, emit_cstr(&c->e, fhir_type_name(type)));
+  emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_cstr(&c->e, fhir_type_name(type)));
   native(c, "fhir.as", w, 2, ty_one(TY_ANY));
   op3(c, OP_MOVE, dst, w, 0);
   f->top = top;
@@ -204,7 +204,7 @@ ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst) {
 
 static ty hl7_build(comp *c, ast *call_node, str name, ty t, const char *fn, int dst) {
   int top = c->f->top, w = regs_new(c, 2);
-  emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, name.p, name.len));
+  emit_loadk(&c->e, c->f->fn, (uint32_t)w, emit_str(&c->e, name.p, name.len));
   hl7_edits(c, ast_child(call_node, 1), t, w + 1);
   native(c, fn, w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
@@ -505,17 +505,17 @@ ty call(comp *c, ast *call_node, ast *recv_node, int dst) {
   ty t = construct(c, call_node, name, dst, &handled);
   if (handled) return t;
   if (c->f->in_test) {
-    static const char *const asks[] = {"sent", "runs", "error", "file"};
+    static const char *const asks[] = {"sent", "runs", "error", "file", "hl7"};
     for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
       if (str_is(name, asks[i])) {
         int top = c->f->top, w = reg_new(c);
         ast *arg = ast_child(call_node, 1)->first;
-        if (arg && (i < 2)) emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, c->u->src + arg->off, arg->end - arg->off));
+        if (arg && (i < 2)) emit_loadk(&c->e, c->f->fn, (uint32_t)w, emit_str(&c->e, c->u->src + arg->off, arg->end - arg->off));
         else if (arg) ex(c, arg, w);
         else op3(c, OP_EMPTY, w, 0, 0);
         test_effect(c, fmt(c, "test.%s", asks[i]), w, 1, dst);
         c->f->top = top;
-        return ty_make(TY_ANY, 0, false);
+        return ty_opt(i == 4 ? TY_HL7_MSG : TY_ANY);
       }
   }
   const bi *b = bi_function(&c->bi, name);

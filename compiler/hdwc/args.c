@@ -41,6 +41,12 @@ const char *hc_text(arena *a, const char *f, ...) {
   return p ? p : "";
 }
 
+const char *hc_cut(arena *a, const char *s, size_t len, size_t max) {
+  size_t n = len < max ? len : max;
+  while (n && n < len && ((unsigned char)s[n] & 0xC0) == 0x80) n--;
+  return hc_text(a, "%.*s%s", (int)n, s ? s : "", n < len ? "..." : "");
+}
+
 void hc_print(const buf *b) {
   if (b->len) fwrite(b->p, 1, b->len, stdout);
 }

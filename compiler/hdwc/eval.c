@@ -330,7 +330,8 @@ int hc_eval(hdwc *h, const hc_command *c, int argc, char **argv) {
   int status;
   if (!hc_parse(h, c, argc, argv, options, sizeof options / sizeof *options, &args, &status)) return status;
   if (args.n != (batched ? 0 : 1)) return hc_usage(c, batched ? "--batch takes no expression" : "one expression, please");
-  if ((hl7 != NULL) + (fhir != NULL) + (json != NULL) > (batched ? 0 : 1)) return hc_usage(c, batched ? "--batch reads its inputs from the lines" : "one input, please");
+  if ((hl7 != NULL) + (fhir != NULL) + (json != NULL) > (batched ? 0 : 1))
+    return hc_usage(c, batched ? "--batch reads its inputs from the lines" : "one input, please");
   arena_init(&v.work, &h->mem.m, 0);
   document *d = hl7 ? document_of(&v, hl7, COMP_HL7) : fhir ? document_of(&v, fhir, COMP_FHIR) : json ? document_of(&v, json, COMP_JSON) : NULL;
   status = batched ? batch(&v) : single(&v, d, args.v[0]);

@@ -49,6 +49,8 @@ int hc_choice(const char *text, const char *const *list);
 /* printf into the arena; never NULL ("" when memory is out). */
 const char *hc_text(arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void hc_print(const buf *b);
+/* The text, or its first max bytes (whole characters) and "...". */
+const char *hc_cut(arena *a, const char *s, size_t len, size_t max);
 
 /* ---- files (files.c) */
 

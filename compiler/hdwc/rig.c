@@ -154,6 +154,26 @@ static val as_answer(arena *a, const rig_effect *f, val v) {
   return v;
 }
 
+/* What left is text: the parts of templates are joined. */
+static val joined(arena *a, val v) {
+  buf b;
+  buf_init(&b, a, 1 << 20);
+  for (uint32_t i = 0; v.tag == VAL_TPL && i < v.len; i++) {
+    val s = VAL_NONE;
+    if (v.u.v[i].tag != VAL_EMPTY && !val_to_str(a, v.u.v[i], &s) && s.tag == VAL_STR) buf_put(&b, s.u.s, s.len);
+  }
+  return v.tag == VAL_TPL ? val_str(b.p ? b.p : "", b.len) : v;
+}
+
+static val keep_request(rig *r, val v) {
+  val k = VAL_NONE;
+  if (rig_keep(&r->a, v, &k) || k.tag != VAL_OBJ) return k;
+  val *kv = (val *)arena_zalloc(&r->a, 2 * (size_t)k.len + 1, sizeof *kv);
+  for (uint32_t i = 0; kv && i < k.len; i++) kv[2 * i] = k.u.v[2 * i], kv[2 * i + 1] = joined(&r->a, k.u.v[2 * i + 1]);
+  if (kv) k.u.v = kv;
+  return k;
+}
+
 static rig_effect *note(rig *r, const engine_effect *e) {
   rig_effect *f = (rig_effect *)arena_zalloc(&r->a, 1, sizeof *f);
   if (!f) return NULL;
@@ -167,7 +187,7 @@ static rig_effect *note(rig *r, const engine_effect *e) {
   f->delivery = e->delivery;
   f->attempt = e->attempt;
   f->at_us = io_wall_us(r->x);
-  (void)rig_keep(&r->a, e->request, &f->request);
+  f->request = keep_request(r, e->request);
   if (r->last_effect) r->last_effect->next = f;
   else r->effects = f;
   r->last_effect = f;
@@ -267,10 +287,13 @@ bool rig_open(rig *r, hdwc *h, const char *file, const uint8_t *bytes, size_t le
   config_init(&r->cfg, &r->a);
   r->cfg.top.min_free_bytes = 0;
   const char *data = hc_text(&r->a, "%s/data", r->dir);
-  engine_opts o = {.dir = data, .config = &r->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .mock = on_effect, .mock_user = r, .mock_only = true, .log = on_log, .log_user = r, .log_segment_bytes = 1 << 20};
+  engine_opts o = {.dir = data, .config = &r->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .log = on_log, .log_user = r};
+  o.mock = on_effect, o.mock_user = r, o.mock_only = true;
+  o.log_segment_bytes = 1 << 20;
   if (engine_open(r->x, &o, &r->e, text)) return failed(r, text[0] ? text : "the engine cannot be opened");
   if (engine_load(r->e, file, bytes, len, &err)) return failed(r, err.text[0] ? err.text : "the module cannot be loaded");
-  if (engine_metas(r->e, &r->meta, 1) != 1 || !bind_settings(r) || config_bind(&r->cfg, &r->meta, 1, true)) return failed(r, "the module's declarations cannot be bound");
+  if (engine_metas(r->e, &r->meta, 1) != 1 || !bind_settings(r) || config_bind(&r->cfg, &r->meta, 1, true))
+    return failed(r, "the module's declarations cannot be bound");
   if (r->cfg.nproblems) return failed(r, r->cfg.problems[0]);
   if (engine_start(r->e, text)) return failed(r, text);
   return true;

@@ -11,7 +11,7 @@
 #include "model.h"
 #include "rig.h"
 
-enum { TRACE_MAX = 40, FAILURES_MAX = 20, LABEL_MAX = 60 };
+enum { TRACE_MAX = 40, FAILURES_MAX = 20, LABEL_MAX = 60, VALUE_MAX = 4000, TRACE_VALUE_MAX = 200 };
 static const int64_t fuel = INT64_C(2000000000), default_wall_us = INT64_C(1767225600) * 1000000; /* 2026-01-01T00:00:00Z */
 
 typedef struct program {
@@ -134,6 +134,17 @@ static val ask_file(runner *x, const char *path) {
   return val_str(text, len);
 }
 
+static bool is_message_text(const char *s, size_t n) {
+  return n > 8 && (memcmp(s, "MSH", 3) == 0 || memcmp(s, "FHS", 3) == 0 || memcmp(s, "BHS", 3) == 0);
+}
+
+/* hl7(x) in a test: the text of a message as everywhere, or the path of a sample. */
+static val ask_hl7(runner *x, const char *text) {
+  size_t len = strlen(text);
+  if (!is_message_text(text, len) && !sample(x, text, &text, &len)) return give_up(x, hc_text(x->keep, "there is no file '%s'", text));
+  return parse_message(x, text, len);
+}
+
 static void ask_mock(runner *x, const vm_request *q, bool sequence) {
   if (!need_rig(x)) return;
   val v = q->effect->nargs > 1 ? q->args[1] : VAL_NONE;
@@ -144,10 +155,6 @@ static void ask_mock(runner *x, const vm_request *q, bool sequence) {
   val *answers = (val *)arena_zalloc(&x->a, v.len + 1u, sizeof *answers);
   for (uint32_t i = 0; answers && i < v.len; i++) (void)val_norm(&x->a, v.u.v[2 * i + 1], &answers[i]);
   if (answers) rig_mock_add(&x->r, text_arg(x, q, 0), answers, v.len);
-}
-
-static bool is_message_text(const char *s, size_t n) {
-  return n > 8 && (memcmp(s, "MSH", 3) == 0 || memcmp(s, "FHS", 3) == 0 || memcmp(s, "BHS", 3) == 0);
 }
 
 /* when workflow(input): a path of a sample, HL7 text, a message, or a value that becomes the body of a request. */
@@ -229,11 +236,11 @@ static void ask_at(runner *x, const vm_request *q) {
   else rig_advance(&x->r, us - now);
 }
 
-static const char *json_of(runner *x, val v) {
+static const char *json_of(runner *x, val v, size_t max) {
   buf b;
   if (v.tag == VAL_EMPTY) return "{}";
   buf_init(&b, x->keep, 1 << 20);
-  return hc_write_text_json(&x->a, v, &b) ? "(a value without JSON form)" : hc_text(x->keep, "%.*s", (int)(b.len < 4000 ? b.len : 4000), b.p);
+  return hc_write_text_json(&x->a, v, &b) ? "(a value without JSON form)" : hc_cut(x->keep, b.p, b.len, max);
 }
 
 static void ask_expect(runner *x, const vm_request *q) {
@@ -243,10 +250,10 @@ static void ask_expect(runner *x, const vm_request *q) {
   test_failure *f = fail_case(x, why);
   if (!f) return;
   f->expression = arena_dup(x->keep, text_arg(x, q, 1), strlen(text_arg(x, q, 1)));
-  if (v.tag != VAL_BOOL && v.tag != VAL_EMPTY) f->left = json_of(x, v), f->right = "true";
+  if (v.tag != VAL_BOOL && v.tag != VAL_EMPTY) f->left = json_of(x, v, VALUE_MAX), f->right = "true";
   if (left.tag == VAL_EMPTY && right.tag == VAL_EMPTY) return;
-  f->left = json_of(x, left);
-  f->right = json_of(x, right);
+  f->left = json_of(x, left, VALUE_MAX);
+  f->right = json_of(x, right, VALUE_MAX);
   hc_list d = {0};
   test_difference(&x->a, left, right, &d);
   for (uint32_t i = 0; i < d.n; i++) hc_list_add(x->keep, &f->differences, arena_dup(x->keep, d.v[i], strlen(d.v[i])));
@@ -358,7 +365,8 @@ static val ask(runner *x, const vm_request *q) {
   if (strcmp(op, "test.sent") == 0) return ask_sent(x, text_arg(x, q, 0));
   if (strcmp(op, "test.runs") == 0) return ask_runs(x, text_arg(x, q, 0));
   if (strcmp(op, "test.error") == 0) return ask_error(x, first);
-  if (strcmp(op, "test.file") == 0 || strcmp(op, "test.hl7") == 0) return ask_file(x, text_arg(x, q, 0));
+  if (strcmp(op, "test.file") == 0) return ask_file(x, text_arg(x, q, 0));
+  if (strcmp(op, "test.hl7") == 0) return ask_hl7(x, text_arg(x, q, 0));
   if (strcmp(op, "sys.log") == 0) return none;
   return give_up(x, hc_text(x->keep, "a test cannot do %s", op));
 }
@@ -406,9 +414,9 @@ static bool drive(runner *x, uint32_t fn, const val *args, uint32_t n) {
 static void trace(runner *x) {
   hc_list *out = &x->c->trace;
   for (const rig_effect *f = x->r.effects; f && out->n < TRACE_MAX; f = f->next) {
-    const char *result = f->failed ? hc_text(x->keep, "error: %s", f->error) : json_of(x, f->result);
-    hc_list_add(x->keep, out, hc_text(x->keep, "%s %s %s %s.%s %.200s -> %.200s%s", f->workflow, f->delivery ? "send" : "step", f->path, f->connection, f->operation,
-                                      json_of(x, f->request), result, f->mocked ? "" : " (no mock)"));
+    const char *result = f->failed ? hc_text(x->keep, "error: %s", f->error) : json_of(x, f->result, TRACE_VALUE_MAX);
+    const char *what = hc_text(x->keep, "%s %s %s %s.%s", f->workflow, f->delivery ? "send" : "step", f->path, f->connection, f->operation);
+    hc_list_add(x->keep, out, hc_text(x->keep, "%s %s -> %s%s", what, json_of(x, f->request, TRACE_VALUE_MAX), result, f->mocked ? "" : " (no mock)"));
   }
   rig_outcome o;
   if (x->r.workflow && rig_result(&x->r, x->r.workflow, &x->a, &o)) {
@@ -417,7 +425,8 @@ static void trace(runner *x) {
   } else if (x->r.workflow) {
     hc_list_add(x->keep, out, hc_text(x->keep, "%s: no run, verdict %s", x->r.workflow, x->r.reply.code[0] ? x->r.reply.code : "none"));
   }
-  for (const rig_log *l = x->r.logs; l && out->n < TRACE_MAX; l = l->next) hc_list_add(x->keep, out, hc_text(x->keep, "log %.*s", (int)l->len, l->line));
+  for (const rig_log *l = x->r.logs; l && out->n < TRACE_MAX; l = l->next)
+    hc_list_add(x->keep, out, hc_text(x->keep, "log %.*s", (int)l->len, l->line));
 }
 
 static bool run_case(program *p, arena *keep, const comp_test *t, uint32_t row, test_case *c) {
@@ -442,7 +451,7 @@ static bool run_case(program *p, arena *keep, const comp_test *t, uint32_t row, 
       if (args[i].tag == VAL_EMPTY) buf_puts(&label, "{}");
       else if (hc_write_text_json(&x->a, args[i], &label)) label.status = HDW_OK;
     }
-    c->name = hc_text(keep, "%s [%u: %.*s%s]", t->name, row + 1, (int)(label.len < LABEL_MAX ? label.len : LABEL_MAX), label.p ? label.p : "", label.len > LABEL_MAX ? "..." : "");
+    c->name = hc_text(keep, "%s [%u: %s]", t->name, row + 1, hc_cut(keep, label.p, label.len, LABEL_MAX));
   }
   if (ok) drive(x, t->func, args, n);
   if (x->open && c->first) trace(x);

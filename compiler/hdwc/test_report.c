@@ -12,7 +12,7 @@ static const char *shown(arena *a, val v) {
   if (v.tag == VAL_EMPTY) return "{}";
   buf_init(&b, a, 1 << 20);
   if (hc_write_text_json(a, v, &b)) return "(a value without JSON form)";
-  return hc_text(a, "%.*s%s", (int)(b.len < SHOWN ? b.len : SHOWN), b.p, b.len > SHOWN ? "..." : "");
+  return hc_cut(a, b.p, b.len, SHOWN);
 }
 
 static void differ(arena *a, const char *path, val x, val y, hc_list *out, int depth);
