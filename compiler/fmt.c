@@ -21,6 +21,7 @@ typedef struct printer {
   uint32_t indent;          /* of the present line */
   uint32_t cont;            /* indentation of lines that continue an expression */
   const cellset *cells;     /* of the bracket whose entry is printed */
+  cellset no_cells;         /* when memory ran out */
   uint32_t n_marks;         /* columns begun on the present line */
   uint32_t mark_col;        /* where the last of them (or the line's text) begins */
   bool empty;               /* nothing on the line yet */
@@ -55,8 +56,13 @@ static void mark(printer *p, uint32_t columns) {
   p->n_marks++;
 }
 
-static void measure_cells(const printer *p, uint32_t from, uint32_t to, cellset *c) {
-  memset(c, 0, sizeof *c);
+/* Cells of the entries in [from, to). */
+static const cellset *measure_cells(printer *p, uint32_t from, uint32_t to) {
+  cellset *c = (cellset *)arena_zalloc(p->l.a, 1, sizeof *c);
+  if (!c) {
+    p->l.nomem = true;
+    return &p->no_cells;
+  }
   uint32_t class = 0, k = 0, at = 0;
   for (uint32_t i = from; i < to; i = opens(p, i) ? item(p, i)->match + 1 : i + 1) {
     const fmt_item *x = item(p, i);
@@ -67,6 +73,7 @@ static void measure_cells(const printer *p, uint32_t from, uint32_t to, cellset 
     at = x->at;
     k++;
   }
+  return c;
 }
 
 /* columns: class with which this line aligns, 0 = none. */
@@ -193,9 +200,7 @@ static uint32_t without_comments(printer *p, uint32_t from, uint32_t to) {
 static void print_list(printer *p, uint32_t open) {
   uint32_t m = item(p, open)->match, indent = p->indent, cont = p->cont;
   const cellset *around = p->cells;
-  cellset cells;
-  measure_cells(p, open + 1, m, &cells);
-  p->cells = &cells;
+  p->cells = measure_cells(p, open + 1, m);
   put_item(p, open, 0);
   bool first = true;
   for (uint32_t i = open + 1; i < m;) {
@@ -282,9 +287,7 @@ static void print_statement(printer *p, uint32_t from, uint32_t to, uint32_t gro
 static void print_block(printer *p, uint32_t open) {
   uint32_t m = item(p, open)->match, indent = p->indent, cont = p->cont;
   const cellset *around = p->cells;
-  cellset cells;
-  measure_cells(p, open + 1, m, &cells);
-  p->cells = &cells;
+  p->cells = measure_cells(p, open + 1, m);
   put_item(p, open, 0);
   bool first = true;
   for (uint32_t i = open + 1; i < m;) {
@@ -371,9 +374,7 @@ static void print_inline(printer *p, uint32_t from, uint32_t to, uint32_t column
 /* Empty lines around declarations that have several lines; comments directly above belong to the declaration. */
 static void print_file(printer *p) {
   bool several_before = false, first = true;
-  cellset cells;
-  measure_cells(p, 0, p->it.n, &cells);
-  p->cells = &cells;
+  p->cells = measure_cells(p, 0, p->it.n);
   for (uint32_t i = 0; i < p->it.n;) {
     uint32_t top = p->l.n; /* the first line of what belongs together */
     while (i < p->it.n && is_comment(item(p, i)) && item(p, i)->line_comment) {

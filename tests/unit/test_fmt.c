@@ -115,7 +115,7 @@ static void test_programs(void **state) {
   each_program(program);
 }
 
-/* White space and comments put behind every seventh token. */
+/* White space and comments put behind every thirteenth token. */
 static unsigned inserted;
 static void insert_everywhere(const char *path, const char *src, size_t len) {
   static const char *const what[] = {"\n", " // c\n", " /* c */ ", "\n\n\n  /* d\n   * e */\n", "\n/// f\n"};
@@ -126,7 +126,7 @@ static void insert_everywhere(const char *path, const char *src, size_t len) {
   assert_int_equal(parse_source(&w.a, src, len, &opt, NULL, &r), HDW_OK);
   char *text = (char *)malloc(len + 100);
   for (unsigned k = 0; k < 5; k++)
-    for (size_t t = k; t < r.n_tokens; t += 7) {
+    for (size_t t = k; t < r.n_tokens; t += 13) {
       uint32_t at = r.tokens[t].end;
       size_t n = strlen(what[k]);
       memcpy(text, src, at);
@@ -143,7 +143,7 @@ static void test_white_space_and_comments_everywhere(void **state) {
   (void)state;
   inserted = 0;
   each_program(insert_everywhere);
-  assert_true(inserted > 3000);
+  assert_true(inserted > 1700);
 }
 
 static void test_awkward_sources(void **state) {
