@@ -2,6 +2,7 @@
 #include <string.h>
 
 enum { SECTION_MAX = 32 << 20 };
+#define HASH_START UINT64_C(1469598103934665603)
 
 static void fail(emit *e, hdw_status s, const char *why) {
   if (e->status) return;
@@ -26,23 +27,33 @@ static uint64_t hash_bytes(uint64_t h, const void *p, size_t n) {
   return h;
 }
 
+/* Where a row of a hash table goes; doubled when half full. Slots hold row + 1; hash gives the hash of a row that is there. */
+static bool grown(emit *e, emit_hash *h, uint64_t (*hash)(const emit *e, uint32_t row, int section), int section) {
+  if ((h->n + 1) * 2 <= h->cap) return true;
+  uint32_t cap = h->cap ? h->cap * 2 : 256;
+  uint32_t *slot = arena_zalloc(e->a, cap, sizeof *slot);
+  if (!slot) { fail(e, HDW_E_NOMEM, NULL); return false; }
+  for (uint32_t i = 0; i < h->cap; i++) {
+    if (!h->slot[i]) continue;
+    uint64_t x = hash(e, h->slot[i] - 1, section);
+    while (slot[x & (cap - 1)]) x++;
+    slot[x & (cap - 1)] = h->slot[i];
+  }
+  h->slot = slot;
+  h->cap = cap;
+  return true;
+}
+
+static uint64_t const_hash(const emit *e, uint32_t i, int section) {
+  (void)section;
+  return hash_bytes(HASH_START, e->sec[MOD_CONS].p + (size_t)i * 16, 16);
+}
+
 /* A 16-byte constant record: found again or appended. */
 static uint32_t intern(emit *e, const uint8_t rec[16]) {
   emit_hash *h = &e->consts;
-  if ((h->n + 1) * 2 > h->cap) {
-    uint32_t cap = h->cap ? h->cap * 2 : 256;
-    uint32_t *slot = arena_zalloc(e->a, cap, sizeof *slot);
-    if (!slot) { fail(e, HDW_E_NOMEM, NULL); return 0; }
-    for (uint32_t i = 0; i < h->cap; i++) {
-      if (!h->slot[i]) continue;
-      uint64_t x = hash_bytes(1469598103934665603u, e->sec[MOD_CONS].p + (size_t)(h->slot[i] - 1) * 16, 16);
-      while (slot[x & (cap - 1)]) x++;
-      slot[x & (cap - 1)] = h->slot[i];
-    }
-    h->slot = slot;
-    h->cap = cap;
-  }
-  uint64_t x = hash_bytes(1469598103934665603u, rec, 16);
+  if (!grown(e, h, const_hash, 0)) return 0;
+  uint64_t x = hash_bytes(HASH_START, rec, 16);
   for (; h->slot[x & (h->cap - 1)]; x++) {
     uint32_t i = h->slot[x & (h->cap - 1)] - 1;
     if (memcmp(e->sec[MOD_CONS].p + (size_t)i * 16, rec, 16) == 0) return i;
@@ -61,15 +72,32 @@ static uint32_t record(emit *e, uint8_t tag, uint8_t flags, uint16_t aux, uint32
   return intern(e, r);
 }
 
-/* Offset of these bytes in STRS: strings are found by a linear probe of the constants' texts through a second use of the hash. */
+static uint64_t text_hash(const emit *e, uint32_t i, int section) {
+  (void)section;
+  return hash_bytes(HASH_START, e->sec[MOD_STRS].p + e->texts[i].off, e->texts[i].len);
+}
+
+/* Offset of these bytes in STRS: the same text is kept once. */
 static uint64_t text_offset(emit *e, const void *p, size_t len) {
   buf *b = &e->sec[MOD_STRS];
-  if (len == 0) return 0;
-  const char *hit = b->len >= len ? memmem(b->p, b->len, p, len) : NULL;
-  if (hit) return (uint64_t)(hit - b->p);
+  if (len == 0 || !grown(e, &e->text_hash, text_hash, 0)) return 0;
+  uint64_t x = hash_bytes(HASH_START, p, len);
+  for (; e->text_hash.slot[x & (e->text_hash.cap - 1)]; x++) {
+    const emit_text *t = &e->texts[e->text_hash.slot[x & (e->text_hash.cap - 1)] - 1];
+    if (t->len == len && memcmp(b->p + t->off, p, len) == 0) return t->off;
+  }
+  if (e->text_hash.n == e->cap_texts) {
+    uint32_t cap = e->cap_texts ? e->cap_texts * 2 : 256;
+    emit_text *t = arena_grow(e->a, e->texts, e->cap_texts * sizeof *t, cap * sizeof *t);
+    if (!t) { fail(e, HDW_E_NOMEM, NULL); return 0; }
+    e->texts = t;
+    e->cap_texts = cap;
+  }
   uint64_t at = b->len;
   buf_put(b, p, len);
-  if (b->status) fail(e, b->status, "too much text");
+  if (b->status) { fail(e, b->status, "too much text"); return 0; }
+  e->texts[e->text_hash.n] = (emit_text){(uint32_t)at, (uint32_t)len};
+  e->text_hash.slot[x & (e->text_hash.cap - 1)] = ++e->text_hash.n;
   return at;
 }
 
@@ -130,14 +158,26 @@ uint32_t emit_val(emit *e, val v) {
   }
 }
 
-/* Rows of a table section: found again or appended. */
-static uint32_t row(emit *e, enum mod_section s, const void *rec, size_t unit) {
+static uint32_t row_unit(int section) { return section == MOD_CHKS ? 16 : 8; }
+static uint64_t row_hash(const emit *e, uint32_t i, int section) {
+  return hash_bytes(HASH_START, e->sec[section].p + (size_t)i * row_unit(section), row_unit(section));
+}
+
+/* Rows of a table section (NATV, CHKS): found again or appended. */
+static uint32_t row(emit *e, enum mod_section s, const void *rec) {
   buf *b = &e->sec[s];
-  for (size_t i = 0; i + unit <= b->len; i += unit)
-    if (memcmp(b->p + i, rec, unit) == 0) return (uint32_t)(i / unit);
+  emit_hash *h = s == MOD_CHKS ? &e->checks : &e->natives;
+  uint32_t unit = row_unit(s);
+  if (!grown(e, h, row_hash, s)) return 0;
+  uint64_t x = hash_bytes(HASH_START, rec, unit);
+  for (; h->slot[x & (h->cap - 1)]; x++) {
+    uint32_t i = h->slot[x & (h->cap - 1)] - 1;
+    if (memcmp(b->p + (size_t)i * unit, rec, unit) == 0) return i;
+  }
   buf_put(b, rec, unit);
-  if (b->status) fail(e, b->status, "a table is full");
-  return (uint32_t)(b->len / unit - 1);
+  if (b->status) { fail(e, b->status, "a table is full"); return 0; }
+  h->slot[x & (h->cap - 1)] = ++h->n;
+  return h->n - 1;
 }
 
 static void le32(uint8_t *p, uint32_t v) { for (int k = 0; k < 4; k++) p[k] = (uint8_t)(v >> (8 * k)); }
@@ -146,7 +186,7 @@ uint32_t emit_native(emit *e, const char *name, uint32_t nargs) {
   uint8_t r[8];
   le32(r, emit_cstr(e, name));
   le32(r + 4, nargs);
-  return row(e, MOD_NATV, r, 8);
+  return row(e, MOD_NATV, r);
 }
 
 uint32_t emit_shape(emit *e, const mod_key *keys, uint32_t n) {
@@ -165,7 +205,7 @@ uint32_t emit_check(emit *e, mod_check c) {
   le32(r + 8, c.type);
   r[12] = (uint8_t)c.min; r[13] = (uint8_t)(c.min >> 8);
   r[14] = (uint8_t)c.max; r[15] = (uint8_t)(c.max >> 8);
-  return row(e, MOD_CHKS, r, 16);
+  return row(e, MOD_CHKS, r);
 }
 
 uint32_t emit_effect_count(const emit *e) { return (uint32_t)(e->sec[MOD_EFCT].len / 20); }
@@ -199,10 +239,13 @@ uint32_t emit_func_new(emit *e, const char *name, size_t len, uint32_t params) {
   f->name = emit_str(e, name, len);
   f->params = params;
   f->regs = params ? params : 1;
+  f->last = f->before = f->temporary = MOD_NO_INDEX;
   return e->nfuncs++;
 }
 
-uint32_t emit_here(emit *e, uint32_t fn) { return (uint32_t)(e->funcs[fn].code.len / 4); }
+static uint32_t here(const emit *e, uint32_t fn) { return (uint32_t)(e->funcs[fn].code.len / 4); }
+
+uint32_t emit_here(emit *e, uint32_t fn) { return e->funcs[fn].label = here(e, fn); }
 
 void emit_regs(emit *e, uint32_t fn, uint32_t regs) {
   if (regs > VM_MAX_REGS) { fail(e, HDW_E_LIMIT, "an expression or a function needs more than 255 registers"); regs = VM_MAX_REGS; }
@@ -214,23 +257,96 @@ static void word(emit *e, uint32_t fn, uint32_t w) {
   if (e->funcs[fn].code.status) fail(e, e->funcs[fn].code.status, "a function is too long");
 }
 
+static void begin(emit *e, uint32_t fn) {
+  e->funcs[fn].before = e->funcs[fn].last;
+  e->funcs[fn].last = here(e, fn);
+}
+
+static uint32_t word_at(const emit *e, uint32_t fn, uint32_t at) {
+  uint32_t w;
+  memcpy(&w, e->funcs[fn].code.p + (size_t)at * 4, 4);
+  return w;
+}
+
+/* The instruction that begins at word `at` when it can be joined with what comes next, else NOP. */
+static uint32_t joinable(const emit *e, uint32_t fn, uint32_t at) {
+  return at == MOD_NO_INDEX || at < e->funcs[fn].label || e->status ? OP_NOP : word_at(e, fn, at);
+}
+
+/* Takes the words from `at` on back. Positions that pointed at them point at what comes instead. */
+static void take_back(emit *e, uint32_t fn, uint32_t at) {
+  emit_func *f = &e->funcs[fn];
+  f->code.len = (size_t)at * 4;
+  f->last = f->before;
+  f->before = MOD_NO_INDEX;
+  mod_debug m;
+  while (f->debug.len >= 16) {
+    memcpy(&m, f->debug.p + f->debug.len - 16, 16);
+    if (m.word <= at) break;
+    f->debug.len -= 16;
+  }
+}
+
+/* R[b] op Integer. */
+static bool join_number(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t b, uint32_t c) {
+  static const uint8_t with[OP_COUNT] = {[OP_ADD] = OP_ADDI, [OP_SUB] = OP_SUBI, [OP_MOD] = OP_MODI};
+  uint32_t load = joinable(e, fn, e->funcs[fn].last);
+  int32_t n = (int16_t)(load >> 16);
+  if (!with[op] || (load & 255) != OP_LOADI || ((load >> 8) & 255) != c || b == c || n < INT8_MIN || n > INT8_MAX) return false;
+  take_back(e, fn, e->funcs[fn].last);
+  begin(e, fn);
+  word(e, fn, (uint32_t)with[op] | (a & 255) << 8 | (b & 255) << 16 | (uint32_t)(uint8_t)n << 24);
+  return true;
+}
+
 void emit_op(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t b, uint32_t c) {
+  if (op == OP_MOVE && a == b) return;
+  begin(e, fn);
   word(e, fn, (uint32_t)op | (a & 255) << 8 | (b & 255) << 16 | (c & 255) << 24);
+}
+
+void emit_binary(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t b, uint32_t c, bool temporary) {
+  if (temporary && join_number(e, fn, op, a, b, c)) return;
+  emit_op(e, fn, op, a, b, c);
+  if (temporary) e->funcs[fn].temporary = e->funcs[fn].last;
 }
 
 void emit_bx(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t bx) {
   if (bx > 0xffff) fail(e, HDW_E_LIMIT, "a table has more than 65,536 entries");
+  begin(e, fn);
   word(e, fn, (uint32_t)op | (a & 255) << 8 | bx << 16);
 }
 
+void emit_loadk(emit *e, uint32_t fn, uint32_t a, uint32_t k) {
+  if (k <= 0xffff) emit_bx(e, fn, OP_LOADK, a, k); else emit_ext(e, fn, OP_LOADKX, a, 0, 0, k);
+}
+
 void emit_ext(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t b, uint32_t c, uint32_t ext) {
-  emit_op(e, fn, op, a, b, c);
+  begin(e, fn);
+  word(e, fn, (uint32_t)op | (a & 255) << 8 | (b & 255) << 16 | (c & 255) << 24);
   word(e, fn, ext);
 }
 
+/* A comparison into R[a] and JMPN on it become one instruction; so does the Integer that it compares with. */
+static bool join_compare(emit *e, uint32_t fn, uint32_t a) {
+  static const uint8_t jump[OP_COUNT] = {[OP_EQ] = OP_EQJ, [OP_NE] = OP_NEJ, [OP_LT] = OP_LTJ, [OP_LE] = OP_LEJ, [OP_GT] = OP_GTJ, [OP_GE] = OP_GEJ};
+  uint32_t cmp = joinable(e, fn, e->funcs[fn].last), op = cmp & 255;
+  if (op >= OP_COUNT || !jump[op] || ((cmp >> 8) & 255) != a) return false;
+  uint32_t load = joinable(e, fn, e->funcs[fn].before), c = cmp >> 24, b = (cmp >> 16) & 255;
+  if (e->funcs[fn].temporary == e->funcs[fn].last && (load & 255) == OP_LOADI && ((load >> 8) & 255) == c && b != c) {
+    take_back(e, fn, e->funcs[fn].last);
+    take_back(e, fn, here(e, fn) - 1);
+    emit_ext(e, fn, (vm_op)(jump[op] + (OP_EQIJ - OP_EQJ)), a, b, 0, load >> 16);
+  } else {
+    take_back(e, fn, e->funcs[fn].last);
+    emit_ext(e, fn, (vm_op)jump[op], a, b, c, 0);
+  }
+  return true;
+}
+
 uint32_t emit_jump(emit *e, uint32_t fn, vm_op op, uint32_t a) {
-  emit_bx(e, fn, op, a, 0);
-  return emit_here(e, fn) - 1;
+  if (op != OP_JMPN || !join_compare(e, fn, a)) emit_bx(e, fn, op, a, 0);
+  return here(e, fn) - 1;
 }
 
 static void set_jump(emit *e, uint32_t fn, uint32_t at, uint32_t target) {
@@ -244,13 +360,14 @@ static void set_jump(emit *e, uint32_t fn, uint32_t at, uint32_t target) {
 void emit_patch(emit *e, uint32_t fn, uint32_t at) { if (!e->status) set_jump(e, fn, at, emit_here(e, fn)); }
 
 void emit_jump_to(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t target) {
-  uint32_t at = emit_jump(e, fn, op, a);
+  emit_bx(e, fn, op, a, 0);
+  uint32_t at = here(e, fn) - 1;
   if (!e->status) set_jump(e, fn, at, target);
 }
 
 void emit_pos(emit *e, uint32_t fn, uint32_t file_k, uint32_t line, uint32_t col) {
   buf *d = &e->funcs[fn].debug;
-  uint32_t at = emit_here(e, fn);
+  uint32_t at = here(e, fn);
   if (d->len >= 16) {
     uint32_t last;
     memcpy(&last, d->p + d->len - 16, 4);

@@ -285,14 +285,14 @@ ty ex_template(comp *c, ast *n, special sp, int dst) {
     bool text = x->kind == AST_TPL_TEXT;
     if (text != want_text) { /* two holes side by side: an empty literal between */
       int r = count == 0 ? base : reg_new(c);
-      emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)r, empty);
+      emit_loadk(&c->e, c->f->fn, (uint32_t)r, empty);
       count++;
       want_text = !want_text;
     }
     int r = count == 0 ? base : reg_new(c);
     if (text) {
       ast_str s = ast_string_value(c->a, c->u->src, x);
-      emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)r, emit_str(&c->e, s.p ? s.p : "", s.len));
+      emit_loadk(&c->e, c->f->fn, (uint32_t)r, emit_str(&c->e, s.p ? s.p : "", s.len));
     } else {
       ty t = ex(c, x, r);
       if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, x, "a secret cannot become part of a text");
@@ -303,13 +303,13 @@ ty ex_template(comp *c, ast *n, special sp, int dst) {
   }
   if (count % 2 == 0) {
     int r = count == 0 ? base : reg_new(c);
-    emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)r, empty);
+    emit_loadk(&c->e, c->f->fn, (uint32_t)r, empty);
     count++;
   }
   if (count > 199) err(c, E0228, n, "a template has at most 99 holes");
   op3(c, OP_TPL, base, base, count & 255);
   if (sp == SP_PATH || sp == SP_URL) native(c, "tpl.path", base, 1, ty_one(TY_STR));
-  else op3(c, OP_TEXT, base, base, 0);
+  else if (sp != SP_HL7) op3(c, OP_TEXT, base, base, 0);
   op3(c, OP_MOVE, dst, base, 0);
   c->f->top = top;
   return ty_label(ty_one(TY_STR), label);
@@ -339,7 +339,7 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
       c->u = d->u;
       val v = const_of(c, ast_child(d->node, 2), &ok);
       c->u = u;
-      if (ok && v.tag != VAL_LIST) { emit_bx(&c->e, fn, OP_LOADK, (uint32_t)dst, emit_val(&c->e, v)); return t; }
+      if (ok && v.tag != VAL_LIST) { emit_loadk(&c->e, fn, (uint32_t)dst, emit_val(&c->e, v)); return t; }
       int top = c->f->top, w = reg_new(c);
       emit_bx(&c->e, fn, OP_CALL, (uint32_t)w, decl_fn(c, d));
       op3(c, OP_MOVE, dst, w, 0);
@@ -349,7 +349,7 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
     case D_SETTING: {
       decl_params(c, d);
       int top = c->f->top, w = reg_new(c);
-      emit_bx(&c->e, fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, d->name.p, d->name.len));
+      emit_loadk(&c->e, fn, (uint32_t)w, emit_str(&c->e, d->name.p, d->name.len));
       native(c, "setting", w, 1, d->t);
       op3(c, OP_MOVE, dst, w, 0);
       c->f->top = top;
@@ -360,9 +360,9 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
       c->u = d->u;
       table_load(c, d);
       c->u = u;
-      emit_bx(&c->e, fn, OP_LOADK, (uint32_t)dst, emit_val(&c->e, d->rows));
+      emit_loadk(&c->e, fn, (uint32_t)dst, emit_val(&c->e, d->rows));
       if (d->rows.len < 2) { /* a collection of one is the item itself */
-        if (d->rows.len) emit_bx(&c->e, fn, OP_LOADK, (uint32_t)dst, emit_val(&c->e, d->rows.u.v[0])); else op3(c, OP_EMPTY, dst, 0, 0);
+        if (d->rows.len) emit_loadk(&c->e, fn, (uint32_t)dst, emit_val(&c->e, d->rows.u.v[0])); else op3(c, OP_EMPTY, dst, 0, 0);
       }
       return d->t;
     }
@@ -370,7 +370,7 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
       op3(c, OP_EMPTY, dst, 0, 0);
       return ty_card(ty_one(TY_ANY), 0, true);
     case D_SENDER: {
-      emit_bx(&c->e, fn, OP_LOADK, (uint32_t)dst, emit_str(&c->e, d->name.p, d->name.len));
+      emit_loadk(&c->e, fn, (uint32_t)dst, emit_str(&c->e, d->name.p, d->name.len));
       return ty_one(TY_STR);
     }
     case D_CONNECTION: case D_LISTENER: case D_WORKFLOW: {
@@ -439,7 +439,7 @@ static ty name_value(comp *c, ast *n, int dst) {
         (c->model == COMP_FHIR && (str_is(name, "Resource") || str_is(name, "DomainResource"))))) {
       int top = f->top, w = regs_new(c, 2);
       op3(c, OP_MOVE, w, s->reg, 0);
-      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
+      emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
       native(c, c->model == COMP_JSON ? "json.root" : "ofType", w, 2, s->t);
       op3(c, OP_MOVE, dst, w, 0);
       f->top = top;
@@ -472,15 +472,15 @@ static ty var_value(comp *c, ast *n, int dst) {
   static const struct { const char *name, *url; } urls[] = {{"ucum", "http://unitsofmeasure.org"}, {"sct", "http://snomed.info/sct"}, {"loinc", "http://loinc.org"}};
   for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
     if (str_is(name, urls[i].name)) {
-      emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)dst, emit_cstr(&c->e, urls[i].url));
+      emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_cstr(&c->e, urls[i].url));
       return ty_one(TY_STR);
     }
   if (name.len > 3 && memcmp(name.p, "vs-", 3) == 0) {
-    emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)dst, emit_cstr(&c->e, fmt(c, "http://hl7.org/fhir/ValueSet/%.*s", (int)name.len - 3, name.p + 3)));
+    emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_cstr(&c->e, fmt(c, "http://hl7.org/fhir/ValueSet/%.*s", (int)name.len - 3, name.p + 3)));
     return ty_one(TY_STR);
   }
   if (name.len > 4 && memcmp(name.p, "ext-", 4) == 0) {
-    emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)dst, emit_cstr(&c->e, fmt(c, "http://hl7.org/fhir/StructureDefinition/%.*s", (int)name.len - 4, name.p + 4)));
+    emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_cstr(&c->e, fmt(c, "http://hl7.org/fhir/StructureDefinition/%.*s", (int)name.len - 4, name.p + 4)));
     return ty_one(TY_STR);
   }
   decl *d = find_decl(c, name);
@@ -565,22 +565,39 @@ static ty comparison(comp *c, ast *n, ast *l, ast *r, ty x, ty y, int rx, int ry
   return ty_label(ty_make(TY_BOOL, min, false), x.label | y.label);
 }
 
+/* An operand: in the register where it is, when that is a name's and the instruction may read it there; else in a new one. HL7 values are converted
+ * in place, so they are copied. */
+static int operand(comp *c, ast *n, ty *t) {
+  if (n->kind == AST_NAME || n->kind == AST_THIS || n->kind == AST_TOTAL || n->kind == AST_INDEX) {
+    int top = c->f->top, r = ex_any(c, n, t);
+    if (r >= top || !ty_is_hl7(*t)) return r;
+    int copy = reg_new(c);
+    op3(c, OP_MOVE, copy, r, 0);
+    return copy;
+  }
+  int r = reg_new(c);
+  *t = ex(c, n, r);
+  return r;
+}
+
 static ty binary(comp *c, ast *n, int dst) {
   ast *l = n->first, *r = l->next;
   int top = c->f->top;
   ty x, y;
-  int rx = reg_new(c);
-  x = ex(c, l, rx);
+  int rx;
   /* and, or, implies: the right side only where it matters */
   uint32_t skip = MOD_NO_INDEX;
   if (n->kind == AST_AND || n->kind == AST_IMPLIES || n->kind == AST_OR) {
+    rx = reg_new(c);
+    x = ex(c, l, rx);
     op3(c, OP_MOVE, dst, rx, 0);
     if (n->kind == AST_AND) skip = emit_jump(&c->e, c->f->fn, OP_JMPF, (uint32_t)rx);
     else if (n->kind == AST_OR) { skip = emit_jump(&c->e, c->f->fn, OP_JMPT, (uint32_t)rx); }
     else { op3(c, OP_NOT, dst, rx, 0); skip = emit_jump(&c->e, c->f->fn, OP_JMPF, (uint32_t)rx); }
+  } else {
+    rx = operand(c, l, &x);
   }
-  int ry = reg_new(c);
-  y = ex(c, r, ry);
+  int before = c->f->top, ry = operand(c, r, &y);
   ty t;
   switch (n->kind) {
     case AST_EQ: case AST_NE: case AST_EQUIV: case AST_NEQUIV: case AST_LT: case AST_GT: case AST_LE: case AST_GE: t = comparison(c, n, l, r, x, y, rx, ry); break;
@@ -602,7 +619,7 @@ static ty binary(comp *c, ast *n, int dst) {
       t = arith_type(c, n, x, y);
       break;
   }
-  op3(c, (vm_op)ops[n->kind], dst, rx, ry);
+  emit_binary(&c->e, c->f->fn, (vm_op)ops[n->kind], (uint32_t)dst, (uint32_t)rx, (uint32_t)ry, ry >= before);
   if (skip != MOD_NO_INDEX) {
     if (n->kind == AST_AND || n->kind == AST_IMPLIES || n->kind == AST_OR) {
       uint32_t over = emit_jump(&c->e, c->f->fn, OP_JMP, 0);
@@ -638,7 +655,7 @@ static ty type_test(comp *c, ast *n, int dst) {
   ty x = ex(c, n->first, w);
   str name = node_text(c, tn);
   if (tn->kind == AST_NAME) name = node_name(c, tn);
-  emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
+  emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
   native(c, n->kind == AST_IS ? "is" : "as", w, 2, x);
   op3(c, OP_MOVE, dst, w, 0);
   c->f->top = top;
@@ -666,7 +683,7 @@ static ty dot(comp *c, ast *n, int dst) {
   if (r->kind == AST_NAME && l->kind == AST_NAME && c->f->nscope <= (c->f->root_scope ? 1 : 0) && !find_local(c, node_name(c, l))) {
     /* `Namespace.Type` of the FHIRPath suites */
     str ns = node_name(c, l);
-    if ((str_is(ns, "FHIR") || str_is(ns, "System")) && c->is_eval) { emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)dst, emit_str(&c->e, ns.p, ns.len)); return ty_one(TY_TYPE); }
+    if ((str_is(ns, "FHIR") || str_is(ns, "System")) && c->is_eval) { emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_str(&c->e, ns.p, ns.len)); return ty_one(TY_TYPE); }
   }
   int rx = ex_any(c, l, &t);
   ty out;
@@ -687,6 +704,13 @@ int ex_any(comp *c, ast *n, ty *t) {
     if (l) { *t = l->t; return l->reg; }
   }
   if (n->kind == AST_THIS && c->f->nscope) { this_scope *s = &c->f->scope[c->f->nscope - 1]; *t = s->t; return s->reg; }
+  if (n->kind == AST_TOTAL || n->kind == AST_INDEX) {
+    for (int i = c->f->nscope - 1; i >= 0; i--) {
+      this_scope *s = &c->f->scope[i];
+      if (n->kind == AST_TOTAL && s->total >= 0) { *t = s->total_t; return s->total; }
+      if (n->kind == AST_INDEX && s->index >= 0) { *t = ty_one(TY_INT); return s->index; }
+    }
+  }
   int r = reg_new(c);
   *t = ex(c, n, r);
   return r;
@@ -699,7 +723,7 @@ static ty ex1(comp *c, ast *n, int dst) {
       val v;
       ty t = literal(c, n, &v);
       if (v.tag == VAL_INT && v.u.i >= INT16_MIN && v.u.i <= INT16_MAX) emit_bx(&c->e, f->fn, OP_LOADI, (uint32_t)dst, (uint32_t)(uint16_t)v.u.i);
-      else emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)dst, emit_val(&c->e, v));
+      else emit_loadk(&c->e, f->fn, (uint32_t)dst, emit_val(&c->e, v));
       return t;
     }
     case AST_EMPTY: op3(c, OP_EMPTY, dst, 0, 0); return ty_make(TY_NONE, 0, false);

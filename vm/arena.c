@@ -119,6 +119,18 @@ void arena_release(arena *a, arena_mark m) {
   arena_poison(cur, (size_t)(a->end - cur));
 }
 
+bool arena_newer(const arena *a, arena_mark m, const void *p) {
+  const uint8_t *x = (const uint8_t *)p;
+  for (arena_chunk *c = a->chunk; c; c = c->older) {
+    bool marked = c == m.chunk;
+    for (arena_chunk *b = c->big; b && (!marked || b->at >= m.cur); b = b->big)
+      if (x >= payload(b) && x < chunk_end(b)) return true;
+    if (x >= (marked ? m.cur : payload(c)) && x < chunk_end(c)) return true;
+    if (marked) return false;
+  }
+  return false;
+}
+
 /* Makes a new ordinary chunk with room for need bytes the newest; false when there is no memory. */
 static int push_chunk(arena *a, size_t need) {
   arena_chunk *old = a->chunk, *c = old ? old->spare : NULL;

@@ -5,6 +5,7 @@
  * code above the I/O seam gets memory; it carries the limit. A failed allocation gives NULL and leaves the arena usable. */
 #ifndef HDW_ARENA_H
 #define HDW_ARENA_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,6 +79,8 @@ static inline void *arena_alloc(arena *a, size_t len_bytes) {
 /* Regions: everything allocated after the mark is freed by arena_release. Marks nest like brackets. */
 static inline arena_mark arena_here(const arena *a) { return (arena_mark){a->chunk, a->cur}; }
 void arena_release(arena *a, arena_mark m);
+/* True when p lies in memory that arena_release(a, m) would free. */
+bool arena_newer(const arena *a, arena_mark m, const void *p);
 
 /* Growable byte buffer in an arena with a stated bound. After an error (status set) further calls do nothing. */
 typedef struct buf {

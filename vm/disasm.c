@@ -81,10 +81,14 @@ static uint32_t put_ins(const module *m, const mod_func *f, uint32_t at, buf *b)
     else put_table(m, o->b, ins >> 16, b);
   } else {
     if (o->b != '_') buf_putf(b, o->b == 'N' ? " %u" : " r%u", (ins >> 16) & 255);
-    if (o->c != '_') buf_putf(b, o->c == 'N' ? " %u" : " r%u", ins >> 24);
+    if (o->c == 'N' && (op == OP_ADDI || op == OP_SUBI || op == OP_MODI)) buf_putf(b, " %d", (int8_t)(ins >> 24));
+    else if (o->c != '_') buf_putf(b, o->c == 'N' ? " %u" : " r%u", ins >> 24);
   }
-  if (o->ext == 'X') { put_table(m, 'V', ext & 0xffff, b); put_table(m, 'K', ext >> 16, b); }
-  else if (wide) put_table(m, o->ext, ext, b);
+  if (o->ext == 'D' || o->ext == 'I') {
+    if (o->ext == 'I') buf_putf(b, " %d", (int16_t)ext);
+    buf_putf(b, " ->%d", (int)at + 2 + (int16_t)(ext >> 16));
+  } else if (o->ext == 'X') { put_table(m, 'V', ext & 0xffff, b); put_table(m, 'K', ext >> 16, b);
+  } else if (wide) put_table(m, o->ext, ext, b);
   mod_debug d;
   if (mod_where(m, f->code + at, &d) && d.word == f->code + at) buf_putf(b, "   ; %u:%u", d.line, d.col);
   buf_putc(b, '\n');

@@ -39,11 +39,50 @@ static hdw_status sections(const uint8_t *b, size_t len, span *out, mod_error *e
   return HDW_OK;
 }
 
-/* Strings inside STRS; composite constants refer to lower indexes only, so there are no cycles. */
-static hdw_status load_const(module *m, val *k, uint32_t i, const uint8_t *p, span strs, arena *a, mod_error *e) {
+/* Composite constants: how deep they are nested and how many values they stand for. They may share parts, so a few of them could stand for
+ * more values than there is memory, and more than anything that walks them could finish. */
+typedef struct extent { uint32_t depth, total; } extent;
+enum { CONST_DEPTH_MAX = 64, CONST_TOTAL_MAX = 1 << 22 };
+
+static hdw_status load_composite(val *k, extent *ext, uint32_t i, uint64_t x, val v, mod_error *e) {
+  uint64_t need = v.tag == VAL_OBJ ? 2 * (uint64_t)v.len : v.len, total = 1;
+  uint8_t flags = v.flags & VALF_ARRAY; /* what the others say is found out here */
+  if (x > i || need > i - x) return bad(e, HDW_E_CORRUPT, "constant %u refers forward", i);
+  for (uint64_t j = 0; j < need; j++) {
+    if (v.tag == VAL_OBJ && j % 2 == 0 && k[x + j].tag != VAL_STR) return bad(e, HDW_E_CORRUPT, "constant %u: a key is no string", i);
+    if (v.tag == VAL_OBJ && j % 2 == 0 && k[x + j].len && k[x + j].u.s[0] == '_') flags |= VALF_UNDERSCORE;
+    if (v.tag == VAL_LIST && (k[x + j].tag == VAL_LIST || k[x + j].tag == VAL_EMPTY || !val_is_norm(k[x + j]))) flags |= VALF_UNEVEN;
+    if (ext[x + j].depth + 1 > ext[i].depth) ext[i].depth = ext[x + j].depth + 1;
+    total += ext[x + j].total;
+  }
+  if (ext[i].depth > CONST_DEPTH_MAX) return bad(e, HDW_E_CORRUPT, "constant %u is nested too deeply", i);
+  if (total > CONST_TOTAL_MAX) return bad(e, HDW_E_CORRUPT, "constant %u is too big", i);
+  ext[i].total = (uint32_t)total;
+  k[i] = (val){.tag = v.tag, .flags = flags, .len = v.len, .u.v = k + x};
+  return HDW_OK;
+}
+
+/* 38 digits: what decimal arithmetic counts on. */
+static bool dec_fits(const dec *d) {
+  dec_coef max = 1;
+  for (int i = 0; i < 38; i++) max *= 10;
+  return d->scale >= 0 && d->scale <= DEC_MAX_SCALE && d->coef > -max && d->coef < max;
+}
+
+static bool time_fits(val v, tm_val t) {
+  enum { ZONE_MAX = 14 * 60 };
+  const int64_t day = INT64_C(86400000000), years = INT64_C(3652059); /* days of the years 1 to 9999 */
+  if (t.usec < 0 || t.usec >= (v.tag == VAL_TIME ? day : day * years)) return false;
+  if (t.prec < (v.tag == VAL_TIME ? TM_HOUR : TM_YEAR) || t.prec > (v.tag == VAL_DATE ? TM_DAY : TM_FRACTION)) return false;
+  if (t.prec == TM_FRACTION ? t.frac_digits < 1 || t.frac_digits > 6 : t.frac_digits != 0) return false;
+  return t.has_zone ? t.zone_min >= -ZONE_MAX && t.zone_min <= ZONE_MAX : t.zone_min == 0 && !t.zone_z;
+}
+
+/* Strings lie inside STRS; composite constants refer to lower indexes only, so there are no cycles. */
+static hdw_status load_const(val *k, extent *ext, uint32_t i, const uint8_t *p, span strs, arena *a, mod_error *e) {
   val v = {.tag = p[0], .flags = p[1], .aux = get16(p + 2), .len = get32(p + 4)};
   uint64_t x = get64(p + 8);
-  uint32_t need = 0;
+  ext[i] = (extent){0, 1};
   switch (v.tag) {
     case VAL_EMPTY: case VAL_NULL: v = (val){.tag = v.tag}; break;
     case VAL_BOOL: if (x > 1) return bad(e, HDW_E_CORRUPT, "constant %u: no boolean", i); v = val_bool(x == 1); break;
@@ -53,49 +92,33 @@ static hdw_status load_const(module *m, val *k, uint32_t i, const uint8_t *p, sp
       if (x > strs.len || v.len > strs.len - x) return bad(e, HDW_E_CORRUPT, "constant %u: its text lies outside STRS", i);
       v = (val){.tag = v.tag, .len = v.len, .aux = val_key_hash((const char *)strs.p + x, v.len), .u.s = (const char *)strs.p + x};
       break;
-    case VAL_DEC:
+    case VAL_DEC: {
+      dec d = {(int64_t)x, (int32_t)v.len};
       if (v.flags & VALF_BIG) {
         if (x > strs.len || strs.len - x < 20) return bad(e, HDW_E_CORRUPT, "constant %u: its digits lie outside STRS", i);
-        dec d;
         memcpy(&d.coef, strs.p + x, 16);
         d.scale = (int32_t)get32(strs.p + x + 16);
-        if (d.scale < 0 || d.scale > DEC_MAX_SCALE) return bad(e, HDW_E_CORRUPT, "constant %u: scale %d", i, d.scale);
-        if (val_from_dec(a, &d, &v)) return HDW_E_NOMEM;
-      } else {
-        if (v.len > DEC_MAX_SCALE) return bad(e, HDW_E_CORRUPT, "constant %u: scale %u", i, v.len);
-        v.flags = 0;
-        v.u.i = (int64_t)x;
       }
+      if (!dec_fits(&d)) return bad(e, HDW_E_CORRUPT, "constant %u: no decimal", i);
+      if (val_from_dec(a, &d, &v)) return e->status = HDW_E_NOMEM;
       break;
+    }
     case VAL_DATE: case VAL_DATETIME: case VAL_TIME: {
       v.u.i = (int64_t)x;
       tm_val t = val_get_time(v);
-      if (t.prec < TM_YEAR || t.prec > TM_FRACTION || t.frac_digits > 6 || t.usec < 0 || t.usec > INT64_C(315537897600000000))
-        return bad(e, HDW_E_CORRUPT, "constant %u: no date or time", i);
+      if (!time_fits(v, t)) return bad(e, HDW_E_CORRUPT, "constant %u: no date or time", i);
       v = val_from_time((val_tag)v.tag, &t);
       break;
     }
-    case VAL_LIST: need = v.len; goto composite;
-    case VAL_OBJ:
-      if (v.len > UINT32_MAX / 2) return bad(e, HDW_E_CORRUPT, "constant %u: too many members", i);
-      need = v.len * 2;
-    composite:
-      if (x > i || need > i - x) return bad(e, HDW_E_CORRUPT, "constant %u refers forward", i);
-      if (v.tag == VAL_OBJ)
-        for (uint32_t j = 0; j < need; j += 2)
-          if (k[x + j].tag != VAL_STR) return bad(e, HDW_E_CORRUPT, "constant %u: a key is no string", i);
-      v.flags &= VALF_ARRAY | VALF_UNEVEN | VALF_UNDERSCORE;
-      v.u.v = k + x;
-      break;
+    case VAL_LIST: case VAL_OBJ: return load_composite(k, ext, i, x, v, e);
     case VAL_QTY: {
       if (x > i || i - x < 2 || k[x].tag != VAL_DEC || k[x + 1].tag != VAL_STR) return bad(e, HDW_E_CORRUPT, "constant %u: no quantity", i);
       dec d = val_get_dec(k[x]);
-      if (val_from_qty(a, &d, k[x + 1].u.s, k[x + 1].len, (v.flags & VALF_CALENDAR) != 0, &v)) return HDW_E_NOMEM;
+      if (val_from_qty(a, &d, k[x + 1].u.s, k[x + 1].len, (v.flags & VALF_CALENDAR) != 0, &v)) return e->status = HDW_E_NOMEM;
       break;
     }
     default: return bad(e, HDW_E_CORRUPT, "constant %u: unknown kind %u", i, v.tag);
   }
-  (void)m;
   k[i] = v;
   return HDW_OK;
 }
@@ -103,10 +126,10 @@ static hdw_status load_const(module *m, val *k, uint32_t i, const uint8_t *p, sp
 static hdw_status load_funcs(arena *a, module *m, span s, mod_error *e) {
   m->nfuncs = s.len / 16;
   mod_func *f = arena_alloc(a, m->nfuncs * sizeof *f);
-  if (!f) return HDW_E_NOMEM;
+  if (!f) return e->status = HDW_E_NOMEM;
   for (uint32_t i = 0; i < m->nfuncs; i++) {
     const uint8_t *p = s.p + i * 16;
-    f[i] = (mod_func){get32(p), get32(p + 4), get32(p + 8), p[12], p[13], get16(p + 14)};
+    f[i] = (mod_func){get32(p), get32(p + 4), get32(p + 8), p[12], p[13], 0};
     if (f[i].code > m->ncode || f[i].words > m->ncode - f[i].code || f[i].words == 0) return bad(e, HDW_E_CORRUPT, "function %u lies outside the code", i);
     if (f[i].params > f[i].regs || f[i].regs == 0) return bad(e, HDW_E_CORRUPT, "function %u: %u parameters in %u registers", i, f[i].params, f[i].regs);
   }
@@ -129,7 +152,7 @@ static hdw_status load_tables(arena *a, module *m, const span *s, mod_error *e) 
   uint32_t *an = arena_alloc(a, m->nargn * sizeof *an);
   m->ndebug = s[MOD_DEBG].len / 16;
   mod_debug *db = arena_alloc(a, m->ndebug * sizeof *db);
-  if (!nv || !ky || !sh || !ck || !ef || !an || !db) return HDW_E_NOMEM;
+  if (!nv || !ky || !sh || !ck || !ef || !an || !db) return e->status = HDW_E_NOMEM;
   const uint8_t *p = s[MOD_NATV].p;
   for (uint32_t i = 0; i < m->nnatives; i++, p += 8) {
     nv[i] = (mod_native){get32(p), get32(p + 4)};
@@ -175,13 +198,14 @@ hdw_status mod_load(arena *a, const uint8_t *bytes, size_t len_bytes, module *m,
   memcpy(m->id, bytes + 16, MOD_ID_BYTES);
   m->nconsts = s[MOD_CONS].len / 16;
   val *k = arena_alloc(a, m->nconsts * sizeof *k);
-  if (!k) return HDW_E_NOMEM;
+  extent *ext = arena_alloc(a, m->nconsts * sizeof *ext);
+  if (!k || !ext) return e->status = HDW_E_NOMEM;
   for (uint32_t i = 0; i < m->nconsts; i++)
-    if ((st = load_const(m, k, i, s[MOD_CONS].p + i * 16, s[MOD_STRS], a, e))) return st;
+    if ((st = load_const(k, ext, i, s[MOD_CONS].p + i * 16, s[MOD_STRS], a, e))) return st;
   m->consts = k;
   m->ncode = s[MOD_CODE].len / 4;
   uint32_t *code = arena_alloc(a, m->ncode * sizeof *code);
-  if (!code) return HDW_E_NOMEM;
+  if (!code) return e->status = HDW_E_NOMEM;
   for (uint32_t i = 0; i < m->ncode; i++) code[i] = get32(s[MOD_CODE].p + i * 4);
   m->code = code;
   if ((st = load_funcs(a, m, s[MOD_FUNC], e))) return st;

@@ -13,7 +13,7 @@
  *       value.h. VALF_BIG decimals: i = offset in STRS of 16 bytes coefficient + 4 bytes scale. LIST: i = index of the first of len constants,
  *       OBJ: of 2*len; all lower than its own index. QTY: i = index of a DEC constant followed by a STR constant (the unit).
  * STRS  bytes of all strings
- * FUNC  {u32 name K, u32 code offset in words, u32 words, u8 params, u8 registers, u16 flags}
+ * FUNC  {u32 name K, u32 code offset in words, u32 words, u8 params, u8 registers, u16 flags (0)}
  * CODE  instructions (opcodes.def)
  * NATV  imports: {u32 name K, u32 number of arguments}
  * SHAP  {u32 first index in KEYS, u32 n};  KEYS {u32 name K, u32 flags (1: written as an array, 2: left out when empty)}
@@ -32,7 +32,7 @@ enum mod_section { MOD_CONS, MOD_STRS, MOD_FUNC, MOD_CODE, MOD_NATV, MOD_SHAP, M
 extern const char mod_section_names[MOD_SECTION_COUNT][5];
 #define MOD_NO_INDEX UINT32_MAX
 
-typedef struct mod_func { uint32_t name, code, words; uint8_t params, regs; uint16_t flags; } mod_func;
+typedef struct mod_func { uint32_t name, code, words; uint8_t params, regs; uint16_t flags; } mod_func; /* flags: mod_verify's, see verify.c */
 typedef struct mod_native { uint32_t name, nargs; } mod_native;
 typedef struct mod_shape { uint32_t first, n; } mod_shape;
 typedef struct mod_key { uint32_t name, flags; } mod_key;

@@ -19,8 +19,9 @@ typedef enum vm_state { VM_DONE, VM_FAILED, VM_AWAIT, VM_OUT_OF_FUEL, VM_OUT_OF_
 /* How a run ended: by return or falling off its end (NONE), or by an outcome statement with two arguments. */
 typedef enum vm_outcome { VM_OUTCOME_NONE, VM_REJECT, VM_REPLY, VM_REDIRECT, VM_SKIP, VM_FAIL, VM_RETRY, VM_UNMATCHED } vm_outcome;
 
-/* nargs: how many arguments it reads, receiver included; an import that says otherwise is refused. */
-typedef struct vm_native_row { const char *name; vm_native fn; uint32_t nargs; } vm_native_row;
+/* nargs: how many arguments it reads, receiver included; an import that says otherwise is refused. pure: it stores no pointer to what it allocates
+ * in cx->a anywhere but in its result, so a loop that calls it can give the memory of an iteration back. */
+typedef struct vm_native_row { const char *name; vm_native fn; uint32_t nargs; bool pure; } vm_native_row;
 
 /* What the embedder gives: natives by name (sorted), operators that are not decided inline (indexed by opcode; NULL = type error), conversions. */
 typedef struct vm_host {
@@ -31,7 +32,7 @@ typedef struct vm_host {
   hdw_status (*convert)(vm_cx *cx, val item, const char *type, size_t len, val *out);
 } vm_host;
 
-enum { VM_MAX_FRAMES = 200, VM_MAX_TRIES = 64, VM_MAX_PATH = 64, VM_MAX_LANES = 16, VM_MAX_REGS = 255 };
+enum { VM_MAX_FRAMES = 200, VM_MAX_TRIES = 64, VM_MAX_PATH = 64, VM_MAX_LANES = 16, VM_MAX_REGS = 255, VM_MAX_REGIONS = 16 };
 
 typedef struct vm_request {
   const mod_effect *effect;
@@ -42,6 +43,8 @@ typedef struct vm_request {
 
 typedef struct vm_frame { uint32_t func, pc, base, ret; } vm_frame;
 typedef struct vm_try { uint32_t frame, pc, path; uint8_t reg; } vm_try;
+/* Memory taken since mark is an iteration's and given back with it, unless spoilt (interp_ops.c). */
+typedef struct vm_region { arena_mark mark; uint32_t frame; uint8_t reg; bool spoilt; } vm_region;
 typedef struct vm_path { uint32_t site; int64_t index; } vm_path;
 
 typedef struct vm_run {
@@ -50,7 +53,7 @@ typedef struct vm_run {
   vm_cx *cx;
   const vm_native *bound;    /* natives of the module's import table */
   bool is_gate;              /* stop at GATE */
-  int64_t slice;             /* instructions until VM_OUT_OF_SLICE; 0 = none */
+  int64_t slice;             /* units of fuel until VM_OUT_OF_SLICE, to be set again before each vm_go; 0 = none */
   val *regs;
   uint32_t nregs, cap_regs;
   vm_frame frames[VM_MAX_FRAMES];
@@ -59,6 +62,8 @@ typedef struct vm_run {
   uint32_t ntries;
   vm_path path[VM_MAX_PATH];
   uint32_t npath;
+  vm_region regions[VM_MAX_REGIONS];
+  uint32_t nregions;
   vm_request request;        /* VM_AWAIT */
   val result;                /* VM_DONE: what was returned */
   vm_outcome outcome;
