@@ -1,6 +1,6 @@
 /* bench_log [DIR] [SECONDS]: durable appends per second with 1, 8 and 64 producers that each wait for their own acknowledgement, beside a raw loop that
  * appends as many bytes and calls fdatasync; then the same with the store folding every record.
- * --json prints {"bench":"log","rows":[...]}. */
+ * --json FILE also writes {"bench":"log","rows":[...]}. */
 #include "io_linux.h"
 #include "store.h"
 #include <fcntl.h>
@@ -160,15 +160,17 @@ int main(int argc, char **argv) {
   static const unsigned counts[] = {1, 8, 64};
   const char *dir = "/tmp";
   double seconds = 2;
-  bool json = false;
+  FILE *json = NULL;
   for (int i = 1, k = 0; i < argc; i++) {
-    if (strcmp(argv[i], "--json") == 0) json = true;
+    if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
+      if (!(json = fopen(argv[++i], "w"))) return perror(argv[i]), 1;
+    }
     else if (k++ == 0) dir = argv[i];
     else seconds = atof(argv[i]);
   }
   umask(0077);
-  if (json) printf("{\"bench\":\"log\",\"rows\":[");
-  else printf("%-22s %10s %9s %9s %8s %10s %7s\n", "name", "ours/s", "p50 us", "p99 us", "batch", "raw/s", "ratio");
+  if (json) fprintf(json, "{\"bench\":\"log\",\"rows\":[");
+  printf("%-22s %10s %9s %9s %8s %10s %7s\n", "name", "ours/s", "p50 us", "p99 us", "batch", "raw/s", "ratio");
   for (unsigned mode = 0; mode < 4; mode++)
     for (unsigned i = 0; i < 3; i++) {
       static const char *const names[] = {"append", "append_fold", "append_prezero", "append_zstd"};
@@ -177,10 +179,10 @@ int main(int argc, char **argv) {
       char name[64];
       snprintf(name, sizeof name, "%s%u", names[mode], counts[i]);
       if (json)
-        printf("%s{\"name\":\"%s\",\"unit\":\"1/s\",\"ours\":%.0f,\"peer\":\"pwrite+fdatasync\",\"theirs\":%.0f,\"ratio\":%.2f}", mode + i ? "," : "", name, r.per_s, limit, r.per_s / limit);
-      else printf("%-22s %10.0f %9.0f %9.0f %8.1f %10.0f %7.2f\n", name, r.per_s, r.p50_us, r.p99_us, r.batch, limit, r.per_s / limit);
+        fprintf(json, "%s{\"name\":\"%s\",\"unit\":\"1/s\",\"ours\":%.0f,\"peer\":\"pwrite+fdatasync\",\"theirs\":%.0f,\"ratio\":%.2f}", mode + i ? "," : "", name, r.per_s, limit, r.per_s / limit);
+      printf("%-22s %10.0f %9.0f %9.0f %8.1f %10.0f %7.2f\n", name, r.per_s, r.p50_us, r.p99_us, r.batch, limit, r.per_s / limit);
       fflush(stdout);
     }
-  if (json) printf("]}\n");
+  if (json && (fprintf(json, "]}\n") < 0 || fclose(json))) return perror("--json"), 1;
   return 0;
 }
