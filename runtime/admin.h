@@ -1,7 +1,7 @@
 /* admin.h - the operator's API: JSON over HTTP on a unix socket of mode 0600 in the data folder.
  *
  *   GET  /status /messages /messages/ID /runs /runs/ID /dead /sinks /limits /modules
- *   POST /redrive?subject=run|delivery&id=N   /redrive?all=1   /discard?subject=...&id=N&reason=...
+ *   POST /redrive?subject=run|delivery&id=N   /redrive?all=1   /discard?subject=...&id=N&reason=...   /pause?sink=NAME   /resume?sink=NAME
  *
  * Who may open the socket may see everything, values included: it belongs to the daemon's user. */
 #ifndef HDW_ADMIN_H

@@ -88,6 +88,20 @@ static void act(admin *ad, http_token t, admin_query *q, bool discard) {
   acted(x);
 }
 
+static void pause_sink(admin *ad, http_token t, admin_query *q, bool pause) {
+  acting *x = (acting *)ad->io->mem->get(ad->io->mem, sizeof *x);
+  const char *sink = admin_param(q, "sink"), *who = admin_param(q, "who");
+  if (!x) {
+    reply_error(ad, t, 503, "out of memory");
+    return;
+  }
+  *x = (acting){ad, t, 1, 0, true};
+  hdw_status s = engine_pause(ad->e, sink ? sink : "", pause, who ? who : "operator", on_act, x);
+  if (!s) return;
+  ad->io->mem->put(ad->io->mem, x, sizeof *x);
+  reply_error(ad, t, s == HDW_E_NOTFOUND ? 404 : 503, s == HDW_E_NOTFOUND ? "there is no such connection" : "not now");
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------------------------------ */
 
 static void get(admin *ad, http_token t, admin_query *q, const char *path) {
@@ -118,6 +132,8 @@ static void on_request(void *user, http_token t, const http_request *r) {
   else if (!http_str_is(r->head->method, "POST")) reply_error(ad, t, 405, "GET or POST");
   else if (!strcmp(path, "/redrive")) act(ad, t, &q, false);
   else if (!strcmp(path, "/discard")) act(ad, t, &q, true);
+  else if (!strcmp(path, "/pause")) pause_sink(ad, t, &q, true);
+  else if (!strcmp(path, "/resume")) pause_sink(ad, t, &q, false);
   else reply_error(ad, t, 404, "no such action");
   arena_free(&a);
 }

@@ -158,4 +158,7 @@ typedef void (*engine_done_cb)(void *user, hdw_status s);
 hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user);
 
+/* Stops or resumes everything that goes to a connection: deliveries wait, runs that come to a step of it park. Survives restarts. HDW_E_NOTFOUND. */
+hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who, engine_done_cb cb, void *user);
+
 #endif

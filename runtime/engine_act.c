@@ -1,4 +1,5 @@
-/* engine_act.c - what an operator does: redrive, discard. */
+/* engine_act.c - what an operator does: redrive, discard, pause, resume. */
+#include <stdio.h>
 #include "engine_int.h"
 
 typedef struct act {
@@ -67,4 +68,47 @@ hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *w
 hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user) {
   hdw_status s = look(e, subject, id, true);
   return s ? s : append(e, ACTION_DISCARD, subject, id, who, reason, cb, user);
+}
+
+/* ---- pause -------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct pausing {
+  eng_conn *c;
+  bool pause;
+  engine_done_cb cb;
+  void *user;
+} pausing;
+
+static void on_paused(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  pausing x = *(pausing *)user;
+  (void)rec;
+  eng_put(e, user, sizeof(pausing));
+  if (!s) {
+    x.c->paused = x.pause;
+    if (!x.pause) eng_out_new(e, x.c);
+  }
+  if (x.cb) x.cb(x.user, s);
+}
+
+hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who, engine_done_cb cb, void *user) {
+  eng_conn *c = eng_conn_find(e, sink, strlen(sink));
+  pausing *x = c ? (pausing *)eng_get(e, sizeof *x) : NULL;
+  if (!x) return c ? HDW_E_NOMEM : HDW_E_NOTFOUND;
+  *x = (pausing){c, pause, cb, user};
+  rec_action r = {.action = pause ? ACTION_PAUSE : ACTION_RESUME, .subject = SUBJECT_SINK, .name = cod_cstr(c->name), .who = cod_cstr(who)};
+  cod_w w = eng_writer(e);
+  hdw_status s = rec_put_action(&w, &r);
+  if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_paused, x, NULL);
+  if (s) eng_put(e, x, sizeof *x);
+  return s;
+}
+
+void eng_pause_restore(engine *e, eng_conn *c) {
+  arena a;
+  cod_str v;
+  char key[META_MAX_NAME + 8];
+  arena_init(&a, e->mem, 65536);
+  snprintf(key, sizeof key, "sink:%s", c->name);
+  c->paused = !store_get_named(e->store, cod_cstr("paused"), cod_cstr(key), &a, &v);
+  arena_free(&a);
 }

@@ -114,12 +114,16 @@ struct eng_append {
   eng_append *next;
 };
 
-/* The log or the store cannot go on: nothing may be answered or performed any more. */
+static void on_fatal(void *user) { io_exit(((engine *)user)->io, LOG_EXIT_CODE); }
+
+/* The log or the store cannot go on: nothing positive may be answered and nothing performed any more. A little later, when the refusals have left, the
+ * process ends; the log does the same by itself. */
 static void fatal(engine *e, const char *what, hdw_status s) {
-  if (!e->failed) eng_say(e, ENGINE_ERROR, "store_failed", "what", what, "status", hdw_status_text(s), NULL);
+  if (e->failed) return;
+  eng_say(e, ENGINE_ERROR, "store_failed", "what", what, "status", hdw_status_text(s), NULL);
   e->failed = true;
   e->accepting = false;
-  io_exit(e->io, LOG_EXIT_CODE);
+  if (!e->closing) io_timer_set(e->io, &e->intake, 200000, on_fatal, e);
 }
 
 static void on_durable(hdw_status s, const log_rec *rec, void *user) {
@@ -409,7 +413,7 @@ static void on_intake_timer(void *user) {
       if (e->listeners[i].http) http_server_pause(e->listeners[i].http, !ok);
     }
   }
-  if (!e->io->sim) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
+  if (!e->io->sim && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
 }
 
 hdw_status engine_start(engine *e, char text[200]) {
@@ -434,6 +438,7 @@ hdw_status engine_start(engine *e, char text[200]) {
       return s;
     }
   }
+  for (uint32_t i = 0; i < e->nconns; i++) eng_pause_restore(e, e->conns[i]);
   e->started = true;
   e->rescan = true;
   eng_sched(e);

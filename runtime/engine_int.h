@@ -404,6 +404,9 @@ void eng_wake_at(engine *e, int64_t wall_us);
 int64_t eng_duration_us(val v);
 int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);
 
+/* Whether an operator paused the connection before the restart. */
+void eng_pause_restore(engine *e, eng_conn *c);
+
 /* ---- outbox --------------------------------------------------------------------------------------------------------------------- */
 
 /* Something may be waiting for this sink. */

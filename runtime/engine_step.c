@@ -106,6 +106,10 @@ static void perform(eng_run *r) {
     eng_run_park(r, FAIL_TRANSIENT, closed_for + (int64_t)(io_random_u64(r->e->io) % 1000000), "the connection's breaker is open", r->vm.request.path);
     return;
   }
+  if (s->c->paused) {
+    eng_run_park(r, FAIL_TRANSIENT, 10000000, "the connection is paused", r->vm.request.path);
+    return;
+  }
   eng_call *c = &s->call;
   uint8_t raw[REC_HASH];
   *c = (eng_call){.e = r->e, .c = s->c, .a = &r->a, .request = s->request, .workflow = r->wf->name, .run = r->id, .path = r->vm.request.path,

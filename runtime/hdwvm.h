@@ -40,6 +40,8 @@ int hv_run(const hv_args *a);
 int hv_dead(const hv_args *a);
 int hv_redrive(const hv_args *a);
 int hv_discard(const hv_args *a);
+int hv_pause(const hv_args *a);
+int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
 int hv_limits(const hv_args *a);
 

@@ -21,6 +21,9 @@ const hv_command hv_commands[] = {
     {"redrive", "ID|--all [--subject run|delivery] [--yes]", "Sends dead letters back into work.", hv_redrive},
     {"discard", "ID [--subject run|delivery] [--reason TEXT] [--yes]", "Gives a dead letter up.", hv_discard},
     {"sinks", "", "Where deliveries go, and how it goes.", hv_sinks},
+    {"connections", "", "The same as sinks.", hv_sinks},
+    {"pause", "SINK", "Holds everything that goes to a connection, until resume.", hv_pause},
+    {"resume", "SINK", "Lets it go on.", hv_resume},
     {"limits", "", "Limits in force, with their meaning.", hv_limits},
     {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},
     {NULL, NULL, NULL, NULL},
@@ -28,7 +31,7 @@ const hv_command hv_commands[] = {
 
 static void usage(FILE *f) {
   fprintf(f, "hdwvm %s: the daemon of hdw\n\n", HDW_VERSION);
-  for (const hv_command *c = hv_commands; c->name; c++) fprintf(f, "  hdwvm %-9s %s\n            %s\n", c->name, c->args, c->help);
+  for (const hv_command *c = hv_commands; c->name; c++) fprintf(f, "  hdwvm %-11s %s\n            %s\n", c->name, c->args, c->help);
   fprintf(f, "\nCommands that look into a daemon take --data DIR or --config hdw.json (default ./hdw.json), and --json.\n");
 }
 

@@ -33,6 +33,18 @@ static void print_counts(view *v, const char *title, val obj) {
   putchar('\n');
 }
 
+/* "a, b, c". */
+static const char *names(arena *a, val list) {
+  buf b;
+  buf_init(&b, a, 65536);
+  for (uint32_t i = 0; i < jv_count(list); i++) {
+    const char *s = jv_text(a, jv_item(list, i));
+    buf_putf(&b, "%s%s", i ? ", " : "", s ? s : "");
+  }
+  buf_putc(&b, 0);
+  return b.status ? "" : b.p;
+}
+
 int hv_status(const hv_args *args) {
   view v;
   val s;
@@ -64,7 +76,7 @@ int hv_status(const hv_args *args) {
   for (uint32_t i = 0; i < jv_count(m); i++) {
     val x = jv_item(m, i);
     const char *id = hv_cell(&v.a, x, "id");
-    hv_table_row(&t, (const char *const[]){hv_cell(&v.a, x, "name"), arena_dup(&v.a, id, strlen(id) < 12 ? strlen(id) : 12), hv_cell(&v.a, x, "file"), hv_cell(&v.a, x, "workflows")});
+    hv_table_row(&t, (const char *const[]){hv_cell(&v.a, x, "name"), arena_dup(&v.a, id, strlen(id) < 12 ? strlen(id) : 12), hv_cell(&v.a, x, "file"), names(&v.a, jv_get(x, "workflows"))});
   }
   hv_table_print(&t);
   return view_end(&v, EXIT_OK);
@@ -326,3 +338,26 @@ static int act(const hv_args *args, const char *action) {
 
 int hv_redrive(const hv_args *args) { return act(args, "redrive"); }
 int hv_discard(const hv_args *args) { return act(args, "discard"); }
+
+static int pause_or_resume(const hv_args *args, const char *action) {
+  view v;
+  buf b;
+  const char *body;
+  size_t len;
+  if (args->nwords != 1) {
+    hv_say("%s needs the name of a connection (hdwvm sinks lists them)", action);
+    return EXIT_USAGE;
+  }
+  view_init(&v);
+  buf_init(&b, &v.a, 4096);
+  buf_putf(&b, "/%s?sink=%s", action, hv_escape(&v.a, args->words[0]));
+  param(&v.a, &b, "who", getenv("USER"));
+  buf_putc(&b, 0);
+  int status = hv_ask(args, &v.a, "POST", b.p, &body, &len);
+  if (status == 200) printf("%s: %sd\n", args->words[0], action);
+  else if (status > 0) hv_say("%.*s", (int)len, body);
+  return view_end(&v, status < 0 ? EXIT_UNAVAILABLE : status == 200 ? EXIT_OK : EXIT_FINDINGS);
+}
+
+int hv_pause(const hv_args *args) { return pause_or_resume(args, "pause"); }
+int hv_resume(const hv_args *args) { return pause_or_resume(args, "resume"); }

@@ -205,6 +205,47 @@ class DaemonTest(unittest.TestCase):
         dead = wait_for(lambda: self.d.ask('dead'))
         self.assertEqual((dead[0]['subject'], dead[0]['sink'], dead[0]['code']), ('delivery', 'ward', 'AR'))
 
+    def test_paused_connection_waits_also_over_a_restart(self):
+        self.hdwvm('pause', 'ward')
+        self.hdwvm('pause', 'crm')
+        c = self.mllp()
+        c.ask(adt('M1', event='ADT^A08'))
+        c.ask(adt('M2'))
+        wait_for(lambda: self.d.runs('parked'))
+        self.d.kill()
+        self.d.start()
+        self.assertEqual({s['state'] for s in self.d.ask('sinks') if s['name'] != 'out'}, {'paused'})
+        time.sleep(0.3)
+        self.assertEqual((self.ward.messages, self.sink.requests), ([], []))
+        self.hdwvm('resume', 'ward')
+        wait_for(lambda: len(self.ward.messages) == 1)
+        self.assertEqual(self.sink.requests, [])
+        self.assertEqual(self.hdwvm('pause', 'nobody', expect=1).returncode, 1)
+
+    def hdwvm(self, *args, expect=0):
+        r = subprocess.run([HDWVM, *args, '--config', 'hdw.json'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
+        self.assertEqual(r.returncode, expect, r.stderr)
+        return r
+
+    def test_operators_find_messages_and_read_tables(self):
+        c = self.mllp()
+        for i in range(3):
+            c.ask(adt(f'M{i}', mrn=f'47{i}'))
+        self.all_done(3)
+        for args, want in [(('--patient', '471'), ['M1']), (('--sender', 'LAB'), ['M2', 'M1', 'M0']), (('--since', '1h', '--limit', '2'), ['M2', 'M1']), (('--control-id', 'M9'), [])]:
+            self.assertEqual([m['control_id'] for m in self.d.ask('messages', *args)], want)
+        out = self.hdwvm('messages').stdout
+        self.assertTrue(out.startswith('ID '))
+        self.assertEqual(len(out.strip().split('\n')), 4)
+        run = self.d.runs()[0]['id']
+        out = self.hdwvm('run', str(run)).stdout
+        for text in ('app.hdw:', 'rest.post', 'request', 'deliveries', '/notices'):
+            self.assertIn(text, out)
+        for what in ('status', 'sinks', 'limits', 'dead', 'runs'):
+            self.hdwvm(what)
+        self.assertIn('did you mean', self.hdwvm('statsu', expect=2).stderr)
+        self.assertEqual(self.hdwvm('run', '99999999', expect=1).stdout, '')
+
     def test_files_are_written_whole(self):
         self.mllp().ask(adt('F1', event='ADT^A03'))
         self.all_done()
