@@ -86,6 +86,8 @@ static void signature(const char *text, sig *s, const char **kind_prefix, arena 
   if (eat(&r, ':')) type(&r, &s->ret, &s->ret_special, &opt);
 }
 
+static str row_name(const void *user, uint32_t row) { return ((const bi_table *)user)->rows[row].sig.name; }
+
 hdw_status bi_build(arena *a, bi_table *t) {
   t->n = sizeof rows / sizeof *rows;
   t->rows = arena_zalloc(a, t->n, sizeof *t->rows);
@@ -96,13 +98,14 @@ hdw_status bi_build(arena *a, bi_table *t) {
     *b = (bi){.kind = x->kind, .inl = x->inl, .what = x->what, .klass = x->klass, .later = x->later, .conn = x->conn, .doc = x->doc, .example = x->example, .text = x->sig};
     signature(x->sig, &b->sig, x->kind == BI_DECLARE && x->what == BI_TRIGGER ? &b->conn : NULL, a);
   }
+  for (uint32_t i = 0; i < t->n; i++)
+    if (t->rows[i].kind <= BI_INLINE && !name_add(a, &t->functions, t->rows[i].sig.name, i, row_name, t)) return HDW_E_NOMEM;
   return HDW_OK;
 }
 
 const bi *bi_function(const bi_table *t, str name) {
-  for (uint32_t i = 0; i < t->n; i++)
-    if (t->rows[i].kind <= BI_INLINE && str_eq(t->rows[i].sig.name, name)) return &t->rows[i];
-  return NULL;
+  uint32_t i = name_find(&t->functions, name, row_name, t);
+  return i == MOD_NO_INDEX ? NULL : &t->rows[i];
 }
 
 const bi *bi_operation(const bi_table *t, const char *conn, str name) {

@@ -184,7 +184,8 @@ static void hl7_edits(comp *c, ast *args, ty target, int dst) {
     } else if (!str_is(name, "remove") && dict_segment(name.p, name.len) < 0 && !(name.len == 3 && name.p[0] == 'Z')) {
       err(c, E0204, key, "'%.*s' is no path, segment or 'remove'", STR(name));
     }
-    ty t = ex(c, e, base + (int)k);
+    /* literal parts of a template are HL7 as written, its holes are escaped for the place */
+    ty t = e->kind == AST_TEMPLATE ? ex_template(c, e, SP_HL7, base + (int)k) : ex(c, e, base + (int)k);
     if (t.kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of a message");
     keys[k++] = (mod_key){emit_str(&c->e, name.p, name.len), t.many ? MOD_KEY_ARRAY : 0};
   }
@@ -267,7 +268,7 @@ ty construct(comp *c, ast *call_node, str name, int dst, bool *handled) {
 /* ---- declared functions */
 
 /* Arguments by position or name into the window at w; defaults and missing optional ones. */
-static uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
+uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
   ast *args = ast_child(call_node, 1);
   bool *given = arena_zalloc(c->a, d->npar + 1, 1);
   uint8_t label = 0;
@@ -304,17 +305,31 @@ static uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
     d = &c->decls[index];
     coerce(c, e, t, d->par[i].t, w + (int)i, fmt(c, "parameter '%.*s' of %.*s", STR(d->par[i].name), STR(d->name)));
     label |= t.label;
+    if (d->sink && (t.label & TY_PHI)) {
+      diag *g = err(c, E0216, e, "this carries patient data, and '%.*s' writes what it is given to a log", STR(d->name));
+      diag_also(c->d, g, d->u->file, d->sink->off, d->sink->end, "here");
+      diag_note(c->d, g, "write disclose(…) around it if you vouch that it may");
+    }
   }
   d = &c->decls[index];
   for (uint32_t i = 0; given && i < d->npar; i++) {
     if (given[i]) continue;
     ast *def = d->par[i].node->kind == AST_PARAM ? ast_child(d->par[i].node, 2) : NULL;
     if (def && def->kind != AST_NIL) {
+      /* a default sees declarations, not what surrounds the call */
       unit *u = c->u;
+      fnctx *f = c->f;
+      int nlocals = f->nlocals, nscope = f->nscope, msg = f->msg;
       c->u = d->u;
-      ex(c, def, w + (int)i);
-      c->u = u;
+      f->nlocals = f->nscope = 0;
+      f->msg = -1;
+      ty t = ex(c, def, w + (int)i);
       d = &c->decls[index];
+      coerce(c, def, t, d->par[i].t, w + (int)i, fmt(c, "parameter '%.*s' of %.*s", STR(d->par[i].name), STR(d->name)));
+      f->nlocals = nlocals;
+      f->nscope = nscope;
+      f->msg = msg;
+      c->u = u;
     } else {
       op3(c, OP_EMPTY, w + (int)i, 0, 0);
       if (d->par[i].t.min) {
@@ -329,7 +344,7 @@ static uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
 static ty call_decl(comp *c, ast *call_node, decl *d, int dst) {
   uint32_t index = (uint32_t)(d - c->decls);
   decl_params(c, d);
-  int top = c->f->top, w = regs_new(c, (int)d->npar ? (int)d->npar : 1);
+  int top = c->f->top, w = window_at(c, dst, (int)d->npar);
   if (d->kind == D_ACTION) {
     diag *g = err(c, E0211, call_node, "'%.*s' is an action: it is called in a step", STR(d->name));
     diag_note(c->d, g, "step x = %.*s(…)", STR(d->name));
@@ -341,7 +356,10 @@ static ty call_decl(comp *c, ast *call_node, decl *d, int dst) {
   emit_bx(&c->e, c->f->fn, OP_CALL, (uint32_t)w, fn);
   op3(c, OP_MOVE, dst, w, 0);
   c->f->top = top;
-  if (c->decls[index].kind == D_PAYLOAD) return ty_label(t, label);
+  if (c->decls[index].kind == D_PAYLOAD) {
+    for (uint32_t i = 0; i < c->decls[index].nfields; i++) label |= c->decls[index].fields[i].t.label & TY_PHI;
+    return ty_label(t, label);
+  }
   bool flows = c->decls[index].state != 2 || (t.label & TY_PARAM); /* recursion: assume that it does */
   t.label &= (uint8_t)~TY_PARAM;
   return ty_label(t, flows ? label : (uint8_t)(label & TY_SOFT));
@@ -393,7 +411,7 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
   ast *args = ast_child(call_node, 1);
   fnctx *f = c->f;
   int top = f->top, nargs = s->has_recv + s->n;
-  int w = regs_new(c, nargs ? nargs : 1);
+  int w = window_at(c, dst, nargs);
   uint8_t label = recv.label;
   if (s->has_recv) {
     op3(c, OP_MOVE, w, rr, 0);
@@ -475,7 +493,9 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
     op3(c, OP_EMPTY, dst, 0, 0);
     return ty_one(TY_STR);
   }
-  int r = ex_any(c, recv_node, &t);
+  int r = dst;
+  if (dst == top - 1) t = ex(c, recv_node, dst); /* where the arguments begin */
+  else r = ex_any(c, recv_node, &t);
   ty out;
   if (t.kind == TY_ERR) { c->f->top = top; return t; }
   if (!b && (t.kind == TY_ANY || t.kind == TY_DECL || t.kind == TY_SYSTEM) && !c->lenient) { /* a method of something that this version does not model */

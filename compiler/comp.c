@@ -11,10 +11,51 @@ str node_name(comp *c, const ast *n) {
   return (str){s.p ? s.p : "", s.len};
 }
 
+uint64_t name_hash(str s) {
+  uint64_t h = UINT64_C(1469598103934665603);
+  for (size_t i = 0; i < s.len; i++) h = (h ^ (uint8_t)s.p[i]) * UINT64_C(0x100000001b3);
+  return h ^ h >> 32;
+}
+
+uint32_t name_find(const name_table *t, str name, str (*of)(const void *, uint32_t), const void *user) {
+  if (!t->cap) return MOD_NO_INDEX;
+  for (uint64_t x = name_hash(name); t->slot[x & (t->cap - 1)]; x++) {
+    uint32_t row = t->slot[x & (t->cap - 1)] - 1;
+    if (str_eq(of(user, row), name)) return row;
+  }
+  return MOD_NO_INDEX;
+}
+
+bool name_add(arena *a, name_table *t, str name, uint32_t row, str (*of)(const void *, uint32_t), const void *user) {
+  if (name_find(t, name, of, user) != MOD_NO_INDEX) return true;
+  if ((t->n + 1) * 2 > t->cap) {
+    uint32_t cap = t->cap ? t->cap * 2 : 128, *slot = arena_zalloc(a, cap, sizeof *slot);
+    if (!slot) return false;
+    for (uint32_t i = 0; i < t->cap; i++) {
+      if (!t->slot[i]) continue;
+      uint64_t x = name_hash(of(user, t->slot[i] - 1));
+      while (slot[x & (cap - 1)]) x++;
+      slot[x & (cap - 1)] = t->slot[i];
+    }
+    t->slot = slot;
+    t->cap = cap;
+  }
+  uint64_t x = name_hash(name);
+  while (t->slot[x & (t->cap - 1)]) x++;
+  t->slot[x & (t->cap - 1)] = row + 1;
+  t->n++;
+  return true;
+}
+
+static str decl_name(const void *user, uint32_t row) { return ((const comp *)user)->decls[row].name; }
+
 decl *find_decl(comp *c, str name) {
-  for (uint32_t i = 0; i < c->ndecls; i++)
-    if (c->decls[i].kind != D_TEST && str_eq(c->decls[i].name, name)) return &c->decls[i];
-  return NULL;
+  uint32_t i = name_find(&c->names, name, decl_name, c);
+  return i == MOD_NO_INDEX ? NULL : &c->decls[i];
+}
+
+void decl_named(comp *c, decl *d) {
+  if (!name_add(c->a, &c->names, d->name, (uint32_t)(d - c->decls), decl_name, c)) c->e.status = HDW_E_NOMEM;
 }
 
 const char *fmt(comp *c, const char *f, ...) {
@@ -42,6 +83,47 @@ void not_yet(comp *c, const ast *n, const char *what) {
   c->later = true;
   bool hard = !c->opt || !c->opt->check_only;
   err(c, hard ? E0901 : W0901, n, "%s is not yet available in this version", what);
+}
+
+static bool operation_node(const ast *n) {
+  return (n->kind >= AST_POS && n->kind <= AST_IMPLIES) || n->kind == AST_QUANTITY;
+}
+
+void fix_append(comp *c, diag *d, const ast *n, const char *suffix, const char *title) {
+  diag_fix *x = diag_fix_begin(c->d, d, "%s", title);
+  if (!x) return;
+  bool wrap = operation_node(n);
+  if (wrap) diag_fix_edit(c->d, x, c->u->file, n->off, n->off, "(");
+  diag_fix_edit(c->d, x, c->u->file, n->end, n->end, wrap ? fmt(c, ")%s", suffix) : suffix);
+}
+
+static void union_parts(comp *c, buf *b, const ast *n) {
+  if (n->kind == AST_UNION) {
+    union_parts(c, b, n->first);
+    buf_puts(b, ", ");
+    n = n->last;
+  }
+  str s = node_text(c, n);
+  buf_put(b, s.p, s.len);
+}
+
+void fix_coalesce(comp *c, diag *d, const ast *u) {
+  buf b;
+  buf_init(&b, c->a, 1 << 16);
+  buf_puts(&b, "coalesce(");
+  union_parts(c, &b, u);
+  buf_puts(&b, ")");
+  buf_putc(&b, 0);
+  if (b.status) return;
+  uint32_t off = u->off, end = u->end;
+  if (u->flags & AST_PARENS) { /* with its brackets */
+    const char *s = c->u->src;
+    uint32_t o = off, e = end;
+    while (o > 0 && (s[o - 1] == ' ' || s[o - 1] == '\t')) o--;
+    while (e < c->u->len && (s[e] == ' ' || s[e] == '\t')) e++;
+    if (o > 0 && s[o - 1] == '(' && e < c->u->len && s[e] == ')') { off = o - 1; end = e + 1; }
+  }
+  diag_replace(c->d, d, off, end, b.p, "take the first that has a value: coalesce");
 }
 
 void suggest(comp *c, diag *d, const ast *n, const nearest *near) {

@@ -19,7 +19,7 @@ static inline str str_of(const char *p) { return (str){p, strlen(p)}; }
 #define STR(s) (int)(s).len, (s).p
 
 /* ---- builtins.def as tables (builtin.c) */
-typedef enum special { SP_NONE, SP_T, SP_EXPR, SP_TYPE, SP_PATH, SP_QUERY, SP_URL, SP_TEXT, SP_JSON, SP_DURATION, SP_MESSAGE, SP_HELPER, SP_SECRET } special;
+typedef enum special { SP_NONE, SP_T, SP_EXPR, SP_TYPE, SP_PATH, SP_QUERY, SP_URL, SP_TEXT, SP_JSON, SP_DURATION, SP_MESSAGE, SP_HELPER, SP_SECRET, SP_HL7 /* stays a template: the consumer escapes the holes */ } special;
 typedef struct sig_param { str name; ty type; uint8_t special; bool optional; } sig_param;
 enum { SIG_MAX = 14 };
 typedef struct sig {
@@ -40,7 +40,9 @@ typedef struct bi {
   const char *doc, *example, *text;
   sig sig;
 } bi;
-typedef struct bi_table { bi *rows; uint32_t n; } bi_table;
+/* Names to row + 1; the first row of a name is kept. */
+typedef struct name_table { uint32_t *slot; uint32_t n, cap; } name_table;
+typedef struct bi_table { bi *rows; uint32_t n; name_table functions; } bi_table;
 hdw_status bi_build(arena *a, bi_table *t);
 const bi *bi_function(const bi_table *t, str name);                    /* FUNCTION or INLINE */
 const bi *bi_operation(const bi_table *t, const char *conn, str name);
@@ -70,7 +72,9 @@ typedef struct decl {
   const bi *kind_row;          /* connection, listener: its kind */
   uint32_t fn;                 /* function index or MOD_NO_INDEX */
   uint32_t fn2;                /* payload without parameters: conversion from any */
-  val rows;                    /* table: its rows, and let: its constant when known */
+  val rows;                    /* table: its rows */
+  uint32_t rows_k;             /* table: the constant that holds them, or MOD_NO_INDEX */
+  const ast *sink;             /* action: where one of its parameters reaches a log, or NULL */
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
 
@@ -90,11 +94,16 @@ typedef struct fnctx {
   int msg;                     /* register of the HL7 message or segment that bare paths read, -1 */
   ty msg_t;
   bool effects;                /* step and send are allowed */
-  bool in_workflow, in_test, gate_done;
+  bool in_workflow, in_test, full;
+  const ast *gate;             /* the statement at which the gate ended, or NULL */
+  int version;                 /* HL7 version that the sender declares (index of the dictionary), -1 */
+  decl *sender;
   decl *owner;
   ty ret;                      /* declared result; kind TY_ERR = none declared */
   ty got;                      /* joined type of returns, when none is declared */
   bool has_got;
+  uint8_t out_label;           /* labels of all that is returned */
+  uint32_t paths;              /* journal sites that are open: return leaves them */
   int yield_builder;           /* register, -1 outside */
   ty yield_t;
   bool has_yield;
@@ -123,22 +132,34 @@ typedef struct comp {
   bool lenient;
   bool is_eval;
   int depth;                   /* of recursion over the tree */
+  int fn_depth;                /* of functions that are compiled because one that is being compiled calls them */
+  int let_depth;               /* of constants that name constants */
+  const ast *at;               /* what is being compiled, for limits */
+  name_table names;            /* of declarations */
 } comp;
 
 /* comp.c */
+uint64_t name_hash(str s);
+bool name_add(arena *a, name_table *t, str name, uint32_t row, str (*of)(const void *, uint32_t), const void *user); /* false when memory ended */
+uint32_t name_find(const name_table *t, str name, str (*of)(const void *, uint32_t), const void *user);              /* row, or MOD_NO_INDEX */
 str node_name(comp *c, const ast *n);
 str node_text(comp *c, const ast *n);
 decl *find_decl(comp *c, str name);
+void decl_named(comp *c, decl *d);             /* makes it known to find_decl */
 diag *err(comp *c, diag_code code, const ast *n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void not_yet(comp *c, const ast *n, const char *what);
 const char *ty_text(comp *c, ty t);
 const char *fmt(comp *c, const char *f, ...) __attribute__((format(printf, 2, 3)));
+/* Fix: suffix behind the expression n, which is put in brackets when it is an operation. */
+void fix_append(comp *c, diag *d, const ast *n, const char *suffix, const char *title);
+/* Fix: a | b becomes coalesce(a, b). */
+void fix_coalesce(comp *c, diag *d, const ast *u);
 void suggest(comp *c, diag *d, const ast *n, const nearest *near);
 
 /* decl.c */
 void decl_collect(comp *c, unit *u);
 void decl_compile_all(comp *c);
-uint32_t decl_fn(comp *c, decl *d);            /* compiles on demand; the function's index */
+uint32_t decl_fn(comp *c, decl *d);            /* compiles on demand (later, when too many are open); the function's index */
 ty decl_result(comp *c, decl *d);              /* type of what a call gives */
 void decl_params(comp *c, decl *d);            /* resolves parameter and field types once */
 uint32_t decl_from_any(comp *c, decl *d);      /* payload: function that checks an untyped object */
@@ -146,12 +167,14 @@ ty type_node(comp *c, ast *t);                 /* T, T?, T*, T+ */
 ty type_named(comp *c, str name, const ast *at, bool report);
 const char *type_check_name(comp *c, ty t);    /* for OP_CHECK: "string", "FHIR.Patient", "object" ... */
 field *decl_field(decl *d, str name);
+void sender_of(comp *c, fnctx *f, decl *sender);
 
 /* expr.c: value of n into register dst; or into any register (a local's own). */
 ty ex(comp *c, ast *n, int dst);
 int ex_any(comp *c, ast *n, ty *t);
 int reg_new(comp *c);
 int regs_new(comp *c, int n);
+int window_at(comp *c, int dst, int n);        /* n registers in a row: from dst on when nothing lies behind it yet, else new ones */
 void pos(comp *c, const ast *n);
 ty ex_template(comp *c, ast *n, special sp, int dst);
 ty join_types(ty a, ty b);
@@ -172,6 +195,9 @@ ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r conve
 
 /* call.c, inline.c */
 ty call(comp *c, ast *call_node, ast *recv, int dst);
+/* Arguments by position or name into the window at w, with defaults; their labels joined. */
+uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w);
+void not_union(comp *c, ast *n, const char *where);   /* E0213 when n is a | b */
 ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst);
 ty object_literal(comp *c, ast *obj, int dst);
 ty object_edits(comp *c, ast *args, int dst);

@@ -27,8 +27,9 @@ static decl *add_decl(comp *c, decl_kind k, ast *node, ast *name_node) {
   d->u = c->u;
   d->node = node;
   d->name = name;
-  d->fn = d->fn2 = MOD_NO_INDEX;
+  d->fn = d->fn2 = d->rows_k = MOD_NO_INDEX;
   d->t = ty_one(TY_ERR);
+  if (k != D_TEST) decl_named(c, d);
   return d;
 }
 
@@ -205,12 +206,12 @@ field *decl_field(decl *d, str name) {
 
 /* ---- functions */
 
-static fnctx *begin(comp *c, decl *d, const char *name, uint32_t params) {
+static fnctx *begin_at(comp *c, decl *d, uint32_t fn, uint32_t params) {
   fnctx *f = arena_zalloc(c->a, 1, sizeof *f);
   if (!f) { c->e.status = HDW_E_NOMEM; return NULL; }
-  f->fn = emit_func_new(&c->e, name, strlen(name), params);
+  f->fn = fn;
   f->top = (int)params;
-  f->msg = f->error_reg = f->yield_builder = -1;
+  f->msg = f->error_reg = f->yield_builder = f->version = -1;
   f->owner = d;
   f->ret = ty_one(TY_ERR);
   f->outer = c->f;
@@ -218,13 +219,17 @@ static fnctx *begin(comp *c, decl *d, const char *name, uint32_t params) {
   return f;
 }
 
+static fnctx *begin(comp *c, decl *d, const char *name, uint32_t params) {
+  return begin_at(c, d, emit_func_new(&c->e, name, strlen(name), params), params);
+}
+
 static void end(comp *c) { c->f = c->f->outer; }
 
 static void params_to_locals(comp *c, decl *d) {
   for (uint32_t i = 0; i < d->npar; i++) {
     ty t = d->par[i].t;
-    if (d->kind == D_FN || d->kind == D_MAP) t.label = TY_PARAM;
-    else if (ty_is_hl7(t) || t.kind == TY_FHIR || t.kind == TY_PAYLOAD) t.label |= TY_PHI;
+    t.label = TY_PARAM;
+    if (d->kind != D_FN && d->kind != D_MAP && (ty_is_hl7(t) || t.kind == TY_FHIR || t.kind == TY_PAYLOAD)) t.label |= TY_PHI;
     add_local(c, d->par[i].node->first, t, (int)i);
     if (c->f->msg < 0 && (t.kind == TY_HL7_MSG || t.kind == TY_HL7_SEG) && !t.many) { c->f->msg = (int)i; c->f->msg_t = t; }
   }
@@ -268,6 +273,7 @@ uint32_t decl_from_any(comp *c, decl *d) {
   if (!f) return 0;
   d->fn2 = f->fn;
   f->top = 1;
+  for (uint32_t i = 0; i < d->nfields; i++) d->fields[i].t.label |= TY_PARAM; /* as what the record is made of */
   uint32_t n = d->nfields > 200 ? 200 : d->nfields;
   mod_key *keys = arena_alloc(c->a, (n + 1) * sizeof *keys);
   int base = regs_new(c, (int)n ? (int)n : 1);
@@ -297,6 +303,7 @@ static void map_body(comp *c, decl *d) {
     if (arm->kind == AST_ARM_ELSE) {
       has_else = true;
       ty t = ex(c, arm->first, r);
+      f->out_label |= t.label;
       coerce(c, arm->first, t, d->t, r, fmt(c, "%.*s", STR(d->name)));
       emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
       break;
@@ -314,6 +321,7 @@ static void map_body(comp *c, decl *d) {
     ast *e = ast_child(arm, 1);
     pos(c, e);
     ty t = ex(c, e, r);
+    f->out_label |= t.label;
     coerce(c, e, t, d->t, r, fmt(c, "%.*s", STR(d->name)));
     emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
     emit_patch(&c->e, f->fn, miss);
@@ -326,6 +334,28 @@ static void map_body(comp *c, decl *d) {
     }
     emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
   }
+  d->t.label |= f->out_label;
+}
+
+/* Whether every way through the statement ends in a return or an outcome. */
+static bool always_ends(const ast *n) {
+  switch (n->kind) {
+    case AST_RETURN: case AST_OUTCOME: return true;
+    case AST_DO:
+      for (const ast *x = n->first; x; x = x->next)
+        if (always_ends(x)) return true;
+      return false;
+    case AST_IF: return !ast_is_nil(n->last) && always_ends(ast_child(n, 1)) && always_ends(n->last);
+    case AST_MATCH: {
+      bool other = false;
+      for (const ast *x = n->last->first; x; x = x->next) {
+        other |= x->kind == AST_ELSE;
+        if ((x->kind == AST_ELSE || x->kind == AST_CASE) && !always_ends(x->last)) return false;
+      }
+      return other;
+    }
+    default: return n->kind == AST_ERROR;
+  }
 }
 
 static void fn_body(comp *c, decl *d) {
@@ -337,7 +367,13 @@ static void fn_body(comp *c, decl *d) {
     int r = reg_new(c);
     emit_op(&c->e, f->fn, OP_EMPTY, (uint32_t)r, 0, 0);
     emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
-    if (d->t.kind == TY_ERR) d->t = f->has_got ? f->got : ty_opt(TY_ANY);
+    bool ends = always_ends(body);
+    if (d->t.kind == TY_ERR) { d->t = f->has_got ? f->got : ty_opt(TY_ANY); if (!ends) d->t.min = 0; }
+    else if (d->t.min && !ends) {
+      diag *g = err(c, W0301, d->node->first, "'%.*s' may end without a return, but its type says that it gives a value", STR(d->name));
+      diag_note(c->d, g, "return a value on every way, or declare the result as optional");
+    }
+    d->t.label |= f->out_label;
     return;
   }
   int r = reg_new(c);
@@ -349,19 +385,28 @@ static void fn_body(comp *c, decl *d) {
   emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
 }
 
+enum { FN_DEPTH = 40, EX_DEPTH = 300 };
+
 uint32_t decl_fn(comp *c, decl *d) {
-  if (d->fn != MOD_NO_INDEX) return d->fn;
+  if (d->fn != MOD_NO_INDEX && d->state) return d->fn;
   decl_params(c, d);
-  if (c->depth > 100) return 0;
-  c->depth++;
   unit *u = c->u;
-  c->u = d->u;
-  d->state = 1;
   uint32_t np = d->kind == D_LET ? 0 : d->npar;
+  c->u = d->u;
   if (np > 60) { err(c, E0228, d->node->first, "at most 60 parameters"); np = 60; }
-  fnctx *f = begin(c, d, fmt(c, "%.*s", STR(d->name)), np);
+  if (d->fn == MOD_NO_INDEX) d->fn = emit_func_new(&c->e, d->name.p, d->name.len, np);
+  if (c->fn_depth > FN_DEPTH || c->depth > EX_DEPTH) { /* its turn comes in decl_compile_all; until then its labels are taken to flow */
+    if (d->t.kind == TY_ERR && d->kind != D_PAYLOAD) {
+      err(c, E0228, d->node->first, "calls of functions whose results are not declared are nested more than %d deep: declare what '%.*s' gives", FN_DEPTH, STR(d->name));
+      d->t = ty_opt(TY_ANY);
+    }
+    c->u = u;
+    return d->fn;
+  }
+  c->fn_depth++;
+  d->state = 1;
+  fnctx *f = begin_at(c, d, d->fn, np);
   if (f) {
-    d->fn = f->fn;
     uint32_t index = (uint32_t)(d - c->decls);
     params_to_locals(c, d);
     switch ((decl_kind)d->kind) {
@@ -386,7 +431,7 @@ uint32_t decl_fn(comp *c, decl *d) {
   }
   d->state = 2;
   c->u = u;
-  c->depth--;
+  c->fn_depth--;
   return d->fn;
 }
 
@@ -394,7 +439,8 @@ ty decl_result(comp *c, decl *d) {
   decl_params(c, d);
   if (d->kind == D_PAYLOAD) return d->t;
   if (d->t.kind == TY_ERR && d->state == 1) {
-    err(c, E0223, d->node->first, "'%.*s' calls itself: declare what it gives", STR(d->name));
+    if (d->kind == D_LET) err(c, E0223, d->node->first, "'%.*s' is defined by itself", STR(d->name));
+    else err(c, E0223, d->node->first, "'%.*s' calls itself: declare what it gives", STR(d->name));
     d->t = ty_opt(TY_ANY);
   }
   if (d->t.kind == TY_ERR) decl_fn(c, d);
@@ -424,6 +470,27 @@ static void check_setup(comp *c, decl *d) {
   meta_args(c, NULL, e, d->kind_row);
 }
 
+/* The sender whose messages are read in f: its version decides what is later or withdrawn. */
+void sender_of(comp *c, fnctx *f, decl *d) {
+  f->sender = d;
+  f->version = -1;
+  for (ast *x = ast_child(d->node, 1)->first; x; x = x->next) {
+    if (x->kind != AST_PAIR || !ast_name_is(d->u->src, x->first, "version")) continue;
+    ast *v = ast_child(x, 1);
+    if (v->kind != AST_STRING) continue;
+    ast_str s = ast_string_value(c->a, d->u->src, v);
+    f->version = s.p ? dict_version(s.p, s.len) : -1;
+    if (f->version < 0 && d->state != 2) {
+      unit *u = c->u;
+      c->u = d->u;
+      diag *g = err(c, E0231, v, "there is no version '%.*s' of HL7 v2", (int)s.len, s.p ? s.p : "");
+      diag_note(c->d, g, "versions: 2.1, 2.2, 2.3, 2.3.1, 2.4, 2.5, 2.5.1, 2.6, 2.7, 2.7.1, 2.8");
+      c->u = u;
+      d->state = 2;
+    }
+  }
+}
+
 static void sender_match(comp *c, decl *d) {
   for (ast *x = ast_child(d->node, 1)->first; x; x = x->next) {
     if (x->kind != AST_PAIR || !str_is(node_name(c, x->first), "match")) continue;
@@ -432,6 +499,7 @@ static void sender_match(comp *c, decl *d) {
     d->fn = f->fn;
     f->msg = 0;
     f->msg_t = ty_label(ty_one(TY_HL7_MSG), TY_PHI);
+    sender_of(c, f, d);
     int r = reg_new(c);
     cond(c, ast_child(x, 1), r);
     emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);

@@ -146,40 +146,11 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
 static ty action_call(comp *c, ast *call_node, decl *d, int dst) {
   fnctx *f = c->f;
   uint32_t index = (uint32_t)(d - c->decls);
-  ast *args = ast_child(call_node, 1);
   decl_params(c, d);
   if (d->state == 1) { err(c, E0223, call_node, "action '%.*s' calls itself: actions are never recursive", STR(d->name)); return ty_one(TY_ERR); }
   int w = regs_new(c, (int)d->npar ? (int)d->npar : 1);
-  bool given[64] = {false};
-  uint32_t next = 0;
-  for (ast *x = args->first; x; x = x->next) {
-    d = &c->decls[index];
-    uint32_t k = next;
-    ast *e = x;
-    if (x->kind == AST_NAMED) {
-      str kn = key_text(c, x->first);
-      e = ast_child(x, 1);
-      for (k = 0; k < d->npar && !str_eq(d->par[k].name, kn); k++) {}
-    } else {
-      next++;
-    }
-    if (k >= d->npar || k >= 64) {
-      diag *g = err(c, E0208, x, "'%.*s' takes %u argument%s", STR(d->name), d->npar, d->npar == 1 ? "" : "s");
-      diag_also(c->d, g, d->u->file, d->node->first->off, d->node->first->end, "declared here");
-      continue;
-    }
-    given[k] = true;
-    ty t = ex(c, e, w + (int)k);
-    d = &c->decls[index];
-    coerce(c, e, t, d->par[k].t, w + (int)k, fmt(c, "parameter '%.*s' of %.*s", STR(d->par[k].name), STR(d->name)));
-  }
-  d = &c->decls[index];
-  for (uint32_t k = 0; k < d->npar && k < 64; k++) {
-    if (given[k]) continue;
-    op3(c, OP_EMPTY, w + (int)k, 0, 0);
-    if (d->par[k].t.min) err(c, E0208, call_node->first, "'%.*s' needs an argument for '%.*s'", STR(d->name), STR(d->par[k].name));
-  }
-  uint32_t fn = decl_fn(c, d);
+  uint32_t fn = decl_fn(c, d); /* first: whether it logs what it is given must be known */
+  pass_arguments(c, call_node, &c->decls[index], w);
   d = &c->decls[index];
   emit_bx(&c->e, f->fn, OP_PPUSH, 0, f->site++);
   emit_bx(&c->e, f->fn, OP_CALL, (uint32_t)w, fn);

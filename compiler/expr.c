@@ -17,6 +17,12 @@ int regs_new(comp *c, int n) {
   return r;
 }
 
+int window_at(comp *c, int dst, int n) {
+  if (dst != c->f->top - 1) return regs_new(c, n ? n : 1);
+  if (n > 1) regs_new(c, n - 1);
+  return dst;
+}
+
 void pos(comp *c, const ast *n) {
   uint32_t line, col;
   diag_position(c->d, c->u->file, n->off, false, &line, &col);
@@ -277,7 +283,7 @@ val const_of(comp *c, ast *n, bool *ok) {
 /* Literal, hole, literal ... into a window, then TPL. The escape of the position is a native over the template; plain text otherwise. */
 ty ex_template(comp *c, ast *n, special sp, int dst) {
   int top = c->f->top;
-  int base = reg_new(c), count = 0;
+  int base = window_at(c, dst, 1), count = 0;
   uint8_t label = 0;
   bool want_text = true;
   uint32_t empty = emit_cstr(&c->e, "");

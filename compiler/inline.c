@@ -17,13 +17,14 @@ static loop loop_begin(comp *c, int r, ty item) {
   return l;
 }
 
-/* range(a, b) as the source of a loop costs no memory. */
-static bool loop_range(comp *c, ast *src, loop *l) {
+/* range(a, b) as the source of a loop costs no memory. region: register of a region that begins with the loop, -1. */
+static bool loop_range(comp *c, ast *src, int region, loop *l) {
   if (!src || src->kind != AST_CALL || !str_is(node_name(c, src->first), "range") || ast_child(src, 1)->n != 2) return false;
   l->it = regs_new(c, 4);
   ex(c, ast_child(src, 1)->first, l->it);
   ex(c, ast_child(ast_child(src, 1), 1), l->it + 1);
   op3(c, OP_EMPTY, l->it + 3, 0, 0);
+  if (region >= 0) op3(c, OP_REGION, region, 0, 0);
   l->head = emit_here(&c->e, c->f->fn);
   l->out = emit_jump(&c->e, c->f->fn, OP_RANGE, (uint32_t)l->it);
   if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l->it + 2, .index = l->it + 3, .total = -1, .t = ty_one(TY_LONG)};
@@ -66,6 +67,7 @@ static ty where_like(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   int r = receiver(c, recv, &t);
   int bld = reg_new(c), k = reg_new(c);
   if (exists || all) emit_op(&c->e, f->fn, OP_LOADB, (uint32_t)bld, all, 0); else op3(c, OP_NEWB, bld, 0, 0);
+  if (exists || all) op3(c, OP_REGION, bld, 0, 0);
   loop l = loop_begin(c, r, t);
   cond(c, arg(call_node, 0), k);
   uint32_t skip = emit_jump(&c->e, f->fn, all ? OP_JMPT : OP_JMPN, (uint32_t)k), stop = MOD_NO_INDEX;
@@ -76,6 +78,7 @@ static ty where_like(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
     op3(c, OP_PUSH, bld, l.it + 2, 0);
   }
   emit_patch(&c->e, f->fn, skip);
+  if (exists || all) op3(c, OP_RECYCLE, bld, 0, 0);
   loop_end(c, l);
   if (stop != MOD_NO_INDEX) emit_patch(&c->e, f->fn, stop);
   if (exists || all) { op3(c, OP_MOVE, dst, bld, 0); return ty_one(TY_BOOL); }
@@ -92,7 +95,7 @@ static ty select_like(comp *c, ast *call_node, ast *recv, int dst) {
   bld = reg_new(c);
   k = reg_new(c);
   op3(c, OP_NEWB, bld, 0, 0);
-  if (loop_range(c, recv, &l)) { ranged = true; t = ty_make(TY_LONG, 0, true); }
+  if (loop_range(c, recv, -1, &l)) { ranged = true; t = ty_make(TY_LONG, 0, true); }
   else { int r = receiver(c, recv, &t); l = loop_begin(c, r, t); }
   ty p = ex(c, arg(call_node, 0), k);
   op3(c, OP_PUSH, bld, k, 0);
@@ -109,7 +112,11 @@ static ty aggregate(comp *c, ast *call_node, ast *recv, int dst) {
   ast *init = arg(call_node, 1);
   if (init) it = ex(c, init, total); else op3(c, OP_EMPTY, total, 0, 0);
   loop l;
-  if (!loop_range(c, recv, &l)) { int r = receiver(c, recv, &t); l = loop_begin(c, r, t); }
+  if (!loop_range(c, recv, total, &l)) {
+    int r = receiver(c, recv, &t);
+    op3(c, OP_REGION, total, 0, 0);
+    l = loop_begin(c, r, t);
+  }
   this_scope *s = &f->scope[f->nscope - 1];
   s->total = total;
   s->total_t = init ? ty_opt((ty_kind)it.kind) : ty_opt(TY_ANY);
@@ -117,6 +124,7 @@ static ty aggregate(comp *c, ast *call_node, ast *recv, int dst) {
   if (it.kind == TY_INT) s->total_t = ty_opt(TY_ANY); /* sums may become Decimal or overflow */
   ty p = ex(c, arg(call_node, 0), k);
   op3(c, OP_MOVE, total, k, 0);
+  op3(c, OP_RECYCLE, total, 0, 0);
   loop_end(c, l);
   op3(c, OP_MOVE, dst, total, 0);
   ty out = init ? join_types(it, p) : p;
@@ -158,7 +166,7 @@ static ty repeat(comp *c, ast *call_node, ast *recv, int dst) {
 
 static ty iif(comp *c, ast *call_node, ast *recv, int dst) {
   fnctx *f = c->f;
-  int k = reg_new(c), r = reg_new(c);
+  int top = f->top, k = reg_new(c);
   bool scoped = false;
   if (recv) { /* x.iif(...): $this is x */
     ty t;
@@ -166,13 +174,13 @@ static ty iif(comp *c, ast *call_node, ast *recv, int dst) {
     if (f->nscope < MAX_THIS) { f->scope[f->nscope++] = (this_scope){.reg = rr, .index = -1, .total = -1, .t = t}; scoped = true; }
   }
   cond(c, arg(call_node, 0), k);
+  if (!scoped) f->top = top; /* so that dst may be a window of what the branches call */
   uint32_t no = emit_jump(&c->e, f->fn, OP_JMPN, (uint32_t)k);
-  ty a = ex(c, arg(call_node, 1), r), b = ty_make(TY_NONE, 0, false);
+  ty a = ex(c, arg(call_node, 1), dst), b = ty_make(TY_NONE, 0, false);
   uint32_t over = emit_jump(&c->e, f->fn, OP_JMP, 0);
   emit_patch(&c->e, f->fn, no);
-  if (arg(call_node, 2)) b = ex(c, arg(call_node, 2), r); else op3(c, OP_EMPTY, r, 0, 0);
+  if (arg(call_node, 2)) b = ex(c, arg(call_node, 2), dst); else op3(c, OP_EMPTY, dst, 0, 0);
   emit_patch(&c->e, f->fn, over);
-  op3(c, OP_MOVE, dst, r, 0);
   if (scoped) f->nscope--;
   return join_types(a, b);
 }
@@ -213,7 +221,7 @@ static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   str bare = a->kind == AST_DOT && a->last->kind == AST_NAME ? node_name(c, a->last) : name;
   ty want = type_named(c, bare, a, !c->lenient);
   if (want.kind == TY_ERR && c->lenient) want = ty_one(TY_ANY);
-  emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
+  emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
   native(c, b->inl == IN_ofType ? "ofType" : b->inl == IN_is ? "is" : "as", w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
   if (b->inl == IN_is) return ty_make(TY_BOOL, t.min, false);
@@ -253,7 +261,7 @@ static ty sort(comp *c, ast *call_node, ast *recv, int dst) {
   }
   op3(c, OP_MOVE, w, r, 0);
   op3(c, OP_BUILD, w + 1, bld, 0);
-  emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w + 2, emit_cstr(&c->e, dirs));
+  emit_loadk(&c->e, f->fn, (uint32_t)w + 2, emit_cstr(&c->e, dirs));
   native(c, "sort.by", w, 3, t);
   op3(c, OP_MOVE, dst, w, 0);
   return t;

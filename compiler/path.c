@@ -16,7 +16,7 @@ static void nativek(comp *c, const char *name, int r, val k, int dst) {
   if (kk > 0xffff || nv > 0xffff) { /* too many constants for the short form */
     int top = c->f->top, w = regs_new(c, 2);
     op3(c, OP_MOVE, w, r, 0);
-    emit_bx(&c->e, c->f->fn, OP_LOADK, (uint32_t)w + 1, kk);
+    emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, kk);
     emit_bx(&c->e, c->f->fn, OP_NATIVE, (uint32_t)w, nv);
     op3(c, OP_MOVE, dst, w, 0);
     c->f->top = top;
@@ -439,7 +439,13 @@ static ty fields_member(comp *c, ty recv, int r, ast *n, str name, int dst, decl
   decl_params(c, d);
   field *x = decl_field(d, name);
   emit_member(c, name, r, dst);
-  if (x) return ty_label(ty_card(x->t, x->t.min && recv.min, x->t.many || recv.many), (uint8_t)(recv.label | x->t.label));
+  if (x) {
+    /* labels per field: what does not come from the record's sources is as clean as its own expression */
+    bool known = d->kind == D_PAYLOAD && (d->params ? d->state == 2 : d->fn2 != MOD_NO_INDEX) && !(x->t.label & TY_PARAM);
+    ty t = ty_card(x->t, x->t.min && recv.min, x->t.many || recv.many);
+    t.label = (uint8_t)((x->t.label & ~TY_PARAM) | (known ? 0 : recv.label));
+    return t;
+  }
   nearest near;
   nearest_init(&near, name.p, name.len);
   for (uint32_t i = 0; i < d->nfields; i++) nearest_offer(&near, d->fields[i].name.p, d->fields[i].name.len);

@@ -58,7 +58,7 @@ static ty for_loop(comp *c, ast *n, int dst) {
     ty lt = ex(c, limit, count);
     if (!ty_is_open(lt) && lt.kind != TY_INT) err(c, E0209, limit, "a limit is an integer");
   }
-  if (effects) emit_bx(&c->e, f->fn, OP_PPUSH, 0, f->site++);
+  if (effects) { emit_bx(&c->e, f->fn, OP_PPUSH, 0, f->site++); f->paths++; }
   uint32_t site = f->site;
   int yb = f->yield_builder;
   ty yt = f->yield_t;
@@ -81,7 +81,7 @@ static ty for_loop(comp *c, ast *n, int dst) {
   emit_jump_to(&c->e, f->fn, OP_JMP, 0, head);
   emit_patch(&c->e, f->fn, out);
   if (stop != MOD_NO_INDEX) emit_patch(&c->e, f->fn, stop);
-  if (effects) { op3(c, OP_PPOP, 0, 0, 0); f->site = site; }
+  if (effects) { op3(c, OP_PPOP, 0, 0, 0); f->site = site; f->paths--; }
   ty result = ty_make(TY_ANY, 0, true);
   if (dst >= 0) {
     op3(c, OP_BUILD, dst, f->yield_builder, 0);
@@ -226,6 +226,8 @@ static void return_stmt(comp *c, ast *n) {
   ty t = ex(c, n->first, r);
   if (f->ret.kind != TY_ERR) coerce(c, n->first, t, f->ret, r, fmt(c, "the result of '%.*s'", STR(f->owner->name)));
   else { f->got = f->has_got ? join_types(f->got, t) : t; f->has_got = true; }
+  f->out_label |= t.label;
+  for (uint32_t i = 0; i < f->paths; i++) op3(c, OP_PPOP, 0, 0, 0); /* the caller's journal path */
   emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
   f->top = top;
 }
@@ -242,11 +244,22 @@ static ast *outcome_arg(comp *c, ast *args, uint32_t i, const char *name) {
 }
 
 static void no_phi(comp *c, ast *e, ty t, const char *where) {
+  decl *o = c->f->owner;
+  if ((t.label & TY_PARAM) && o && o->kind == D_ACTION && !o->sink) o->sink = e; /* what a caller passes must not be phi */
   if (!(t.label & TY_PHI)) return;
   diag *d = err(c, E0216, e, "this carries patient data, which must not reach %s", where);
   diag_note(c->d, d, "write disclose(…) around it if you vouch that it may");
   diag_fix *x = diag_fix_begin(c->d, d, "vouch for it: disclose(…)");
   if (x) { diag_fix_edit(c->d, x, c->u->file, e->off, e->off, "disclose("); diag_fix_edit(c->d, x, c->u->file, e->end, e->end, ")"); }
+}
+
+static const ast *first_effect(const ast *n) {
+  if (n->kind == AST_STEP || n->kind == AST_SEND || n->kind == AST_LOG) return n;
+  for (const ast *x = n->first; x; x = x->next) {
+    const ast *e = first_effect(x);
+    if (e) return e;
+  }
+  return NULL;
 }
 
 static void outcome(comp *c, ast *n) {
@@ -263,8 +276,10 @@ static void outcome(comp *c, ast *n) {
     if (args->n < table[i].min || args->n > table[i].max) err(c, E0208, n, "'%s' takes %s", table[i].word, table[i].max == 2 ? "one or two arguments" : table[i].min ? "one argument" : "a reason");
     if (table[i].kind == VM_REDIRECT) not_yet(c, n, "'redirect'");
     if (table[i].kind == VM_RETRY) not_yet(c, n, "'retry'");
-    if (table[i].kind == VM_REJECT && f->gate_done && f->in_workflow && (!f->ack_after || strcmp(f->ack_after, "commit") == 0)) {
-      diag *d = err(c, E0215, n, "the message is acknowledged already: reject stands before the first step or send");
+    if (table[i].kind == VM_REJECT && f->gate && f->in_workflow && (!f->ack_after || strcmp(f->ack_after, "commit") == 0)) {
+      diag *d = err(c, E0215, n, "the message is acknowledged already: reject stands before the first step, send or log");
+      const ast *g = first_effect(f->gate);
+      if (g) diag_also(c->d, d, c->u->file, g->off, g->end, "the gate ends %s", g == f->gate ? "here" : "before the statement that holds this");
       diag_note(c->d, d, "declare `ack after run within 20 seconds else AE` if the acknowledgement shall wait for the run");
     }
     int top = f->top, w = regs_new(c, 2);
@@ -319,7 +334,7 @@ static void test_stmt(comp *c, ast *n) {
     case AST_MOCK: {
       int w = regs_new(c, 2);
       str target = node_text(c, n->first);
-      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, target.p, target.len));
+      emit_loadk(&c->e, f->fn, (uint32_t)w, emit_str(&c->e, target.p, target.len));
       ast *e = ast_child(n, 1);
       /* a list is a sequence of answers: kept as one object with a member for each */
       if (e->kind == AST_LIST && e->n < 60) {
@@ -350,7 +365,7 @@ static void test_stmt(comp *c, ast *n) {
         break;
       }
       int w = regs_new(c, 2);
-      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w, emit_str(&c->e, name.p, name.len));
+      emit_loadk(&c->e, f->fn, (uint32_t)w, emit_str(&c->e, name.p, name.len));
       ast *a = ast_child(call_node, 1)->first;
       if (a) ex(c, a->kind == AST_NAMED ? ast_child(a, 1) : a, w + 1); else op3(c, OP_EMPTY, w + 1, 0, 0);
       test_effect(c, "test.when", w, 2, -1);
@@ -368,7 +383,7 @@ static void test_stmt(comp *c, ast *n) {
       ast *e = n->first;
       ex(c, e, w);
       str text = node_text(c, e);
-      emit_bx(&c->e, f->fn, OP_LOADK, (uint32_t)w + 1, emit_str(&c->e, text.p, text.len));
+      emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_str(&c->e, text.p, text.len));
       if (e->kind == AST_EQ) {
         ty l = ex(c, e->first, w + 2), r = ex(c, ast_child(e, 1), w + 3);
         if (l.kind == TY_HL7) hl7_text_as(c, l, w + 2, TY_STR);
@@ -383,7 +398,7 @@ static void test_stmt(comp *c, ast *n) {
   f->top = top;
 }
 
-static void stmt(comp *c, ast *n) {
+static void stmt1(comp *c, ast *n) {
   switch (n->kind) {
     case AST_LET: let(c, n); break;
     case AST_STEP: step(c, n); break;
@@ -426,6 +441,12 @@ static void stmt(comp *c, ast *n) {
     case AST_MOCK: case AST_WHEN: case AST_AT: case AST_AFTER: case AST_EXPECT: case AST_ROW: test_stmt(c, n); break;
     default: break;
   }
+}
+
+static void stmt(comp *c, ast *n) {
+  c->depth++;
+  stmt1(c, n);
+  c->depth--;
 }
 
 /* ---- workflows */
@@ -487,6 +508,7 @@ static ty trigger_type(comp *c, ast *t, const bi **row_out, ast **schema) {
   if (from && from->kind == AST_NAME) {
     decl *d = find_decl(c, node_name(c, from));
     if (!d || d->kind != D_SENDER) err(c, E0231, from, "there is no sender '%.*s'", STR(node_name(c, from)));
+    else sender_of(c, c->f, d);
   }
   int structure = -2;
   for (ast *x = types && types->kind == AST_LIST ? types->first : NULL; x; x = x->next) {
@@ -609,7 +631,8 @@ void workflow_body(comp *c, decl *d) {
   for (ast *n = ast_child(d->node, 5)->first; n; n = n->next) {
     if (!gated && has_effect(n)) {
       op3(c, OP_GATE, 0, 0, 0);
-      gated = f->gate_done = true;
+      gated = true;
+      f->gate = n;
     }
     stmt(c, n);
   }
