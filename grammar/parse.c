@@ -257,7 +257,9 @@ static void declaration_in_block(driver *d, const look *k) {
   lexer *x = &d->px->lx;
   int base;
   lex_block(x, &base);
-  if (!x->swallowed) report_unclosed(d->px, k->at, "a declaration begins here, but a '{' is still open", x->stack[base ? base - 1 : 0].off);
+  uint32_t off = x->stack[base ? base - 1 : 0].off;
+  if (!x->swallowed)
+    report_unclosed(d->px, k->at, parse_text(d->px, "a declaration begins here, but a '%c' is still open", d->px->src[off]), off);
   if (x->stack[x->depth - 1].role == LEX_VALUE) push_error(d, k->at.off);
   close_blocks(d, k->at);
 }
