@@ -159,6 +159,9 @@ typedef struct io_ops {
   hdw_status (*open)(io *, const char *path, unsigned flags, int *fd);
   hdw_status (*fclose)(io *, int fd);
   hdw_status (*pread)(io *, int fd, void *p, size_t len, uint64_t off, size_t *got);
+  /* First place at or after off that may hold data: what lies between is known to read as zeros (a hole). NULL: nothing is known. Without
+   * data behind off: *next = the file's size. */
+  hdw_status (*next_data)(io *, int fd, uint64_t off, uint64_t *next);
   hdw_status (*pwritev)(io *, int fd, const io_slice *v, unsigned n, uint64_t off);
   hdw_status (*append)(io *, int fd, const void *p, size_t len);
   hdw_status (*sync)(io *, int fd);
@@ -252,6 +255,10 @@ static inline hdw_status io_peer_cred(io_sock *s, io_cred *out) { return s->io->
 static inline hdw_status io_open(io *x, const char *path, unsigned flags, int *fd) { return x->ops->open(x, path, flags, fd); }
 static inline hdw_status io_fclose(io *x, int fd) { return x->ops->fclose(x, fd); }
 /* Reads until len or end of file: *got < len only at the end (then HDW_OK). */
+static inline hdw_status io_next_data(io *x, int fd, uint64_t off, uint64_t *next) {
+  *next = off;
+  return x->ops->next_data ? x->ops->next_data(x, fd, off, next) : HDW_OK;
+}
 static inline hdw_status io_pread(io *x, int fd, void *p, size_t len, uint64_t off, size_t *got) { return x->ops->pread(x, fd, p, len, off, got); }
 /* Writes all slices one after the other from off, or fails (part of them may then be written). */
 static inline hdw_status io_pwritev(io *x, int fd, const io_slice *v, unsigned n, uint64_t off) { return x->ops->pwritev(x, fd, v, n, off); }

@@ -6,6 +6,7 @@
 hdw_status io_file_errno(int e);
 hdw_status io_file_open(const char *path, unsigned flags, int *fd);
 hdw_status io_file_close(int fd);
+hdw_status io_file_next_data(int fd, uint64_t off, uint64_t *next);
 hdw_status io_file_pread(int fd, void *p, size_t len, uint64_t off, size_t *got);
 hdw_status io_file_pwritev(int fd, const io_slice *v, unsigned n, uint64_t off);
 hdw_status io_file_append(int fd, const void *p, size_t len);

@@ -567,6 +567,7 @@ static void lx_listener_close(io_listener *b) {
 
 static hdw_status lx_open(io *x, const char *path, unsigned flags, int *fd) { return (void)x, io_file_open(path, flags, fd); }
 static hdw_status lx_fclose(io *x, int fd) { return (void)x, io_file_close(fd); }
+static hdw_status lx_next_data(io *x, int fd, uint64_t off, uint64_t *next) { return (void)x, io_file_next_data(fd, off, next); }
 static hdw_status lx_pread(io *x, int fd, void *p, size_t len, uint64_t off, size_t *got) { return (void)x, io_file_pread(fd, p, len, off, got); }
 static hdw_status lx_pwritev(io *x, int fd, const io_slice *v, unsigned n, uint64_t off) { return (void)x, io_file_pwritev(fd, v, n, off); }
 static hdw_status lx_append(io *x, int fd, const void *p, size_t len) { return (void)x, io_file_append(fd, p, len); }
@@ -771,7 +772,7 @@ static const io_ops lx_ops = {
     .listen = lx_listen, .listener_addr = lx_listener_addr, .listener_pause = lx_listener_pause, .listener_close = lx_listener_close,
     .connect = lx_connect, .sock_on = lx_sock_on, .read = lx_read, .write = lx_write, .shutdown = lx_shutdown, .close = lx_close,
     .peer = lx_peer, .cred = lx_cred,
-    .open = lx_open, .fclose = lx_fclose, .pread = lx_pread, .pwritev = lx_pwritev, .append = lx_append, .sync = lx_sync, .alloc = lx_alloc,
+    .open = lx_open, .fclose = lx_fclose, .pread = lx_pread, .next_data = lx_next_data, .pwritev = lx_pwritev, .append = lx_append, .sync = lx_sync, .alloc = lx_alloc,
     .truncate = lx_truncate, .stat = lx_stat, .rename = lx_rename, .unlink = lx_unlink, .mkdir = lx_mkdir, .list = lx_list,
     .sync_dir = lx_sync_dir, .space = lx_space,
     .resolve = lx_resolve_start, .http = lx_http, .cancel = lx_cancel,

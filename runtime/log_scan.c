@@ -130,7 +130,8 @@ hdw_status log_scan_tail(log_scan *s, bool *dirty, bool *later_batch, uint64_t *
     const uint8_t *p = s->win + (off - s->win_off);
     size_t zeros = zero_bytes(p, avail);
     if (zeros == avail) {
-      off += avail;
+      st = io_next_data(s->x, s->fd, off + avail, &off);
+      if (st) return st;
       continue;
     }
     /* Records begin at multiples of 8. */
