@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./dev demo: compiles examples/adt-to-crm, starts hdwvm with a fresh data folder, a small CRM (HTTP) and a small ward system (MLLP), sends real messages,
+"""./dev demo: compiles examples/adt-to-crm and lab-router, starts hdwvm with a fresh data folder, a small CRM (HTTP), a small ward system and a small EMR (MLLP), sends real messages,
 shows what came back and what arrived, and checks it. Exit 0: everything shown is what it should be. --stay leaves it running."""
 import argparse
 import json
@@ -19,16 +19,19 @@ from peers import Crm, Ward
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORPUS = 'tests/conformance/hl7/corpus/'
-# What is sent: how, file, what it is, the expected code in MSA-1.
+# What is sent: how (the listener), file, what it is, the expected code in MSA-1.
 SENT = [
     ('mllp', CORPUS + 'CDCgov_trusted-intermediary/Other__001_ADT_A01.hl7', 'an admission', 'AA'),
     ('mllp', CORPUS + 'LinuxForHealth_hl7v2-fhir-converter/literals/IssueFixTest_java__L37.hl7', 'enhanced mode: CA at commit', 'CA'),
     ('http', CORPUS + 'microsoft_FHIR-Converter/data__SampleData__Hl7v2__ADT-A08-02.hl7', 'an update, over HTTP', 'AA'),
     ('mllp', 'examples/adt-to-crm/samples/adt-no-mrn.hl7', 'no record number: refused', 'AE'),
-    ('mllp', CORPUS + 'CDCgov_trusted-intermediary/TX__002_TX_ORU_R01.hl7', 'a result nobody asked for', 'CR'),
+    ('labs', CORPUS + 'CDCgov_trusted-intermediary/TX__002_TX_ORU_R01.hl7', 'newborn screening results', 'CA'),
+    ('labs', 'examples/lab-router/samples/oru-r01.hl7', 'a metabolic panel', 'AA'),
+    ('mllp', CORPUS + 'CDCgov_trusted-intermediary/TX__002_TX_ORU_R01.hl7', 'a result on the wrong port', 'CR'),
     ('mllp', CORPUS + 'CDCgov_trusted-intermediary/Other__001_ADT_A01.hl7', 'the first one again', 'AA'),
 ]
 CARDS = 3  # of these, admissions that become a card each
+RESULTS = 2  # and results for the EMR
 
 
 class Screen:
@@ -69,20 +72,21 @@ class Demo:
     def __init__(self, bin_dir):
         self.hdwc, self.hdwvm = os.path.join(bin_dir, 'hdwc'), os.path.join(bin_dir, 'hdwvm')
         self.dir = tempfile.mkdtemp(prefix='hdw-demo-')
-        self.module = os.path.join(self.dir, 'adt-to-crm.hdwb')
+        self.modules = [os.path.join(self.dir, name + '.hdwb') for name in ('adt-to-crm', 'lab-router')]
         self.config = os.path.join(self.dir, 'hdw.json')
-        self.screen, self.crm, self.ward = Screen(), Crm(), Ward()
+        self.screen, self.crm, self.ward, self.emr = Screen(), Crm(), Ward(), Ward()
         self.daemon, self.ports, self.log = None, {}, []
 
     def run(self, program, *args, timeout=30):
         return subprocess.run([program, *args], cwd=ROOT, capture_output=True, text=True, errors='replace', timeout=timeout)
 
     def compile(self):
-        done = self.run(self.hdwc, 'build', 'examples/adt-to-crm', '-o', self.module)
-        if done.returncode:
-            raise SystemExit(done.stdout + done.stderr)
-        self.screen.line(f'examples/adt-to-crm  →  {os.path.basename(self.module)}, {os.path.getsize(self.module):,} bytes')
-        self.screen.line(self.run(self.hdwvm, 'verify', self.module).stdout.replace(self.dir + '/', '').strip())
+        for module in self.modules:
+            source = 'examples/' + os.path.basename(module)[:-len('.hdwb')]
+            done = self.run(self.hdwc, 'build', source, '-o', module)
+            if done.returncode:
+                raise SystemExit(done.stdout + done.stderr)
+            self.screen.line(f'{source:19}  →  {os.path.getsize(module):,} bytes, ' + self.run(self.hdwvm, 'verify', module).stdout.replace(self.dir + '/', '').strip())
 
     def configure(self):
         secret = os.path.join(self.dir, 'crm_token')
@@ -92,12 +96,14 @@ class Demo:
         with open(self.config, 'w') as f:
             json.dump({'data': os.path.join(self.dir, 'data'),
                        'settings': {'crm_base': f'http://127.0.0.1:{self.crm.port}'},
-                       'listeners': {'adt': {'port': 0}, 'web': {'port': 0}},
-                       'connections': {'crm': {'grant': local}, 'ward': {'address': f'127.0.0.1:{self.ward.port}', 'grant': local}},
+                       'listeners': {'adt': {'port': 0}, 'web': {'port': 0}, 'labs': {'port': 0}},
+                       'connections': {'crm': {'grant': local}, 'ward': {'address': f'127.0.0.1:{self.ward.port}', 'grant': local},
+                                       'emr': {'address': f'127.0.0.1:{self.emr.port}', 'grant': local}, 'research': {'address': f'127.0.0.1:{self.emr.port}', 'grant': local},
+                                       'archive': {'folder': os.path.join(self.dir, 'archive')}},
                        'secrets': {'crm_token': {'file': secret}}}, f, indent=2)
 
     def start(self):
-        self.daemon = subprocess.Popen([self.hdwvm, 'serve', '--config', self.config, self.module], cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.daemon = subprocess.Popen([self.hdwvm, 'serve', '--config', self.config, *self.modules], cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         ready = self.read_until_ready()
         if not ready:
             raise SystemExit('hdwvm did not start:\n' + '\n'.join(self.log[-10:]))
@@ -121,17 +127,17 @@ class Demo:
     def send_all(self):
         s = self.screen
         for how, path, what, want in SENT:
-            to = f'http://127.0.0.1:{self.ports["web"]}/hl7' if how == 'http' else f'127.0.0.1:{self.ports["adt"]}'
+            to = f'http://127.0.0.1:{self.ports["web"]}/hl7' if how == 'http' else f'127.0.0.1:{self.ports["labs" if how == "labs" else "adt"]}'
             head = open(os.path.join(ROOT, path), errors='replace').read(2000).replace('\n', '\r').split('\r')[0].split('|')
             done = self.run(self.hdwvm, 'send', path, '--to', to)
             answer = {l[:3]: l.split('|') for l in done.stdout.splitlines()}
             msa, err = answer.get('MSA', ['', '?']), answer.get('ERR', [])
             text = next((f for f in [*reversed(err), *msa[3:]] if f), '')
             code = msa[1] if len(msa) > 1 else '?'
-            s.line(f'{how.upper():4}  {head[8][:7]:7}  {head[9][:12]:12}  →  ' + s.paint('32' if code in ('AA', 'CA') else '33', code) + f'  {what:28} {text}')
+            s.line(f'{"HTTP" if how == "http" else "MLLP"}  {head[8][:7]:7}  {head[9][:12]:12}  →  ' + s.paint('32' if code in ('AA', 'CA') else '33', code) + f'  {what:28} {text}')
             if code != want:
                 s.check(False, f'the answer to {os.path.basename(path)} should be {want}: {done.stdout.strip()} {done.stderr.strip()}')
-        return wait_until(lambda: len(self.crm.cards) >= CARDS and len(self.ward.messages) >= CARDS, 10)
+        return wait_until(lambda: len(self.crm.cards) >= CARDS and len(self.ward.messages) >= CARDS and len(self.emr.messages) >= RESULTS, 10)
 
     def show_arrivals(self):
         s = self.screen
@@ -145,6 +151,13 @@ class Demo:
             for segment in message.split('\r'):
                 if segment.startswith(('MSH', 'PID', 'PV1')):
                     s.line(segment)
+        s.heading('What the EMR received (MLLP): LOINC first, the lab\'s code second')
+        for message in self.emr.messages:
+            segments = message.split('\r')
+            lines = [x for x in segments if x.startswith('OBX')]
+            for segment in [segments[0], *lines[:2]]:
+                s.line(segment)
+            s.line(s.paint('2', f'… {len(lines) - 2} more OBX'))
 
     def show_state(self):
         s = self.screen
@@ -178,7 +191,9 @@ class Demo:
         s.check(any(c.get('mrn') == 'PATID1234' and c.get('birthDate') == '1961-06-15' for _, c in self.crm.cards), 'PID-3 of type MR and PID-7 became mrn and birthDate')
         s.check(len(self.ward.messages) == CARDS, f'{CARDS} messages reached the ward ({len(self.ward.messages)} came)')
         s.check(all('|HUB|' in m.split('\r')[0] and '\rPD1|' not in m for m in self.ward.messages), 'with MSH-3 set and PD1 removed')
-        s.check(len(runs) == CARDS, f'{CARDS} runs: neither the refused ones nor the repetition made one ({len(runs)} are stored)')
+        s.check(len(self.emr.messages) == RESULTS and all('|HUB|' in m.split('\r')[0] for m in self.emr.messages), f'{RESULTS} results reached the EMR ({len(self.emr.messages)} came)')
+        s.check(any('OBX|1|NM|2345-7^' in m for m in self.emr.messages), 'with their codes in the first place')
+        s.check(len(runs) == CARDS + RESULTS, f'{CARDS + RESULTS} runs: neither the refused ones nor the repetition made one ({len(runs)} are stored)')
 
     def stop(self):
         if self.daemon and self.daemon.poll() is None:
@@ -191,6 +206,7 @@ class Demo:
         code = self.daemon.returncode if self.daemon else None
         self.crm.close()
         self.ward.close()
+        self.emr.close()
         shutil.rmtree(self.dir, ignore_errors=True)
         return code
 
@@ -202,8 +218,8 @@ class Demo:
             self.configure()
             s.heading('Start')
             self.start()
-            s.line(f'hdwvm listens for HL7 on MLLP 127.0.0.1:{self.ports["adt"]} and HTTP 127.0.0.1:{self.ports["web"]}/hl7')
-            s.line(f'a small CRM on HTTP 127.0.0.1:{self.crm.port}, a small ward system on MLLP 127.0.0.1:{self.ward.port}')
+            s.line(f'hdwvm listens for HL7 on MLLP 127.0.0.1:{self.ports["adt"]} (admissions) and :{self.ports["labs"]} (results), and on HTTP 127.0.0.1:{self.ports["web"]}/hl7')
+            s.line(f'a small CRM on HTTP 127.0.0.1:{self.crm.port}, a small ward system and a small EMR on MLLP 127.0.0.1:{self.ward.port} and :{self.emr.port}')
             s.heading('Send')
             self.send_all()
             self.show_arrivals()
