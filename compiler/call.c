@@ -91,12 +91,29 @@ static const char *fhir_json_name(comp *c, uint16_t type, ast *arg, str name, ty
   }
   *want = ty_make(TY_ANY, 0, e.max != 1);
   if (e.n_types == 1) {
+    int32_t set = e.codes ? e.codes : -1;
     ty t = type_named(c, str_of(fhir_type_name(e.types[0])), arg, false);
+    if (t.kind == TY_STR) t.sub = set;
     if (t.kind != TY_ERR) *want = ty_card(t, 0, e.max != 1);
     if (strcmp(fhir_type_name(e.types[0]), "Resource") == 0) *want = ty_make(TY_ANY, 0, e.max != 1);
     if (fhir_type_kind(e.types[0]) == FHIR_BACKBONE) *want = ty_make(TY_ANY, 0, e.max != 1);
   }
   return e.choice ? "" : fmt(c, "%.*s", STR(name));
+}
+
+/* Elements with a minimum of 1 that the call does not give. */
+static void fhir_required(comp *c, ast *call_node, uint16_t type) {
+  fhir_element_info e, ch;
+  for (unsigned i = 0; fhir_element_at(type, i, &e); i++) {
+    if (!e.min) continue;
+    bool given = false;
+    for (ast *x = ast_child(call_node, 1)->first; x; x = x->next) {
+      if (!is_named(x)) continue;
+      str name = key_text(c, x->first);
+      given |= str_is(name, e.name) || (e.choice && fhir_choice_of(type, name.p, name.len, &ch) && strcmp(ch.name, e.name) == 0);
+    }
+    if (!given) err(c, E0214, call_node->first, "%s needs '%s'", fhir_type_name(type), e.name);
+  }
 }
 
 /* Patient(name: …): an object with resourceType, empty elements left out, repeating elements as arrays. */
@@ -124,6 +141,8 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
     ty t = ex(c, e, base + (int)k);
     label |= t.label;
     if (!json) continue;
+    if (!want.many) not_union(c, e, fmt(c, "%s.%.*s", fhir_type_name(type), STR(name)));
+    code_of_set(c, want, e);
     if (!*json) { /* choice: by the static type of the value */
       const char *tn = t.kind == TY_FHIR ? fhir_type_name((uint16_t)t.ref) : t.kind == TY_BOOL ? "boolean" : t.kind == TY_INT ? "integer" : t.kind == TY_DEC ? "decimal"
                      : t.kind == TY_STR || t.kind == TY_HL7 ? "string" : t.kind == TY_DATE ? "date" : t.kind == TY_DATETIME ? "dateTime" : t.kind == TY_TIME ? "time" : t.kind == TY_QTY ? "Quantity" : NULL;
@@ -140,9 +159,9 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
     keys[k] = (mod_key){emit_cstr(&c->e, json), (want.many ? MOD_KEY_ARRAY : 0u) | MOD_KEY_OMIT_EMPTY};
     k++;
   }
+  fhir_required(c, call_node, type);
   emit_ext(&c->e, f->fn, OP_OBJ, (uint32_t)dst, (uint32_t)base, 0, emit_shape(&c->e, keys, k));
   f->top = top;
-  top = f->top;
   int w = regs_new(c, 2);
   op3(c, OP_MOVE, w, dst, 0);
   emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_cstr(&c->e, fhir_type_name(type)));
@@ -493,6 +512,7 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
     op3(c, OP_EMPTY, dst, 0, 0);
     return ty_one(TY_STR);
   }
+  if (str_is(name, "first") || str_is(name, "last") || str_is(name, "single")) not_union(c, recv_node, fmt(c, "'%.*s()'", STR(name)));
   int r = dst;
   if (dst == top - 1) t = ex(c, recv_node, dst); /* where the arguments begin */
   else r = ex_any(c, recv_node, &t);
@@ -542,6 +562,11 @@ ty call(comp *c, ast *call_node, ast *recv_node, int dst) {
   if (takes_criterion(call_node, name)) b = bi_function(&c->bi, str_of("where"));
   if (!b) {
     if (d && d->kind == D_CONNECTION) return call_operation_here(c, call_node, d);
+    if (str_is(name, "secret")) {
+      diag *g = err(c, E0217, call_node, "a secret is no value: it is named in the declaration of a connection only");
+      diag_note(c->d, g, "connection crm = rest(auth: bearer(secret('crm_token')))");
+      return ty_one(TY_ERR);
+    }
     return unknown_function(c, call_node->first, name);
   }
   if (b->kind == BI_INLINE) return inline_call(c, b, call_node, NULL, dst);

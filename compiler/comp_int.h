@@ -182,6 +182,7 @@ bool assignable(comp *c, ty from, ty to);
 /* Converts register r from its type to the declared one, with OP_CHECK where needed; reports mismatches. what: "AdmitCard.mrn". */
 void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what);
 val const_of(comp *c, ast *n, bool *ok);       /* constants of declarations */
+void code_of_set(comp *c, ty t, const ast *lit);       /* E0234 */
 void cond(comp *c, ast *n, int dst);           /* an expression wanted as condition */
 local *find_local(comp *c, str name);
 local *add_local(comp *c, ast *name, ty t, int reg);
@@ -197,7 +198,7 @@ ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r conve
 ty call(comp *c, ast *call_node, ast *recv, int dst);
 /* Arguments by position or name into the window at w, with defaults; their labels joined. */
 uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w);
-void not_union(comp *c, ast *n, const char *where);   /* E0213 when n is a | b */
+void not_union(comp *c, const ast *n, const char *where);   /* E0213 when n is a | b */
 ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst);
 ty object_literal(comp *c, ast *obj, int dst);
 ty object_edits(comp *c, ast *args, int dst);

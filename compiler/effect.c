@@ -76,7 +76,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
   str name = node_name(c, call_node->first);
   const char *kind = fmt(c, "%.*s", STR(conn->kind_row->sig.name));
   const bi *b = bi_operation(&c->bi, kind, name);
-  if (!b) { operation_unknown(c, call_node->first, name, kind); return ty_one(TY_ERR); }
+  if (!b) { operation_unknown(c, call_node->first, name, kind); check_args(c, args); return ty_one(TY_ERR); }
   conn->ops |= op_bit(c, b);
   const sig *s = &b->sig;
   uint32_t extra = 0, n = s->n;

@@ -9,7 +9,8 @@ int reg_new(comp *c) { return regs_new(c, 1); }
 int regs_new(comp *c, int n) {
   int r = c->f->top;
   if (r + n > VM_MAX_REGS - 8) { /* a window may need a few more */
-    emit_regs(&c->e, c->f->fn, VM_MAX_REGS + 1);
+    if (!c->f->full && c->at) err(c, E0228, c->at, "this needs more than %d registers: give parts of it a name with let, or a function of their own", VM_MAX_REGS - 8);
+    c->f->full = true;
     return r < VM_MAX_REGS - 16 ? r : 0;
   }
   c->f->top += n;
@@ -129,11 +130,10 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   if (to.kind == TY_ERR || from.kind == TY_ERR) return;
   if (!assignable(c, from, to)) {
     diag *d = err(c, E0209, n, "%s is %s, but this gives %s", what, ty_text(c, to), ty_text(c, from));
-    if (to.kind == TY_STR) diag_replace(c->d, d, n->end, n->end, ".toString()", "convert it: .toString()");
-    else if (from.kind == TY_STR && ty_is_time(to))
-      diag_replace(c->d, d, n->end, n->end, to.kind == TY_DATE ? ".toDate()" : to.kind == TY_TIME ? ".toTime()" : ".toDateTime()", "convert it");
-    else if (from.kind == TY_STR && ty_is_number(to))
-      diag_replace(c->d, d, n->end, n->end, to.kind == TY_INT ? ".toInteger()" : to.kind == TY_LONG ? ".toLong()" : ".toDecimal()", "convert it");
+    bool plain = ty_is_number(from) || ty_is_time(from) || from.kind == TY_BOOL || from.kind == TY_QTY;
+    if (to.kind == TY_STR && plain) fix_append(c, d, n, ".toString()", "convert it: .toString()");
+    else if (from.kind == TY_STR && ty_is_time(to)) fix_append(c, d, n, to.kind == TY_DATE ? ".toDate()" : to.kind == TY_TIME ? ".toTime()" : ".toDateTime()", "convert it");
+    else if (from.kind == TY_STR && ty_is_number(to)) fix_append(c, d, n, to.kind == TY_INT ? ".toInteger()" : to.kind == TY_LONG ? ".toLong()" : ".toDecimal()", "convert it");
     return;
   }
   /* A comparison that is unknown counts as false where a boolean is required, as it does in a condition. A value read from data does not. */
@@ -145,13 +145,14 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
     return;
   }
   bool known = !ty_is_open(from);
+  if (!to.many && n->kind == AST_UNION) { not_union(c, n, what); return; }
   if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {
     diag *d = err(c, W0301, n, "%s needs a value, but this may be empty", what);
     diag_note(c->d, d, "an empty value stops the run with a data fault; give a fallback with coalesce(…, …), or declare the type as optional");
   }
   if (known && !to.many && from.many && !ty_is_hl7(from) && to.kind != TY_ANY) {
     diag *d = err(c, W0302, n, "%s takes one value, but this may give several", what);
-    diag_replace(c->d, d, n->end, n->end, ".first()", "take the first");
+    fix_append(c, d, n, ".first()", "take the first");
   }
   if (to.kind == TY_PAYLOAD && from.kind != TY_PAYLOAD) {
     decl *d = &c->decls[to.ref];
@@ -165,6 +166,13 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   mod_check k = {.what = emit_cstr(&c->e, what), .source = emit_str(&c->e, src.p, src.len > 80 ? 80 : src.len), .type = emit_cstr(&c->e, type_check_name(c, to)),
                  .min = to.min, .max = to.many ? MOD_MANY : to.kind == TY_ANY && !known ? MOD_MANY : 1};
   emit_ext(&c->e, c->f->fn, OP_CHECK, (uint32_t)r, 0, 0, emit_check(&c->e, k));
+}
+
+/* The union keeps both values in no order (SEMANTICS 8): a place for one value wants coalesce. */
+void not_union(comp *c, const ast *n, const char *where) {
+  if (n->kind != AST_UNION || c->is_eval) return;
+  diag *d = err(c, E0213, n, "%s takes one value, but '|' keeps both, in no order", where);
+  fix_coalesce(c, d, n);
 }
 
 /* ---- literals */
@@ -247,6 +255,8 @@ static ty literal(comp *c, ast *n, val *v) {
   }
 }
 
+enum { LET_DEPTH = 50 }; /* of constants that name constants; a circle is reported where it is compiled */
+
 /* Constants of declarations: literals, lists and objects of literals, [file constants]. */
 val const_of(comp *c, ast *n, bool *ok) {
   val v = VAL_NONE;
@@ -269,8 +279,14 @@ val const_of(comp *c, ast *n, bool *ok) {
     }
     case AST_NAME: {
       decl *d = find_decl(c, node_name(c, n));
-      if (d && d->kind == D_LET) return const_of(c, ast_child(d->node, 2), ok);
-      break;
+      if (!d || d->kind != D_LET || c->let_depth > LET_DEPTH) break;
+      unit *u = c->u;
+      c->u = d->u;
+      c->let_depth++;
+      v = const_of(c, ast_child(d->node, 2), ok);
+      c->let_depth--;
+      c->u = u;
+      return v;
     }
     default: break;
   }
@@ -366,10 +382,9 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
       c->u = d->u;
       table_load(c, d);
       c->u = u;
-      emit_loadk(&c->e, fn, (uint32_t)dst, emit_val(&c->e, d->rows));
-      if (d->rows.len < 2) { /* a collection of one is the item itself */
-        if (d->rows.len) emit_loadk(&c->e, fn, (uint32_t)dst, emit_val(&c->e, d->rows.u.v[0])); else op3(c, OP_EMPTY, dst, 0, 0);
-      }
+      if (!d->rows.len) { op3(c, OP_EMPTY, dst, 0, 0); return d->t; }
+      if (d->rows_k == MOD_NO_INDEX) d->rows_k = emit_val(&c->e, d->rows.len == 1 ? d->rows.u.v[0] : d->rows); /* a collection of one is the item itself */
+      emit_loadk(&c->e, fn, (uint32_t)dst, d->rows_k);
       return d->t;
     }
     case D_ENTITY: case D_PROFILE:
@@ -534,7 +549,7 @@ static ty arith_type(comp *c, ast *n, ty x, ty y) {
 static void warn_many(comp *c, ast *n, ty t) {
   if (t.many && !ty_is_open(t)) {
     diag *d = err(c, W0302, n, "this may give several values, where the operator takes one");
-    diag_replace(c->d, d, n->end, n->end, ".first()", "take the first");
+    fix_append(c, d, n, ".first()", "take the first");
   }
 }
 
@@ -548,6 +563,24 @@ static bool comparable(ty x, ty y) {
   if ((x.kind == TY_QTY && (y.kind == TY_FHIR || ty_is_number(y))) || (y.kind == TY_QTY && (x.kind == TY_FHIR || ty_is_number(x)))) return true;
   if ((x.kind == TY_OBJECT || x.kind == TY_PAYLOAD || x.kind == TY_FHIR) && (y.kind == TY_OBJECT || y.kind == TY_PAYLOAD || y.kind == TY_FHIR)) return true;
   return false;
+}
+
+/* A literal that meets an element of a fixed set of codes must be one of them. */
+void code_of_set(comp *c, ty t, const ast *lit) {
+  if (t.kind != TY_STR || t.sub <= 0 || lit->kind != AST_STRING) return;
+  ast_str s = ast_string_value(c->a, c->u->src, lit);
+  uint16_t set = (uint16_t)t.sub;
+  if (!s.p || fhir_code_in(set, s.p, s.len)) return;
+  nearest near;
+  nearest_init(&near, s.p, s.len);
+  fhir_nearest_code(&near, set);
+  diag *d = err(c, E0234, lit, "'%.*s' is no code of %s", (int)s.len, s.p, fhir_codes_url(set));
+  if (near.n) diag_replace(c->d, d, lit->off, lit->end, fmt(c, "'%.*s'", (int)near.hit[0].len, near.hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near.hit[0].len, near.hit[0].name));
+  buf b;
+  buf_init(&b, c->a, 4096);
+  for (unsigned i = 0; i < fhir_codes_count(set) && b.len < 300; i++) buf_putf(&b, "%s%s", i ? ", " : "", fhir_codes_at(set, i));
+  buf_putc(&b, 0);
+  if (!b.status) diag_note(c->d, d, "codes: %s%s", b.p, strlen(b.p) >= 300 ? " …" : "");
 }
 
 static ty comparison(comp *c, ast *n, ast *l, ast *r, ty x, ty y, int rx, int ry) {
@@ -567,6 +600,7 @@ static ty comparison(comp *c, ast *n, ast *l, ast *r, ty x, ty y, int rx, int ry
     diag_replace(c->d, d, n->off, n->end, fmt(c, "%.*s !~ %.*s", STR(node_text(c, l)), STR(node_text(c, r))), "use '!~': missing counts as different");
     (void)which;
   }
+  if (!c->is_eval) { code_of_set(c, x, r); code_of_set(c, y, l); }
   int min = n->kind == AST_EQUIV || n->kind == AST_NEQUIV ? 1 : x.min && y.min;
   return ty_label(ty_make(TY_BOOL, min, false), x.label | y.label);
 }
@@ -586,20 +620,43 @@ static int operand(comp *c, ast *n, ty *t) {
   return r;
 }
 
+/* The sign of an operation that begins a line: byte offset, UINT32_MAX when it does not. */
+static uint32_t leading_sign(comp *c, const ast *l, const ast *r, char sign) {
+  const char *s = c->u->src;
+  bool line = false;
+  for (uint32_t i = l->end; i < r->off; i++) {
+    if (s[i] == '/' && i + 1 < r->off && (s[i + 1] == '/' || s[i + 1] == '*')) return UINT32_MAX;
+    if (s[i] == '\n' || s[i] == '\r') line = true;
+    else if (s[i] == sign) return line ? i : UINT32_MAX;
+  }
+  return UINT32_MAX;
+}
+
+static void lint_minus(comp *c, ast *n) {
+  ast *l = n->first, *r = l->next;
+  uint32_t at = leading_sign(c, l, r, '-');
+  if (at == UINT32_MAX || c->is_eval) return;
+  diag *d = diag_add(c->d, W0304, c->u->file, at, at + 1, "this line goes on with the expression above: it subtracts");
+  diag_note(c->d, d, "no line end ends an expression");
+  if (l->flags & AST_PARENS) return;
+  diag_fix *x = diag_fix_begin(c->d, d, "write '-' at the end of the line above");
+  if (!x) return;
+  diag_fix_edit(c->d, x, c->u->file, l->end, l->end, " -");
+  diag_fix_edit(c->d, x, c->u->file, at, at + 1, "");
+}
+
 static ty binary(comp *c, ast *n, int dst) {
   ast *l = n->first, *r = l->next;
   int top = c->f->top;
   ty x, y;
   int rx;
+  if (n->kind == AST_SUB) lint_minus(c, n);
   /* and, or, implies: the right side only where it matters */
   uint32_t skip = MOD_NO_INDEX;
   if (n->kind == AST_AND || n->kind == AST_IMPLIES || n->kind == AST_OR) {
     rx = reg_new(c);
     x = ex(c, l, rx);
-    op3(c, OP_MOVE, dst, rx, 0);
-    if (n->kind == AST_AND) skip = emit_jump(&c->e, c->f->fn, OP_JMPF, (uint32_t)rx);
-    else if (n->kind == AST_OR) { skip = emit_jump(&c->e, c->f->fn, OP_JMPT, (uint32_t)rx); }
-    else { op3(c, OP_NOT, dst, rx, 0); skip = emit_jump(&c->e, c->f->fn, OP_JMPF, (uint32_t)rx); }
+    skip = emit_jump(&c->e, c->f->fn, n->kind == AST_OR ? OP_JMPT : OP_JMPF, (uint32_t)rx);
   } else {
     rx = operand(c, l, &x);
   }
@@ -627,12 +684,10 @@ static ty binary(comp *c, ast *n, int dst) {
   }
   emit_binary(&c->e, c->f->fn, (vm_op)ops[n->kind], (uint32_t)dst, (uint32_t)rx, (uint32_t)ry, ry >= before);
   if (skip != MOD_NO_INDEX) {
-    if (n->kind == AST_AND || n->kind == AST_IMPLIES || n->kind == AST_OR) {
-      uint32_t over = emit_jump(&c->e, c->f->fn, OP_JMP, 0);
-      emit_patch(&c->e, c->f->fn, skip);
-      emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)dst, n->kind == AST_AND ? 0 : 1, 0);
-      emit_patch(&c->e, c->f->fn, over);
-    }
+    uint32_t over = emit_jump(&c->e, c->f->fn, OP_JMP, 0);
+    emit_patch(&c->e, c->f->fn, skip);
+    emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)dst, n->kind == AST_AND ? 0 : 1, 0);
+    emit_patch(&c->e, c->f->fn, over);
   }
   c->f->top = top;
   return t;
@@ -674,10 +729,10 @@ void cond(comp *c, ast *n, int dst) {
   ty t = ex(c, n, dst);
   if (t.many && !ty_is_open(t) && t.kind != TY_BOOL) {
     diag *d = err(c, W0302, n, "a condition takes one value, this may give several");
-    diag_replace(c->d, d, n->end, n->end, ".exists()", "ask whether there is one");
+    fix_append(c, d, n, ".exists()", "ask whether there is one");
   } else if (!ty_is_open(t) && t.kind != TY_BOOL && t.kind != TY_NONE && t.kind != TY_HL7 && !c->lenient) {
     diag *d = err(c, W0305, n, "this is %s, not a boolean: any value counts as true", ty_text(c, t));
-    diag_replace(c->d, d, n->end, n->end, ".exists()", "ask whether there is one");
+    fix_append(c, d, n, ".exists()", "ask whether there is one");
   }
 }
 
@@ -722,6 +777,16 @@ int ex_any(comp *c, ast *n, ty *t) {
   return r;
 }
 
+/* PID-3 is a path even where a value is called PID. */
+static void shape_of_segment(comp *c, ast *n) {
+  str seg = {c->u->src + n->off, 3};
+  local *l = find_local(c, seg);
+  decl *d = l ? NULL : find_decl(c, seg);
+  if ((!l && !d) || (d && d->kind != D_LET && d->kind != D_SETTING) || c->is_eval) return;
+  diag *g = err(c, W0306, n, "this reads a field of HL7, it does not subtract from '%.*s'", STR(seg));
+  diag_note(c->d, g, "with blanks around '-' it is a subtraction; better, give the value another name");
+}
+
 static ty ex1(comp *c, ast *n, int dst) {
   fnctx *f = c->f;
   switch (n->kind) {
@@ -736,6 +801,7 @@ static ty ex1(comp *c, ast *n, int dst) {
     case AST_NAME: return name_value(c, n, dst);
     case AST_VAR: return var_value(c, n, dst);
     case AST_HL7: {
+      shape_of_segment(c, n);
       if (f->nscope > (f->root_scope ? 1 : 0) && (ty_is_hl7(f->scope[f->nscope - 1].t) || ty_is_open(f->scope[f->nscope - 1].t)))
         return hl7_path_on(c, f->scope[f->nscope - 1].t, f->scope[f->nscope - 1].reg, n, dst);
       if (f->msg < 0) {
@@ -761,6 +827,7 @@ static ty ex1(comp *c, ast *n, int dst) {
     case AST_CALL: return call(c, n, NULL, dst);
     case AST_SUBSCRIPT: {
       int top = f->top;
+      not_union(c, n->first, "an index");
       ty t, i;
       int r = ex_any(c, n->first, &t);
       int k = reg_new(c);
@@ -795,9 +862,12 @@ static ty ex1(comp *c, ast *n, int dst) {
 ty ex(comp *c, ast *n, int dst) {
   if (c->depth > EX_MAX_DEPTH) { err(c, E0228, n, "nested too deeply"); return ty_one(TY_ERR); }
   c->depth++;
+  const ast *at = c->at;
   int top = c->f->top;
+  c->at = n;
   ty t = ex1(c, n, dst);
   c->f->top = top;
+  c->at = at;
   c->depth--;
   return t;
 }

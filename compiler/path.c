@@ -25,6 +25,14 @@ static void nativek(comp *c, const char *name, int r, val k, int dst) {
   emit_ext(&c->e, c->f->fn, OP_NATIVEK, (uint32_t)dst, (uint32_t)r, 0, nv | kk << 16);
 }
 
+/* Inside a criterion a bare name is an element of each item: who means the variable of that name writes %name. */
+static void variable_note(comp *c, diag *d, const ast *n, str name) {
+  if (!c->f->nscope || c->is_eval || (n->off > 0 && c->u->src[n->off - 1] == '.')) return;
+  if (!find_local(c, name) && !find_decl(c, name)) return;
+  diag_note(c->d, d, "inside a criterion a bare name is an element of each item; what has this name outside is %%%.*s", STR(name));
+  diag_replace(c->d, d, n->off, n->end, fmt(c, "%%%.*s", STR(name)), "the value outside");
+}
+
 /* ---- FHIR */
 
 static ty fhir_types(const fhir_element_info *e) {
@@ -33,7 +41,7 @@ static ty fhir_types(const fhir_element_info *e) {
     uint16_t id = e->types[0];
     switch (fhir_type_system(id)) {
       case FHIR_SYS_BOOLEAN: t.kind = TY_BOOL; break;
-      case FHIR_SYS_STRING: t.kind = TY_STR; break;
+      case FHIR_SYS_STRING: t.kind = TY_STR; t.sub = e->codes ? e->codes : -1; break;
       case FHIR_SYS_INTEGER: t.kind = TY_INT; break;
       case FHIR_SYS_DECIMAL: t.kind = TY_DEC; break;
       case FHIR_SYS_DATE: t.kind = TY_DATE; break;
@@ -68,11 +76,7 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   fhir_nearest_element(&near, id);
   diag *d = err(c, E0203, n, "there is no element '%.*s' in %s", STR(name), fhir_type_name(id));
   suggest(c, d, n, &near);
-  local *l = find_local(c, name);
-  if (l && c->f->nscope) {
-    diag_note(c->d, d, "inside a criterion a bare name is an element of each item; the variable outside is %%%.*s", STR(name));
-    if (!near.n) diag_replace(c->d, d, n->off, n->end, fmt(c, "%%%.*s", STR(name)), "the variable outside");
-  }
+  variable_note(c, d, n, name);
   return ty_one(TY_ERR);
 }
 
@@ -214,6 +218,15 @@ static bool sender_repeats(comp *c, const ast_hl7 *p) {
   return false;
 }
 
+static void sender_version(comp *c, const ast *n, const ast_hl7 *p, const dict_info *f) {
+  int v = c->f->version;
+  if (v < 0 || (v >= f->since && v <= f->until)) return;
+  bool later = v < f->since;
+  diag *d = err(c, W0307, n, "%s-%d %s HL7 v%s, but %.*s declares v%s", p->seg, p->field, later ? "came with" : "was withdrawn after",
+                dict_version_name(later ? f->since : f->until), STR(c->f->sender->name), dict_version_name((unsigned)v));
+  diag_also(c->d, d, c->f->sender->u->file, c->f->sender->node->first->off, c->f->sender->node->first->end, "declared here");
+}
+
 static void unknown_segment(comp *c, const ast *n, const ast_hl7 *p) {
   nearest near;
   nearest_init(&near, p->seg, 3);
@@ -262,6 +275,7 @@ ty hl7_path_on(comp *c, ty recv, int r, ast *n, int dst) {
   bool known = seg >= 0 && dict_field(seg, (unsigned)p.field, &f);
   if (known) {
     dt = f.type;
+    sender_version(c, n, &p, &f);
     if (p.rep < 0) {
       /* a maximum of 1 is never trusted: the first repetition is taken; what varies may repeat (QPD-3) */
       if (f.max == 1 && dict_datatype_kind(f.type) != DICT_VARIES && !sender_repeats(c, &p)) rep = 0; else many = true;
@@ -299,7 +313,7 @@ ty component_on(comp *c, ty recv, int r, ast *n, int dst) {
   if (recv.kind == TY_ERR) return recv;
   if (recv.kind == TY_HL7_SEG) {
     const char *seg = recv.ref >= 0 ? dict_segment_name(recv.ref) : "ZZZ";
-    diag *d = err(c, E0220, n, "a field is written %s-%d", seg, a);
+    diag *d = err(c, E0220, n, "a field of HL7 is written with a hyphen: %s-%d", seg, a);
     if (recv.ref >= 0) {
       /* `msg.PID.3.1` or `PID.3.1`: the whole chain can be rewritten when the segment stands directly before */
       const char *src = c->u->src;
@@ -337,7 +351,7 @@ static ty hl7_value_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
     if (recv.ref < 0) {
       if (c->lenient) { emit_member(c, name, r, dst); return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label); }
       diag *d = err(c, E0206, n, "the type of this value is not known, so it has no component names: write the number, .%s", "1");
-      (void)d;
+      variable_note(c, d, n, name);
       return ty_one(TY_ERR);
     }
     nearest near;
@@ -345,6 +359,7 @@ static ty hl7_value_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
     dict_nearest_component(&near, recv.ref);
     diag *d = err(c, E0206, n, "%s (%s) has no component '%.*s'", dict_datatype_name(recv.ref), dict_datatype_title(recv.ref), STR(name));
     suggest(c, d, n, &near);
+    variable_note(c, d, n, name);
     return ty_one(TY_ERR);
   }
   dict_info info;
@@ -411,6 +426,7 @@ static ty hl7_segment_member(comp *c, ty recv, int r, ast *n, str name, int dst)
       for (uint32_t i = 0; i < c->decls[recv.sub].nfields; i++) nearest_offer(&near, c->decls[recv.sub].fields[i].name.p, c->decls[recv.sub].fields[i].name.len);
     diag *d = err(c, E0205, n, "segment %s has no field '%.*s'", recv.ref >= 0 ? dict_segment_name(recv.ref) : "Z..", STR(name));
     suggest(c, d, n, &near);
+    variable_note(c, d, n, name);
     return ty_one(TY_ERR);
   }
   dict_info f;
@@ -452,6 +468,7 @@ static ty fields_member(comp *c, ty recv, int r, ast *n, str name, int dst, decl
   diag *g = err(c, E0203, n, "%.*s has no field '%.*s'", STR(d->name), STR(name));
   suggest(c, g, n, &near);
   diag_also(c->d, g, d->u->file, d->node->first->off, d->node->first->end, "declared here");
+  variable_note(c, g, n, name);
   return ty_one(TY_ERR);
 }
 
@@ -475,6 +492,7 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
       if (c->lenient) return ty_make(TY_NONE, 0, false);
       diag *d = err(c, E0203, n, "this object has no '%.*s'", STR(name));
       suggest(c, d, n, &near);
+      variable_note(c, d, n, name);
       return ty_one(TY_ERR);
     }
     case TY_HL7_MSG: case TY_HL7_GROUP: return hl7_group_member(c, recv, r, n, name, dst);
@@ -501,6 +519,7 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
       }
       diag *d = err(c, E0203, n, "%s has no '%.*s'", ty_text(c, ty_card(recv, 1, false)), STR(name));
       if (bi_function(&c->bi, name)) diag_replace(c->d, d, n->end, n->end, "()", "it is a function: call it");
+      variable_note(c, d, n, name);
       return ty_one(TY_ERR);
     }
     case TY_NONE: op3(c, OP_EMPTY, dst, 0, 0); return ty_make(TY_NONE, 0, false);

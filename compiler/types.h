@@ -30,7 +30,7 @@ typedef struct ty {
   uint8_t min;    /* 0 or 1 */
   bool many;      /* more than one is possible */
   uint8_t label;  /* TY_PHI, TY_SECRET_LABEL */
-  int32_t ref, sub;
+  int32_t ref, sub; /* TY_STR: sub = set of codes that FHIR binds the element to, or -1 */
 } ty;
 
 static inline ty ty_make(ty_kind k, int min, bool many) { return (ty){.kind = (uint8_t)k, .min = (uint8_t)min, .many = many, .ref = -1, .sub = -1}; }
