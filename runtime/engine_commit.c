@@ -20,6 +20,7 @@ static void verdict_outcome(engine *e, arena *a, const rec_verdict *v, eng_outco
 static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user) {
   eng_pending *p = (eng_pending *)user;
   arena a;
+  if (s == HDW_E_CLOSED) return;
   arena_init(&a, e->mem, 0);
   rec_input *in = (rec_input *)arena_zalloc(&a, 1, sizeof *in);
   rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&a, 1, sizeof *iv);

@@ -141,9 +141,9 @@ static void on_durable(hdw_status s, const log_rec *rec, void *user) {
       s = as;
     }
   } else fatal(e, "log", s);
-  if (e->closing) return;
-  if (fn) fn(e, s, rec, fn_user);
-  eng_ended(e);
+  /* At the end nothing goes on; whoever waits gives back what it holds. */
+  if (fn) fn(e, e->closing ? HDW_E_CLOSED : s, rec, fn_user);
+  if (!e->closing) eng_ended(e);
 }
 
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq) {

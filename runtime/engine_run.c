@@ -226,9 +226,8 @@ void eng_run_go(eng_run *r) {
 /* ---- parking ------------------------------------------------------------------------------------------------------------------- */
 
 static void on_parked(engine *e, hdw_status s, const log_rec *rec, void *user) {
-  eng_run *r = eng_run_find(e, *(uint64_t *)user);
+  eng_run *r = eng_run_find(e, (uint64_t)(uintptr_t)user);
   (void)rec;
-  eng_put(e, user, sizeof(uint64_t));
   if (r && !s) eng_run_free(r);
 }
 
@@ -242,15 +241,10 @@ void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *
   if (delay_us <= 0) delay_us = eng_backoff(e, 1000000, 300000000, r->row.attempts);
   rec_run_change c = {.run = r->id, .state = RUN_PARKED, .fail_class = fail_class, .wake_us = now + delay_us, .path = cod_cstr(path)};
   c.reason = cod_bytes(reason, strnlen(reason, REC_NAME_MAX));
-  uint64_t *id = (uint64_t *)eng_get(e, sizeof *id);
   cod_w w = eng_writer(e);
-  hdw_status s = id ? rec_put_run_change(&w, &c) : HDW_E_NOMEM;
-  if (!s) {
-    *id = r->id;
-    s = eng_append_rec(e, REC_RUN_STATE, &w, NULL, 0, on_parked, id, NULL);
-  }
+  hdw_status s = rec_put_run_change(&w, &c);
+  if (!s) s = eng_append_rec(e, REC_RUN_STATE, &w, NULL, 0, on_parked, (void *)(uintptr_t)r->id, NULL);
   if (s) {
-    eng_put(e, id, sizeof *id);
     eng_run_abandon(r);
     return;
   }
@@ -290,9 +284,8 @@ hdw_status engine_unpack(engine *e, arena *a, const void *p, size_t len, val *ou
 }
 
 static void on_ended(engine *e, hdw_status s, const log_rec *rec, void *user) {
-  eng_run *r = eng_run_find(e, *(uint64_t *)user);
+  eng_run *r = eng_run_find(e, (uint64_t)(uintptr_t)user);
   (void)rec;
-  eng_put(e, user, sizeof(uint64_t));
   if (!r || s) return;
   eng_lanes_release(e, &r->row);
   eng_run_free(r);
@@ -335,16 +328,11 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   }
   rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_cstr(code), .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
   end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
-  uint64_t *id = (uint64_t *)eng_get(e, sizeof *id);
   cod_w w = eng_writer(e);
-  hdw_status s = id ? rec_put_run_end(&w, &end) : HDW_E_NOMEM;
-  if (!s) {
-    *id = r->id;
-    s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, id, NULL);
-  }
+  hdw_status s = rec_put_run_end(&w, &end);
+  if (!s) s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, (void *)(uintptr_t)r->id, NULL);
   arena_free(&a);
   if (s) {
-    eng_put(e, id, sizeof *id);
     eng_run_abandon(r);
     return;
   }

@@ -193,9 +193,8 @@ static void step_performed(eng_call *call, void *user) {
 
 /* The intent is durable: the effect may leave. */
 static void on_intent(engine *e, hdw_status s, const log_rec *rec, void *user) {
-  eng_run *r = eng_run_find(e, *(uint64_t *)user);
+  eng_run *r = eng_run_find(e, (uint64_t)(uintptr_t)user);
   (void)rec;
-  eng_put(e, user, sizeof(uint64_t));
   if (r && !s && r->step.open) perform(r);
 }
 
@@ -341,15 +340,8 @@ bool eng_step_await(eng_run *r) {
     perform(r);
     return false;
   }
-  uint64_t *id = (uint64_t *)eng_get(e, sizeof *id);
-  st = id ? HDW_OK : HDW_E_NOMEM;
-  if (id) {
-    *id = r->id;
-    st = record_effect(r, REC_INTENT, EFFECT_INTENT, NULL, &packed, on_intent, id);
-  }
-  if (st) {
-    eng_put(e, id, sizeof *id);
-    eng_run_abandon(r);
-  }
+  /* By id, not by pointer: the run may leave memory before its intent is durable. */
+  st = record_effect(r, REC_INTENT, EFFECT_INTENT, NULL, &packed, on_intent, (void *)(uintptr_t)r->id);
+  if (st) eng_run_abandon(r);
   return false;
 }

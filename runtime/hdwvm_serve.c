@@ -255,8 +255,8 @@ int hv_serve(const hv_args *a) {
   int code = EXIT_INTERNAL;
   if (!io_linux_new(&d->mem.m, &d->io)) {
     code = !read_config(d, a) ? EXIT_FINDINGS : a->check ? check(d, a) : (d->mem.limit_bytes = (size_t)d->cfg.top.process_memory_bytes, run(d, a));
-    if (d->adm) admin_free(d->adm);
     if (d->e) engine_close(d->e);
+    if (d->adm) admin_free(d->adm);
     io_linux_free(d->io);
   }
   arena_free(&d->a);
