@@ -96,7 +96,7 @@ def options():
 
 
 KINDS = {'_': '', 'W': 'written', 'R': 'read', 'U': 'read, written', 'B': 'window', 'N': 'number', 'J': 'jump', 'K': 'constant', 'F': 'function', 'V': 'native', 'S': 'shape',
-         'C': 'check', 'E': 'effect', 'X': 'native + constant', '.': '(b, c as one)'}
+         'C': 'check', 'E': 'effect', 'X': 'native + constant', 'D': 'jump', 'I': 'jump + number', '.': '(b, c as one)'}
 
 
 def bytecode():
