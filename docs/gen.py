@@ -85,6 +85,7 @@ def options():
            'with one line each. `hdwvm limits` prints what holds in a running daemon; `hdwvm config schema` prints the JSON Schema.\n']
     for macro, title, intro in (('TOP', 'The file itself', 'Beside these: `settings` (name: value), `listeners`, `connections`, `secrets` (name: `{ "file": path }`).'),
                                 ('LISTENER', 'listeners.NAME', 'NAME is that of a `listener` declaration.'),
+                                ('TLS', 'listeners.NAME.tls', 'Without it a listener speaks plainly.'),
                                 ('CONNECTION', 'connections.NAME', 'NAME is that of a `connection` declaration. `grant.networks` lists the networks (CIDR) that it may reach.')):
         body = []
         for _, (kind, key, default, low, high, doc), _ in rows(name, macro):

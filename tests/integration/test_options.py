@@ -18,7 +18,7 @@ listener adt = mllp()
 connection crm = rest()
 workflow w on msg = adt.message(types: ['ADT^A01']) { send crm.post('/x', body: { id: msg.MSH-10 }) }
 '''
-PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'CONNECTION': ('connections', 'crm')}
+PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt', 'tls'), 'CONNECTION': ('connections', 'crm')}
 CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'log_level': ['debug', 'info', 'warn', 'error']}
 
 
@@ -38,6 +38,8 @@ class Options(unittest.TestCase):
     def problems(self, macro, name, value):
         """Lines that serve --check gives about this option when it has this value."""
         config = {'data': os.path.join(self.folder.name, 'data'), 'listeners': {'adt': {'port': 2575}}, 'connections': {'crm': {'base': 'https://crm.example.org'}}}
+        if macro == 'TLS':
+            config['listeners']['adt']['tls'] = {'cert': 'cert.pem', 'key': 'key.pem'}
         at = config
         for key in PLACE[macro]:
             at = at[key]
@@ -57,7 +59,7 @@ class Options(unittest.TestCase):
         self.assertTrue(self.problems(macro, name, value), f'{macro} {name} = {str(value)[:60]} is accepted')
 
     def test_every_row(self):
-        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', 'TOP', 'LISTENER', 'CONNECTION'):
+        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', 'TOP', 'LISTENER', 'TLS', 'CONNECTION'):
             with self.subTest(option=name):
                 low, high = int(low), int(high)
                 if kind == 'INT':
