@@ -432,6 +432,9 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
   int top = f->top, nargs = s->has_recv + s->n;
   int w = window_at(c, dst, nargs);
   uint8_t label = recv.label;
+  const char *name = fmt(c, "%.*s", STR(s->name));
+  const char *hl7 = s->has_recv ? hl7_variant(recv, name) : NULL;
+  bool each = hl7 || (recv.kind == TY_HL7 && str_is(s->name, "isNull")); /* item by item */
   if (s->has_recv) {
     op3(c, OP_MOVE, w, rr, 0);
     if (!c->lenient && !fits(recv, s->recv.type)) {
@@ -439,7 +442,7 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
       (void)d;
       return ty_one(TY_ERR);
     }
-    if (!s->recv.type.many && recv.many && !ty_is_open(recv) && !c->lenient) {
+    if (!s->recv.type.many && recv.many && !ty_is_open(recv) && !c->lenient && !hardly_many(recv) && !each) {
       diag *d = err(c, W0302, call_node->first, "'%.*s' takes one value, but there may be several here", STR(s->name));
       diag_replace(c->d, d, call_node->off, call_node->off, "first().", "take the first");
     }
@@ -451,10 +454,10 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
     uint32_t k = i;
     ast *e = x;
     if (is_named(x)) {
-      str name = key_text(c, x->first);
+      str key = key_text(c, x->first);
       e = ast_child(x, 1);
-      for (k = 0; k < s->n && !str_eq(s->p[k].name, name); k++) {}
-      if (k == s->n) { err(c, E0208, x->first, "'%.*s' has no parameter '%.*s': %s", STR(s->name), STR(name), b->text); continue; }
+      for (k = 0; k < s->n && !str_eq(s->p[k].name, key); k++) {}
+      if (k == s->n) { err(c, E0208, x->first, "'%.*s' has no parameter '%.*s': %s", STR(s->name), STR(key), b->text); continue; }
     } else if (i >= s->n) {
       err(c, E0208, x, "'%.*s' takes %u argument%s: %s", STR(s->name), s->n, s->n == 1 ? "" : "s", b->text);
       stop = true;
@@ -473,8 +476,6 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
     op3(c, OP_EMPTY, first + (int)i, 0, 0);
     if (!s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s", STR(s->name), STR(s->p[i].name), b->text);
   }
-  const char *name = fmt(c, "%.*s", STR(s->name));
-  const char *hl7 = s->has_recv ? hl7_variant(recv, name) : NULL;
   native(c, hl7 ? hl7 : name, w, hl7 ? 1 : nargs, s->ret);
   op3(c, OP_MOVE, dst, w, 0);
   f->top = top;
@@ -483,6 +484,7 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
   else if (ret.min && !ret.many && s->has_recv && !s->recv.type.many && !recv.min && ret.kind != TY_BOOL) ret.min = 0;
   else if (!ret.min && !ret.many && s->has_recv && recv.min && !ty_is_open(recv) && (s->recv.type.kind == TY_STR || str_is(s->name, "toString") || str_is(s->name, "abs") || str_is(s->name, "not") || str_is(s->name, "round"))) ret.min = 1;
   if (s->ret_special == SP_T && recv.min && (str_is(s->name, "first") || str_is(s->name, "last") || str_is(s->name, "distinct"))) ret.min = 1;
+  if (each) { ret.many = recv.many; if (hardly_many(recv)) ret.sub = TY_SUB_VARIES; }
   if (ty_is_open(recv) && s->has_recv) label |= TY_SOFT; /* whether an undeclared value is there is not known */
   return clears_label(s->name) ? ret : ty_label(ret, label);
 }
@@ -492,7 +494,8 @@ static bool takes_criterion(ast *call_node, str name) { return str_is(name, "exi
 
 static ty call_operation_here(comp *c, ast *call_node, decl *d) {
   diag *g = err(c, E0211, call_node, "operations of a connection are effects: write it as a step or a send");
-  diag_note(c->d, g, "step x = %.*s.%.*s(…)   waits and gives a value\nsend %.*s.%.*s(…)       is delivered later, in order", STR(d->name), STR(node_name(c, call_node->first)), STR(d->name), STR(node_name(c, call_node->first)));
+  diag_note(c->d, g, "step x = %.*s.%.*s(…) waits and gives a value", STR(d->name), STR(node_name(c, call_node->first)));
+  diag_note(c->d, g, "send %.*s.%.*s(…) is delivered later, in order", STR(d->name), STR(node_name(c, call_node->first)));
   return ty_one(TY_ERR);
 }
 

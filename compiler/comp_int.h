@@ -124,6 +124,7 @@ typedef struct comp {
   unit **units; uint32_t nunits, cap_units;
   decl *decls; uint32_t ndecls, cap_decls;
   shape *shapes; uint32_t nshapes, cap_shapes;
+  fhir_element_info *choices; uint32_t nchoices, cap_choices;
   comp_test *tests; uint32_t ntests, cap_tests;
   unit *u;                     /* of what is being compiled */
   fnctx *f;
@@ -178,6 +179,7 @@ int window_at(comp *c, int dst, int n);        /* n registers in a row: from dst
 void pos(comp *c, const ast *n);
 ty ex_template(comp *c, ast *n, special sp, int dst);
 ty join_types(ty a, ty b);
+bool hardly_many(ty t);
 bool assignable(comp *c, ty from, ty to);
 /* Converts register r from its type to the declared one, with OP_CHECK where needed; reports mismatches. what: "AdmitCard.mrn". */
 void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what);

@@ -235,6 +235,7 @@ static void params_to_locals(comp *c, decl *d) {
   }
 }
 
+static const char *result_of(comp *c, decl *d) { return fmt(c, d->kind == D_LET ? "'%.*s'" : "the result of '%.*s'", STR(d->name)); }
 static const char *qualified(comp *c, decl *d, str fieldname) { return fmt(c, "%.*s.%.*s", STR(d->name), STR(fieldname)); }
 
 /* Fields into consecutive registers, then one object. */
@@ -304,7 +305,7 @@ static void map_body(comp *c, decl *d) {
       has_else = true;
       ty t = ex(c, arm->first, r);
       f->out_label |= t.label;
-      coerce(c, arm->first, t, d->t, r, fmt(c, "%.*s", STR(d->name)));
+      coerce(c, arm->first, t, d->t, r, result_of(c, d));
       emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
       break;
     }
@@ -322,7 +323,7 @@ static void map_body(comp *c, decl *d) {
     pos(c, e);
     ty t = ex(c, e, r);
     f->out_label |= t.label;
-    coerce(c, e, t, d->t, r, fmt(c, "%.*s", STR(d->name)));
+    coerce(c, e, t, d->t, r, result_of(c, d));
     emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
     emit_patch(&c->e, f->fn, miss);
   }
@@ -379,7 +380,7 @@ static void fn_body(comp *c, decl *d) {
   int r = reg_new(c);
   pos(c, body);
   ty t = ex(c, body, r);
-  if (d->t.kind != TY_ERR) coerce(c, body, t, d->t, r, fmt(c, "%.*s", STR(d->name)));
+  if (d->t.kind != TY_ERR) coerce(c, body, t, d->t, r, result_of(c, d));
   else d->t = t;
   d->t.label |= t.label;
   emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
@@ -419,7 +420,7 @@ uint32_t decl_fn(comp *c, decl *d) {
         ast *e = ast_child(d->node, 2);
         pos(c, e);
         ty t = ex(c, e, r);
-        if (d->t.kind != TY_ERR) coerce(c, e, t, d->t, r, fmt(c, "%.*s", STR(d->name)));
+        if (d->t.kind != TY_ERR) coerce(c, e, t, d->t, r, result_of(c, d));
         else d->t = t;
         emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
         break;

@@ -546,8 +546,13 @@ static ty arith_type(comp *c, ast *n, ty x, ty y) {
   return ty_one(TY_ERR);
 }
 
+/* OBX-5 and its like may repeat by the standard and hardly ever do: no warning. */
+bool hardly_many(ty t) {
+  return (t.label & TY_SOFT) && (t.kind == TY_HL7 ? t.ref >= 0 && dict_datatype_kind(t.ref) == DICT_VARIES : t.sub == TY_SUB_VARIES);
+}
+
 static void warn_many(comp *c, ast *n, ty t) {
-  if (t.many && !ty_is_open(t)) {
+  if (t.many && !ty_is_open(t) && !hardly_many(t)) {
     diag *d = err(c, W0302, n, "this may give several values, where the operator takes one");
     fix_append(c, d, n, ".first()", "take the first");
   }

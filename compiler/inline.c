@@ -210,6 +210,25 @@ static ty coalesce(comp *c, ast *call_node, ast *recv, int dst) {
   return t;
 }
 
+/* value.ofType(Address): the element can never be one. */
+static void choice_has(comp *c, const ast *a, const fhir_element_info *e, str name) {
+  uint16_t id = fhir_type(name.p, name.len);
+  if (!id) return; /* System types: by their FHIR names too */
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  for (uint16_t i = 0; i < e->n_types; i++) {
+    if (fhir_is_a(e->types[i], id) || fhir_is_a(id, e->types[i])) return;
+    nearest_offer(&near, fhir_type_name(e->types[i]), strlen(fhir_type_name(e->types[i])));
+  }
+  diag *d = err(c, E0225, a, "%s.%s is never %.*s: this is always empty", fhir_type_name(e->owner), e->name, STR(name));
+  suggest(c, d, a, &near);
+  buf b;
+  buf_init(&b, c->a, 4096);
+  for (uint16_t i = 0; i < e->n_types && b.len < 200; i++) buf_putf(&b, "%s%s", i ? ", " : "", fhir_type_name(e->types[i]));
+  buf_putc(&b, 0);
+  if (!b.status) diag_note(c->d, d, "it can be: %s%s", b.p, strlen(b.p) >= 200 ? " …" : "");
+}
+
 static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   ty t;
   int w = regs_new(c, 2);
@@ -227,7 +246,9 @@ static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   if (b->inl == IN_is) return ty_make(TY_BOOL, t.min, false);
   if (want.kind == TY_FHIR && t.kind == TY_FHIR && !c->lenient && !fhir_is_a((uint16_t)want.ref, (uint16_t)t.ref) && !fhir_is_a((uint16_t)t.ref, (uint16_t)want.ref))
     err(c, E0225, a, "%s is never %s: this is always empty", ty_text(c, ty_card(t, 1, false)), ty_text(c, ty_card(want, 1, false)));
-  return ty_label(ty_card(want, 0, t.many || t.kind == TY_ANY), t.label);
+  bool choice = t.kind == TY_ANY && t.ref >= 0;
+  if (choice && !c->lenient) choice_has(c, a, &c->choices[t.ref], bare);
+  return ty_label(ty_card(want, 0, t.many || (t.kind == TY_ANY && !choice)), t.label);
 }
 
 /* Keys of each item as an object beside it; the native orders items by them. */

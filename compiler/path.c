@@ -35,8 +35,22 @@ static void variable_note(comp *c, diag *d, const ast *n, str name) {
 
 /* ---- FHIR */
 
-static ty fhir_types(const fhir_element_info *e) {
+/* A choice element is any with ref = its row in c->choices, so that ofType knows what it can be. */
+static int32_t choice_add(comp *c, const fhir_element_info *e) {
+  if (c->nchoices == c->cap_choices) {
+    uint32_t cap = c->cap_choices ? c->cap_choices * 2 : 16;
+    fhir_element_info *v = arena_grow(c->a, c->choices, c->cap_choices * sizeof *v, cap * sizeof *v);
+    if (!v) { c->e.status = HDW_E_NOMEM; return -1; }
+    c->choices = v;
+    c->cap_choices = cap;
+  }
+  c->choices[c->nchoices] = *e;
+  return (int32_t)c->nchoices++;
+}
+
+static ty fhir_types(comp *c, const fhir_element_info *e) {
   ty t = ty_one(TY_ANY);
+  if (e->choice && e->n_types > 1) t.ref = choice_add(c, e);
   if (e->n_types == 1) {
     uint16_t id = e->types[0];
     switch (fhir_type_system(id)) {
@@ -59,7 +73,7 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   uint16_t id = (uint16_t)recv.ref;
   emit_member(c, name, r, dst);
   if (fhir_element(id, name.p, name.len, &e)) {
-    ty t = fhir_types(&e);
+    ty t = fhir_types(c, &e);
     return ty_label(ty_card(t, t.min && recv.min, t.many || recv.many), recv.label);
   }
   if (str_is(name, "resourceType")) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
@@ -232,6 +246,14 @@ static void unknown_segment(comp *c, const ast *n, const ast_hl7 *p) {
   nearest_init(&near, p->seg, 3);
   near.limit = 1;
   dict_nearest_segment(&near);
+  const char swapped[2][4] = {{p->seg[1], p->seg[0], p->seg[2], 0}, {p->seg[0], p->seg[2], p->seg[1], 0}}; /* PDI is PID, not PD1 */
+  for (int i = 0; i < 2; i++) {
+    int seg = dict_segment(swapped[i], 3);
+    if (seg < 0) continue;
+    near.n = 1;
+    near.hit[0].name = dict_segment_name(seg);
+    near.hit[0].len = 3;
+  }
   diag *d = err(c, E0204, n, "there is no segment %s in HL7 v2", p->seg);
   if (near.n) {
     str rest = node_text(c, n);

@@ -23,6 +23,7 @@ typedef enum ty_kind {
   TY_SYSTEM    /* ambient object: run, error ... : ref = which */
 } ty_kind;
 
+enum { TY_SUB_VARIES = -2 /* sub of what was converted from HL7's VARIES */ };
 enum { TY_PHI = 1, TY_SECRET_LABEL = 2, TY_PARAM = 8 /* flows from a parameter: functions are label-polymorphic */, TY_SOFT = 4 /* in part from HL7 v2, where everything is optional: no warning that it may be missing */ };
 
 typedef struct ty {
@@ -30,7 +31,7 @@ typedef struct ty {
   uint8_t min;    /* 0 or 1 */
   bool many;      /* more than one is possible */
   uint8_t label;  /* TY_PHI, TY_SECRET_LABEL */
-  int32_t ref, sub; /* TY_STR: sub = set of codes that FHIR binds the element to, or -1 */
+  int32_t ref, sub; /* TY_ANY: ref = a choice element of FHIR (comp.choices), or -1; TY_STR: sub = set of codes that FHIR binds the element to, or -1 */
 } ty;
 
 static inline ty ty_make(ty_kind k, int min, bool many) { return (ty){.kind = (uint8_t)k, .min = (uint8_t)min, .many = many, .ref = -1, .sub = -1}; }

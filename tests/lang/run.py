@@ -110,7 +110,7 @@ def run_golden():
             continue
         if update:
             keep = {k: got[k] for k in ("verdict", "status", "answer", "result", "run") if k in got}
-            keep["effects"] = [{k: e[k] for k in ("connection", "operation", "send", "attempt", "arguments", "result", "error") if k in e} for e in got["effects"]]
+            keep["effects"] = [{k: e[k] for k in ("path", "connection", "operation", "send", "attempt", "arguments", "result", "error") if k in e} for e in got["effects"]]
             text = json.dumps(keep, indent=2, default=lambda d: "decimal %s" % d)
             expect.write_text(re.sub(r'"decimal ([0-9.E+-]+)"', r"\1", text) + "\n")
         want = json.loads(expect.read_text(), parse_float=Decimal) if expect.exists() else None
