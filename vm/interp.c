@@ -9,6 +9,13 @@
 #define INT_MAX32 INT64_C(2147483647)
 #define INT_MIN32 (-INT64_C(2147483647) - 1)
 
+/* A boolean, Integer or Long in two stores, for the same reason. */
+static inline void put(val *to, uint64_t tag, int64_t i) {
+  memcpy(to, &tag, 8);
+  memcpy(&to->u, &i, 8);
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the tag is the first byte of a value");
+
 /* -1 empty, 0 false, 1 true; several items: -2. A single item that is no boolean counts as true (FHIRPath singleton evaluation). */
 static inline int truth(val v) {
   if (v.tag == VAL_BOOL) return (int)v.u.i;
@@ -18,9 +25,10 @@ static inline int truth(val v) {
 }
 
 static inline bool is_whole(val v) { return v.tag == VAL_INT || v.tag == VAL_LONG; }
+static inline bool both_whole(const val *x, const val *y) { return (x->tag & y->tag & VAL_INT) && x->tag <= VAL_LONG && y->tag <= VAL_LONG; }
 /* Tag of the wider of two whole numbers: Long when one of them is. */
 #define WIDER(x, y) ((uint8_t)((x).tag | (y).tag))
-_Static_assert((VAL_INT | VAL_LONG) == VAL_LONG, "tags of whole numbers");
+_Static_assert(VAL_BOOL == 1 && VAL_INT == 2 && VAL_LONG == 3, "Integers and Longs are the tags up to 3 that have bit 2");
 
 /* Result z of whole numbers: empty when it left 64 bits or, as Integer, 32. */
 static inline val whole(uint8_t tag, int64_t z, bool over) {
@@ -68,46 +76,50 @@ static vm_state failed(vm_run *r, hdw_status s, uint32_t word) {
 #define LOAD() (start = left = slice < cx->fuel ? slice : cx->fuel)
 #define TICK() do { if (--left < 0) goto tick_out; } while (0)
 #define TRYTO(e) do { SAVE(); hdw_status s_ = (e); LOAD(); if (__builtin_expect(s_, 0)) FAIL(s_); } while (0)
-#define SLOW(op, x, y) do { val v_; TRYTO(vm_slow_op(r, op, x, y, &v_)); R[A] = v_; } while (0)
+#define SLOW(op, x, y) do { val v_; TRYTO(vm_slow_op(r, op, x, y, &v_)); copy(&R[A], &v_); } while (0)
 #define ARITH(name, op, right, builtin)                                                          \
   OP(name): {                                                                                    \
-    val x = R[B], y = right;                                                                     \
+    const val *x = &R[B];                                                                        \
+    right;                                                                                       \
     int64_t z;                                                                                   \
-    if (is_whole(x) && is_whole(y)) {                                                            \
-      bool over = builtin(x.u.i, y.u.i, &z);                                                     \
-      R[A] = whole(WIDER(x, y), z, over);                                                        \
-    } else SLOW(op, x, y);                                                                       \
+    if (__builtin_expect(both_whole(x, y), 1)) {                                                 \
+      bool over = builtin(x->u.i, y->u.i, &z);                                                   \
+      uint8_t tag = WIDER(*x, *y);                                                               \
+      if (__builtin_expect(over || (tag == VAL_INT && z != (int32_t)z), 0)) R[A] = VAL_NONE;     \
+      else put(&R[A], tag, z);                                                                   \
+    } else SLOW(op, *x, *y);                                                                     \
     NEXT_INS;                                                                                    \
   }
 /* Compares R[B] with `right` into R[A]; `yes` is 1 when that is true. */
 #define COMPARE(op, right, cmp)                                                                  \
-  val x = R[B], y = right;                                                                       \
+  const val *x = &R[B];                                                                          \
+  right;                                                                                         \
   int yes;                                                                                       \
-  if (is_whole(x) && is_whole(y)) {                                                              \
-    yes = x.u.i cmp y.u.i;                                                                       \
-    R[A] = val_bool(yes);                                                                        \
-  } else if ((op == OP_EQ || op == OP_NE) && x.tag == VAL_STR && y.tag == VAL_STR && x.len < 256) { \
-    yes = (x.len == y.len && memcmp(x.u.s, y.u.s, x.len) == 0) == (op == OP_EQ);                 \
-    R[A] = val_bool(yes);                                                                        \
+  if (__builtin_expect(both_whole(x, y), 1)) {                                                   \
+    yes = x->u.i cmp y->u.i;                                                                     \
+    put(&R[A], VAL_BOOL, yes);                                                                       \
+  } else if ((op == OP_EQ || op == OP_NE) && x->tag == VAL_STR && y->tag == VAL_STR && x->len < 256) { \
+    yes = (x->len == y->len && memcmp(x->u.s, y->u.s, x->len) == 0) == (op == OP_EQ);            \
+    put(&R[A], VAL_BOOL, yes);                                                                       \
   } else {                                                                                       \
-    SLOW(op, x, y);                                                                              \
+    SLOW(op, *x, *y);                                                                            \
     yes = R[A].tag == VAL_BOOL && R[A].u.i;                                                      \
   }
 #define COMPARISON(name, cmp)                                                                    \
   OP(name): {                                                                                    \
-    COMPARE(OP_##name, R[C], cmp)                                                                \
+    COMPARE(OP_##name, const val *y = &R[C], cmp)                                                \
     (void)yes;                                                                                   \
     NEXT_INS;                                                                                    \
   }                                                                                              \
   OP(name##J): {                                                                                 \
     uint32_t ext = *ip++;                                                                        \
-    COMPARE(OP_##name, R[C], cmp)                                                                \
+    COMPARE(OP_##name, const val *y = &R[C], cmp)                                                \
     if (!yes) ip += DISTANCE(ext);                                                               \
     NEXT_INS;                                                                                    \
   }                                                                                              \
   OP(name##IJ): {                                                                                \
     uint32_t ext = *ip++;                                                                        \
-    COMPARE(OP_##name, val_int((int16_t)ext), cmp)                                               \
+    COMPARE(OP_##name, const val k = val_int((int16_t)ext); const val *y = &k, cmp)              \
     if (!yes) ip += DISTANCE(ext);                                                               \
     NEXT_INS;                                                                                    \
   }
@@ -151,30 +163,31 @@ vm_state vm_go(vm_run *r) {
   NEXT_INS;
 
   OP(NOP): NEXT_INS;
-  OP(MOVE): R[A] = R[B]; NEXT_INS;
-  OP(LOADK): R[A] = K[BX]; NEXT_INS;
+  OP(MOVE): copy(&R[A], &R[B]); NEXT_INS;
+  OP(LOADK): copy(&R[A], &K[BX]); NEXT_INS;
   OP(LOADKX): R[A] = K[*ip++]; NEXT_INS;
-  OP(LOADI): R[A] = val_int(SBX); NEXT_INS;
-  OP(LOADB): R[A] = val_bool(B == 1); NEXT_INS;
+  OP(LOADI): put(&R[A], VAL_INT, SBX); NEXT_INS;
+  OP(LOADB): put(&R[A], VAL_BOOL, B == 1); NEXT_INS;
   OP(EMPTY): R[A] = VAL_NONE; NEXT_INS;
   OP(MEMBER): {
     val v;
     TRYTO(vm_member(cx, R[B], K[*ip++], &v));
-    R[A] = v;
+    copy(&R[A], &v);
     NEXT_INS;
   }
   OP(INDEX): {
-    val i = R[C], v = R[B];
-    if (i.tag == VAL_EMPTY) R[A] = VAL_NONE;
-    else if (!is_whole(i)) FAIL(vm_fail(cx, HDW_E_TYPE, "an index is a whole number"));
-    else R[A] = i.u.i >= 0 && i.u.i < (int64_t)val_count(v) ? val_item(v, (uint32_t)i.u.i) : VAL_NONE;
+    const val *i = &R[C], *v = &R[B];
+    if (i->tag == VAL_EMPTY) R[A] = VAL_NONE;
+    else if (!is_whole(*i)) FAIL(vm_fail(cx, HDW_E_TYPE, "an index is a whole number"));
+    else if (i->u.i < 0 || i->u.i >= (int64_t)val_count(*v)) R[A] = VAL_NONE;
+    else copy(&R[A], v->tag == VAL_LIST ? &v->u.v[i->u.i] : v);
     NEXT_INS;
   }
-  ARITH(ADD, OP_ADD, R[C], __builtin_add_overflow)
-  ARITH(SUB, OP_SUB, R[C], __builtin_sub_overflow)
-  ARITH(MUL, OP_MUL, R[C], __builtin_mul_overflow)
-  ARITH(ADDI, OP_ADD, val_int(IMM), __builtin_add_overflow)
-  ARITH(SUBI, OP_SUB, val_int(IMM), __builtin_sub_overflow)
+  ARITH(ADD, OP_ADD, const val *y = &R[C], __builtin_add_overflow)
+  ARITH(SUB, OP_SUB, const val *y = &R[C], __builtin_sub_overflow)
+  ARITH(MUL, OP_MUL, const val *y = &R[C], __builtin_mul_overflow)
+  ARITH(ADDI, OP_ADD, const val k = val_int(IMM); const val *y = &k, __builtin_add_overflow)
+  ARITH(SUBI, OP_SUB, const val k = val_int(IMM); const val *y = &k, __builtin_sub_overflow)
   OP(DIV): SLOW(OP_DIV, R[B], R[C]); NEXT_INS;
   OP(IDIV): {
     val x = R[B], y = R[C];
@@ -187,8 +200,10 @@ vm_state vm_go(vm_run *r) {
     NEXT_INS;
   }
   OP(MODI): {
-    val x = R[B], y = val_int(IMM);
-    if (is_whole(x)) R[A] = remainder_of(x, y); else SLOW(OP_MOD, x, y);
+    const val *x = &R[B], y = val_int(IMM);
+    if (x->tag == VAL_INT && IMM > 0) put(&R[A], VAL_INT, (int32_t)x->u.i % (int32_t)IMM);
+    else if (is_whole(*x)) R[A] = remainder_of(*x, y);
+    else SLOW(OP_MOD, *x, y);
     NEXT_INS;
   }
   OP(CONCAT): {
@@ -248,8 +263,8 @@ vm_state vm_go(vm_run *r) {
     TICK();
     int64_t i = it[1].u.i;
     if (it[1].tag != VAL_INT || i < 0 || i >= (int64_t)val_count(it[0])) { ip += SBX; NEXT_INS; }
-    it[2] = val_item(it[0], (uint32_t)i);
-    it[3] = it[1];
+    copy(&it[2], it[0].tag == VAL_LIST ? &it[0].u.v[i] : &it[0]);
+    put(&it[3], VAL_INT, i);
     it[1].u.i = i + 1;
     NEXT_INS;
   }
@@ -258,8 +273,8 @@ vm_state vm_go(vm_run *r) {
     TICK();
     int64_t i = it[0].u.i;
     if (!is_whole(it[0]) || !is_whole(it[1]) || i > it[1].u.i) { ip += SBX; NEXT_INS; }
-    it[2] = it[0];
-    it[3] = val_int(it[3].tag == VAL_INT && it[3].u.i < INT_MAX32 ? it[3].u.i + 1 : 0);
+    copy(&it[2], &it[0]);
+    put(&it[3], VAL_INT, it[3].tag == VAL_INT && it[3].u.i < INT_MAX32 ? it[3].u.i + 1 : 0);
     if (i == (it[0].tag == VAL_INT ? INT_MAX32 : INT64_MAX)) it[0] = VAL_NONE; else it[0].u.i = i + 1; /* {} ends the loop */
     NEXT_INS;
   }
@@ -340,7 +355,7 @@ vm_state vm_go(vm_run *r) {
     val v = VAL_NONE;
     if (r->nregions && vm_keeps(r, BX)) vm_regions_spoil(r);
     TRYTO(r->bound[BX](cx, &R[A], m->natives[BX].nargs, &v));
-    R[A] = v;
+    copy(&R[A], &v);
     NEXT_INS;
   }
   OP(NATIVEK): {
@@ -353,15 +368,14 @@ vm_state vm_go(vm_run *r) {
     NEXT_INS;
   }
   OP(RET): {
-    val v = R[A];
     uint32_t n = --r->nframes;
     while (r->ntries && r->tries[r->ntries - 1].frame == n) r->ntries--;
     if (r->nregions) vm_regions_pop(r, n);
     if (!n) {
-      r->result = v;
+      r->result = R[A];
       goto out;
     }
-    R[0] = v; /* the callee's first register is the caller's R[a] */
+    copy(R, &R[A]); /* the callee's first register is the caller's R[a] */
     f = &r->frames[n - 1];
     R = r->regs + f->base;
     ip = code + f->pc;
@@ -434,7 +448,7 @@ vm_state vm_go(vm_run *r) {
     vm_region_begin(r, (uint8_t)A);
     NEXT_INS;
   OP(RECYCLE):
-    if (r->nregions && (st = vm_region_recycle(r, (uint8_t)A))) goto fail;
+    if ((uintptr_t)cx->a->cur - (uintptr_t)r->recycled > VM_REGION_BYTES && (st = vm_region_recycle(r, (uint8_t)A))) goto fail;
     NEXT_INS;
 
 tick_out: /* the instruction has done nothing yet and costs nothing; there it goes on */

@@ -2,6 +2,23 @@
 #ifndef HDW_INTERP_INT_H
 #define HDW_INTERP_INT_H
 #include "run.h"
+#include <string.h>
+
+/* Values move as two words: a load of 16 bytes right after two stores of 8 waits for both to reach the cache. */
+static inline void copy(val *to, const val *from) {
+  uint64_t head, body;
+  memcpy(&head, from, 8);
+  memcpy(&body, &from->u, 8);
+  memcpy(to, &head, 8);
+  memcpy(&to->u, &body, 8);
+}
+
+/* A region is given back when it has grown to more than this. */
+#ifdef HDW_STRESS
+enum { VM_REGION_BYTES = 0 };
+#else
+enum { VM_REGION_BYTES = 32 * 1024 };
+#endif
 
 /* Makes room for a window of n registers from base on; what is in new registers is not defined. May move r->regs. */
 hdw_status vm_window(vm_run *r, uint32_t base, uint32_t n);

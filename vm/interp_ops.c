@@ -148,7 +148,7 @@ hdw_status vm_list(vm_cx *cx, const val *v, uint32_t n, val *out) {
   for (uint32_t i = 0; i < n; i++) {
     if (v[i].tag == VAL_EMPTY) continue;
     if (total == 1 && val_count(v[i])) { *out = val_item(v[i], 0); return HDW_OK; }
-    if (v[i].tag != VAL_LIST) p[k++] = v[i];
+    if (v[i].tag != VAL_LIST) copy(&p[k++], &v[i]);
     else if (v[i].len) { memcpy(p + k, v[i].u.v, v[i].len * sizeof *p); k += v[i].len; }
   }
   if (total) *out = (val){.tag = VAL_LIST, .len = k, .u.v = p};
@@ -162,8 +162,16 @@ hdw_status vm_object(vm_run *r, const mod_shape *s, const val *fields, val *out)
   val *p = kv;
   uint8_t flags = 0;
   for (uint32_t i = 0; i < s->n; i++, k++) {
+    uint8_t tag = fields[i].tag;
+    copy(&p[0], &r->m->consts[k->name]);
+    if (p[0].len && p[0].u.s[0] == '_') flags = VALF_UNDERSCORE;
+    if (tag != VAL_EMPTY && !(k->flags & MOD_KEY_ARRAY)) {
+      copy(&p[1], &fields[i]);
+      p += 2;
+      continue;
+    }
     val v = fields[i];
-    if (v.tag == VAL_EMPTY && (k->flags & MOD_KEY_OMIT_EMPTY)) continue;
+    if (tag == VAL_EMPTY && (k->flags & MOD_KEY_OMIT_EMPTY)) continue;
     if (k->flags & MOD_KEY_ARRAY) {
       if (v.tag != VAL_LIST) {
         val *one = arena_alloc(r->cx->a, sizeof *one);
@@ -175,9 +183,7 @@ hdw_status vm_object(vm_run *r, const mod_shape *s, const val *fields, val *out)
     } else if (v.tag == VAL_EMPTY) {
       v.tag = VAL_NULL;
     }
-    p[0] = r->m->consts[k->name];
     p[1] = v;
-    if (p[0].len && p[0].u.s[0] == '_') flags = VALF_UNDERSCORE;
     p += 2;
   }
   *out = (val){.tag = VAL_OBJ, .flags = flags, .len = (uint32_t)((p - kv) / 2), .u.v = kv};
@@ -272,11 +278,6 @@ hdw_status vm_path_text(vm_run *r, uint32_t site) {
  *     read by frames below) those that point into newer memory become empty.
  * A spoilt region starts anew from where the memory stands: what it had is kept until an outer region or the run ends. */
 
-#ifdef HDW_STRESS
-enum { REGION_BYTES = 0 };
-#else
-enum { REGION_BYTES = 32 * 1024 };
-#endif
 enum { KEEP_TEXT = 2048 };
 
 static vm_region *find_region(vm_run *r, uint8_t reg) {
@@ -319,14 +320,16 @@ static bool points(val v) {
 hdw_status vm_region_recycle(vm_run *r, uint8_t reg) {
   arena *a = r->cx->a;
   vm_region *g = find_region(r, reg);
-  if (!g) return HDW_OK;
+  if (!g) { r->recycled = a->cur; return HDW_OK; }
+  r->recycled = g->mark.cur;
   r->nregions = (uint32_t)(g - r->regions) + 1;
-  if (a->chunk == g->mark.chunk && (size_t)(a->cur - g->mark.cur) <= REGION_BYTES) return HDW_OK;
+  if (a->chunk == g->mark.chunk && (size_t)(a->cur - g->mark.cur) <= VM_REGION_BYTES) return HDW_OK;
   const vm_frame *f = &r->frames[r->nframes - 1];
   val *R = r->regs + f->base, *keep = R + reg;
   bool move = points(*keep) && arena_newer(a, g->mark, keep->u.p);
   if (g->spoilt || (move && (keep->tag != VAL_STR || keep->len > KEEP_TEXT))) {
     g->mark = arena_here(a);
+    r->recycled = a->cur;
     g->spoilt = false;
     return HDW_OK;
   }

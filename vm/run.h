@@ -64,6 +64,7 @@ typedef struct vm_run {
   uint32_t npath;
   vm_region regions[VM_MAX_REGIONS];
   uint32_t nregions;
+  const uint8_t *recycled;   /* free end of the arena when a region was last looked at */
   vm_request request;        /* VM_AWAIT */
   val result;                /* VM_DONE: what was returned */
   vm_outcome outcome;
