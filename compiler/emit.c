@@ -164,7 +164,8 @@ static uint64_t row_hash(const emit *e, uint32_t i, int section) {
 }
 
 /* Rows of a table section (NATV, CHKS): found again or appended. */
-static uint32_t row(emit *e, enum mod_section s, const void *rec) {
+static uint32_t row(emit *e, enum mod_section section, const void *rec) {
+  int s = (int)section;
   buf *b = &e->sec[s];
   emit_hash *h = s == MOD_CHKS ? &e->checks : &e->natives;
   uint32_t unit = row_unit(s);

@@ -50,7 +50,6 @@ static hdw_status edits(vm_cx *cx, val o, hl7_edit **out, unsigned *n) {
       if (v.tag != VAL_EMPTY) e[(*n)++] = (hl7_edit){.op = HL7_REMOVE, .value = v};
       continue;
     }
-    if (v.tag == VAL_TPL && (s = std_text(cx, &v, 1, &v))) return s;
     hl7_edit *x = &e[(*n)++];
     *x = (hl7_edit){.op = HL7_SET, .value = v};
     if (hl7_path_parse(key.u.s, key.len, &x->path)) return vm_fail(cx, HDW_E_INVALID, "'%.*s' is no HL7 path", (int)(key.len > 40 ? 40 : key.len), key.u.s);
