@@ -19,7 +19,7 @@ static inline str str_of(const char *p) { return (str){p, strlen(p)}; }
 #define STR(s) (int)(s).len, (s).p
 
 /* ---- builtins.def as tables (builtin.c) */
-typedef enum special { SP_NONE, SP_T, SP_EXPR, SP_TYPE, SP_PATH, SP_QUERY, SP_URL, SP_TEXT, SP_JSON, SP_DURATION, SP_MESSAGE, SP_HELPER, SP_SECRET, SP_HL7 /* stays a template: the consumer escapes the holes */ } special;
+typedef enum special { SP_NONE, SP_T, SP_EXPR, SP_TYPE, SP_PATH, SP_QUERY, SP_URL, SP_TEXT, SP_JSON, SP_DURATION, SP_MESSAGE, SP_HELPER, SP_SECRET, SP_HL7 /* an HL7 value */ } special;
 typedef struct sig_param { str name; ty type; uint8_t special; bool optional; } sig_param;
 enum { SIG_MAX = 14 };
 typedef struct sig {

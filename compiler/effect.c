@@ -23,6 +23,11 @@ static str key_text(comp *c, ast *key) {
 /* One argument at its position: templates are escaped for it, HL7 values become text, secrets are refused. */
 static ty argument(comp *c, ast *e, const sig_param *p, int r) {
   if (p && (p->special == SP_PATH || p->special == SP_URL) && e->kind == AST_TEMPLATE) return ex_template(c, e, (special)p->special, r);
+  if (p && (p->special == SP_PATH || p->special == SP_URL) && e->kind == AST_STRING) { /* written by the author: a template without holes */
+    ty t = ex(c, e, r);
+    emit_op(&c->e, c->f->fn, OP_TPL, (uint32_t)r, (uint32_t)r, 1);
+    return t;
+  }
   ty t = ex(c, e, r);
   if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
   if (t.kind == TY_HL7) t = hl7_text_as(c, t, r, TY_STR);

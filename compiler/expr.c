@@ -296,7 +296,7 @@ val const_of(comp *c, ast *n, bool *ok) {
 
 /* ---- templates */
 
-/* Literal, hole, literal ... into a window, then TPL. The escape of the position is a native over the template; plain text otherwise. */
+/* Literal, hole, literal ... into a window, then TPL. Where the position escapes (sp) it stays a template, else it becomes text. */
 ty ex_template(comp *c, ast *n, special sp, int dst) {
   int top = c->f->top;
   int base = window_at(c, dst, 1), count = 0;
@@ -318,6 +318,7 @@ ty ex_template(comp *c, ast *n, special sp, int dst) {
     } else {
       ty t = ex(c, x, r);
       if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, x, "a secret cannot become part of a text");
+      if (t.kind == TY_HL7 && sp != SP_NONE) t = hl7_text_as(c, t, r, TY_STR); /* the consumer knows no HL7 nodes */
       label |= t.label;
     }
     count++;
@@ -330,8 +331,7 @@ ty ex_template(comp *c, ast *n, special sp, int dst) {
   }
   if (count > 199) err(c, E0228, n, "a template has at most 99 holes");
   op3(c, OP_TPL, base, base, count & 255);
-  if (sp == SP_PATH || sp == SP_URL) native(c, "tpl.path", base, 1, ty_one(TY_STR));
-  else if (sp != SP_HL7) op3(c, OP_TEXT, base, base, 0);
+  if (sp == SP_NONE) op3(c, OP_TEXT, base, base, 0);
   op3(c, OP_MOVE, dst, base, 0);
   c->f->top = top;
   return ty_label(ty_one(TY_STR), label);

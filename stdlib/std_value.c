@@ -11,7 +11,6 @@
 
 hdw_status std_setting(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_run(vm_cx *cx, const val *args, unsigned n, val *out);
-hdw_status std_tpl_path(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_of_type(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_is(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_as(vm_cx *cx, const val *args, unsigned n, val *out);
@@ -54,11 +53,7 @@ hdw_status std_run(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 /* ---- templates */
 
-static bool unreserved(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-static hdw_status put_hole(vm_cx *cx, buf *b, val v, bool percent) {
+static hdw_status put_hole(vm_cx *cx, buf *b, val v) {
   hdw_status s = fp_system(cx, v, &v);
   if (s) return s;
   for (uint32_t i = 0; i < val_count(v); i++) {
@@ -67,21 +62,17 @@ static hdw_status put_hole(vm_cx *cx, buf *b, val v, bool percent) {
     if (s) return s == HDW_E_TYPE ? vm_fail(cx, s, "a text cannot hold %s: name the element that is meant", val_type_name(item)) : s;
     if (t.tag != VAL_STR) continue;
     if (i) buf_puts(b, ", ");
-    for (uint32_t k = 0; k < t.len; k++) {
-      unsigned char ch = (unsigned char)t.u.s[k];
-      if (percent && !unreserved(ch)) buf_putf(b, "%%%02X", ch); else buf_putc(b, (char)ch);
-    }
+    buf_put(b, t.u.s, t.len);
   }
   return HDW_OK;
 }
 
-/* A hole of "." or ".." or nothing between slashes would change the path: dots alone are encoded by the caller's URL check. */
-static hdw_status join(vm_cx *cx, val t, bool percent, val *out) {
+static hdw_status join(vm_cx *cx, val t, val *out) {
   buf b;
   buf_init(&b, cx->a, TEXT_MAX);
   for (uint32_t i = 0; i < t.len; i++) {
     if (i % 2 == 0) { buf_put(&b, t.u.v[i].u.s, t.u.v[i].tag == VAL_STR ? t.u.v[i].len : 0); continue; }
-    hdw_status s = put_hole(cx, &b, t.u.v[i], percent);
+    hdw_status s = put_hole(cx, &b, t.u.v[i]);
     if (s) return s;
   }
   hdw_status s = vm_charge(cx, b.len / 16);
@@ -91,13 +82,7 @@ static hdw_status join(vm_cx *cx, val t, bool percent, val *out) {
 hdw_status std_text(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   if (args[0].tag != VAL_TPL) { *out = args[0]; return HDW_OK; }
-  return join(cx, args[0], false, out);
-}
-
-hdw_status std_tpl_path(vm_cx *cx, const val *args, unsigned n, val *out) {
-  (void)n;
-  if (args[0].tag != VAL_TPL) { *out = args[0]; return HDW_OK; }
-  return join(cx, args[0], true, out);
+  return join(cx, args[0], out);
 }
 
 /* ---- types */
