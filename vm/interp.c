@@ -141,6 +141,7 @@ static vm_state failed(vm_run *r, hdw_status s, uint32_t word) {
     NEXT_INS;                                                                                    \
   }
 
+/* All instructions in one long function, because registers, instruction pointer and constants then stay in locals of the loop. */
 vm_state vm_go(vm_run *r) {
   static const void *const labels[OP_COUNT] = {
 #define OPCODE(name, a, b, c, ext, doc) &&L_##name,
