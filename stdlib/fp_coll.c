@@ -1,6 +1,7 @@
 /* Collections: existence, subsetting, sets, folds and tree navigation (FHIRPath N1 sections 5.1 to 5.4 and 5.8). */
 #include "fhir.h"
 #include "fp_int.h"
+#include "value_int.h"
 
 static val sub(val coll, uint32_t from, uint32_t count) {
   if (count == 0) return VAL_NONE;
@@ -119,14 +120,14 @@ static hdw_status set_find(vm_cx *cx, fp_set *st, val v, bool add, bool *found) 
     for (at = (uint32_t)h & st->mask; st->slot[at]; at = (at + 1) & st->mask) {
       uint32_t i = st->slot[at] - 1;
       if (st->hash[i] != h) continue;
-      if ((s = val_equal(cx->a, st->key[i], key, &eq))) return s;
+      if ((s = val_equal_within(cx->a, st->key[i], key, &cx->fuel, &eq))) return s;
       if (eq == 1) return HDW_OK;
       if ((s = vm_charge(cx, 1))) return s;
     }
   } else {
     for (uint32_t i = 0; i < st->n; i++) {
       if (st->hash[i] != h) continue;
-      if ((s = val_equal(cx->a, st->key[i], key, &eq))) return s;
+      if ((s = val_equal_within(cx->a, st->key[i], key, &cx->fuel, &eq))) return s;
       if (eq == 1) return HDW_OK;
     }
   }

@@ -305,7 +305,7 @@ static hdw_status equality(vm_cx *cx, const val *args, bool negate, val *out) {
     return vm_charge(cx, x.len / 16);
   }
   hdw_status s = operands(cx, args, negate ? "!=" : "=", &x, &y);
-  if (s || (s = val_equal(cx->a, x, y, &r))) return s;
+  if (s || (s = val_equal_within(cx->a, x, y, &cx->fuel, &r))) return s;
   *out = r < 0 ? VAL_NONE : val_bool((r == 1) != negate);
   return HDW_OK;
 }
@@ -315,7 +315,7 @@ static hdw_status equivalence(vm_cx *cx, const val *args, bool negate, val *out)
   bool r;
   hdw_status s = operands(cx, args, negate ? "!~" : "~", &x, &y);
   if (!s && val_count(x) == val_count(y)) s = vm_charge(cx, (size_t)val_count(x) * val_count(y));
-  if (s || (s = val_equivalent(cx->a, x, y, &r))) return s;
+  if (s || (s = val_equivalent_within(cx->a, x, y, &cx->fuel, &r))) return s;
   *out = val_bool(r != negate);
   return HDW_OK;
 }

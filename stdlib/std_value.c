@@ -16,6 +16,8 @@ hdw_status std_is(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_as(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_extension(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_comparable(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_range(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_repeat_new(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_sort_by(vm_cx *cx, const val *args, unsigned n, val *out);
@@ -53,16 +55,38 @@ hdw_status std_run(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 /* ---- templates */
 
-static hdw_status put_hole(vm_cx *cx, buf *b, val v) {
+enum { TPL_DEPTH_MAX = 32 };
+static hdw_status put_template(vm_cx *cx, buf *b, val t, int depth);
+
+/* Fuel is taken while the text grows: a template whose holes hold templates can stand for more text than there is memory, or for none at all. */
+static hdw_status put_hole(vm_cx *cx, buf *b, val v, int depth) {
   hdw_status s = fp_system(cx, v, &v);
   if (s) return s;
   for (uint32_t i = 0; i < val_count(v); i++) {
     val t, item = val_item(v, i);
-    if (item.tag == VAL_TPL) s = std_text(cx, &item, 1, &t); else s = val_to_str(cx->a, item, &t);
+    if (item.tag == VAL_TPL) {
+      if (i) buf_puts(b, ", ");
+      if ((s = put_template(cx, b, item, depth + 1))) return s;
+      continue;
+    }
+    s = val_to_str(cx->a, item, &t);
     if (s) return s == HDW_E_TYPE ? vm_fail(cx, s, "a text cannot hold %s: name the element that is meant", val_type_name(item)) : s;
     if (t.tag != VAL_STR) continue;
+    if ((s = vm_charge(cx, 1 + t.len / 8))) return s;
     if (i) buf_puts(b, ", ");
     buf_put(b, t.u.s, t.len);
+  }
+  return HDW_OK;
+}
+
+static hdw_status put_template(vm_cx *cx, buf *b, val t, int depth) {
+  if (depth > TPL_DEPTH_MAX) return vm_fail(cx, HDW_E_LIMIT, "texts are nested too deeply");
+  for (uint32_t i = 0; i < t.len; i++) {
+    hdw_status s = vm_charge(cx, 1);
+    if (s) return s;
+    if (i % 2) s = put_hole(cx, b, t.u.v[i], depth);
+    else if (t.u.v[i].tag == VAL_STR) buf_put(b, t.u.v[i].u.s, t.u.v[i].len);
+    if (s || b->status) return s;
   }
   return HDW_OK;
 }
@@ -70,12 +94,8 @@ static hdw_status put_hole(vm_cx *cx, buf *b, val v) {
 static hdw_status join(vm_cx *cx, val t, val *out) {
   buf b;
   buf_init(&b, cx->a, TEXT_MAX);
-  for (uint32_t i = 0; i < t.len; i++) {
-    if (i % 2 == 0) { buf_put(&b, t.u.v[i].u.s, t.u.v[i].tag == VAL_STR ? t.u.v[i].len : 0); continue; }
-    hdw_status s = put_hole(cx, &b, t.u.v[i]);
-    if (s) return s;
-  }
-  hdw_status s = vm_charge(cx, b.len / 16);
+  hdw_status s = put_template(cx, &b, t, 0);
+  if (!s) s = vm_charge(cx, b.len / 16);
   return s ? s : buf_result(&b, out);
 }
 
@@ -94,6 +114,16 @@ static hdw_status is_type(vm_cx *cx, val item, val type, bool *yes) {
   return s == HDW_E_NOTFOUND ? vm_fail(cx, s, "there is no type '%.*s'", (int)(type.len > 60 ? 60 : type.len), type.u.s) : s;
 }
 
+/* Types of FHIR primitives are exact in ofType and as: a code is no string there, though it is one for `is`. */
+static bool other_primitive(val item, val type) {
+  if (item.tag == VAL_HL7 || !item.aux || fhir_type_kind(item.aux) != FHIR_PRIMITIVE || type.tag != VAL_STR) return false;
+  const char *name = type.u.s;
+  size_t len = type.len;
+  if (len > 5 && memcmp(name, "FHIR.", 5) == 0) { name += 5; len -= 5; }
+  uint16_t want = fhir_type(name, len);
+  return want && fhir_type_kind(want) == FHIR_PRIMITIVE && want != item.aux;
+}
+
 hdw_status std_of_type(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   val_builder b = {0};
@@ -101,6 +131,7 @@ hdw_status std_of_type(vm_cx *cx, const val *args, unsigned n, val *out) {
     bool yes;
     val item = val_item(args[0], i);
     if (item.tag == VAL_OBJ && !item.aux) item = fhir_adopt(item);
+    if (other_primitive(item, args[1])) continue;
     hdw_status s = is_type(cx, item, args[1], &yes);
     if (!s && yes) s = val_push(cx->a, &b, item);
     if (s) return s;
@@ -147,6 +178,48 @@ hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out) {
   return HDW_OK;
 }
 
+/* item.extension.where(url = $url) for each item. */
+hdw_status std_extension(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val url, key = val_key("extension", 9), url_key = val_key("url", 3);
+  val_builder b = {0};
+  *out = VAL_NONE;
+  hdw_status s = fp_text(cx, args[1], "extension", &url);
+  if (s || url.tag != VAL_STR) return s;
+  for (uint32_t i = 0; i < val_count(args[0]); i++) {
+    val item = val_item(args[0], i), all = VAL_NONE;
+    if (item.tag != VAL_OBJ) continue;
+    if (item.aux && cx->model) s = cx->model->member(cx, item, key, &all);
+    else if (val_obj_get(item, key)) s = val_norm(cx->a, *val_obj_get(item, key), &all);
+    if (s) return s;
+    for (uint32_t k = 0; k < val_count(all); k++) {
+      val x = val_item(all, k), u;
+      const val *slot = x.tag == VAL_OBJ ? val_obj_get(x, url_key) : NULL;
+      if (!slot) continue;
+      if ((s = val_norm(cx->a, *slot, &u))) return s;
+      if (u.tag == VAL_STR && u.len == url.len && memcmp(u.u.s, url.u.s, u.len) == 0 && (s = val_push(cx->a, &b, x))) return s;
+    }
+    if ((s = vm_charge(cx, 1 + val_count(all)))) return s;
+  }
+  *out = val_build(&b);
+  return HDW_OK;
+}
+
+hdw_status std_comparable(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val x, y;
+  int order;
+  bool known = false;
+  *out = VAL_NONE;
+  if (args[0].tag == VAL_EMPTY || args[1].tag == VAL_EMPTY) return HDW_OK;
+  hdw_status s = args[0].tag == VAL_QTY ? (x = args[0], HDW_OK) : fp_quantity_of(cx, args[0], &x);
+  if (!s) s = args[1].tag == VAL_QTY ? (y = args[1], HDW_OK) : fp_quantity_of(cx, args[1], &y);
+  if (s) return s == HDW_E_NOMEM ? s : vm_fail(cx, HDW_E_TYPE, "comparable takes two quantities");
+  if (x.tag != VAL_QTY || y.tag != VAL_QTY) return HDW_OK;
+  *out = val_bool(val_compare(x, y, &order, &known) == HDW_OK && known);
+  return HDW_OK;
+}
+
 /* ---- collections */
 
 hdw_status std_range(vm_cx *cx, const val *args, unsigned n, val *out) {
@@ -172,7 +245,7 @@ hdw_status std_repeat_new(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 typedef struct sorted { val item, keys; uint32_t at; } sorted;
 
-/* -1, 0, 1; empty keys come first. *st is set when two keys cannot be compared. */
+/* -1, 0, 1; empty keys come first in either direction. *st is set when two keys cannot be compared. */
 static int compare(const sorted *a, const sorted *b, const char *dirs, uint32_t ndirs, hdw_status *st) {
   for (uint32_t k = 0; k < ndirs; k++) {
     val x = k < a->keys.len ? a->keys.u.v[2 * k + 1] : VAL_NONE, y = k < b->keys.len ? b->keys.u.v[2 * k + 1] : VAL_NONE;
@@ -183,7 +256,7 @@ static int compare(const sorted *a, const sorted *b, const char *dirs, uint32_t 
       if (s) *st = s;
       if (s || !known) c = 0;
     }
-    if (c) return dirs[k] == 'd' ? -c : c;
+    if (c) return dirs[k] == 'd' && !ex && !ey ? -c : c;
   }
   return a->at < b->at ? -1 : 1;
 }
@@ -213,9 +286,10 @@ hdw_status std_sort_by(vm_cx *cx, const val *args, unsigned n, val *out) {
   if (count < 2) return HDW_OK;
   sorted *v = arena_alloc(cx->a, count * sizeof *v);
   static const char asc[] = "a";
+  if (ndirs && val_count(args[1]) != count) return vm_fail(cx, HDW_E_TYPE, "sort: no keys");
   if (!v) return HDW_E_NOMEM;
   for (uint32_t i = 0; i < count; i++) {
-    val item = val_item(args[0], i), keys = val_item(args[1], i);
+    val item = val_item(args[0], i), keys = ndirs ? val_item(args[1], i) : VAL_NONE;
     if (!ndirs) { /* sort(): by the items themselves */
       val *kv = arena_alloc(cx->a, 2 * sizeof *kv);
       if (!kv) return HDW_E_NOMEM;
@@ -270,11 +344,14 @@ static hdw_status hl7_json(void *user, val node, buf *b) {
   return (hdw_status)b->status;
 }
 
+/* The text may grow as far as fuel pays for it: a structure that shares parts can stand for more than there is memory. */
 static hdw_status to_json(vm_cx *cx, val v, val *out) {
   buf b;
-  buf_init(&b, cx->a, TEXT_MAX);
+  bool poor = cx->fuel < TEXT_MAX / 16;
+  buf_init(&b, cx->a, poor ? (size_t)(cx->fuel > 0 ? cx->fuel : 0) * 16 + 16 : TEXT_MAX);
   json_wopts o = {.hl7 = hl7_json, .hl7_user = cx};
   hdw_status s = json_write(v, &b, &o);
+  if (s == HDW_E_LIMIT && poor && b.status == HDW_E_LIMIT) return HDW_E_FUEL;
   if (!s) s = vm_charge(cx, b.len / 16);
   return s ? s : buf_result(&b, out);
 }

@@ -31,7 +31,7 @@ typedef struct key_index {
   uint32_t mask;
 } key_index;
 
-enum { INDEX_FROM = 32 };
+enum { INDEX_FROM = 32, STEPS_MAX = 1 << 22 };
 
 static uint64_t mix(uint64_t h) {
   h ^= h >> 32;
@@ -125,29 +125,36 @@ static const val *index_get(const key_index *ix, val obj, val key, uint32_t hint
   return NULL;
 }
 
-typedef hdw_status item_cmp(arena *a, val x, val y, int depth, int *out);
-static hdw_status equal_coll(arena *a, val x, val y, int depth, int *out);
-static hdw_status equiv_coll(arena *a, val x, val y, int depth, int *out);
+/* A comparison under way. Structures that share parts can stand for more values than could ever be compared, hence the bound. */
+typedef struct walk {
+  arena *a;
+  int64_t *steps;
+} walk;
+
+typedef hdw_status item_cmp(walk *w, val x, val y, int depth, int *out);
+static hdw_status equal_coll(walk *w, val x, val y, int depth, int *out);
+static hdw_status equiv_coll(walk *w, val x, val y, int depth, int *out);
 
 /* Objects are equal when they have the same members with equal values, in any order. */
-static hdw_status cmp_objects(arena *a, val x, val y, int depth, item_cmp *cmp, int *out) {
+static hdw_status cmp_objects(walk *w, val x, val y, int depth, item_cmp *cmp, int *out) {
   key_index ix;
   int all = 1;
   if (x.len != y.len) return *out = 0, HDW_OK;
   if (x.u.v == y.u.v) return *out = 1, HDW_OK;
   if (depth > VAL_DEPTH_MAX) return HDW_E_LIMIT;
-  hdw_status s = index_make(a, y, &ix);
+  hdw_status s = index_make(w->a, y, &ix);
   if (s) return s;
   for (uint32_t i = 0; i < x.len; i++) {
     val k, xv, yv;
-    if ((s = val_unescape(a, x.u.v[2 * i], &k))) return s;
+    if (--*w->steps < 0) return HDW_E_FUEL;
+    if ((s = val_unescape(w->a, x.u.v[2 * i], &k))) return s;
     const val *slot = index_get(&ix, y, k, i);
     if (!slot) return *out = 0, HDW_OK;
-    if ((s = val_norm(a, x.u.v[2 * i + 1], &xv)) || (s = val_norm(a, *slot, &yv))) return s;
+    if ((s = val_norm(w->a, x.u.v[2 * i + 1], &xv)) || (s = val_norm(w->a, *slot, &yv))) return s;
     int one;
     if (xv.tag == VAL_EMPTY && yv.tag == VAL_EMPTY) continue;
     if (xv.tag == VAL_EMPTY || yv.tag == VAL_EMPTY) one = 0;
-    else if ((s = cmp(a, xv, yv, depth + 1, &one))) return s;
+    else if ((s = cmp(w, xv, yv, depth + 1, &one))) return s;
     if (one == 0) return *out = 0, HDW_OK;
     if (one < 0) all = -1;
   }
@@ -155,7 +162,7 @@ static hdw_status cmp_objects(arena *a, val x, val y, int depth, item_cmp *cmp, 
   return HDW_OK;
 }
 
-static hdw_status equal_item(arena *a, val x, val y, int depth, int *out) {
+static hdw_status equal_item(walk *w, val x, val y, int depth, int *out) {
   *out = 0;
   if (is_num(x) && is_num(y)) return *out = cmp_num(x, y) == 0, HDW_OK;
   if ((is_day(x) && is_day(y)) || (x.tag == VAL_TIME && y.tag == VAL_TIME)) {
@@ -180,15 +187,15 @@ static hdw_status equal_item(arena *a, val x, val y, int depth, int *out) {
     case VAL_STR:
     case VAL_NUM:
     case VAL_BIN: *out = x.len == y.len && (x.len == 0 || memcmp(x.u.s, y.u.s, x.len) == 0); return HDW_OK;
-    case VAL_OBJ: return cmp_objects(a, x, y, depth, equal_coll, out);
+    case VAL_OBJ: return cmp_objects(w, x, y, depth, equal_coll, out);
     default: *out = x.u.p == y.u.p; return HDW_OK; /* HL7 nodes: the caller converts what it wants compared */
   }
 }
 
-static hdw_status equal_coll(arena *a, val x, val y, int depth, int *out) {
+static hdw_status equal_coll(walk *w, val x, val y, int depth, int *out) {
   if (x.tag != VAL_LIST && y.tag != VAL_LIST) {
     if (x.tag == VAL_EMPTY || y.tag == VAL_EMPTY) return *out = -1, HDW_OK;
-    return equal_item(a, x, y, depth, out);
+    return equal_item(w, x, y, depth, out);
   }
   uint32_t n = val_count(x);
   *out = -1;
@@ -198,7 +205,8 @@ static hdw_status equal_coll(arena *a, val x, val y, int depth, int *out) {
   int all = 1;
   for (uint32_t i = 0; i < n; i++) {
     int one;
-    hdw_status s = equal_item(a, val_item(x, i), val_item(y, i), depth, &one);
+    if (--*w->steps < 0) return HDW_E_FUEL;
+    hdw_status s = equal_item(w, val_item(x, i), val_item(y, i), depth, &one);
     if (s) return s;
     if (one == 0) return *out = 0, HDW_OK;
     if (one < 0) all = -1;
@@ -207,14 +215,21 @@ static hdw_status equal_coll(arena *a, val x, val y, int depth, int *out) {
   return HDW_OK;
 }
 
-hdw_status val_equal(arena *a, val x, val y, int *out) {
+hdw_status val_equal_within(arena *a, val x, val y, int64_t *steps, int *out) {
   if (x.tag == VAL_STR && y.tag == VAL_STR) return *out = x.len == y.len && (x.len == 0 || memcmp(x.u.s, y.u.s, x.len) == 0), HDW_OK;
   if (x.tag == VAL_INT && y.tag == VAL_INT) return *out = x.u.i == y.u.i, HDW_OK;
-  if (x.tag != VAL_OBJ && x.tag != VAL_LIST) return equal_coll(a, x, y, 0, out);
+  walk w = {a, steps};
+  if (x.tag != VAL_OBJ && x.tag != VAL_LIST) return equal_coll(&w, x, y, 0, out);
   arena_mark m = arena_here(a);
-  hdw_status s = equal_coll(a, x, y, 0, out);
+  hdw_status s = equal_coll(&w, x, y, 0, out);
   arena_release(a, m);
   return s;
+}
+
+hdw_status val_equal(arena *a, val x, val y, int *out) {
+  int64_t steps = STEPS_MAX;
+  hdw_status s = val_equal_within(a, x, y, &steps, out);
+  return s == HDW_E_FUEL ? HDW_E_LIMIT : s;
 }
 
 /* Walks a string's code points in lower case with runs of white space as one space and none at the ends. 0 at the end is
@@ -285,7 +300,7 @@ static int temporal_equivalent(val x, val y) {
   return known && c == 0;
 }
 
-static hdw_status equiv_item(arena *a, val x, val y, int depth, int *out) {
+static hdw_status equiv_item(walk *w, val x, val y, int depth, int *out) {
   *out = 0;
   if (is_num(x) && is_num(y)) {
     if (x.tag != VAL_DEC && y.tag != VAL_DEC) return *out = x.u.i == y.u.i, HDW_OK;
@@ -300,25 +315,26 @@ static hdw_status equiv_item(arena *a, val x, val y, int depth, int *out) {
     if (as_qty(x, &p) && as_qty(y, &q) && val_qty_align(&p, &q, true, &m, &n)) *out = dec_equivalent(&m, &n);
     return HDW_OK;
   }
-  if (x.tag == VAL_OBJ && y.tag == VAL_OBJ) return cmp_objects(a, x, y, depth, equiv_coll, out);
-  return equal_item(a, x, y, depth, out);
+  if (x.tag == VAL_OBJ && y.tag == VAL_OBJ) return cmp_objects(w, x, y, depth, equiv_coll, out);
+  return equal_item(w, x, y, depth, out);
 }
 
 /* Every item of x finds its own partner in y. Quadratic at worst: callers charge count * count. */
-static hdw_status equiv_coll(arena *a, val x, val y, int depth, int *out) {
+static hdw_status equiv_coll(walk *w, val x, val y, int depth, int *out) {
   uint32_t n = val_count(x);
   *out = 0;
   if (n != val_count(y)) return HDW_OK;
-  if (n == 1) return equiv_item(a, val_item(x, 0), val_item(y, 0), depth, out);
-  uint8_t *taken = (uint8_t *)arena_zalloc(a, n, 1);
+  if (n == 1) return equiv_item(w, val_item(x, 0), val_item(y, 0), depth, out);
+  uint8_t *taken = (uint8_t *)arena_zalloc(w->a, n, 1);
   if (!taken) return HDW_E_NOMEM;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t k = 0;
     for (; k < n; k++) {
       uint32_t j = (i + k) % n; /* the same position first */
       int one;
+      if (--*w->steps < 0) return HDW_E_FUEL;
       if (taken[j]) continue;
-      hdw_status s = equiv_item(a, val_item(x, i), val_item(y, j), depth, &one);
+      hdw_status s = equiv_item(w, val_item(x, i), val_item(y, j), depth, &one);
       if (s) return s;
       if (one > 0) {
         taken[j] = 1;
@@ -331,13 +347,20 @@ static hdw_status equiv_coll(arena *a, val x, val y, int depth, int *out) {
   return HDW_OK;
 }
 
-hdw_status val_equivalent(arena *a, val x, val y, bool *out) {
+hdw_status val_equivalent_within(arena *a, val x, val y, int64_t *steps, bool *out) {
   int r = 0;
+  walk w = {a, steps};
   arena_mark m = arena_here(a);
-  hdw_status s = equiv_coll(a, x, y, 0, &r);
+  hdw_status s = equiv_coll(&w, x, y, 0, &r);
   arena_release(a, m);
   *out = r > 0;
   return s;
+}
+
+hdw_status val_equivalent(arena *a, val x, val y, bool *out) {
+  int64_t steps = STEPS_MAX;
+  hdw_status s = val_equivalent_within(a, x, y, &steps, out);
+  return s == HDW_E_FUEL ? HDW_E_LIMIT : s;
 }
 
 hdw_status val_compare(val x, val y, int *cmp, bool *known) {

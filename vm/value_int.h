@@ -6,6 +6,11 @@
 /* Recursion bound of everything that walks nested objects and lists. */
 enum { VAL_DEPTH_MAX = 200 };
 
+/* val_equal and val_equivalent, taking one of *steps for each pair of members or items that is compared: HDW_E_FUEL when there are none left.
+ * Without steps they stop with HDW_E_LIMIT after some millions. */
+hdw_status val_equal_within(arena *a, val x, val y, int64_t *steps, int *out);
+hdw_status val_equivalent_within(arena *a, val x, val y, int64_t *steps, bool *out);
+
 /* Iterator over the unescaped bytes of a JSON string. */
 typedef struct val_unesc {
   const unsigned char *s, *end;
