@@ -515,7 +515,7 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
     op3(c, OP_EMPTY, dst, 0, 0);
     return ty_one(TY_STR);
   }
-  if (str_is(name, "first") || str_is(name, "last") || str_is(name, "single")) not_union(c, recv_node, fmt(c, "'%.*s()'", STR(name)));
+  if (str_is(name, "first") || str_is(name, "last") || str_is(name, "single") || str_is(name, "skip") || str_is(name, "take") || str_is(name, "tail")) not_union(c, recv_node, fmt(c, "'%.*s()'", STR(name)));
   int r = dst;
   if (dst == top - 1) t = ex(c, recv_node, dst); /* where the arguments begin */
   else r = ex_any(c, recv_node, &t);

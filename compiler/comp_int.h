@@ -137,6 +137,7 @@ typedef struct comp {
   int let_depth;               /* of constants that name constants */
   const ast *at;               /* what is being compiled, for limits */
   name_table names;            /* of declarations */
+  str *repeats; uint32_t nrepeats, cap_repeats;  /* fields that some sender declares as repeating: "PID-18" */
 } comp;
 
 /* comp.c */

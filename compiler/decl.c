@@ -33,6 +33,23 @@ static decl *add_decl(comp *c, decl_kind k, ast *node, ast *name_node) {
   return d;
 }
 
+/* repeats: [PID-18] of a sender. */
+static void collect_repeats(comp *c, const ast *pair) {
+  const ast *l = ast_child(pair, 1);
+  if (pair->kind != AST_PAIR || !ast_name_is(c->u->src, pair->first, "repeats") || l->kind != AST_LIST) return;
+  for (const ast *x = l->first; x; x = x->next) {
+    if (x->kind != AST_HL7) continue;
+    if (c->nrepeats == c->cap_repeats) {
+      uint32_t cap = c->cap_repeats ? c->cap_repeats * 2 : 8;
+      str *v = arena_grow(c->a, c->repeats, c->cap_repeats * sizeof *v, cap * sizeof *v);
+      if (!v) { c->e.status = HDW_E_NOMEM; return; }
+      c->repeats = v;
+      c->cap_repeats = cap;
+    }
+    c->repeats[c->nrepeats++] = node_text(c, x);
+  }
+}
+
 void decl_collect(comp *c, unit *u) {
   static const uint8_t kinds[AST_KIND_COUNT] = {
       [AST_CONNECTION] = D_CONNECTION + 1, [AST_LISTENER] = D_LISTENER + 1, [AST_PROFILE] = D_PROFILE + 1, [AST_TABLE] = D_TABLE + 1,
@@ -45,8 +62,10 @@ void decl_collect(comp *c, unit *u) {
     decl *d = add_decl(c, (decl_kind)(kinds[n->kind] - 1), n, n->first);
     if (!d) return;
     if (n->kind == AST_SENDER)
-      for (ast *x = ast_child(n, 1)->first; x; x = x->next)
+      for (ast *x = ast_child(n, 1)->first; x; x = x->next) {
         if (x->kind == AST_SEGMENT) add_decl(c, D_SEGMENT, x, x->first);
+        else collect_repeats(c, x);
+      }
   }
 }
 

@@ -170,6 +170,11 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
 
 /* The union keeps both values in no order (SEMANTICS 8): a place for one value wants coalesce. */
 void not_union(comp *c, const ast *n, const char *where) {
+  const ast *last = n->kind == AST_DOT ? n->last : n;
+  if (last->kind == AST_CALL && !c->lenient) { /* neither have children and descendants an order */
+    str f = node_name(c, last->first);
+    if (str_is(f, "children") || str_is(f, "descendants")) err(c, E0213, n, "%s depends on an order, but %.*s() has none", where, STR(f));
+  }
   if (n->kind != AST_UNION || c->is_eval) return;
   diag *d = err(c, E0213, n, "%s takes one value, but '|' keeps both, in no order", where);
   fix_coalesce(c, d, n);
@@ -736,7 +741,7 @@ void cond(comp *c, ast *n, int dst) {
     diag *d = err(c, W0302, n, "a condition takes one value, this may give several");
     fix_append(c, d, n, ".exists()", "ask whether there is one");
   } else if (!ty_is_open(t) && t.kind != TY_BOOL && t.kind != TY_NONE && t.kind != TY_HL7 && !c->lenient) {
-    diag *d = err(c, W0305, n, "this is %s, not a boolean: any value counts as true", ty_text(c, t));
+    diag *d = err(c, c->is_eval ? E0209 : W0305, n, "this is %s, not a boolean%s", ty_text(c, t), c->is_eval ? "" : ": any value counts as true");
     fix_append(c, d, n, ".exists()", "ask whether there is one");
   }
 }

@@ -164,6 +164,14 @@ static ty repeat(comp *c, ast *call_node, ast *recv, int dst) {
   return ty_label(ty_card(p, 0, true), t.label);
 }
 
+/* A copy of r that is one item or none; several are an error of the run. */
+static int one_item(comp *c, int r, ty t) {
+  int w = reg_new(c);
+  op3(c, OP_MOVE, w, r, 0);
+  native(c, "single", w, 1, t);
+  return w;
+}
+
 static ty iif(comp *c, ast *call_node, ast *recv, int dst) {
   fnctx *f = c->f;
   int top = f->top, k = reg_new(c);
@@ -171,6 +179,8 @@ static ty iif(comp *c, ast *call_node, ast *recv, int dst) {
   if (recv) { /* x.iif(...): $this is x */
     ty t;
     int rr = ex_any(c, recv, &t);
+    if (t.many || ty_is_open(t)) rr = one_item(c, rr, t);
+    t.many = false;
     if (f->nscope < MAX_THIS) { f->scope[f->nscope++] = (this_scope){.reg = rr, .index = -1, .total = -1, .t = t}; scoped = true; }
   }
   cond(c, arg(call_node, 0), k);
@@ -234,6 +244,7 @@ static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   int w = regs_new(c, 2);
   int r = receiver(c, recv, &t);
   ast *a = arg(call_node, 0);
+  if (b->inl == IN_as && c->is_eval && (t.many || ty_is_open(t))) r = one_item(c, r, t);
   op3(c, OP_MOVE, w, r, 0);
   if (a->kind != AST_NAME && a->kind != AST_DOT) { err(c, E0202, a, "'%.*s' takes a type name", STR(b->sig.name)); return ty_one(TY_ERR); }
   str name = a->kind == AST_NAME ? node_name(c, a) : node_text(c, a);

@@ -218,17 +218,10 @@ static int component_type(comp *c, int dt, int32_t sub, int n, const ast *at, co
 
 static bool sender_repeats(comp *c, const ast_hl7 *p) {
   char want[16];
+  if (!c->nrepeats) return false;
   snprintf(want, sizeof want, "%s-%d", p->seg, p->field);
-  for (uint32_t i = 0; i < c->ndecls; i++) {
-    decl *d = &c->decls[i];
-    if (d->kind != D_SENDER) continue;
-    for (ast *x = ast_child(d->node, 1)->first; x; x = x->next) {
-      if (x->kind != AST_PAIR || !ast_name_is(d->u->src, x->first, "repeats")) continue;
-      ast *l = ast_child(x, 1);
-      for (ast *y = l->kind == AST_LIST ? l->first : NULL; y; y = y->next)
-        if (y->kind == AST_HL7 && y->end - y->off == strlen(want) && memcmp(d->u->src + y->off, want, strlen(want)) == 0) return true;
-    }
-  }
+  for (uint32_t i = 0; i < c->nrepeats; i++)
+    if (str_is(c->repeats[i], want)) return true;
   return false;
 }
 
