@@ -221,6 +221,8 @@ void test_effect(comp *c, const char *op, int base, int nargs, int dst);
 
 /* stmt.c */
 void stmt_block(comp *c, ast *block);
+bool always_ends(const ast *n);                       /* every way through the statement ends in a return or an outcome */
+void never_reached(comp *c, const ast *n);             /* W0309 for what follows n in its block when n always ends */
 void workflow_body(comp *c, decl *d);
 
 /* meta.c */

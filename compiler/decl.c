@@ -165,6 +165,15 @@ const char *type_check_name(comp *c, ty t) {
 
 /* ---- parameters and fields */
 
+/* A literal as default must be of the declared type; what is no literal is checked where it is used. */
+static void default_fits(comp *c, ast *e, ast *type) {
+  static const uint8_t kinds[AST_KIND_COUNT] = {[AST_STRING] = TY_STR, [AST_INT] = TY_INT, [AST_LONG] = TY_LONG, [AST_DEC] = TY_DEC, [AST_TRUE] = TY_BOOL, [AST_FALSE] = TY_BOOL,
+    [AST_DATE] = TY_DATE, [AST_DATETIME] = TY_DATETIME, [AST_TIME] = TY_TIME, [AST_QUANTITY] = TY_QTY};
+  if (!kinds[e->kind] || type->kind < AST_T_ONE || type->kind > AST_T_SOME || type->first->kind == AST_TYPE_DOT) return;
+  ty want = type_named(c, node_name(c, type->first), type, false), have = ty_one((ty_kind)kinds[e->kind]);
+  if (want.kind != TY_ERR && !assignable(c, have, want)) err(c, E0209, e, "the default is %s, the declared type %s", ty_text(c, have), ty_text(c, ty_card(want, 1, false)));
+}
+
 static field *fields_of(comp *c, ast *list, uint32_t *n) {
   *n = 0;
   field *f = arena_zalloc(c->a, list->n ? list->n : 1, sizeof *f);
@@ -173,6 +182,7 @@ static field *fields_of(comp *c, ast *list, uint32_t *n) {
     if (x->kind != AST_PARAM && x->kind != AST_FIELD) continue;
     ast *key = x->first, *type = key->next, *e = type->next;
     field *p = &f[*n];
+    if (x->kind == AST_PARAM && e && e->kind != AST_NIL) default_fits(c, e, type);
     *p = (field){.name = node_name(c, key), .type = type, .expr = e && e->kind != AST_NIL ? e : NULL, .node = x, .t = type_node(c, type)};
     for (uint32_t i = 0; i < *n; i++)
       if (str_eq(f[i].name, p->name)) err(c, E0210, key, "'%.*s' is declared twice", STR(p->name));
@@ -210,7 +220,10 @@ void decl_params(comp *c, decl *d) {
       if (!ast_is_nil(t)) d->t = type_node(c, t);
       break;
     }
-    case D_SETTING: d->t = type_node(c, ast_child(n, 1)); break;
+    case D_SETTING:
+      d->t = type_node(c, ast_child(n, 1));
+      if (!ast_is_nil(ast_child(n, 2))) default_fits(c, ast_child(n, 2), ast_child(n, 1));
+      break;
     case D_LET: if (!ast_is_nil(ast_child(n, 1))) d->t = type_node(c, ast_child(n, 1)); break;
     default: break;
   }
@@ -313,12 +326,19 @@ uint32_t decl_from_any(comp *c, decl *d) {
   return d->fn2;
 }
 
+static str key_of(const void *user, uint32_t row) { return ((const str *)user)[row]; }
+
 /* map name(x: T): U { 'a', 'b': e, else: e }: compared in order. */
 static void map_body(comp *c, decl *d) {
   fnctx *f = c->f;
   int tmp = regs_new(c, 2), r = reg_new(c);
   bool has_else = false;
   if (d->npar != 1) err(c, E0208, d->node->first, "a map has one parameter");
+  uint32_t cap = 1, nkeys = 0;
+  for (ast *arm = ast_child(d->node, 3)->first; arm; arm = arm->next) cap += arm->kind == AST_ARM ? arm->first->n : 0;
+  name_table seen = {0};
+  str *keys = arena_alloc(c->a, cap * sizeof *keys);
+  if (!keys) { c->e.status = HDW_E_NOMEM; return; }
   for (ast *arm = ast_child(d->node, 3)->first; arm; arm = arm->next) {
     if (arm->kind == AST_ARM_ELSE) {
       has_else = true;
@@ -331,6 +351,11 @@ static void map_body(comp *c, decl *d) {
     if (arm->kind != AST_ARM) continue;
     uint32_t hits[64], nh = 0;
     for (ast *k = arm->first->first; k; k = k->next) {
+      uint32_t at = nkeys < cap ? nkeys : 0;
+      keys[at] = node_text(c, k);
+      if (name_find(&seen, keys[at], key_of, keys) != MOD_NO_INDEX) err(c, E0210, k, "%.*s stands in an arm above: this one is never taken", STR(keys[at]));
+      else if (!name_add(c->a, &seen, keys[at], at, key_of, keys)) c->e.status = HDW_E_NOMEM;
+      nkeys++;
       ex(c, k, tmp);
       emit_op(&c->e, f->fn, OP_EQ, (uint32_t)(tmp + 1), 0, (uint32_t)tmp);
       if (nh < 64) hits[nh++] = emit_jump(&c->e, f->fn, OP_JMPT, (uint32_t)(tmp + 1));
@@ -357,8 +382,7 @@ static void map_body(comp *c, decl *d) {
   d->t.label |= f->out_label;
 }
 
-/* Whether every way through the statement ends in a return or an outcome. */
-static bool always_ends(const ast *n) {
+bool always_ends(const ast *n) {
   switch (n->kind) {
     case AST_RETURN: case AST_OUTCOME: return true;
     case AST_DO:
@@ -511,7 +535,27 @@ void sender_of(comp *c, fnctx *f, decl *d) {
   }
 }
 
+static void sender_keys(comp *c, decl *d) {
+  static const char *const keys[] = {"match", "version", "zone", "charset", "repeats", "codes"};
+  for (ast *x = ast_child(d->node, 1)->first; x; x = x->next) {
+    if (x->kind != AST_PAIR) continue;
+    str k = node_name(c, x->first);
+    bool known = false;
+    nearest near;
+    nearest_init(&near, k.p, k.len);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+      known |= str_is(k, keys[i]);
+      nearest_offer(&near, keys[i], strlen(keys[i]));
+    }
+    if (known) continue;
+    diag *g = err(c, E0231, x->first, "a sender has no '%.*s'", STR(k));
+    suggest(c, g, x->first, &near);
+    diag_note(c->d, g, "there are: match, version, zone, charset, repeats, codes, and segment declarations");
+  }
+}
+
 static void sender_match(comp *c, decl *d) {
+  sender_keys(c, d);
   for (ast *x = ast_child(d->node, 1)->first; x; x = x->next) {
     if (x->kind != AST_PAIR || !str_is(node_name(c, x->first), "match")) continue;
     fnctx *f = begin(c, d, fmt(c, "%.*s.match", STR(d->name)), 1);
@@ -544,7 +588,7 @@ static void test_rows(comp *c, decl *d, comp_test *t, uint32_t ncols) {
   uint32_t first = MOD_NO_INDEX, rows = 0;
   for (ast *s = ast_child(d->node, 2)->first; s; s = s->next) {
     if (s->kind != AST_ROW) continue;
-    if (s->first->n != ncols) err(c, E0208, s, "this row has %u values, the test has %u columns", s->first->n, ncols);
+    if (s->first->n != ncols) err(c, E0208, s, "this row has %u value%s, the test has %u column%s", s->first->n, s->first->n == 1 ? "" : "s", ncols, ncols == 1 ? "" : "s");
     fnctx *f = begin(c, d, fmt(c, "test %u row %u", c->ntests, rows), 0);
     if (!f) return;
     if (first == MOD_NO_INDEX) first = f->fn;

@@ -7,10 +7,16 @@
 static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
 static void stmt(comp *c, ast *n);
 
+void never_reached(comp *c, const ast *n) {
+  if (!n->next || n->next->kind == AST_ERROR || n->kind == AST_ERROR || !always_ends(n)) return;
+  diag *d = err(c, W0309, n->next, "this is never reached");
+  diag_also(c->d, d, c->u->file, n->off, n->end, "what stands before always ends here");
+}
+
 /* A block has a scope: its names and registers end with it. */
 void stmt_block(comp *c, ast *block) {
   int nlocals = c->f->nlocals, top = c->f->top;
-  for (ast *n = block->first; n; n = n->next) stmt(c, n);
+  for (ast *n = block->first; n; n = n->next) { stmt(c, n); never_reached(c, n); }
   c->f->nlocals = nlocals;
   c->f->top = top;
 }
@@ -279,7 +285,8 @@ static void outcome(comp *c, ast *n) {
     if (table[i].kind == VM_REJECT && f->gate && f->in_workflow && (!f->ack_after || strcmp(f->ack_after, "commit") == 0)) {
       diag *d = err(c, E0215, n, "the message is acknowledged already: reject stands before the first step, send or log");
       const ast *g = first_effect(f->gate);
-      if (g) diag_also(c->d, d, c->u->file, g->off, g->end, "the gate ends %s", g == f->gate ? "here" : "before the statement that holds this");
+      bool within = g != f->gate && n->off >= f->gate->off && n->end <= f->gate->end;
+      if (g) diag_also(c->d, d, c->u->file, g->off, g->end, "the gate ends %s", within ? "before the statement that holds this" : "here");
       diag_note(c->d, d, "declare `ack after run within 20 seconds else AE` if the acknowledgement shall wait for the run");
     }
     int top = f->top, w = regs_new(c, 2);
@@ -635,6 +642,7 @@ void workflow_body(comp *c, decl *d) {
       f->gate = n;
     }
     stmt(c, n);
+    never_reached(c, n);
   }
   if (!gated) op3(c, OP_GATE, 0, 0, 0);
   f->nlocals = nlocals;
