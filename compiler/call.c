@@ -1,10 +1,7 @@
 /* call.c - calls: functions and methods of builtins.def, declared functions, and constructors of payloads, FHIR resources and HL7 messages. */
 #include "comp_int.h"
 #include "hl7.h"
-#include <stdio.h>
 #include <string.h>
-
-static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
 
 static bool is_named(const ast *a) { return a->kind == AST_NAMED; }
 

@@ -1,7 +1,8 @@
 /* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
  *
- * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), expr.c (expressions), path.c (member access),
- * call.c (functions, constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), meta.c (the META section). */
+ * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
+ * (expressions), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), path.c (member access), call.c (functions,
+ * constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
 #include "ast.h"
@@ -168,8 +169,17 @@ uint32_t decl_from_any(comp *c, decl *d);      /* payload: function that checks 
 ty type_node(comp *c, ast *t);                 /* T, T?, T*, T+ */
 ty type_named(comp *c, str name, const ast *at, bool report);
 const char *type_check_name(comp *c, ty t);    /* for OP_CHECK: "string", "FHIR.Patient", "object" ... */
+field *fields_of(comp *c, ast *list, uint32_t *n);  /* of an AST list of PARAM or FIELD */
 field *decl_field(decl *d, str name);
 void sender_of(comp *c, fnctx *f, decl *sender);
+
+/* oper.c, literal.c, name.c */
+ty binary(comp *c, ast *n, int dst);
+bool is_binary(const ast *n);
+ty literal(comp *c, ast *n, val *v);
+ty name_value(comp *c, ast *n, int dst);
+ty var_value(comp *c, ast *n, int dst);
+static inline void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
 
 /* expr.c: value of n into register dst; or into any register (a local's own). */
 ty ex(comp *c, ast *n, int dst);
@@ -219,7 +229,8 @@ ty effect_call(comp *c, ast *chain, bool send, int dst);
 bool has_effect(const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
 
-/* stmt.c */
+/* stmt.c, workflow.c */
+void stmt_one(comp *c, ast *n);
 void stmt_block(comp *c, ast *block);
 bool always_ends(const ast *n);                       /* every way through the statement ends in a return or an outcome */
 void never_reached(comp *c, const ast *n);             /* W0309 for what follows n in its block when n always ends */

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
-
 bool has_effect(const ast *n) {
   if (n->kind == AST_STEP || n->kind == AST_SEND || n->kind == AST_LOG) return true;
   for (const ast *x = n->first; x; x = x->next)

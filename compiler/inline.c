@@ -3,8 +3,6 @@
 #include "hl7.h"
 #include <string.h>
 
-static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
-
 typedef struct loop { int it; uint32_t head, out; } loop;
 
 /* for each item of register r: it+2 is $this, it+3 $index. */

@@ -1,6 +1,5 @@
 /* meta.c - the META section: declarations for the daemon as JSON (docs/internals/meta.md), and the check of their arguments. */
 #include "comp_int.h"
-#include <stdio.h>
 #include <string.h>
 
 static void put_str(buf *b, str s) { if (b) diag_json_string(b, s.p, s.len); }

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void op3(comp *c, vm_op op, int a, int b, int cc) { emit_op(&c->e, c->f->fn, op, (uint32_t)a, (uint32_t)b, (uint32_t)cc); }
-
 static void emit_member(comp *c, str name, int r, int dst) {
   emit_ext(&c->e, c->f->fn, OP_MEMBER, (uint32_t)dst, (uint32_t)r, 0, emit_str(&c->e, name.p, name.len));
 }

@@ -1,0 +1,168 @@
+/* type.c - type names, parameters and fields of declarations. */
+#include "comp_int.h"
+#include <string.h>
+
+static ty system_of(uint16_t id) {
+  switch (fhir_type_system(id)) {
+    case FHIR_SYS_BOOLEAN: return ty_one(TY_BOOL);
+    case FHIR_SYS_STRING: return ty_one(TY_STR);
+    case FHIR_SYS_INTEGER: return ty_one(TY_INT);
+    case FHIR_SYS_DECIMAL: return ty_one(TY_DEC);
+    case FHIR_SYS_DATE: return ty_one(TY_DATE);
+    case FHIR_SYS_DATETIME: return ty_one(TY_DATETIME);
+    case FHIR_SYS_TIME: return ty_one(TY_TIME);
+    default: return ty_one(TY_ANY);
+  }
+}
+
+static const struct { const char *name; uint8_t kind; } names[] = {
+    {"any", TY_ANY}, {"boolean", TY_BOOL}, {"Boolean", TY_BOOL}, {"integer", TY_INT}, {"Integer", TY_INT}, {"long", TY_LONG}, {"Long", TY_LONG},
+    {"decimal", TY_DEC}, {"Decimal", TY_DEC}, {"string", TY_STR}, {"String", TY_STR}, {"date", TY_DATE}, {"Date", TY_DATE}, {"dateTime", TY_DATETIME},
+    {"DateTime", TY_DATETIME}, {"time", TY_TIME}, {"Time", TY_TIME}, {"quantity", TY_QTY}, {"Quantity", TY_QTY}, {"url", TY_STR}, {"binary", TY_BIN}, {"message", TY_HL7_MSG},
+    {"object", TY_ANY}, {"dateRange", TY_ANY}, {"quantityRange", TY_ANY}, {"handle", TY_HANDLE}};
+
+ty type_named(comp *c, str name, const ast *at, bool report) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (str_is(name, names[i].name)) return ty_one((ty_kind)names[i].kind);
+  decl *d = find_decl(c, name);
+  if (d && d->kind == D_PAYLOAD) { ty t = ty_one(TY_PAYLOAD); t.ref = (int32_t)(d - c->decls); return t; }
+  if (d && d->kind == D_ENTITY) return ty_one(TY_ANY);
+  if (d && d->kind == D_PROFILE) return ty_one(TY_ANY);
+  uint16_t id = fhir_type(name.p, name.len);
+  if (id) {
+    if (fhir_type_kind(id) == FHIR_PRIMITIVE) return system_of(id);
+    ty t = ty_one(TY_FHIR);
+    t.ref = id;
+    return t;
+  }
+  int s = dict_message(name.p, name.len);
+  if (s >= 0) { ty t = ty_one(TY_HL7_MSG); t.ref = s; return t; }
+  s = dict_segment(name.p, name.len);
+  if (s >= 0 || (d && d->kind == D_SEGMENT)) {
+    ty t = ty_one(TY_HL7_SEG);
+    t.ref = s;
+    t.sub = d && d->kind == D_SEGMENT ? (int32_t)(d - c->decls) : -1;
+    return t;
+  }
+  s = dict_datatype(name.p, name.len);
+  if (s >= 0) { ty t = ty_one(TY_HL7); t.ref = s; return t; }
+  if (report) {
+    nearest near;
+    nearest_init(&near, name.p, name.len);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) nearest_offer(&near, names[i].name, strlen(names[i].name));
+    for (uint32_t i = 0; i < c->ndecls; i++)
+      if (c->decls[i].kind == D_PAYLOAD) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+    fhir_nearest_type(&near, false);
+    dict_nearest_message(&near);
+    diag *g = err(c, E0202, at, "there is no type '%.*s'", STR(name));
+    suggest(c, g, at, &near);
+  }
+  return ty_one(TY_ERR);
+}
+
+ty type_node(comp *c, ast *t) {
+  if (t->kind < AST_T_ONE || t->kind > AST_T_SOME) return ty_one(TY_ERR);
+  ast *n = t->first;
+  str name = n->kind == AST_TYPE_DOT ? node_name(c, ast_child(n, 1)) : node_name(c, n);
+  ty r = type_named(c, name, n, true);
+  switch (t->kind) {
+    case AST_T_OPT: return ty_card(r, 0, false);
+    case AST_T_MANY: return ty_card(r, 0, true);
+    case AST_T_SOME: return ty_card(r, 1, true);
+    default: return r;
+  }
+}
+
+const char *type_check_name(comp *c, ty t) {
+  switch ((ty_kind)t.kind) {
+    case TY_BOOL: return "boolean";
+    case TY_INT: return "integer";
+    case TY_LONG: return "long";
+    case TY_DEC: return "decimal";
+    case TY_STR: return "string";
+    case TY_DATE: return "date";
+    case TY_DATETIME: return "dateTime";
+    case TY_TIME: return "time";
+    case TY_QTY: return "quantity";
+    case TY_BIN: return "binary";
+    case TY_OBJECT: case TY_PAYLOAD: return "object";
+    case TY_FHIR: return fmt(c, "FHIR.%s", fhir_type_name((uint16_t)t.ref));
+    case TY_HL7_MSG: return "message";
+    case TY_HL7_SEG: return "segment";
+    case TY_HL7: return "hl7";
+    default: return "any";
+  }
+}
+
+/* ---- parameters and fields */
+
+/* A literal as default must be of the declared type; what is no literal is checked where it is used. */
+static void default_fits(comp *c, ast *e, ast *type) {
+  static const uint8_t kinds[AST_KIND_COUNT] = {[AST_STRING] = TY_STR, [AST_INT] = TY_INT, [AST_LONG] = TY_LONG, [AST_DEC] = TY_DEC, [AST_TRUE] = TY_BOOL, [AST_FALSE] = TY_BOOL,
+    [AST_DATE] = TY_DATE, [AST_DATETIME] = TY_DATETIME, [AST_TIME] = TY_TIME, [AST_QUANTITY] = TY_QTY};
+  if (!kinds[e->kind] || type->kind < AST_T_ONE || type->kind > AST_T_SOME || type->first->kind == AST_TYPE_DOT) return;
+  ty want = type_named(c, node_name(c, type->first), type, false), have = ty_one((ty_kind)kinds[e->kind]);
+  if (want.kind != TY_ERR && !assignable(c, have, want)) err(c, E0209, e, "the default is %s, the declared type %s", ty_text(c, have), ty_text(c, ty_card(want, 1, false)));
+}
+
+field *fields_of(comp *c, ast *list, uint32_t *n) {
+  *n = 0;
+  field *f = arena_zalloc(c->a, list->n ? list->n : 1, sizeof *f);
+  if (!f) { c->e.status = HDW_E_NOMEM; return NULL; }
+  for (ast *x = list->first; x; x = x->next) {
+    if (x->kind != AST_PARAM && x->kind != AST_FIELD) continue;
+    ast *key = x->first, *type = key->next, *e = type->next;
+    field *p = &f[*n];
+    if (x->kind == AST_PARAM && e && e->kind != AST_NIL) default_fits(c, e, type);
+    *p = (field){.name = node_name(c, key), .type = type, .expr = e && e->kind != AST_NIL ? e : NULL, .node = x, .t = type_node(c, type)};
+    for (uint32_t i = 0; i < *n; i++)
+      if (str_eq(f[i].name, p->name)) err(c, E0210, key, "'%.*s' is declared twice", STR(p->name));
+    (*n)++;
+  }
+  return f;
+}
+
+void decl_params(comp *c, decl *d) {
+  if (d->resolving) return;
+  d->resolving = true;
+  unit *u = c->u;
+  c->u = d->u;
+  ast *n = d->node;
+  switch ((decl_kind)d->kind) {
+    case D_PAYLOAD:
+      d->params = ast_is_nil(ast_child(n, 1)) ? NULL : ast_child(n, 1);
+      if (d->params) d->par = fields_of(c, d->params, &d->npar);
+      d->fields = fields_of(c, ast_child(n, 2), &d->nfields);
+      d->t = ty_one(TY_PAYLOAD);
+      d->t.ref = (int32_t)(d - c->decls);
+      break;
+    case D_SEGMENT: d->fields = fields_of(c, ast_child(n, 1), &d->nfields); break;
+    case D_ENTITY: d->fields = fields_of(c, ast_child(n, 2), &d->nfields); break;
+    case D_MAP: case D_FN: case D_ACTION: {
+      d->params = ast_child(n, 1);
+      d->par = fields_of(c, d->params, &d->npar);
+      ast *t = ast_child(n, 2);
+      if (!ast_is_nil(t)) d->t = type_node(c, t);
+      break;
+    }
+    case D_WORKFLOW: {
+      ast *p = ast_child(n, 1), *t = ast_child(n, 2);
+      if (!ast_is_nil(p)) { d->params = p; d->par = fields_of(c, p, &d->npar); }
+      if (!ast_is_nil(t)) d->t = type_node(c, t);
+      break;
+    }
+    case D_SETTING:
+      d->t = type_node(c, ast_child(n, 1));
+      if (!ast_is_nil(ast_child(n, 2))) default_fits(c, ast_child(n, 2), ast_child(n, 1));
+      break;
+    case D_LET: if (!ast_is_nil(ast_child(n, 1))) d->t = type_node(c, ast_child(n, 1)); break;
+    default: break;
+  }
+  c->u = u;
+}
+
+field *decl_field(decl *d, str name) {
+  for (uint32_t i = 0; i < d->nfields; i++)
+    if (str_eq(d->fields[i].name, name)) return &d->fields[i];
+  return NULL;
+}
