@@ -1,5 +1,7 @@
 /* test_sema.c - the checker: examples of every row of diags.def, their machine fixes, and what is and is not reported. */
+#include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "compiler.h"
 #include "support.h"
@@ -80,9 +82,29 @@ static void test_every_row_has_examples_that_hold(void **state) {
   assert_int_equal(bad, 0);
 }
 
+/* Each fix of the golden diagnostics, by itself. */
+static void test_fixes_of_golden_files_hold(void **state) {
+  (void)state;
+  glob_t g;
+  int bad = 0;
+  assert_int_equal(glob(HDW_SOURCE_DIR "/tests/lang/check/*.hdw", 0, NULL, &g), 0);
+  for (size_t i = 0; i < g.gl_pathc; i++) {
+    size_t len;
+    char *src = test_read_file(g.gl_pathv[i] + strlen(HDW_SOURCE_DIR) + 1, &len);
+    int n = fixes_hold(src);
+    if (n) print_error("in %s\n", g.gl_pathv[i]);
+    bad += n;
+    free(src);
+  }
+  assert_true(g.gl_pathc > 40);
+  globfree(&g);
+  assert_int_equal(bad, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_row_has_examples_that_hold),
+      cmocka_unit_test(test_fixes_of_golden_files_hold),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
