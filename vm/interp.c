@@ -464,7 +464,7 @@ tick_out: /* the instruction has done nothing yet and costs nothing; there it go
 out:
   SAVE();
   r->slice = sliced ? slice : 0;
-  return end;
+  return cx->fuel < 0 ? VM_OUT_OF_FUEL : end; /* what the last instructions took counts too */
 fail:
   f->pc = (uint32_t)(ip - code);
   SAVE();
