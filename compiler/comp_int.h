@@ -217,6 +217,7 @@ ty object_literal(comp *c, ast *obj, int dst);
 ty object_edits(comp *c, ast *args, int dst);
 ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
 ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
+ty range_bounds(comp *c, ast *call_node, int w);
 bool is_type_name(comp *c, str name);
 
 int32_t shape_add(comp *c, uint32_t n, str *names, ty *types);

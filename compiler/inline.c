@@ -15,17 +15,41 @@ static loop loop_begin(comp *c, int r, ty item) {
   return l;
 }
 
+static ast *arg(ast *call_node, uint32_t i) {
+  ast *x = ast_child(ast_child(call_node, 1), i);
+  return x && x->kind == AST_NAMED ? ast_child(x, 1) : x;
+}
+
+/* The bounds of range(a, b) into registers w and w+1: Integers, or both as Longs. */
+ty range_bounds(comp *c, ast *call_node, int w) {
+  static const char *const names[] = {"from", "to"};
+  ty t = ty_one(TY_INT);
+  for (int i = 0; i < 2; i++) {
+    ast *e = arg(call_node, (uint32_t)i);
+    ty x = ex(c, e, w + i);
+    if (x.kind != TY_INT) t.kind = TY_LONG;
+    if (!ty_is_open(x) && x.kind != TY_INT && x.kind != TY_LONG && x.kind != TY_HL7 && x.kind != TY_NONE) err(c, E0209, e, "'%s' of 'range' is integer, this is %s", names[i], ty_text(c, x));
+  }
+  for (int i = 0; i < 2 && t.kind == TY_LONG; i++) {
+    int top = c->f->top, k = reg_new(c);
+    op3(c, OP_MOVE, k, w + i, 0);
+    native(c, "toLong", k, 1, t);
+    op3(c, OP_MOVE, w + i, k, 0);
+    c->f->top = top;
+  }
+  return t;
+}
+
 /* range(a, b) as the source of a loop costs no memory. region: register of a region that begins with the loop, -1. */
 static bool loop_range(comp *c, ast *src, int region, loop *l) {
   if (!src || src->kind != AST_CALL || !str_is(node_name(c, src->first), "range") || ast_child(src, 1)->n != 2) return false;
   l->it = regs_new(c, 4);
-  ex(c, ast_child(src, 1)->first, l->it);
-  ex(c, ast_child(ast_child(src, 1), 1), l->it + 1);
+  ty t = range_bounds(c, src, l->it);
   op3(c, OP_EMPTY, l->it + 3, 0, 0);
   if (region >= 0) op3(c, OP_REGION, region, 0, 0);
   l->head = emit_here(&c->e, c->f->fn);
   l->out = emit_jump(&c->e, c->f->fn, OP_RANGE, (uint32_t)l->it);
-  if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l->it + 2, .index = l->it + 3, .total = -1, .t = ty_one(TY_LONG)};
+  if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l->it + 2, .index = l->it + 3, .total = -1, .t = t};
   return true;
 }
 
@@ -43,11 +67,6 @@ static int receiver(comp *c, ast *recv, ty *t) {
   op3(c, OP_EMPTY, r, 0, 0);
   *t = ty_one(TY_NONE);
   return r;
-}
-
-static ast *arg(ast *call_node, uint32_t i) {
-  ast *x = ast_child(ast_child(call_node, 1), i);
-  return x && x->kind == AST_NAMED ? ast_child(x, 1) : x;
 }
 
 static bool want_args(comp *c, const bi *b, ast *call_node, uint32_t lo, uint32_t hi) {
@@ -93,13 +112,12 @@ static ty select_like(comp *c, ast *call_node, ast *recv, int dst) {
   bld = reg_new(c);
   k = reg_new(c);
   op3(c, OP_NEWB, bld, 0, 0);
-  if (loop_range(c, recv, -1, &l)) { ranged = true; t = ty_make(TY_LONG, 0, true); }
+  if (loop_range(c, recv, -1, &l)) { ranged = true; t = ty_card(f->scope[f->nscope - 1].t, 0, true); }
   else { int r = receiver(c, recv, &t); l = loop_begin(c, r, t); }
   ty p = ex(c, arg(call_node, 0), k);
   op3(c, OP_PUSH, bld, k, 0);
   loop_end(c, l);
   op3(c, OP_BUILD, dst, bld, 0);
-  (void)f;
   return ty_label(ty_card(p, p.min && t.min, p.many || t.many || ranged), t.label);
 }
 
@@ -354,11 +372,9 @@ ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
     case IN_range:
       if (want_args(c, b, call_node, 2, 2)) {
         int w = regs_new(c, 2);
-        ex(c, arg(call_node, 0), w);
-        ex(c, arg(call_node, 1), w + 1);
+        t = ty_card(range_bounds(c, call_node, w), 0, true);
         native(c, "range", w, 2, t);
         op3(c, OP_MOVE, dst, w, 0);
-        t = ty_make(TY_LONG, 0, true);
       }
       break;
     case IN_NONE: break;

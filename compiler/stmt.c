@@ -47,8 +47,7 @@ static ty for_loop(comp *c, ast *n, int dst) {
   vm_op next = OP_NEXT;
   pos(c, n);
   if (src->kind == AST_CALL && str_is(node_name(c, src->first), "range") && ast_child(src, 1)->n == 2) {
-    ex(c, ast_child(src, 1)->first, it);
-    ex(c, ast_child(ast_child(src, 1), 1), it + 1);
+    t = ty_card(range_bounds(c, src, it), 0, true);
     op3(c, OP_EMPTY, it + 3, 0, 0);
     next = OP_RANGE;
   } else {

@@ -232,7 +232,7 @@ hdw_status std_range(vm_cx *cx, const val *args, unsigned n, val *out) {
   if (s) return s;
   val_builder b = {0};
   for (uint64_t i = 0; i < count; i++)
-    if ((s = val_push(cx->a, &b, val_long(args[0].u.i + (int64_t)i)))) return s;
+    if ((s = val_push(cx->a, &b, (val){.tag = args[1].tag, .u.i = args[0].u.i + (int64_t)i}))) return s;
   *out = val_build(&b);
   return HDW_OK;
 }
