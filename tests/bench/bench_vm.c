@@ -194,7 +194,8 @@ static void write_json(const bench *b, const char *path) {
   for (int i = 0; i < b->n; i++) {
     const row *r = &b->rows[i];
     if (!*r->peer) continue;
-    fprintf(f, "%s\n{\"name\":\"%s\",\"unit\":\"ms\",\"ours\":%.2f,\"peer\":\"%s\",\"theirs\":%.2f,\"ratio\":%.3f}", first ? "" : ",", r->name, r->ours_ms, r->peer, r->theirs_ms,
+    fprintf(f, "%s\n{\"name\":\"%s%s\",\"unit\":\"ms\",\"ours\":%.2f,\"peer\":\"%s\",\"theirs\":%.2f,\"ratio\":%.3f}", first ? "" : ",", r->name,
+            strcmp(r->peer, "luajit") == 0 ? "_luajit" : "", r->ours_ms, r->peer, r->theirs_ms,
             r->theirs_ms / r->ours_ms);
     first = false;
   }
