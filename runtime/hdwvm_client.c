@@ -197,11 +197,30 @@ void hv_table_print(const hv_table *t) {
   }
 }
 
+/* What messages carried must not steer the operator's terminal: control characters (C0, DEL, C1) are shown as \\xHH, line ends as \\r and \\n. */
+static const char *visible(arena *a, const char *s) {
+  const unsigned char *u = (const unsigned char *)s;
+  size_t i = 0;
+  while (u[i] && u[i] >= 0x20 && u[i] != 0x7f && !(u[i] == 0xc2 && u[i + 1] < 0xa0)) i++;
+  if (!u[i]) return s;
+  buf b;
+  buf_init(&b, a, 1 << 20);
+  for (i = 0; u[i]; i++) {
+    if (u[i] == '\r') buf_puts(&b, "\\r");
+    else if (u[i] == '\n') buf_puts(&b, "\\n");
+    else if (u[i] < 0x20 || u[i] == 0x7f) buf_putf(&b, "\\x%02x", u[i]);
+    else if (u[i] == 0xc2 && u[i + 1] && u[i + 1] < 0xa0) buf_putf(&b, "\\x%02x", u[++i]);
+    else buf_putc(&b, (char)u[i]);
+  }
+  buf_putc(&b, 0);
+  return b.status ? "" : b.p;
+}
+
 const char *hv_cell(arena *a, val obj, const char *name) {
   val v = jv_get(obj, name);
   if (v.tag == VAL_EMPTY || v.tag == VAL_NULL) return "";
   const char *s = v.tag == VAL_STR ? jv_text(a, v) : NULL;
-  if (s) return s;
+  if (s) return visible(a, s);
   buf b;
   buf_init(&b, a, 65536);
   if (json_write(v, &b, NULL)) return "";

@@ -210,7 +210,7 @@ static void line(view *v, val x, const char *title, const char *member, bool tim
 
 /* Segments on their own lines. */
 static void print_body(const char *s) {
-  for (; *s; s++) {
+  for (; s && *s; s++) {
     if (*s == '\r') putchar('\n');
     else if ((unsigned char)*s >= ' ' || *s == '\n' || *s == '\t') putchar(*s);
   }
@@ -231,7 +231,7 @@ int hv_message(const hv_args *args) {
   line(&v, m, "received", "received", true);
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) line(&v, m, members[i][0], members[i][1], false);
   putchar('\n');
-  print_body(hv_cell(&v.a, m, "body"));
+  print_body(jv_text(&v.a, jv_get(m, "body")));
   printf("\n");
   val runs = jv_get(m, "runs");
   hv_table t;
