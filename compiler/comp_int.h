@@ -128,14 +128,17 @@ typedef struct comp {
   fhir_element_info *choices; uint32_t nchoices, cap_choices;
   comp_test *tests; uint32_t ntests, cap_tests;
   unit *u;                     /* of what is being compiled */
-  fnctx *f;
+  fnctx *f, *spare;            /* the present function; contexts to be used again */
   bool later;
   comp_model model;            /* of an evaluated expression */
   bool lenient;
   bool is_eval;
+  const unit *pos_unit;        /* the last position that was asked for */
+  uint32_t pos_off, pos_line, pos_col;
   int depth;                   /* of recursion over the tree */
   int fn_depth;                /* of functions that are compiled because one that is being compiled calls them */
   int let_depth;               /* of constants that name constants */
+  uint32_t const_work;         /* values visited in constants: what names itself twice in a row doubles each time */
   const ast *at;               /* what is being compiled, for limits */
   name_table names;            /* of declarations */
   str *repeats; uint32_t nrepeats, cap_repeats;  /* fields that some sender declares as repeating: "PID-18" */
@@ -154,6 +157,8 @@ void not_yet(comp *c, const ast *n, const char *what);
 const char *ty_text(comp *c, ty t);
 const char *fmt(comp *c, const char *f, ...) __attribute__((format(printf, 2, 3)));
 /* Fix: suffix behind the expression n, which is put in brackets when it is an operation. */
+/* dst is the newest register, meant for a result only: it may hold what comes on the way. */
+#define fresh(c, dst) ((dst) == (c)->f->top - 1)
 void fix_append(comp *c, diag *d, const ast *n, const char *suffix, const char *title);
 /* Fix: a | b becomes coalesce(a, b). */
 void fix_coalesce(comp *c, diag *d, const ast *u);
@@ -194,6 +199,7 @@ bool hardly_many(ty t);
 bool assignable(comp *c, ty from, ty to);
 /* Converts register r from its type to the declared one, with OP_CHECK where needed; reports mismatches. what: "AdmitCard.mrn". */
 void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what);
+bool const_budget(comp *c, const ast *n);      /* false, with E0228, when constants grow without bounds */
 val const_of(comp *c, ast *n, bool *ok);       /* constants of declarations */
 void code_of_set(comp *c, ty t, const ast *lit);       /* E0234 */
 void cond(comp *c, ast *n, int dst);           /* an expression wanted as condition */

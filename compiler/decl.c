@@ -71,7 +71,9 @@ void decl_collect(comp *c, unit *u) {
 /* ---- functions */
 
 static fnctx *begin_at(comp *c, decl *d, uint32_t fn, uint32_t params) {
-  fnctx *f = arena_zalloc(c->a, 1, sizeof *f);
+  fnctx *f = c->spare; /* contexts are used again: thousands of functions need few */
+  if (f) { c->spare = f->outer; memset(f, 0, sizeof *f); }
+  else f = arena_zalloc(c->a, 1, sizeof *f);
   if (!f) { c->e.status = HDW_E_NOMEM; return NULL; }
   f->fn = fn;
   f->top = (int)params;
@@ -87,7 +89,12 @@ static fnctx *begin(comp *c, decl *d, const char *name, uint32_t params) {
   return begin_at(c, d, emit_func_new(&c->e, name, strlen(name), params), params);
 }
 
-static void end(comp *c) { c->f = c->f->outer; }
+static void end(comp *c) {
+  fnctx *f = c->f;
+  c->f = f->outer;
+  f->outer = c->spare;
+  c->spare = f;
+}
 
 static void params_to_locals(comp *c, decl *d) {
   for (uint32_t i = 0; i < d->npar; i++) {

@@ -24,10 +24,25 @@ int window_at(comp *c, int dst, int n) {
   return dst;
 }
 
+/* Characters between two places of one line; -1 when a line ends between them. */
+static int32_t columns(const char *src, uint32_t from, uint32_t to) {
+  int32_t k = 0;
+  for (uint32_t i = from; i < to; i++) {
+    if (src[i] == '\n' || src[i] == '\r') return -1;
+    if (((uint8_t)src[i] & 0xC0) != 0x80) k++;
+  }
+  return k;
+}
+
+/* Line and column of n for the debug table. What comes next is mostly near to what came last: counting from there keeps long lines cheap. */
 void pos(comp *c, const ast *n) {
-  uint32_t line, col;
-  diag_position(c->d, c->u->file, n->off, false, &line, &col);
-  emit_pos(&c->e, c->f->fn, c->u->file_k, line, col);
+  bool back = n->off < c->pos_off;
+  int32_t k = c->pos_unit == c->u ? columns(c->u->src, back ? n->off : c->pos_off, back ? c->pos_off : n->off) : -1;
+  if (k < 0) diag_position(c->d, c->u->file, n->off, false, &c->pos_line, &c->pos_col);
+  else c->pos_col = back ? c->pos_col - (uint32_t)k : c->pos_col + (uint32_t)k;
+  c->pos_unit = c->u;
+  c->pos_off = n->off;
+  emit_pos(&c->e, c->f->fn, c->u->file_k, c->pos_line, c->pos_col);
 }
 
 ty native(comp *c, const char *name, int base, int nargs, ty ret) {
@@ -144,7 +159,9 @@ static ty dot(comp *c, ast *n, int dst) {
     str ns = node_name(c, l);
     if ((str_is(ns, "FHIR") || str_is(ns, "System")) && c->is_eval) { emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_str(&c->e, ns.p, ns.len)); return ty_one(TY_TYPE); }
   }
-  int rx = ex_any(c, l, &t);
+  bool chain = fresh(c, dst) && (l->kind == AST_DOT || l->kind == AST_SUBSCRIPT); /* a.b.c … in one register */
+  if (chain) t = ex(c, l, dst);
+  int rx = chain ? dst : ex_any(c, l, &t);
   ty out;
   switch (r->kind) {
     case AST_NAME: out = member(c, t, rx, r, dst, n); break;

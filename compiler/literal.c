@@ -80,11 +80,20 @@ ty literal(comp *c, ast *n, val *v) {
   }
 }
 
+enum { CONST_WORK = 4000000 };
 enum { LET_DEPTH = 50 }; /* of constants that name constants; a circle is reported where it is compiled */
 
 /* Constants of declarations: literals, lists and objects of literals, [file constants]. */
+bool const_budget(comp *c, const ast *n) {
+  if (c->const_work > CONST_WORK) return false;
+  if (++c->const_work <= CONST_WORK) return true;
+  err(c, E0228, n, "the constants of this program have more than %d parts", CONST_WORK);
+  return false;
+}
+
 val const_of(comp *c, ast *n, bool *ok) {
   val v = VAL_NONE;
+  if (!const_budget(c, n)) { *ok = false; return v; }
   switch (n->kind) {
     case AST_STRING: case AST_TRUE: case AST_FALSE: case AST_INT: case AST_LONG: case AST_DEC: case AST_DATE: case AST_DATETIME: case AST_TIME: case AST_QUANTITY:
       literal(c, n, &v);

@@ -65,6 +65,7 @@ static bool helper(comp *c, buf *b, ast *e) {
 
 /* A value of a declaration. Reports only when b is NULL (the check); writes when it is not. */
 static bool constant(comp *c, buf *b, ast *e) {
+  if (!const_budget(c, e)) return false;
   switch (e->kind) {
     case AST_STRING: case AST_INT: case AST_LONG: case AST_DEC: case AST_TRUE: case AST_FALSE: case AST_NEG: {
       bool ok = true;
@@ -113,7 +114,16 @@ static bool constant(comp *c, buf *b, ast *e) {
         puts_(b, "}");
         return true;
       }
-      if (d && d->kind == D_LET) { unit *u = c->u; c->u = d->u; bool ok = constant(c, b, ast_child(d->node, 2)); c->u = u; return ok; }
+      if (d && d->kind == D_LET) {
+        if (c->let_depth > 50) return false; /* a circle: reported where it is compiled */
+        unit *u = c->u;
+        c->u = d->u;
+        c->let_depth++;
+        bool ok = constant(c, b, ast_child(d->node, 2));
+        c->let_depth--;
+        c->u = u;
+        return ok;
+      }
       put_str(b, name); /* a sender, payload, segment, connection, or a word such as R4 or required */
       return true;
     }

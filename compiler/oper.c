@@ -150,11 +150,13 @@ ty binary(comp *c, ast *n, int dst) {
   /* and, or, implies: the right side only where it matters */
   uint32_t skip = MOD_NO_INDEX;
   if (n->kind == AST_AND || n->kind == AST_IMPLIES || n->kind == AST_OR) {
-    rx = reg_new(c);
+    rx = fresh(c, dst) ? dst : reg_new(c);
     x = ex(c, l, rx);
     skip = emit_jump(&c->e, c->f->fn, n->kind == AST_OR ? OP_JMPT : OP_JMPF, (uint32_t)rx);
   } else {
-    rx = operand(c, l, &x);
+    bool chain = fresh(c, dst) && (l->kind == AST_DOT || is_binary(l)); /* a + b + c … needs one register on the left */
+    if (chain) x = ex(c, l, dst);
+    rx = chain ? dst : operand(c, l, &x);
   }
   int before = c->f->top, ry = operand(c, r, &y);
   ty t;
