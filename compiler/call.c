@@ -289,6 +289,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
   bool *given = arena_zalloc(c->a, d->npar + 1, 1);
   uint8_t label = 0;
   uint32_t next = 0;
+  bool unknown = false; /* a wrong name stands for what is then missing */
   uint32_t index = (uint32_t)(d - c->decls);
   for (ast *x = args->first; x && given; x = x->next) {
     uint32_t i = next;
@@ -304,6 +305,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
         for (uint32_t k = 0; k < d->npar; k++) nearest_offer(&near, d->par[k].name.p, d->par[k].name.len);
         diag *g = err(c, E0208, x->first, "'%.*s' has no parameter '%.*s'", STR(d->name), STR(name));
         suggest(c, g, x->first, &near);
+        unknown = true;
         continue;
       }
     } else {
@@ -348,7 +350,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
       c->u = u;
     } else {
       op3(c, OP_EMPTY, w + (int)i, 0, 0);
-      if (d->par[i].t.min) {
+      if (d->par[i].t.min && !unknown) {
         diag *g = err(c, E0208, call_node->first, "'%.*s' needs an argument for '%.*s'", STR(d->name), STR(d->par[i].name));
         diag_also(c->d, g, d->u->file, d->node->first->off, d->node->first->end, "declared here");
       }

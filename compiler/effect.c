@@ -73,6 +73,16 @@ static uint64_t op_bit(comp *c, const bi *b) {
   return 0;
 }
 
+/* post('/a', bdy: x) would send bdy as a further argument, and no body. */
+static void looks_like(comp *c, const ast *at, str name, const sig *s) {
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  for (uint32_t i = 0; i < s->n; i++) nearest_offer(&near, s->p[i].name.p, s->p[i].name.len);
+  if (!near.n || name.len < 3 || at->kind != AST_NAME) return;
+  diag *d = err(c, W0311, at, "'%.*s' goes along as a further argument: '%.*s' has no parameter of that name", STR(name), STR(s->name));
+  suggest(c, d, at, &near);
+}
+
 static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
   fnctx *f = c->f;
   ast *args = ast_child(call_node, 1);
@@ -115,6 +125,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
           suggest(c, d, x->first, &near);
           continue;
         }
+        looks_like(c, x->first, kn, s);
         argn[more] = emit_str(&c->e, kn.p, kn.len);
         (void)argument(c, e, NULL, w + (int)more);
         more++;

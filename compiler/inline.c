@@ -331,6 +331,11 @@ static ty with(comp *c, ast *call_node, ast *recv, int dst) {
     if (x->kind != AST_NAMED) { err(c, E0208, x, "edits are given by name: with(status: 'done')"); continue; }
     str name = node_name(c, x->first);
     fhir_element_info e;
+    if (t.kind == TY_FHIR && fhir_element((uint16_t)t.ref, name.p, name.len, &e) && e.codes) {
+      ty code = ty_one(TY_STR);
+      code.sub = e.codes;
+      code_of_set(c, code, ast_child(x, 1));
+    }
     if (t.kind == TY_FHIR && !fhir_element((uint16_t)t.ref, name.p, name.len, &e) && !fhir_choice_of((uint16_t)t.ref, name.p, name.len, &e)) {
       nearest near;
       nearest_init(&near, name.p, name.len);

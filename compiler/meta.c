@@ -168,6 +168,7 @@ bool meta_args(comp *c, buf *b, ast *call_node, const bi *row) {
       if (k >= s->n) { if (!b) err(c, E0208, x, "too many arguments: %s", row->text); ok = false; continue; }
       name = s->p[k].name;
     }
+    if (!b && k < s->n && given >> k & 1) { err(c, E0208, x, "'%.*s' is given twice", STR(s->p[k].name)); ok = false; continue; }
     if (k < 64) given |= UINT64_C(1) << k;
     if (!b && k < s->n) {
       const sig_param *p = &s->p[k];

@@ -296,6 +296,7 @@ static void outcome(comp *c, ast *n) {
       }
       if (table[i].kind == VM_REJECT && k == 1) no_phi(c, e, t, "an acknowledgement's text");
       if (table[i].kind == VM_REDIRECT) no_phi(c, e, t, "a URL");
+      if (table[i].kind == VM_SKIP || table[i].kind == VM_FAIL) no_phi(c, e, t, "the reason of a run, which summaries and logs show");
       if (table[i].kind == VM_REPLY && !ty_is_open(t) && t.kind != TY_HL7_MSG && t.kind != TY_OBJECT && t.kind != TY_PAYLOAD && t.kind != TY_FHIR) err(c, E0209, e, "a reply is an HL7 message, or the body of an HTTP answer; this is %s", ty_text(c, t));
     }
     emit_bx(&c->e, f->fn, OP_OUTCOME, (uint32_t)w, table[i].kind);
