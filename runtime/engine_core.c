@@ -293,6 +293,7 @@ static hdw_status app_new(engine *e, const char *file, const void *bytes, size_t
   if (!s) {
     memcpy(app->bytes, bytes, len);
     s = engine_check_module(&app->a, e->mem, e->o.host, app->bytes, len, &app->m, &app->meta, &app->bound, err);
+    if (!s) s = eng_senders_load(e, app, err);
   }
   if (s) {
     if (!err->status) load_error(err, s, "%s", hdw_status_text(s));

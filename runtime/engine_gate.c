@@ -21,18 +21,23 @@ static void cx_init(engine *e, vm_cx *cx, arena *a, int64_t fuel) {
   *cx = (vm_cx){.a = a, .fuel = fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = io_wall_us(e->io), .env = &eng_env_gate, .user = e};
 }
 
-/* A pure function of one argument, for sender declarations. */
+bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input) {
+  if (app->meta.senders[i].match == MOD_NO_INDEX) return false;
+  vm_cx cx;
+  vm_run *r = (vm_run *)arena_zalloc(a, 1, sizeof *r);
+  if (!r) return false;
+  cx_init(e, &cx, a, e->o.config->top.gate_fuel);
+  if (vm_start(r, &app->m, e->o.host, app->bound, &cx, app->meta.senders[i].match, &input, 1)) return false;
+  r->is_gate = true;
+  return vm_go(r) == VM_DONE && r->result.tag == VAL_BOOL && r->result.u.i;
+}
+
+/* By declaration, or by its name in MSH-3. */
 static bool sender_matches(engine *e, eng_app *app, arena *a, const char *name, const hl7_head *h, val input) {
   for (uint32_t i = 0; i < app->meta.nsenders; i++) {
     if (strcmp(app->meta.senders[i].name, name)) continue;
     if (app->meta.senders[i].match == MOD_NO_INDEX) break;
-    vm_cx cx;
-    vm_run *r = (vm_run *)arena_zalloc(a, 1, sizeof *r);
-    if (!r) return false;
-    cx_init(e, &cx, a, e->o.config->top.gate_fuel);
-    if (vm_start(r, &app->m, e->o.host, app->bound, &cx, app->meta.senders[i].match, &input, 1)) return false;
-    r->is_gate = true;
-    return vm_go(r) == VM_DONE && r->result.tag == VAL_BOOL && r->result.u.i;
+    return eng_sender_eval(e, app, i, a, input);
   }
   return h->app.len == strlen(name) && !memcmp(h->app.p, name, h->app.len);
 }

@@ -59,6 +59,9 @@ hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, val *
   hl7_opts o = {.schema = e->o.schema};
   hl7_msg *msg;
   hdw_status st = hl7_parse(a, s, len, &o, &msg, why);
+  if (!st) st = hl7_value(a, msg, out);
+  if (st || !eng_sender_options(e, a, *out, &o)) return st;
+  st = hl7_parse(a, s, len, &o, &msg, why); /* as its sender's declaration says */
   return st ? st : hl7_value(a, msg, out);
 }
 

@@ -26,6 +26,7 @@ typedef struct eng_dlv eng_dlv;
 
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
+typedef struct eng_sender eng_sender;
 typedef struct eng_app {
   engine *e;
   arena a;
@@ -35,6 +36,8 @@ typedef struct eng_app {
   module m;
   meta meta;
   const vm_native *bound;
+  eng_sender *senders;       /* one for each of meta.senders */
+  bool has_senders;          /* some say how their messages are read */
   uint8_t deployment[REC_HASH];
   bool retired;              /* only for runs that pin it */
 } eng_app;
@@ -258,6 +261,11 @@ hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *b
 static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e->meta); }
 /* A log line: {"event":..., key: value ...}. Pairs of name and text, ended by NULL. No clinical values. */
 void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
+/* engine_sender.c. load: HDW_E_INVALID, HDW_E_NOTFOUND with a text. options: false when no sender of any module claims the message. */
+hdw_status eng_senders_load(engine *e, eng_app *app, mod_error *err);
+bool eng_sender_options(engine *e, arena *a, val message, hl7_opts *o);
+/* engine_gate.c: does sender i of the module match the message? */
+bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input);
 /* engine_env.c: settings and `run` for programs. */
 extern const vm_env eng_env_gate, eng_env_run;
 eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]);
