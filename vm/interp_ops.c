@@ -63,11 +63,22 @@ hdw_status vm_window(vm_run *r, uint32_t base, uint32_t n) {
 }
 
 hdw_status vm_start(vm_run *r, const module *m, const vm_host *host, const vm_native *bound, vm_cx *cx, uint32_t func, const val *args, unsigned n) {
-  memset(r, 0, sizeof *r);
+  /* all but the stacks, which are most of it: what lies beyond their counts is never read */
   r->m = m;
   r->host = host;
   r->bound = bound;
   r->cx = cx;
+  r->is_gate = r->gate_reached = false;
+  r->slice = 0;
+  r->regs = NULL;
+  r->recycled = NULL;
+  r->nregs = r->cap_regs = r->nframes = r->ntries = r->npath = r->nregions = r->nlanes = 0;
+  r->request.effect = NULL;
+  r->request.effect_index = 0;
+  r->request.args = NULL;
+  r->request.path[0] = 0;
+  r->result = r->outcome_args[0] = r->outcome_args[1] = r->once_key = r->once_within = VAL_NONE;
+  r->outcome = VM_OUTCOME_NONE;
   if (!m->verified || func >= m->nfuncs || n != m->funcs[func].params) return HDW_E_INVALID;
   const mod_func *f = &m->funcs[func];
   hdw_status s = vm_window(r, 0, f->regs);

@@ -172,9 +172,8 @@ static bool answer(rig *r) {
   const vm_request *q = &r->run.request;
   const char *op = mod_text(&r->m, q->effect->op, &(uint32_t){0});
   if (op[0] != 'f') {
-    char *t = arena_alloc(&r->a, 64);
-    if (!t) { vm_resume(&r->run, VAL_NONE); return true; }
-    int n = snprintf(t, 64, "ask(%d)", q->effect->nargs ? (int)q->args[0].u.i : 0);
+    static char t[64];
+    int n = snprintf(t, sizeof t, "ask(%d)", q->effect->nargs ? (int)q->args[0].u.i : 0);
     vm_resume(&r->run, val_str(t, (size_t)n));
     return true;
   }
