@@ -243,7 +243,7 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
     const eng_want *w = &v->wants[i];
     if (!w->run) continue;
     rec_run_new *r = &out->runs[out->nruns++];
-    *r = (rec_run_new){.workflow = cod_cstr(w->wf->name), .partition = ENG_PART, .nlanes = w->nlanes};
+    *r = (rec_run_new){.workflow = cod_cstr(w->wf->name), .partition = ENG_PART, .nlanes = w->nlanes, .module = w->app->m.id, .deployment = w->app->deployment};
     memcpy(r->lanes, w->lanes, sizeof r->lanes);
     if (w->wf->lane_skip) r->flags |= RUN_F_LANE_SKIP;
     if ((w->wf->ack_after_run || w->reply) && !*after && !badness(worst)) {

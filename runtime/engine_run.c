@@ -59,15 +59,10 @@ static bool keep_sent(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return true;
 }
 
-/* Finds the program: the pinned module, or (a verdict names one module for all its runs) the one that has the workflow. */
+/* The module that the run is pinned to: no other version of the workflow will do. */
 static bool find_program(eng_run *r) {
-  engine *e = r->e;
-  r->app = eng_app_by_hash(e, r->row.module);
+  r->app = eng_app_by_hash(r->e, r->row.module);
   r->wf = r->app ? eng_workflow(r->app, r->row.workflow.p, r->row.workflow.len) : NULL;
-  for (uint32_t i = 0; i < e->napps && !r->wf; i++) {
-    r->app = e->apps[i];
-    r->wf = eng_workflow(r->app, r->row.workflow.p, r->row.workflow.len);
-  }
   return r->wf != NULL;
 }
 

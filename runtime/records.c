@@ -42,6 +42,45 @@ static bool get_run(cod_r *r, rec_run_new *o) {
   return cod_get_raw(r, o->lanes, (size_t)o->nlanes * REC_LANE);
 }
 
+static bool pinned_to(const rec_run_new *r, const uint8_t *module, const uint8_t *deployment) {
+  return !memcmp(r->module, module, REC_HASH) && !memcmp(r->deployment, deployment, REC_HASH);
+}
+
+static void put_programs(cod_w *w, const rec_verdict *v) {
+  const rec_run_new *more[REC_MAX_RUNS];
+  uint8_t of[REC_MAX_RUNS] = {0}, n = 0;
+  for (unsigned i = 0; i < v->nruns; i++) {
+    const rec_run_new *r = &v->runs[i];
+    if (!r->module || !r->deployment || pinned_to(r, v->module, v->deployment)) continue;
+    for (uint8_t k = 0; k < n && !of[i]; k++)
+      if (pinned_to(r, more[k]->module, more[k]->deployment)) of[i] = (uint8_t)(k + 1);
+    if (of[i]) continue;
+    more[n++] = r;
+    of[i] = n;
+  }
+  if (!n) return;
+  cod_put_u8(w, n);
+  for (uint8_t k = 0; k < n; k++) put_hash(w, more[k]->module), put_hash(w, more[k]->deployment);
+  cod_put_raw(w, of, v->nruns);
+}
+
+/* own: the verdict's hashes in the record, module first. */
+static bool get_programs(cod_r *r, const uint8_t *own, rec_verdict *v) {
+  uint8_t n = r->p < r->end ? cod_get_u8(r) : 0;
+  const uint8_t *more = r->p;
+  size_t need = n ? (size_t)n * 2 * REC_HASH + v->nruns : 0;
+  if (n > v->nruns || (size_t)(r->end - r->p) < need) return false;
+  const uint8_t *of = more + (size_t)n * 2 * REC_HASH;
+  for (unsigned i = 0; i < v->nruns; i++) {
+    uint8_t at = n ? of[i] : 0;
+    if (at > n) return false;
+    v->runs[i].module = at ? more + (size_t)(at - 1) * 2 * REC_HASH : own;
+    v->runs[i].deployment = v->runs[i].module + REC_HASH;
+  }
+  r->p += need;
+  return true;
+}
+
 static hdw_status put_verdict(cod_w *w, const rec_verdict *v) {
   if (v->nruns > REC_MAX_RUNS) return HDW_E_LIMIT;
   cod_put_u8(w, v->state);
@@ -53,6 +92,7 @@ static hdw_status put_verdict(cod_w *w, const rec_verdict *v) {
   cod_put_u8(w, v->nruns);
   hdw_status s = HDW_OK;
   for (unsigned i = 0; i < v->nruns && !s; i++) s = put_run(w, &v->runs[i]);
+  if (!s) put_programs(w, v);
   return s;
 }
 
@@ -61,12 +101,13 @@ static bool get_verdict(cod_r *r, rec_verdict *v) {
   v->ack_code = cod_get_str(r);
   v->error_code = cod_get_str(r);
   v->text = cod_get_str(r);
+  const uint8_t *own = r->p;
   get_hash(r, v->module);
   get_hash(r, v->deployment);
   v->nruns = cod_get_u8(r);
   bool ok = v->nruns <= REC_MAX_RUNS && v->state >= INPUT_ACCEPTED && v->state <= INPUT_RUNNING;
   for (unsigned i = 0; i < v->nruns && ok; i++) ok = get_run(r, &v->runs[i]);
-  return ok;
+  return ok && !r->bad && get_programs(r, own, v);
 }
 
 /* ---- REC_INPUT ---- */
@@ -166,9 +207,11 @@ hdw_status rec_get_run_start(const log_rec *rec, rec_run_start *o) {
   o->of_run = cod_get_var(&r);
   o->epoch = cod_get_var(&r);
   o->cause = cod_get_str(&r);
+  const uint8_t *own = r.p;
   get_hash(&r, o->module);
   get_hash(&r, o->deployment);
   bool ok = get_run(&r, &o->run);
+  o->run.module = own, o->run.deployment = own + REC_HASH;
   return finish(&r, ok);
 }
 

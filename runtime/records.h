@@ -48,9 +48,13 @@ typedef struct rec_run_new {
   uint16_t partition;
   uint8_t flags, nlanes;
   uint8_t lanes[REC_MAX_LANES][REC_LANE];   /* hashes of the lane keys, sorted */
+  /* What the run is pinned to, REC_HASH bytes each. When encoding: both NULL = the verdict's own. Decoded: never NULL, they point into the record. */
+  const uint8_t *module, *deployment;
 } rec_run_new;
 
-/*   state u8 | ack code str | error code str | text str | module hash | deployment hash | nruns u8 | runs... */
+/*   state u8 | ack code str | error code str | text str | module hash | deployment hash | nruns u8 | runs...
+ * and, when a run is pinned to something else than the verdict names (several modules in one daemon):
+ *   nprograms u8 | nprograms*(module hash | deployment hash) | program of each run, nruns*u8: 0 = the verdict's, n = the nth of these */
 typedef struct rec_verdict {
   uint8_t state;             /* rec_input_state */
   cod_str ack_code;          /* "AA", "AE", "AR", "CA"...; HTTP status for webhooks; "" = no answer */

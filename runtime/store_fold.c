@@ -89,8 +89,7 @@ static void run_move(store *s, hdw_status *st, const store_run *old, const store
   run_row(s, st, now);
 }
 
-static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t input, const uint8_t *module, const uint8_t *deployment,
-                          const rec_run_new *n, const rec_run_start *start) {
+static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t input, const rec_run_new *n, const rec_run_start *start) {
   store_run none = {0}, r = {.id = rec_run_id(rec->seq, index),
                              .partition = n->partition,
                              .input = input,
@@ -105,8 +104,8 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
     r.start_pos = rec->pos;
     r.of_run = start->of_run, r.epoch = start->epoch, r.reason = start->cause;
   }
-  memcpy(r.module, module, REC_HASH);
-  memcpy(r.deployment, deployment, REC_HASH);
+  memcpy(r.module, n->module, REC_HASH);
+  memcpy(r.deployment, n->deployment, REC_HASH);
   memcpy(r.lanes, n->lanes, sizeof r.lanes);
   run_move(s, &st, &none, &r);
   if (input && rec->seq != input) {
@@ -134,7 +133,7 @@ static hdw_status run_load(store *s, uint16_t part, uint64_t id, store_run *r) {
 static hdw_status fold_run_start(store *s, const log_rec *rec) {
   rec_run_start r;
   hdw_status st = rec_get_run_start(rec, &r);
-  return st ? st : run_new(s, rec, 0, r.input, r.module, r.deployment, &r.run, &r);
+  return st ? st : run_new(s, rec, 0, r.input, &r.run, &r);
 }
 
 static hdw_status fold_run_state(store *s, const log_rec *rec) {
@@ -200,7 +199,7 @@ static void input_state(store *s, hdw_status *st, uint8_t old, const store_input
 
 static hdw_status verdict_runs(store *s, const log_rec *rec, uint64_t input, const rec_verdict *v) {
   hdw_status st = HDW_OK;
-  for (unsigned i = 0; i < v->nruns && !st; i++) st = run_new(s, rec, i, input, v->module, v->deployment, &v->runs[i], NULL);
+  for (unsigned i = 0; i < v->nruns && !st; i++) st = run_new(s, rec, i, input, &v->runs[i], NULL);
   return st;
 }
 

@@ -788,6 +788,50 @@ static void test_record_decoders_survive_any_bytes(void **state) {
   end(&w);
 }
 
+/* Several modules in one daemon: each run is pinned to the program that decided about it. */
+static void test_each_run_names_its_own_module_and_deployment(void **state) {
+  (void)state;
+  static rec_input in, back;
+  static uint8_t hashes[4][REC_HASH];
+  world w;
+  begin(&w);
+  open_all(&w);
+  for (int i = 0; i < 4; i++) memset(hashes[i], 0x11 * (i + 1), REC_HASH);
+  memset(&in, 0, sizeof in);
+  in.source = cod_cstr("adt");
+  in.verdict.state = INPUT_ACCEPTED;
+  memcpy(in.verdict.module, hashes[0], REC_HASH);
+  memcpy(in.verdict.deployment, hashes[1], REC_HASH);
+  in.verdict.nruns = 4;
+  for (int i = 0; i < 4; i++) in.verdict.runs[i].workflow = cod_cstr("w");
+  in.verdict.runs[1].module = hashes[2], in.verdict.runs[1].deployment = hashes[3];
+  in.verdict.runs[2].module = hashes[0], in.verdict.runs[2].deployment = hashes[1]; /* the verdict's own */
+  in.verdict.runs[3].module = hashes[2], in.verdict.runs[3].deployment = hashes[3];
+  cod_w m = out();
+  assert_int_equal(rec_put_input(&m, &in), HDW_OK);
+  log_rec rec = {.type = REC_INPUT, .version = REC_VERSION, .meta = m.p, .meta_len = (uint32_t)m.len};
+  assert_int_equal(rec_get_input(&rec, &back), HDW_OK);
+  for (int i = 0; i < 4; i++) {
+    assert_memory_equal(back.verdict.runs[i].module, hashes[i % 2 ? 2 : 0], REC_HASH);
+    assert_memory_equal(back.verdict.runs[i].deployment, hashes[i % 2 ? 3 : 1], REC_HASH);
+  }
+  /* A program index out of range, and every truncation but the one that cuts the whole addition off, are damage. */
+  size_t whole = m.len, plain = whole - 1 - 2 * REC_HASH - 4;
+  for (rec.meta_len = 0; rec.meta_len < whole; rec.meta_len++) assert_int_equal(rec_get_input(&rec, &back), rec.meta_len == plain ? HDW_OK : HDW_E_CORRUPT);
+  m.p[whole - 1] = 2;
+  assert_int_equal(rec_get_input(&rec, &back), HDW_E_CORRUPT);
+  m.p[whole - 1] = 1;
+  uint64_t id = send(&w, REC_INPUT, &m, "x");
+  settle(&w);
+  for (unsigned i = 0; i < 4; i++) {
+    store_run row;
+    assert_int_equal(store_get_run(w.s, 0, rec_run_id(id, i), &w.a, &row), HDW_OK);
+    assert_memory_equal(row.module, hashes[i % 2 ? 2 : 0], REC_HASH);
+    assert_memory_equal(row.deployment, hashes[i % 2 ? 3 : 1], REC_HASH);
+  }
+  end(&w);
+}
+
 static void test_encoders_refuse_what_readers_would_not_take(void **state) {
   (void)state;
   static char big[REC_META_MAX + 1];
@@ -825,6 +869,7 @@ int main(void) {
       cmocka_unit_test(test_open_refuses_folders_and_files_open_to_others),
       cmocka_unit_test(test_gaps_and_foreign_records_are_refused),
       cmocka_unit_test(test_record_decoders_survive_any_bytes),
+      cmocka_unit_test(test_each_run_names_its_own_module_and_deployment),
       cmocka_unit_test(test_encoders_refuse_what_readers_would_not_take),
   };
   umask(0077);
