@@ -1,9 +1,9 @@
-/* admin.h - the operator's API: JSON over HTTP on a unix socket of mode 0600 in the data folder.
+/* admin.h - the operator's API: JSON over HTTP on a unix socket in the data folder (mode 0600; open to others only when hdw.json gives them roles).
  *
  *   GET  /status /messages /messages/ID /runs /runs/ID /dead /sinks /limits /modules
  *   POST /redrive?subject=run|delivery&id=N   /redrive?all=1   /discard?subject=...&id=N&reason=...   /pause?sink=NAME   /resume?sink=NAME
  *
- * Who may open the socket may see everything, values included: it belongs to the daemon's user. */
+ * admin_views.c has the table of all of them, with the roles that may. */
 #ifndef HDW_ADMIN_H
 #define HDW_ADMIN_H
 #include "engine.h"

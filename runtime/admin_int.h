@@ -1,8 +1,30 @@
-/* admin_int.h - one view is one function: it appends JSON to b and gives the HTTP status. */
+/* admin_int.h - one view is one function and one row of admin_views: it appends JSON to q->b and gives the HTTP status.
+ *
+ * Who may call it stands in its row and is settled before a byte of the body is read (admin_auth.c). A view that shows values of messages asks
+ * admin_values() first and leaves them out when it says no: then the caller sees structure and sizes. */
 #ifndef HDW_ADMIN_INT_H
 #define HDW_ADMIN_INT_H
 #include "admin.h"
 #include "engine_int.h"
+
+/* Roles are bits: a caller has a set, a row names those of which one suffices. */
+enum {
+  ADMIN_VIEWER = 1,     /* states, counts, lists: no values of messages */
+  ADMIN_OPERATOR = 2,   /* redrive, discard, pause ... */
+  ADMIN_PHI = 4,        /* values, with a reason, audited */
+  ADMIN_DEPLOYER = 8,   /* programs */
+  ADMIN_ALL = 15,
+  ADMIN_OPEN = 16       /* in a row: without a name, too (health) */
+};
+enum { ADMIN_MAX_TOKENS = 64, ADMIN_WHO = 100, ADMIN_TRIES = 5 };
+
+/* Who calls. */
+typedef struct admin_who {
+  char name[ADMIN_WHO];      /* "uid:1001", "token:ops" */
+  unsigned roles;            /* 0: nobody */
+  bool owner;                /* root or the daemon's own user: may read the data folder anyway, so needs no reason */
+  bool known;                /* false: no or wrong credentials */
+} admin_who;
 
 struct admin {
   io *io;
@@ -10,6 +32,7 @@ struct admin {
   const config *cfg;
   http_server *http;
   char path[120];
+  uint32_t uid;              /* the daemon's own */
 };
 
 typedef struct admin_query {
@@ -18,17 +41,46 @@ typedef struct admin_query {
   http_str query;
   const char *rest;          /* behind the view's path: the id */
   buf *b;
+  const admin_who *who;
+  const uint8_t *body;       /* of a POST; NULL without */
+  size_t body_len;
+  http_server *server;       /* for answers that come later */
+  http_token token;
+  bool values;               /* the caller may see values: ask admin_values */
+  bool showed;               /* values were shown */
 } admin_query;
 
 typedef struct admin_view {
+  const char *method;        /* "GET", "POST" */
   const char *path;          /* "/runs/" with a rest, "/runs" without */
-  int (*get)(admin_query *q);
+  unsigned roles;            /* ADMIN_*: one of these suffices */
+  int (*fn)(admin_query *q); /* HTTP status; ADMIN_LATER when the answer comes through admin_later_reply */
+  size_t max_body_bytes;     /* 0: none is taken */
 } admin_view;
 extern const admin_view admin_views[];
+enum { ADMIN_LATER = 0 };
 
 /* A parameter's value, NULL when absent. */
 const char *admin_param(const admin_query *q, const char *name);
 bool admin_id(const char *s, uint64_t *out);
+/* Writes {"error": text} and gives status: return admin_error(q, 404, "..."). */
+int admin_error(admin_query *q, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Whether values of messages may be shown to the caller; notes that they are. */
+bool admin_values(admin_query *q);
+/* Who acts, for records: the caller's name, and what it says of itself (who=...). Lives in q->a. */
+const char *admin_actor(const admin_query *q);
+
+/* An answer that comes when something is durable. NULL: no memory. */
+typedef struct admin_later admin_later;
+admin_later *admin_later_new(admin_query *q);
+/* Sends the answer and frees l. */
+void admin_later_reply(admin_later *l, int status, const char *json, size_t len);
+
+/* Who is at the other end of the connection. */
+void admin_identify(const admin *ad, const http_request *r, admin_who *out);
+/* "viewer, operator". */
+const char *admin_role_names(unsigned roles, char out[80]);
+
 /* "key": forms; first decides about the comma and is cleared. */
 void admin_key(buf *b, bool *first, const char *key);
 void admin_text(buf *b, bool *first, const char *key, const char *s, size_t n);
@@ -41,10 +93,14 @@ const char *admin_delivery_state(uint8_t s);
 const char *admin_effect_state(uint8_t s);
 const char *admin_class(uint8_t c);
 
-/* Views of admin_runs.c. */
+/* Views of admin_runs.c and admin_server.c. */
 int admin_runs(admin_query *q);
 int admin_run(admin_query *q);
 int admin_dead(admin_query *q);
+int admin_redrive(admin_query *q);
+int admin_discard(admin_query *q);
+int admin_pause(admin_query *q);
+int admin_resume(admin_query *q);
 void admin_run_row(admin_query *q, const store_run *r);
 void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);
 /* Every dead run and delivery, for redrive --all. */

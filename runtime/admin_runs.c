@@ -112,7 +112,7 @@ static void where_step(admin_query *q, const uint8_t hash[REC_HASH], cod_str pat
 static void put_body(admin_query *q, bool *f, const char *key, log_pos pos) {
   log_rec rec;
   val v;
-  if (!pos.seg || log_read(q->ad->e->log, pos, q->a, &rec) || !rec.body_len) return;
+  if (!pos.seg || !admin_values(q) || log_read(q->ad->e->log, pos, q->a, &rec) || !rec.body_len) return;
   if (!engine_unpack(q->ad->e, q->a, rec.body, rec.body_len, &v)) admin_value(q->b, f, key, v);
 }
 
@@ -190,7 +190,7 @@ int admin_run(admin_query *q) {
   if (!admin_id(q->rest, &id) || store_get_run(q->ad->e->store, ENG_PART, id, q->a, &r)) return 404;
   buf_puts(q->b, "{");
   admin_run_row(q, &r);
-  if (r.state == RUN_DONE && !engine_result(q->ad->e, &r, q->a, &how, &v)) {
+  if (r.state == RUN_DONE && admin_values(q) && !engine_result(q->ad->e, &r, q->a, &how, &v)) {
     if (how > VM_OUTCOME_NONE && how <= VM_UNMATCHED) put_name(q->b, &f, "outcome", outcomes[how]);
     admin_value(q->b, &f, "result", v);
   }

@@ -30,6 +30,10 @@ static const opt_row conn_rows[] = {
 #define CONNECTION(kind, name, def, min, max, doc) ROW_OF(config_conn_opts, kind, name, min, max)
 #include "options.def"
 };
+static const opt_row role_rows[] = {
+#define ROLE(kind, name, def, min, max, doc) ROW_OF(config_roles, kind, name, min, max)
+#include "options.def"
+};
 #define NROWS(t) (sizeof(t) / sizeof((t)[0]))
 
 #define SET_INT(field, def) field = def;
@@ -243,6 +247,24 @@ static void read_named(config *c, val root) {
   }
 }
 
+static void check_role(config *c, const char *role, config_list l) {
+  for (uint32_t i = 0; i < l.n; i++) {
+    const char *s = l.v[i];
+    bool number = !strncmp(s, "uid:", 4) || !strncmp(s, "gid:", 4);
+    for (const char *p = s + 4; number && (*p || p == s + 4); p++) number = *p >= '0' && *p <= '9';
+    if (!number) config_problem(c, "roles.%s: '%.60s' is neither uid:NUMBER nor gid:NUMBER", role, s);
+  }
+}
+
+static void read_roles(config *c, val root) {
+  val v = jv_get(root, "roles");
+  if (v.tag == VAL_EMPTY) return;
+  if (v.tag != VAL_OBJ) config_problem(c, "roles: an object is expected");
+  else read_options(c, "roles.", v, role_rows, NROWS(role_rows), NULL, &c->roles);
+#define ROLE(kind, name, def, min, max, doc) check_role(c, #name, c->roles.name);
+#include "options.def"
+}
+
 hdw_status config_read(config *c, mem *scratch, const char *file, const char *text, size_t len) {
   json_reader r;
   json_error je;
@@ -261,11 +283,12 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
     config_problem(c, "the file holds no JSON object");
     return HDW_OK;
   }
-  static const char *const extra[] = {"settings", "listeners", "connections", "secrets", "modules", NULL};
+  static const char *const extra[] = {"settings", "listeners", "connections", "secrets", "modules", "roles", NULL};
   read_options(c, "", root, top_rows, NROWS(top_rows), extra, &c->top);
   read_named(c, root);
   read_listeners(c, root);
   read_conns(c, root);
+  read_roles(c, root);
   return HDW_OK;
 }
 

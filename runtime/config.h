@@ -41,6 +41,10 @@ typedef struct config_conn_opts {
 #define CONNECTION CONFIG_FIELD
 #include "options.def"
 } config_conn_opts;
+typedef struct config_roles {
+#define ROLE CONFIG_FIELD
+#include "options.def"
+} config_roles;
 #undef CONFIG_FIELD
 
 typedef struct config_setting {
@@ -79,6 +83,7 @@ typedef struct config {
   config_listener *listeners;  uint32_t nlisteners;
   config_conn *conns;          uint32_t nconns;
   config_secret *secrets;      uint32_t nsecrets;
+  config_roles roles;          /* entries: uid:NUMBER, gid:NUMBER */
   const char *problems[CONFIG_MAX_PROBLEMS];
   uint32_t nproblems;          /* may exceed CONFIG_MAX_PROBLEMS: further ones are only counted */
 } config;

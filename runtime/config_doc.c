@@ -97,7 +97,11 @@ void config_schema(buf *b, const meta *const *mods, uint32_t n) {
   schema_listener(b);
   buf_puts(b, "},\"connections\":{\"type\":\"object\",\"additionalProperties\":");
   schema_conn(b);
-  buf_puts(b, "},\"secrets\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"file\"],"
+  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: uid:NUMBER, gid:NUMBER.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  first = true;
+#define ROLE SCHEMA
+#include "options.def"
+  buf_puts(b, "}},\"secrets\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"file\"],"
               "\"properties\":{\"file\":{\"description\":\"File that holds the secret; readable by its owner only.\",\"type\":\"string\"}}}}}}");
 }
 

@@ -113,6 +113,8 @@ typedef struct http_request {
   io_addr peer;
   uint64_t conn;
   const char *san, *subject;   /* of the client certificate, "" without */
+  bool has_cred;               /* the peer is on a unix socket */
+  io_cred cred;
 } http_request;
 
 typedef struct http_stats {

@@ -322,7 +322,9 @@ typedef struct window {
 } window;
 
 static http_request request_of(hconn *c, const uint8_t *body, size_t len) {
-  return (http_request){&c->s->head, body, len, c->addr, c->id, c->peer ? c->peer->san : "", c->peer ? c->peer->subject : ""};
+  http_request r = {.head = &c->s->head, .body = body, .body_len = len, .peer = c->addr, .conn = c->id, .san = c->peer ? c->peer->san : "", .subject = c->peer ? c->peer->subject : ""};
+  r.has_cred = c->s->o.addr.family == IO_ADDR_UNIX && c->net.sock && !io_peer_cred(c->net.sock, &r.cred);
+  return r;
 }
 
 /* A complete head is at the front: its framing is noted and the owner may refuse. 0 goes on. */

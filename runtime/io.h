@@ -31,6 +31,7 @@ typedef struct io_addr {
   uint16_t port;       /* host order; when listening 0 = any free port */
   uint8_t ip[16];      /* 4 or 16 bytes, network order */
   char path[104];      /* of a unix socket */
+  uint16_t mode;       /* its permission bits when it is made; 0 = 0600 */
 } io_addr;
 /* "127.0.0.1:2575", "[::1]:80", "unix:/run/x.sock": numbers only, no names. HDW_E_SYNTAX. */
 hdw_status io_addr_parse(const char *text, io_addr *out);
@@ -65,9 +66,12 @@ enum { IO_READ = 1, IO_WRITE = 2, IO_CONNECTED = 4, IO_FAILED = 8 };
 typedef void (*io_sock_cb)(io_sock *s, unsigned events, void *user);
 /* A new connection; it wants nothing until io_sock_on. Ownership goes to the callee. */
 typedef void (*io_accept_cb)(io_listener *l, io_sock *s, void *user);
+enum { IO_MAX_GROUPS = 32 };
 typedef struct io_cred {
   uint32_t uid, gid;
   int32_t pid;
+  uint32_t groups[IO_MAX_GROUPS]; /* further ones, as far as there is room */
+  unsigned ngroups;
 } io_cred;
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------------- */
@@ -227,7 +231,7 @@ static inline void io_stop(io *x) { x->ops->stop(x); }
 /* Ends the process at once without cleaning up. On the simulated side it stops the loop and is recorded: callers must return after it. */
 static inline void io_exit(io *x, int code) { x->ops->exit(x, code); }
 
-/* Unix sockets are made with mode 0600; a stale socket file is replaced. HDW_E_EXISTS address in use, HDW_E_DENIED, HDW_E_INVALID, HDW_E_NOMEM. */
+/* Unix sockets are made with mode 0600 or what the address says; a stale socket file is replaced. HDW_E_EXISTS address in use, HDW_E_DENIED, HDW_E_INVALID, HDW_E_NOMEM. */
 static inline hdw_status io_listen(io *x, const io_addr *a, io_accept_cb cb, void *user, io_listener **out) { return x->ops->listen(x, a, cb, user, out); }
 static inline void io_listener_addr(io_listener *l, io_addr *out) { l->io->ops->listener_addr(l, out); }
 /* A paused listener leaves connections in the backlog. */

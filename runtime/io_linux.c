@@ -442,7 +442,9 @@ static hdw_status lx_cred(io_sock *b, io_cred *out) {
   int fd = ((lx_sock *)b)->fd;
   if (getsockname(fd, (struct sockaddr *)&sa, &an) || sa.ss_family != AF_UNIX) return HDW_E_UNSUPPORTED;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n)) return io_file_errno(errno);
-  *out = (io_cred){c.uid, c.gid, c.pid};
+  *out = (io_cred){.uid = c.uid, .gid = c.gid, .pid = c.pid};
+  n = sizeof out->groups;
+  if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, out->groups, &n)) out->ngroups = n / sizeof *out->groups; /* more than fit: none of them */
   return HDW_OK;
 }
 
@@ -509,7 +511,7 @@ static int listen_fd(const io_addr *a, int *err) {
   else setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (a->family == IO_ADDR_IP6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
   /* The umask of io_linux_new makes a unix socket private from its first moment. */
-  if (bind(fd, (struct sockaddr *)&sa, n) || (a->family == IO_ADDR_UNIX && chmod(a->path, 0600)) || listen(fd, 4096)) {
+  if (bind(fd, (struct sockaddr *)&sa, n) || (a->family == IO_ADDR_UNIX && chmod(a->path, a->mode ? a->mode : 0600)) || listen(fd, 4096)) {
     *err = errno;
     close(fd);
     return -1;

@@ -297,7 +297,7 @@ void sim_peer(io_sock *b, io_addr *out) { *out = sock_of(b)->remote; }
 
 hdw_status sim_cred(io_sock *b, io_cred *out) {
   if (sock_of(b)->local.family != IO_ADDR_UNIX) return HDW_E_UNSUPPORTED;
-  *out = (io_cred){0, 0, 1};
+  *out = (io_cred){.pid = 1};
   return HDW_OK;
 }
 
