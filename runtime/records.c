@@ -421,9 +421,46 @@ hdw_status rec_get_named(const log_rec *rec, rec_put *o) {
   return finish(&r, o->space.len <= REC_NAME_MAX && o->key.len <= REC_PATH_MAX - REC_NAME_MAX);
 }
 
+/* ---- REC_EXPIRE ---- */
+
+hdw_status rec_put_expire(cod_w *w, uint64_t first, const rec_expired *items, uint32_t n) {
+  if (n > REC_MAX_EXPIRED) return HDW_E_LIMIT;
+  cod_put_var(w, first);
+  cod_put_var(w, n);
+  for (uint32_t i = 0; i < n; i++) {
+    cod_put_u8(w, items[i].subject);
+    cod_put_var(w, items[i].id);
+  }
+  return put_done(w);
+}
+
+rec_expired rec_next_expired(rec_expire *r) {
+  rec_expired e;
+  e.subject = cod_get_u8(&r->items);
+  e.id = cod_get_var(&r->items);
+  return e;
+}
+
+hdw_status rec_get_expire(const log_rec *rec, rec_expire *o) {
+  cod_r r;
+  hdw_status s = reader(rec, &r);
+  if (s) return s;
+  o->first = cod_get_var(&r);
+  uint64_t n = cod_get_var(&r);
+  o->items = r;
+  o->n = (uint32_t)n;
+  bool ok = n <= REC_MAX_EXPIRED;
+  for (uint64_t i = 0; i < n && ok && !r.bad; i++) {
+    uint8_t subject = cod_get_u8(&r);
+    cod_get_var(&r);
+    ok = subject >= SUBJECT_RUN && subject <= SUBJECT_INPUT;
+  }
+  return finish(&r, ok);
+}
+
 const char *rec_type_name(uint8_t type) {
   static const char *const names[REC_TYPES] = {"?",      "INPUT",   "VERDICT",  "ACK_OUTCOME",     "RUN_START", "RUN_STATE", "INTENT", "RESULT",
-                                               "RUN_END", "DELIVERY", "DELIVERY_RESULT", "ACTION", "DEPLOY",    "PUT",       "CLOSE"};
+                                               "RUN_END", "DELIVERY", "DELIVERY_RESULT", "ACTION", "DEPLOY",    "PUT",       "CLOSE",  "EXPIRE"};
   return type < REC_TYPES ? names[type] : "?";
 }
 

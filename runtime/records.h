@@ -12,7 +12,7 @@
 #include "codec.h"
 #include "log.h"
 
-enum { REC_VERSION = 1, REC_META_MAX = 32768, REC_MAX_RUNS = 32, REC_MAX_LANES = 8, REC_MAX_PATIENTS = 8, REC_PATH_MAX = 400, REC_NAME_MAX = 120, REC_LANE = 16, REC_HASH = 32 };
+enum { REC_VERSION = 1, REC_META_MAX = 32768, REC_MAX_RUNS = 32, REC_MAX_LANES = 8, REC_MAX_PATIENTS = 8, REC_MAX_EXPIRED = 2000, REC_PATH_MAX = 400, REC_NAME_MAX = 120, REC_LANE = 16, REC_HASH = 32 };
 
 typedef enum rec_type {
   REC_INPUT = 1,         /* bytes came in, with the gate's verdict: makes an input and its runs */
@@ -29,6 +29,7 @@ typedef enum rec_type {
   REC_DEPLOY = 12,       /* a module became current */
   REC_PUT = 13,          /* named state: cursor, schedule, window; body = value, empty body = remove */
   REC_CLOSE = LOG_T_CLOSE, /* clean end of the log */
+  REC_EXPIRE = 15,       /* retention: what is named here is over and goes from the state */
   REC_TYPES
 } rec_type;
 
@@ -164,6 +165,17 @@ typedef struct rec_put {
   cod_str space, key;        /* "cursor", declared name... */
 } rec_put;
 
+/* REC_EXPIRE:  first var | n var | n times (subject u8 | id var). An input stands with all of its runs in one record. */
+typedef struct rec_expire {
+  uint64_t first;            /* segments before the one that begins with this sequence are no longer kept; 0 = nothing new */
+  uint32_t n;                /* at most REC_MAX_EXPIRED */
+  cod_r items;               /* decoded by rec_next_expired */
+} rec_expire;
+typedef struct rec_expired {
+  uint8_t subject;           /* SUBJECT_INPUT, SUBJECT_RUN, SUBJECT_DELIVERY */
+  uint64_t id;
+} rec_expired;
+
 /* Encoders: into an empty w. HDW_E_LIMIT when a count, name or path exceeds its limit, or the whole does not fit w or REC_META_MAX. */
 hdw_status rec_put_input(cod_w *w, const rec_input *r);
 hdw_status rec_put_verdict(cod_w *w, const rec_input_verdict *r);
@@ -177,6 +189,7 @@ hdw_status rec_put_delivery_result(cod_w *w, const rec_delivery_result *r);
 hdw_status rec_put_action(cod_w *w, const rec_action *r);
 hdw_status rec_put_deploy(cod_w *w, const rec_deploy *r);
 hdw_status rec_put_named(cod_w *w, const rec_put *r);
+hdw_status rec_put_expire(cod_w *w, uint64_t first, const rec_expired *items, uint32_t n);
 
 /* Decoders of rec->meta; slices point into it. HDW_E_CORRUPT, HDW_E_VERSION. */
 hdw_status rec_get_input(const log_rec *rec, rec_input *out);
@@ -191,6 +204,9 @@ hdw_status rec_get_delivery_result(const log_rec *rec, rec_delivery_result *out)
 hdw_status rec_get_action(const log_rec *rec, rec_action *out);
 hdw_status rec_get_deploy(const log_rec *rec, rec_deploy *out);
 hdw_status rec_get_named(const log_rec *rec, rec_put *out);
+/* items were looked at as a whole: rec_next_expired then gives n of them. */
+hdw_status rec_get_expire(const log_rec *rec, rec_expire *out);
+rec_expired rec_next_expired(rec_expire *r);
 
 /* "INPUT", "RUN_END"...; "?" for unknown. */
 const char *rec_type_name(uint8_t type);

@@ -12,6 +12,7 @@ static hdw_status meta_put(store *s) {
   skey_begin(&k, 0, T_META);
   cod_put_u32(&w, STORE_FORMAT);
   cod_put_u64(&w, s->applied);
+  cod_put_u64(&w, s->first);
   const store_counts *c = &s->counts;
   cod_put_var(&w, c->inputs);
   cod_put_var(&w, c->runs);
@@ -42,6 +43,7 @@ static hdw_status meta_get(store *s) {
   cod_r r = cod_reader(v.p, v.len);
   if (cod_get_u32(&r) != STORE_FORMAT) return HDW_E_VERSION;
   s->applied = cod_get_u64(&r);
+  s->first = cod_get_u64(&r);
   store_counts *c = &s->counts;
   c->inputs = cod_get_var(&r);
   c->runs = cod_get_var(&r);
@@ -53,6 +55,7 @@ static hdw_status meta_get(store *s) {
   for (unsigned i = 0; i < 8; i++) c->deliveries_by_state[i] = cod_get_var(&r);
   s->keys = cod_get_var(&r);
   s->committed = s->applied;
+  s->committed_first = s->first;
   s->committed_counts = s->counts;
   return cod_done(&r) ? HDW_OK : HDW_E_CORRUPT;
 }
@@ -81,6 +84,7 @@ static hdw_status commit(store *s) {
   HDW_POINT("store.after_commit");
   if (st) return st;
   s->committed = s->applied;
+  s->committed_first = s->first;
   s->committed_counts = s->counts;
   s->pending = 0;
   return make_room(s);
@@ -103,6 +107,7 @@ static hdw_status catch_up(store *s, uint64_t until, store_info *info);
 static hdw_status retry_larger(store *s, uint64_t until) {
   store_abort(s);
   s->applied = s->committed;
+  s->first = s->committed_first;
   s->counts = s->committed_counts;
   s->pending = 0;
   hdw_status st = store_grow(s);
@@ -181,6 +186,7 @@ static hdw_status catch_up(store *s, uint64_t until, store_info *info) {
     store_abort(s);
     if (info) info->caught_up -= s->applied - s->committed < info->caught_up ? s->applied - s->committed : info->caught_up;
     s->applied = s->committed;
+    s->first = s->committed_first;
     s->counts = s->committed_counts;
     s->pending = 0;
     st = store_grow(s);
@@ -258,6 +264,7 @@ static hdw_status set_aside(store *s) {
 
 static void reset(store *s) {
   s->applied = s->committed = 0;
+  s->first = s->committed_first = 0;
   s->pending = 0;
   s->failed = HDW_OK;
   memset(&s->counts, 0, sizeof s->counts);

@@ -69,6 +69,8 @@ typedef struct store_input {
   uint32_t body_len;
   uint8_t content_hash[REC_HASH];
   cod_str source, control_id, sender, type, peer, dedup_key, ack_code, error_code, text;
+  uint8_t npatients;
+  uint8_t patients[REC_MAX_PATIENTS][16]; /* keyed hashes: the index that finds it */
 } store_input;
 hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store_input *out);
 /* The latest input with this duplicate key; HDW_E_NOTFOUND. Compare content_hash and state (SEMANTICS 1). */
@@ -155,7 +157,30 @@ hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_s
 typedef bool (*store_named_cb)(cod_str key, cod_str value, void *user);
 hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb, void *user);
 
-/* Counts that the fold keeps. */
+/* ---- retention (RELIABILITY and SEMANTICS 2) ---- */
+
+/* What is older than its class's time has no further right to stay, unless something unfinished needs it. Unix microseconds; 0 = keep all of the class. */
+typedef struct store_horizon {
+  int64_t inputs_us;         /* bytes of inputs */
+  int64_t values_us;         /* requests, results, returned values, arguments */
+  int64_t answers_us;        /* returned values that a resend within the duplicate window gets again */
+  int64_t runs_us;           /* what is left then: who, when, hashes and sizes */
+  int64_t audit_us;          /* what operators did, deployments, anything of unknown type */
+  uint64_t floor;            /* all segments before the record's were filtered with a state of at least this sequence: UINT64_MAX when there are none, 0 when one was not */
+} store_horizon;
+typedef enum store_keep { STORE_DROP, STORE_BARE /* all but the body */, STORE_KEEP } store_keep;
+/* What must stay of a record that is folded and committed, so that a rebuild from what is kept gives the same state and everything unfinished finds
+ * its bytes. *pinned: its class is over and it stays all the same. What cannot be judged stays. */
+store_keep store_keeps(store *s, const log_rec *rec, const store_horizon *h, bool *pinned);
+/* Rows that are over (finished, last changed before until_us, not waited for), as they go into one REC_EXPIRE: SUBJECT_DELIVERY, SUBJECT_INPUT (with all its
+ * runs), SUBJECT_RUN (without an input). Looks at most at `look` rows behind `after`; *next = where to go on, 0 = all were looked at. */
+hdw_status store_find_expired(store *s, uint16_t part, uint8_t subject, uint64_t after, int64_t until_us, unsigned look, rec_expired *out, uint32_t cap, uint32_t *n, uint64_t *next);
+/* Everything up to here is in state.mdb for good. */
+uint64_t store_committed(const store *s);
+/* The sequence with which the log begins since retention dropped what was before; 0 = nothing was dropped. */
+uint64_t store_first(const store *s);
+
+/* Counts that the fold keeps: of what is there. */
 typedef struct store_counts {
   uint64_t inputs, runs, effects, deliveries;
   uint64_t orphans;              /* records about something that is not there (after damage was skipped) */

@@ -227,6 +227,8 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
                     .dedup_key = r.dedup_key};
   memcpy(in.content_hash, r.content_hash, REC_HASH);
   take_verdict(&in, &r.verdict);
+  for (unsigned i = 0; i < r.npatients; i++)
+    if (r.patients[i].len) cod_siphash128(s->hash_key, r.patients[i].p, r.patients[i].len, in.patients[in.npatients++]);
   input_row(s, &st, &in);
   input_state(s, &st, 0, &in);
   if (r.dedup_key.len) {
@@ -527,6 +529,7 @@ hdw_status store_fold(store *s, const log_rec *rec) {
   case REC_ACTION: return fold_action(s, rec);
   case REC_DEPLOY: return fold_deploy(s, rec);
   case REC_PUT: return fold_named(s, rec);
+  case REC_EXPIRE: return store_fold_expire(s, rec);
   case REC_CLOSE: return HDW_OK;
   default: return HDW_E_VERSION;
   }

@@ -13,7 +13,7 @@
 #include "store.h"
 #include <lmdb.h>
 
-enum { STORE_FORMAT = 1, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16 };
+enum { STORE_FORMAT = 2, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16 };
 
 /* Tables and their keys behind partition and table. */
 typedef enum store_table {
@@ -47,6 +47,7 @@ struct store {
   MDB_txn *txn;             /* the open write transaction, also used for reading; NULL = none */
   uint64_t map_bytes;
   uint64_t applied, committed;
+  uint64_t first, committed_first; /* where the log begins, as retention says */
   unsigned pending;         /* records applied since the last commit */
   store_counts counts, committed_counts;
   uint64_t keys;            /* in the database at the last commit */
@@ -121,5 +122,7 @@ void key_named(skey *k, cod_str space);                                         
 
 /* ---- store_fold.c ---- */
 hdw_status store_fold(store *s, const log_rec *rec);
+/* store_retain.c */
+hdw_status store_fold_expire(store *s, const log_rec *rec);
 
 #endif

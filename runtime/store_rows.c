@@ -36,6 +36,8 @@ size_t row_put_input(store *s, const store_input *r) {
   cod_put_str(&w, r->ack_code);
   cod_put_str(&w, r->error_code);
   cod_put_str(&w, r->text);
+  cod_put_u8(&w, r->npatients);
+  cod_put_raw(&w, r->patients, (size_t)r->npatients * STORE_SIP);
   return done(&w);
 }
 
@@ -57,6 +59,9 @@ bool row_get_input(cod_str v, store_input *o) {
   o->ack_code = cod_get_str(&r);
   o->error_code = cod_get_str(&r);
   o->text = cod_get_str(&r);
+  o->npatients = cod_get_u8(&r);
+  if (o->npatients > REC_MAX_PATIENTS) return false;
+  cod_get_raw(&r, o->patients, (size_t)o->npatients * STORE_SIP);
   return cod_done(&r);
 }
 
