@@ -56,6 +56,7 @@ typedef struct engine_opts {
   void *mock_user;
   bool mock_only;            /* nothing but mocks and sys.log is performed */
   const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
+  const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
   /* One line of JSON without line end. NULL: nothing is logged. */
   void (*log)(void *user, engine_level level, const char *line, size_t len);

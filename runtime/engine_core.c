@@ -90,6 +90,8 @@ pack_hl7 eng_pack_hooks(engine *e) { return (pack_hl7){hl7_pack_write, hl7_pack_
 eng_conn *eng_conn_find(engine *e, const char *name, size_t len) {
   for (uint32_t i = 0; i < e->nconns; i++)
     if (strlen(e->conns[i]->name) == len && !memcmp(e->conns[i]->name, name, len)) return e->conns[i];
+  for (eng_conn *c = e->old_conns; c; c = c->next_old) /* runs of an earlier deployment */
+    if (!c->replaced_by && strlen(c->name) == len && !memcmp(c->name, name, len)) return c;
   return NULL;
 }
 
@@ -219,176 +221,6 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   return HDW_OK;
 }
 
-/* ---- programs ----------------------------------------------------------------------------------------------------------------- */
-
-static hdw_status load_error(mod_error *err, hdw_status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static hdw_status load_error(mod_error *err, hdw_status s, const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  err->status = s;
-  vsnprintf(err->text, sizeof err->text, fmt, ap);
-  va_end(ap);
-  return s;
-}
-
-/* Every effect stays within what META declares for its connection: that is what the operator granted. */
-static hdw_status check_effects(arena *a, const module *m, const meta *mt, mod_error *err) {
-  for (uint32_t i = 0; i < m->neffects; i++) {
-    const mod_effect *f = &m->effects[i];
-    const char *op = mod_cstr(a, m, f->op);
-    if (!op) return HDW_E_NOMEM;
-    const char *dot = strchr(op, '.');
-    if (f->conn == MOD_NO_INDEX) {
-      if (!dot || strncmp(op, "sys.", 4)) return load_error(err, HDW_E_CORRUPT, "effect %u: %.40s needs a connection", i, op);
-      continue;
-    }
-    const char *name = mod_cstr(a, m, f->conn);
-    bool ok = false;
-    for (uint32_t c = 0; name && c < mt->nconns; c++) {
-      const meta_conn *mc = &mt->conns[c];
-      if (strcmp(mc->name, name)) continue;
-      size_t kl = strlen(mc->kind);
-      if (!dot || strncmp(op, mc->kind, kl) || op[kl] != '.') break;
-      for (uint32_t k = 0; k < mc->nops; k++) ok |= !strcmp(mc->ops[k], dot + 1);
-    }
-    if (!ok) return load_error(err, HDW_E_CORRUPT, "effect %u: %.40s is not among the operations declared for %.60s", i, op, name ? name : "?");
-  }
-  return HDW_OK;
-}
-
-hdw_status engine_check_module(arena *a, mem *scratch, const vm_host *host, const uint8_t *bytes, size_t len, module *m, meta *out, const vm_native **bound, mod_error *err) {
-  uint8_t id[32];
-  err->status = HDW_OK, err->text[0] = 0;
-  if (len < MOD_HEADER_BYTES) return load_error(err, HDW_E_CORRUPT, "the file is too short for a module");
-  hdw_status s = mod_load(a, bytes, len, m, err);
-  if (s) return s;
-  cod_sha256(bytes + MOD_HEADER_BYTES, len - MOD_HEADER_BYTES, NULL, 0, id);
-  if (memcmp(id, m->id, sizeof id)) return load_error(err, HDW_E_CORRUPT, "the module's id is not that of its content: the file was changed");
-  s = mod_verify(a, m, err);
-  if (!s) s = vm_bind(a, m, host, bound, err);
-  if (!s) s = meta_read(a, scratch, m, out, err);
-  if (!s) s = check_effects(a, m, out, err);
-  if (s && !err->text[0]) load_error(err, s, "%s", hdw_status_text(s));
-  return s;
-}
-
-static void app_free(eng_app *app) {
-  engine *e = app->e;
-  arena_free(&app->a);
-  eng_put(e, app, sizeof *app);
-}
-
-static hdw_status app_new(engine *e, const char *file, const void *bytes, size_t len, mod_error *err, eng_app **out) {
-  err->status = HDW_OK, err->text[0] = 0;
-  if (e->napps == ENG_MAX_APPS) return load_error(err, HDW_E_LIMIT, "more than %d modules", ENG_MAX_APPS);
-  if (len > MOD_MAX_BYTES) return load_error(err, HDW_E_LIMIT, "the module is larger than %d bytes", MOD_MAX_BYTES);
-  eng_app *app = (eng_app *)eng_get(e, sizeof *app);
-  if (!app) return HDW_E_NOMEM;
-  app->e = e;
-  arena_init(&app->a, e->mem, 0);
-  app->file = arena_dup(&app->a, file, strlen(file));
-  app->bytes = (uint8_t *)arena_alloc(&app->a, len + 8);
-  app->len = len;
-  hdw_status s = app->file && app->bytes ? HDW_OK : HDW_E_NOMEM;
-  if (!s) {
-    memcpy(app->bytes, bytes, len);
-    s = engine_check_module(&app->a, e->mem, e->o.host, app->bytes, len, &app->m, &app->meta, &app->bound, err);
-    if (!s) s = eng_senders_load(e, app, err);
-  }
-  if (s) {
-    if (!err->status) load_error(err, s, "%s", hdw_status_text(s));
-    app_free(app);
-    return s;
-  }
-  *out = app;
-  return HDW_OK;
-}
-
-hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err) {
-  eng_app *app;
-  hdw_status s = app_new(e, file, bytes, len, err, &app);
-  if (s) return s;
-  for (uint32_t i = 0; i < e->napps; i++)
-    for (uint32_t k = 0; k < e->apps[i]->meta.nworkflows; k++) {
-      const char *name = e->apps[i]->meta.workflows[k].name;
-      if (!eng_workflow(app, name, strlen(name))) continue;
-      load_error(err, HDW_E_EXISTS, "the workflow '%.80s' is also in %.80s", name, e->apps[i]->file);
-      app_free(app);
-      return HDW_E_EXISTS;
-    }
-  e->apps[e->napps++] = app;
-  return HDW_OK;
-}
-
-uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < e->napps && n < cap; i++)
-    if (!e->apps[i]->retired) out[n++] = &e->apps[i]->meta;
-  return n;
-}
-
-/* A run pins its module: one that is no longer loaded comes from the record of its deployment. */
-eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]) {
-  for (uint32_t i = 0; i < e->napps; i++)
-    if (!memcmp(e->apps[i]->m.id, hash, REC_HASH)) return e->apps[i];
-  arena a;
-  arena_init(&a, e->mem, 0);
-  store_deploy d;
-  log_rec rec;
-  eng_app *app = NULL;
-  mod_error err;
-  if (!store_get_deploy(e->store, hash, cod_cstr(""), &a, &d) && d.body_len && !log_read(e->log, d.pos, &a, &rec) &&
-      !app_new(e, "(earlier deployment)", rec.body, rec.body_len, &err, &app)) {
-    app->retired = true;
-    e->apps[e->napps++] = app;
-    for (uint32_t i = 0; i < app->meta.nconns; i++) {
-      eng_conn *c;
-      char text[ENG_TEXT];
-      (void)eng_conn_setup(e, app, &app->meta.conns[i], &c, text);
-    }
-  }
-  arena_free(&a);
-  return app;
-}
-
-/* What decides how a module's runs behave besides the module: resolved arguments, addresses, grants. Secrets and rates stay current. */
-static void deployment_hash(engine *e, eng_app *app) {
-  arena a;
-  buf b;
-  arena_init(&a, e->mem, 0);
-  buf_init(&b, &a, 4 << 20);
-  for (uint32_t i = 0; i < app->meta.nsettings; i++) {
-    const config_setting *s = config_find_setting(e->o.config, app->meta.settings[i].name);
-    buf_putf(&b, "%s=", app->meta.settings[i].name);
-    (void)json_write(s ? s->value : app->meta.settings[i].def, &b, NULL);
-  }
-  for (uint32_t i = 0; i < app->meta.nconns; i++) {
-    eng_conn *c = eng_conn_find(e, app->meta.conns[i].name, strlen(app->meta.conns[i].name));
-    if (!c) continue;
-    buf_putf(&b, "\n%s:%s:%u:%s:%s:", c->name, c->host ? c->host : "", c->port, c->prefix ? c->prefix : "", c->folder ? c->folder : "");
-    buf_put(&b, c->grants, c->ngrants * sizeof *c->grants);
-  }
-  cod_sha256(app->m.id, MOD_ID_BYTES, b.p, b.len, app->deployment);
-  arena_free(&a);
-}
-
-static hdw_status record_deploy(engine *e, eng_app *app) {
-  arena a;
-  arena_init(&a, e->mem, 0);
-  store_deploy d;
-  const char *name = app->meta.name[0] ? app->meta.name : app->file;
-  hdw_status s = store_get_deploy(e->store, NULL, cod_cstr(name), &a, &d);
-  bool same = !s && !memcmp(d.module, app->m.id, REC_HASH) && !memcmp(d.deployment, app->deployment, REC_HASH);
-  arena_free(&a);
-  if (same) return HDW_OK;
-  rec_deploy r = {.name = cod_cstr(name), .file = cod_cstr(app->file), .who = cod_cstr("serve")};
-  memcpy(r.module, app->m.id, REC_HASH);
-  memcpy(r.deployment, app->deployment, REC_HASH);
-  cod_w w = eng_writer(e);
-  s = rec_put_deploy(&w, &r);
-  return s ? s : eng_append_rec(e, REC_DEPLOY, &w, app->bytes, app->len, NULL, NULL, NULL);
-}
-
 /* ---- start, status, end ------------------------------------------------------------------------------------------------------------ */
 
 static void on_wake_timer(void *user) { eng_wake((engine *)user); }
@@ -432,8 +264,7 @@ hdw_status engine_start(engine *e, char text[200]) {
     }
   }
   for (uint32_t i = 0; i < e->napps; i++) {
-    deployment_hash(e, e->apps[i]);
-    hdw_status s = record_deploy(e, e->apps[i]);
+    hdw_status s = eng_app_record(e, e->apps[i], e->o.who ? e->o.who : "serve");
     if (s) {
       snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(s));
       return s;
@@ -524,16 +355,18 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->intake);
   io_timer_cancel(e->io, &e->sched);
   io_timer_cancel(e->io, &e->rescan_timer);
+  io_timer_cancel(e->io, &e->reap);
   eng_once_close(e);
   while (e->runs) eng_run_free(e->runs);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
+  for (eng_conn *o = e->old_conns; o; o = o->next_old) eng_conn_close(o);
   while (e->pending) eng_pending_free(e->pending);
   for (uint32_t i = 0; i < e->nlisteners; i++) {
     if (e->listeners[i].mllp) mllp_listener_free(e->listeners[i].mllp);
     if (e->listeners[i].http) http_server_free(e->listeners[i].http);
     if (e->listeners[i].tls) tls_ctx_free(e->listeners[i].tls);
   }
-  for (uint32_t i = 0; i < e->napps; i++) app_free(e->apps[i]);
+  for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
   arena_free(&e->a);
   eng_put(e, e, sizeof *e);

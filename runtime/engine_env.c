@@ -15,10 +15,20 @@ static hdw_status setting(vm_cx *cx, const char *name, size_t len, val *out) {
   if (s && s->value.tag != VAL_EMPTY) return val_norm(cx->a, s->value, out);
   for (uint32_t i = 0; i < e->napps; i++) {
     const meta *m = &e->apps[i]->meta;
+    if (e->apps[i]->retired) continue;
     for (uint32_t k = 0; k < m->nsettings; k++)
       if (strcmp(m->settings[k].name, key) == 0) return val_norm(cx->a, m->settings[k].def, out);
   }
   return HDW_OK;
+}
+
+/* A run sees the settings of the deployment that it is pinned to, whatever changed since. */
+static hdw_status setting_of_run(vm_cx *cx, const char *name, size_t len, val *out) {
+  const eng_run *r = (const eng_run *)((const char *)cx - offsetof(eng_run, cx));
+  const eng_app *app = r->app;
+  for (uint32_t i = 0; app->settings && i < app->meta.nsettings; i++)
+    if (strlen(app->meta.settings[i].name) == len && !memcmp(app->meta.settings[i].name, name, len)) return val_norm(cx->a, app->settings[i], out);
+  return setting(cx, name, len, out);
 }
 
 /* {id}: the number that `hdwvm run` takes. In a gate there is no run yet. */
@@ -37,4 +47,4 @@ static hdw_status run_object(vm_cx *cx, val *out) {
 }
 
 const vm_env eng_env_gate = {.setting = setting};
-const vm_env eng_env_run = {.setting = setting, .run = run_object};
+const vm_env eng_env_run = {.setting = setting_of_run, .run = run_object};

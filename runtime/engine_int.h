@@ -1,11 +1,12 @@
 /* engine_int.h - the engine's own structures; only engine_*.c, dispatch_*.c and admin_*.c include it.
  *
- *   engine_core.c    open, load, start, append, drain          engine_in.c     HL7 inputs: identify, parse, batches
+ *   engine_core.c    open, start, append, drain                engine_in.c     HL7 inputs: identify, parse, batches
  *   engine_commit.c  duplicates, record, answer                engine_request.c API inputs
  *   engine_gate.c    which workflows, gates, lanes             engine_pending.c who waits for an answer
  *   engine_lane.c    which run may start                       engine_run.c    execution of runs
  *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
  *   engine_ack.c     answers from records                      engine_listen.c sockets
+ *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -17,7 +18,7 @@
 #include "pack.h"
 #include "records.h"
 
-enum { ENG_MAX_APPS = 64, ENG_HASH = 256, ENG_PART = 0, ENG_CODE = 40, ENG_TEXT = 200, ENG_HEX = 64 };
+enum { ENG_MAX_APPS = 128, ENG_MAX_LISTENERS = 256, ENG_HASH = 256, ENG_PART = 0, ENG_CODE = 40, ENG_TEXT = 200, ENG_HEX = 64 };
 
 typedef struct eng_run eng_run;
 typedef struct eng_conn eng_conn;
@@ -38,9 +39,19 @@ typedef struct eng_app {
   const vm_native *bound;
   eng_sender *senders;       /* one for each of meta.senders */
   bool has_senders;          /* some say how their messages are read */
+  const char *name;          /* of the module, else its file: what deployments are known by */
   uint8_t deployment[REC_HASH];
+  val *settings;             /* values of meta.settings in this deployment; NULL until it is bound */
+  int64_t since_us;          /* wall; when it became current */
   bool retired;              /* only for runs that pin it */
 } eng_app;
+
+/* A module that was given and could not be taken: the others serve. */
+typedef struct eng_refused {
+  struct eng_refused *next;
+  char name[META_MAX_NAME + 1], file[200], reason[300];
+  int64_t time_us;
+} eng_refused;
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
@@ -58,6 +69,9 @@ typedef struct eng_driver {
 
 struct eng_conn {
   engine *e;
+  eng_app *app;              /* whose declaration it was made from: holds name and arguments */
+  uint8_t print[REC_HASH];   /* of everything that it was made from: equal = nothing changed */
+  eng_conn *replaces, *replaced_by, *next_old; /* after a change: the new one begins when nothing of the old one is in flight */
   const char *name;
   const eng_driver *driver;
   const config_conn *cfg;
@@ -217,7 +231,10 @@ struct engine {
   eng_app *apps[ENG_MAX_APPS];
   uint32_t napps;
   eng_conn **conns;          uint32_t nconns;
-  eng_listener *listeners;   uint32_t nlisteners;
+  eng_conn *old_conns;       /* of earlier deployments, for what is still under way */
+  eng_listener *listeners;   uint32_t nlisteners;  /* room for ENG_MAX_LISTENERS: pointers to them stay good */
+  eng_refused *refused;
+  io_timer reap;             /* gives back what earlier deployments left behind */
   eng_run *run_hash[ENG_HASH];
   eng_run *runs;             /* active */
   uint32_t nruns;
@@ -268,7 +285,19 @@ bool eng_sender_options(engine *e, arena *a, val message, hl7_opts *o);
 bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input);
 /* engine_env.c: settings and `run` for programs. */
 extern const vm_env eng_env_gate, eng_env_run;
+/* engine_deploy.c. Any version in memory or in the log with this module hash; NULL. */
 eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]);
+/* What a run is pinned to: this module with the settings of this deployment. NULL: not available. */
+eng_app *eng_app_pinned(engine *e, const uint8_t hash[REC_HASH], const uint8_t deployment[REC_HASH]);
+hdw_status eng_app_new(engine *e, const char *file, const void *bytes, size_t len, mod_error *err, eng_app **out);
+void eng_app_free(eng_app *app);
+/* Settings, addresses and grants of the current configuration: fills in settings and deployment. text: the record of it, in app's arena. */
+hdw_status eng_app_bind(engine *e, eng_app *app, const char **text, size_t *len);
+/* Records module and deployment when they are not what the store has. */
+hdw_status eng_app_record(engine *e, eng_app *app, const char *who);
+void eng_refuse(engine *e, const char *name, const char *file, const char *reason);
+/* Closes and frees what no run, call or connection needs any more. */
+void eng_reap(engine *e);
 const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);
 eng_conn *eng_conn_find(engine *e, const char *name, size_t len);
 eng_listener *eng_listener_find(engine *e, const char *name);

@@ -235,9 +235,7 @@ static hdw_status open_one(engine *e, eng_listener *l, char text[200]) {
 
 /* Every declared listener once, whichever modules name it. */
 static hdw_status collect(engine *e, char text[200]) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < e->napps; i++) n += e->apps[i]->meta.nlisteners;
-  e->listeners = (eng_listener *)arena_zalloc(&e->a, n ? n : 1, sizeof *e->listeners);
+  e->listeners = (eng_listener *)arena_zalloc(&e->a, ENG_MAX_LISTENERS, sizeof *e->listeners);
   if (!e->listeners) return HDW_E_NOMEM;
   for (uint32_t i = 0; i < e->napps; i++)
     for (uint32_t k = 0; k < e->apps[i]->meta.nlisteners && !e->apps[i]->retired; k++) {
@@ -245,11 +243,13 @@ static hdw_status collect(engine *e, char text[200]) {
       eng_listener *l = eng_listener_find(e, m->name);
       const config_listener *c = config_find_listener(e->o.config, m->name);
       if (l && !strcmp(l->kind, m->kind)) continue;
-      if (l || !c) {
-        snprintf(text, 200, "listeners.%.60s: %s", m->name, l ? "declared with two kinds" : "not bound");
+      if (l || !c || e->nlisteners == ENG_MAX_LISTENERS) {
+        snprintf(text, 200, "listeners.%.60s: %s", m->name, l ? "declared with two kinds" : !c ? "not bound" : "there are too many");
         return HDW_E_INVALID;
       }
-      e->listeners[e->nlisteners++] = (eng_listener){.e = e, .name = m->name, .kind = m->kind, .o = &c->o, .cfg = c};
+      const char *name = arena_dup(&e->a, m->name, strlen(m->name)), *kind = arena_dup(&e->a, m->kind, strlen(m->kind)); /* they outlive the module */
+      if (!name || !kind) return HDW_E_NOMEM;
+      e->listeners[e->nlisteners++] = (eng_listener){.e = e, .name = name, .kind = kind, .o = &c->o, .cfg = c};
     }
   return HDW_OK;
 }

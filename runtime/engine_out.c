@@ -20,6 +20,7 @@ enum { SCAN_MAX = 256 };
 static void on_pump(void *user);
 
 void eng_out_new(engine *e, eng_conn *c) {
+  while (c->replaced_by) c = c->replaced_by; /* the queue belongs to the connection of the current deployment */
   if (e->started && !e->draining && !e->closing && !c->pump.set) io_timer_set(e->io, &c->pump, 0, on_pump, c);
 }
 
@@ -177,6 +178,8 @@ static void on_pump(void *user) {
   eng_conn *c = (eng_conn *)user;
   engine *e = c->e;
   if (e->draining || e->failed || c->paused) return;
+  for (const eng_conn *p = c->replaces; p; p = p->replaces)
+    if (p->in_flight) return; /* its end comes back here: order holds over a change of the connection */
   int64_t now = io_mono_us(e->io);
   if (c->hold_until_us > now) {
     if (!c->timer.set) io_timer_set(e->io, &c->timer, c->hold_until_us - now, on_hold_over, c);

@@ -61,7 +61,7 @@ static bool keep_sent(uint16_t part, uint64_t id, uint8_t state, void *user) {
 
 /* The module that the run is pinned to: no other version of the workflow will do. */
 static bool find_program(eng_run *r) {
-  r->app = eng_app_by_hash(r->e, r->row.module);
+  r->app = eng_app_pinned(r->e, r->row.module, r->row.deployment);
   r->wf = r->app ? eng_workflow(r->app, r->row.workflow.p, r->row.workflow.len) : NULL;
   return r->wf != NULL;
 }

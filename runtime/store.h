@@ -147,11 +147,14 @@ typedef struct store_deploy {
   int64_t time_us;
   log_pos pos;                   /* body: the module's bytes, when recorded */
   uint32_t body_len;
-  uint8_t module[REC_HASH], deployment[REC_HASH];
-  cod_str name, file;
+  uint8_t module[REC_HASH], deployment[REC_HASH]; /* module all zeros: the name was withdrawn */
+  cod_str name, file, who;
 } store_deploy;
 /* By module hash; or module NULL: the current deployment of name. */
 hdw_status store_get_deploy(store *s, const uint8_t *module, cod_str name, arena *a, store_deploy *out);
+typedef bool (*store_deploy_cb)(const store_deploy *d, void *user);
+/* current: what each name has now, by name; else everything that was ever deployed, oldest first. Return false to stop. */
+hdw_status store_list_deploys(store *s, bool current, arena *a, store_deploy_cb cb, void *user);
 /* Named state (REC_PUT): value copied into a. ACTION_PAUSE puts ("paused", "sink:NAME" or "workflow:NAME"), ACTION_RESUME removes it. */
 hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_str *value);
 typedef bool (*store_named_cb)(cod_str key, cod_str value, void *user);

@@ -474,30 +474,43 @@ static hdw_status fold_action(store *s, const log_rec *rec) {
 
 /* ---- deployments, named state ---- */
 
+/* The row by module hash. Bytes recorded by an earlier deployment of the same module stay reachable. */
+static hdw_status deploy_by_module(store *s, store_deploy *d, bool with_body) {
+  skey k;
+  cod_str v;
+  store_deploy old = {0};
+  skey_begin(&k, 0, T_DEPLOY);
+  cod_put_raw(&k.w, d->module, REC_HASH);
+  hdw_status st = load(s, &k, &v);
+  if (st && st != HDW_E_NOTFOUND) return st;
+  if (!st && !row_get_deploy(v, &old)) return HDW_E_CORRUPT;
+  if (!st && !with_body) d->pos = old.pos, d->body_len = old.body_len;
+  st = HDW_OK;
+  size_t n = row_put_deploy(s, d);
+  if (!n) return HDW_E_LIMIT;
+  put(s, &st, &k, s->row, n);
+  return st;
+}
+
 static hdw_status fold_deploy(store *s, const log_rec *rec) {
+  static const uint8_t none[REC_HASH];
   rec_deploy r;
   hdw_status st = rec_get_deploy(rec, &r);
   if (st) return st;
-  store_deploy d = {.seq = rec->seq, .time_us = rec->time_us, .body_len = rec->body_len, .name = r.name, .file = r.file};
+  store_deploy d = {.seq = rec->seq, .time_us = rec->time_us, .body_len = rec->body_len, .name = r.name, .file = r.file, .who = r.who};
   if (rec->body_len) d.pos = rec->pos;
   memcpy(d.module, r.module, REC_HASH);
   memcpy(d.deployment, r.deployment, REC_HASH);
+  bool withdrawn = !memcmp(r.module, none, REC_HASH);
+  if (!withdrawn) st = deploy_by_module(s, &d, rec->body_len > 0);
+  size_t n = st ? 0 : row_put_deploy(s, &d);
+  if (!st && !n) st = HDW_E_LIMIT;
   skey k;
-  cod_str v;
-  skey_begin(&k, 0, T_DEPLOY);
-  cod_put_raw(&k.w, r.module, REC_HASH);
-  /* Bytes recorded by an earlier deployment of the same module stay reachable. */
-  st = load(s, &k, &v);
-  store_deploy old = {0};
-  if (st && st != HDW_E_NOTFOUND) return st;
-  if (!st && !row_get_deploy(v, &old)) return HDW_E_CORRUPT;
-  if (!st && !rec->body_len) d.pos = old.pos, d.body_len = old.body_len;
-  st = HDW_OK;
-  size_t n = row_put_deploy(s, &d);
-  if (!n) return HDW_E_LIMIT;
-  put(s, &st, &k, s->row, n);
   skey_begin(&k, 0, T_CURRENT);
   cod_put_raw(&k.w, r.name.p, r.name.len);
+  if (withdrawn) del(s, &st, &k);
+  else put(s, &st, &k, s->row, n);
+  key_id(&k, 0, T_DEPLOYED, rec->seq);
   put(s, &st, &k, s->row, n);
   return st;
 }

@@ -35,7 +35,8 @@ typedef enum store_table {
   T_TIMER,        /* time, subject, id */
   T_DEPLOY,       /* module hash */
   T_CURRENT,      /* name -> module hash */
-  T_NAMED         /* space str8, key */
+  T_NAMED,        /* space str8, key */
+  T_DEPLOYED      /* sequence -> deployment: the history */
 } store_table;
 
 struct store {

@@ -328,6 +328,22 @@ hdw_status store_get_deploy(store *s, const uint8_t *module, cod_str name, arena
   return row_get_deploy(v, out) ? HDW_OK : HDW_E_CORRUPT;
 }
 
+hdw_status store_list_deploys(store *s, bool current, arena *a, store_deploy_cb cb, void *user) {
+  skey k;
+  sit i;
+  skey_begin(&k, 0, current ? T_CURRENT : T_DEPLOYED);
+  sit_begin(&i, s, &k, NULL, false);
+  while (sit_next(&i)) {
+    store_deploy d;
+    char *copy = arena_dup(a, i.value.p, i.value.len);
+    bool good = copy && row_get_deploy(cod_bytes(copy, i.value.len), &d);
+    if (!good) i.status = copy ? HDW_E_CORRUPT : HDW_E_NOMEM;
+    if (!good || !cb(&d, user)) break;
+  }
+  sit_end(&i);
+  return i.status;
+}
+
 hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_str *value) {
   skey k;
   key_named(&k, space);

@@ -210,6 +210,7 @@ size_t row_put_deploy(store *s, const store_deploy *r) {
   cod_put_raw(&w, r->deployment, REC_HASH);
   cod_put_str(&w, r->name);
   cod_put_str(&w, r->file);
+  cod_put_str(&w, r->who);
   return done(&w);
 }
 
@@ -223,6 +224,7 @@ bool row_get_deploy(cod_str v, store_deploy *o) {
   cod_get_raw(&r, o->deployment, REC_HASH);
   o->name = cod_get_str(&r);
   o->file = cod_get_str(&r);
+  o->who = cod_get_str(&r);
   return cod_done(&r);
 }
 

@@ -457,6 +457,13 @@ static bool take_named(cod_str k, cod_str v, void *user) {
   return true;
 }
 
+static bool take_deploy(const store_deploy *d, void *user) {
+  paths *p = (paths *)user;
+  size_t n = strlen(p->text);
+  snprintf(p->text + n, sizeof p->text - n, "%.*s/%d%.*s ", (int)d->name.len, d->name.p, d->module[0], (int)d->who.len, d->who.p);
+  return true;
+}
+
 static void test_named_state_pauses_and_deployments(void **state) {
   (void)state;
   world w;
@@ -493,6 +500,20 @@ static void test_named_state_pauses_and_deployments(void **state) {
   memset(d.module, 1, REC_HASH);
   assert_int_equal(store_get_deploy(w.s, d.module, cod_cstr(""), &w.a, &row), HDW_OK);
   assert_true(row.seq == first && row.body_len == 19);
+  /* Withdrawn: nothing is current under the name; the history tells everything, and the bytes stay. */
+  rec_deploy gone = {.name = cod_cstr("main"), .who = cod_cstr("ann")};
+  m = out();
+  rec_put_deploy(&m, &gone);
+  send(&w, REC_DEPLOY, &m, "");
+  settle(&w);
+  assert_int_equal(store_get_deploy(w.s, NULL, cod_cstr("main"), &w.a, &row), HDW_E_NOTFOUND);
+  assert_int_equal(store_get_deploy(w.s, d.module, cod_cstr(""), &w.a, &row), HDW_OK);
+  p.text[0] = 0;
+  assert_int_equal(store_list_deploys(w.s, false, &w.a, take_deploy, &p), HDW_OK);
+  assert_string_equal(p.text, "main/1 main/2 main/0ann ");
+  p.text[0] = 0;
+  assert_int_equal(store_list_deploys(w.s, true, &w.a, take_deploy, &p), HDW_OK);
+  assert_string_equal(p.text, "");
   end(&w);
 }
 
