@@ -34,6 +34,10 @@ static const opt_row role_rows[] = {
 #define ROLE(kind, name, def, min, max, doc) ROW_OF(config_roles, kind, name, min, max)
 #include "options.def"
 };
+static const opt_row client_tls_rows[] = {
+#define CLIENT_TLS(kind, name, def, min, max, doc) ROW_OF(config_client_tls_opts, kind, name, min, max)
+#include "options.def"
+};
 #define NROWS(t) (sizeof(t) / sizeof((t)[0]))
 
 #define SET_INT(field, def) field = def;
@@ -201,6 +205,27 @@ static void read_listeners(config *c, val root) {
   }
 }
 
+static void read_client_tls(config *c, const char *where, val v, config_conn *x) {
+  char tw[220];
+  snprintf(tw, sizeof tw, "%stls.", where);
+#define CLIENT_TLS(kind, name, def, min, max, doc) SET_##kind(x->tls.name, def)
+#include "options.def"
+  if (v.tag == VAL_EMPTY) return;
+  x->has_tls = true;
+  if (v.tag != VAL_OBJ) config_problem(c, "%stls: an object is expected", where);
+  else read_options(c, tw, v, client_tls_rows, NROWS(client_tls_rows), NULL, &x->tls);
+  if (!x->tls.cert[0] != !x->tls.key[0]) config_problem(c, "%stls: cert and key belong together", where);
+}
+
+/* "CODE=done|retry|dead" */
+static void check_reactions(config *c, const char *where, const config_list *l) {
+  for (uint32_t i = 0; i < l->n; i++) {
+    const char *eq = strchr(l->v[i], '=');
+    if (!eq || eq == l->v[i] || eq - l->v[i] > 11 || (strcmp(eq, "=done") && strcmp(eq, "=retry") && strcmp(eq, "=dead")))
+      config_problem(c, "%sreactions: '%.40s' is not of the form CODE=done, CODE=retry or CODE=dead", where, l->v[i]);
+  }
+}
+
 static void read_conns(config *c, val root) {
   val obj;
   c->conns = (config_conn *)section(c, root, "connections", sizeof *c->conns, &obj, &c->nconns);
@@ -211,7 +236,7 @@ static void read_conns(config *c, val root) {
     snprintf(where, sizeof where, "connections.%.100s.", x->name);
     conn_defaults(&x->o);
     val v = obj.u.v[2 * i + 1], grant = jv_get(v, "grant");
-    static const char *const extra[] = {"grant", NULL};
+    static const char *const extra[] = {"grant", "tls", NULL};
     if (v.tag != VAL_OBJ) {
       config_problem(c, "connections.%.100s: an object is expected", x->name);
       continue;
@@ -219,6 +244,10 @@ static void read_conns(config *c, val root) {
     read_options(c, where, v, conn_rows, NROWS(conn_rows), extra, &x->o);
     x->has_timeout = jv_get(v, "timeout_ms").tag != VAL_EMPTY;
     if (!one_of(x->o.ambiguous, "retry", "stop")) config_problem(c, "%sambiguous: retry or stop is expected", where);
+    if (x->o.on_dead[0] && !one_of(x->o.on_dead, "hold", "skip")) config_problem(c, "%son_dead: hold or skip is expected", where);
+    if (!one_of(x->o.hl7_answer, "required", "any")) config_problem(c, "%shl7_answer: required or any is expected", where);
+    check_reactions(c, where, &x->o.reactions);
+    read_client_tls(c, where, jv_get(v, "tls"), x);
     if (grant.tag == VAL_OBJ) {
       static const char *const in_grant[] = {"networks", NULL};
       char gw[220];

@@ -45,6 +45,10 @@ typedef struct config_roles {
 #define ROLE CONFIG_FIELD
 #include "options.def"
 } config_roles;
+typedef struct config_client_tls_opts {
+#define CLIENT_TLS CONFIG_FIELD
+#include "options.def"
+} config_client_tls_opts;
 #undef CONFIG_FIELD
 
 typedef struct config_setting {
@@ -63,6 +67,9 @@ typedef struct config_listener {
 typedef struct config_conn {
   const char *name;
   config_conn_opts o;
+  bool has_tls;
+  config_client_tls_opts tls;
+  const char *cert_pem, *key_pem, *ca_pem; /* the files' texts, read by the daemon's shell */
   config_list networks;        /* grant.networks */
   bool has_timeout;
   bool used;

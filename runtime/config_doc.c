@@ -40,6 +40,11 @@ static void schema_conn(buf *b) {
   buf_puts(b, "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
 #define CONNECTION SCHEMA
 #include "options.def"
+  buf_puts(b, ",\"tls\":{\"description\":\"Speak TLS (mllp; rest follows its URL), with these certificates.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  first = true;
+#define CLIENT_TLS SCHEMA
+#include "options.def"
+  buf_puts(b, "}}");
   buf_puts(b, ",\"grant\":{\"description\":\"What the connection may reach.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":"
               "{\"networks\":{\"description\":\"Networks (CIDR) that it may connect to.\",\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}}}");
 }

@@ -92,16 +92,17 @@ static void load_secrets(daemon_state *d) {
   }
 }
 
-static const char *read_pem(daemon_state *d, const char *listener, const char *file, bool private) {
+/* where: "listeners.adt", "connections.crm". */
+static const char *read_pem(daemon_state *d, const char *where, const char *file, bool private) {
   io_stat_info st;
   size_t n;
   if (!file[0]) return NULL;
   if (io_stat(d->io, file, &st)) {
-    config_problem(&d->cfg, "listeners.%.80s.tls: %.200s cannot be read", listener, file);
+    config_problem(&d->cfg, "%.100s.tls: %.200s cannot be read", where, file);
     return NULL;
   }
   if (private && st.mode & 077) {
-    config_problem(&d->cfg, "listeners.%.80s.tls.key: %.200s is open to others than its owner (mode %o); chmod 600", listener, file, st.mode);
+    config_problem(&d->cfg, "%.100s.tls.key: %.200s is open to others than its owner (mode %o); chmod 600", where, file, st.mode);
     return NULL;
   }
   return hv_read(&d->a, file, &n);
@@ -110,10 +111,21 @@ static const char *read_pem(daemon_state *d, const char *listener, const char *f
 static void load_certificates(daemon_state *d) {
   for (uint32_t i = 0; i < d->cfg.nlisteners; i++) {
     config_listener *l = &d->cfg.listeners[i];
+    char where[120];
     if (!l->has_tls) continue;
-    l->cert_pem = read_pem(d, l->name, l->tls.cert, false);
-    l->key_pem = read_pem(d, l->name, l->tls.key, true);
-    l->client_ca_pem = read_pem(d, l->name, l->tls.client_ca, false);
+    snprintf(where, sizeof where, "listeners.%.80s", l->name);
+    l->cert_pem = read_pem(d, where, l->tls.cert, false);
+    l->key_pem = read_pem(d, where, l->tls.key, true);
+    l->client_ca_pem = read_pem(d, where, l->tls.client_ca, false);
+  }
+  for (uint32_t i = 0; i < d->cfg.nconns; i++) {
+    config_conn *c = &d->cfg.conns[i];
+    char where[120];
+    if (!c->has_tls) continue;
+    snprintf(where, sizeof where, "connections.%.80s", c->name);
+    c->cert_pem = read_pem(d, where, c->tls.cert, false);
+    c->key_pem = read_pem(d, where, c->tls.key, true);
+    c->ca_pem = read_pem(d, where, c->tls.ca, false);
   }
 }
 

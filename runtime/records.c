@@ -223,6 +223,7 @@ hdw_status rec_put_run_change(cod_w *w, const rec_run_change *r) {
   put_time(w, r->wake_us);
   cod_put_str(w, r->reason);
   cod_put_str(w, r->path);
+  cod_put_str(w, r->held);
   return put_done(w);
 }
 
@@ -236,7 +237,8 @@ hdw_status rec_get_run_change(const log_rec *rec, rec_run_change *o) {
   o->wake_us = get_time(&r);
   o->reason = cod_get_str(&r);
   o->path = cod_get_str(&r);
-  return finish(&r, o->state >= RUN_QUEUED && o->state <= RUN_PARKED);
+  o->held = r.p < r.end ? cod_get_str(&r) : cod_cstr("");
+  return finish(&r, o->state >= RUN_QUEUED && o->state <= RUN_PARKED && o->held.len <= REC_NAME_MAX);
 }
 
 hdw_status rec_put_run_end(cod_w *w, const rec_run_end *r) {

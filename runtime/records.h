@@ -36,7 +36,7 @@ typedef enum rec_type {
 enum rec_input_state { INPUT_ACCEPTED = 1, INPUT_UNMATCHED, INPUT_REJECTED, INPUT_FAILED, INPUT_RUNNING /* ack after run, not yet known */ };
 enum rec_run_state { RUN_QUEUED = 1, RUN_RUNNING, RUN_WAITING, RUN_PARKED, RUN_DONE, RUN_FAILED, RUN_DEAD, RUN_DISCARDED };
 enum rec_effect_state { EFFECT_INTENT = 1, EFFECT_DONE, EFFECT_FAILED };
-enum rec_delivery_state { DELIVERY_PENDING = 1, DELIVERY_INFLIGHT, DELIVERY_DELIVERED, DELIVERY_DEAD, DELIVERY_PARKED, DELIVERY_DISCARDED };
+enum rec_delivery_state { DELIVERY_PENDING = 1, DELIVERY_INFLIGHT, DELIVERY_DELIVERED, DELIVERY_DEAD, DELIVERY_PARKED /* dead, and holds its queue */, DELIVERY_DISCARDED };
 enum rec_fail_class { FAIL_NONE = 0, FAIL_TRANSIENT, FAIL_PERMANENT, FAIL_DATA, FAIL_AMBIGUOUS };
 enum rec_run_flags { RUN_F_LANE_SKIP = 1 /* a failed run does not hold its lanes */, RUN_F_ACK_AFTER = 2 /* its end is the input's answer */ };
 enum rec_subject { SUBJECT_RUN = 1, SUBJECT_DELIVERY = 2, SUBJECT_INPUT = 3, SUBJECT_LANE = 4, SUBJECT_SINK = 5, SUBJECT_WORKFLOW = 6 };
@@ -100,13 +100,14 @@ typedef struct rec_run_start {
   rec_run_new run;
 } rec_run_start;
 
-/* REC_RUN_STATE:  run id | state u8 | class u8 | wake us var (0 = none) | reason str | path str */
+/* REC_RUN_STATE:  run id | state u8 | class u8 | wake us var (0 = none) | reason str | path str | held str */
 typedef struct rec_run_change {
   uint64_t run;
   uint8_t state;             /* RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED */
   uint8_t fail_class;
   int64_t wake_us;
   cod_str reason, path;
+  cod_str held;              /* RUN_PARKED: the connection that it waits for, whose return wakes it; "" = only the time does */
 } rec_run_change;
 
 /* REC_INTENT, body = request;  REC_RESULT, body = outcome

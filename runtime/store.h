@@ -97,6 +97,7 @@ typedef struct store_run {
   uint8_t module[REC_HASH], deployment[REC_HASH];
   uint8_t lanes[REC_MAX_LANES][REC_LANE];
   cod_str workflow, reason, path, error_code;
+  cod_str held;                  /* parked: the connection that it waits for */
 } store_run;
 hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_run *out);
 /* Runs in a state; only RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED, RUN_FAILED and RUN_DEAD are indexed. */
@@ -128,6 +129,7 @@ typedef struct store_delivery {
   uint8_t state, fail_class;
   uint32_t attempts, body_len;
   int64_t created_us, changed_us, next_us;
+  int64_t failing_us;            /* since when its attempts fail transiently; 0 = they do not */
   log_pos pos, response_pos;     /* request; last response */
   uint8_t lane[REC_LANE], request_hash[REC_HASH], idempotency[REC_HASH];
   cod_str sink, path, operation, error_code, error_text;
@@ -135,6 +137,8 @@ typedef struct store_delivery {
 hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, store_delivery *out);
 /* The queue of a sink and lane, oldest first: pending, in flight and parked ones. lane NULL = the heads of all lanes of the sink (at most one id per lane). */
 hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user);
+/* Heads of lanes behind after_lane (NULL = from the first), in the order of the lanes. */
+hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_id_cb cb, void *user);
 hdw_status store_list_deliveries_of_run(store *s, uint16_t part, uint64_t run, store_id_cb cb, void *user);
 
 /* ---- dead letters, timers, deployments, named state ---- */

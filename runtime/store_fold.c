@@ -144,7 +144,7 @@ static hdw_status fold_run_state(store *s, const log_rec *rec) {
   if (st) return st == HDW_E_NOTFOUND ? orphan(s) : st;
   now = old;
   now.state = c.state, now.fail_class = c.fail_class, now.wake_us = c.wake_us;
-  now.reason = c.reason, now.path = c.path;
+  now.reason = c.reason, now.path = c.path, now.held = c.held;
   now.changed_us = rec->time_us;
   if (c.state == RUN_RUNNING) {
     now.attempts++;
@@ -322,6 +322,8 @@ static hdw_status fold_effect(store *s, const log_rec *rec) {
 
 static bool delivery_queued(uint8_t state) { return state == DELIVERY_PENDING || state == DELIVERY_INFLIGHT || state == DELIVERY_PARKED; }
 
+static bool delivery_dead(uint8_t state) { return state == DELIVERY_DEAD || state == DELIVERY_PARKED; }
+
 static void delivery_move(store *s, hdw_status *st, const store_delivery *old, const store_delivery *now) {
   uint8_t a = old->state, b = now->state;
   skey k;
@@ -331,8 +333,8 @@ static void delivery_move(store *s, hdw_status *st, const store_delivery *old, c
     cod_put_be64(&k.w, now->id);
     if (delivery_queued(b)) put(s, st, &k, &b, 1);
     else if (a) del(s, st, &k);
-    if (a == DELIVERY_DEAD) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, false);
-    if (b == DELIVERY_DEAD) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, true);
+    if (delivery_dead(a)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, false);
+    if (delivery_dead(b)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, true);
     if (a) s->counts.deliveries_by_state[a % 8]--;
     s->counts.deliveries_by_state[b % 8]++;
   }
@@ -397,6 +399,7 @@ static hdw_status fold_delivery_result(store *s, const log_rec *rec) {
   now.state = r.state, now.fail_class = r.fail_class, now.attempts = r.attempts, now.next_us = r.next_us;
   now.error_code = r.error_code, now.error_text = r.error_text;
   now.changed_us = rec->time_us;
+  now.failing_us = r.state != DELIVERY_PENDING ? 0 : old.failing_us ? old.failing_us : rec->time_us;
   if (rec->body_len) now.response_pos = rec->pos;
   delivery_move(s, &st, &old, &now);
   return st;
@@ -410,7 +413,7 @@ static hdw_status act_on_run(store *s, const log_rec *rec, const rec_action *a) 
   if (st) return st == HDW_E_NOTFOUND ? orphan(s) : st;
   now = old;
   bool ended = old.state == RUN_DONE || old.state == RUN_DISCARDED;
-  if (a->action == ACTION_REDRIVE && !ended) now.state = RUN_QUEUED, now.wake_us = 0;
+  if (a->action == ACTION_REDRIVE && !ended) now.state = RUN_QUEUED, now.wake_us = 0, now.held = cod_cstr("");
   else if (a->action == ACTION_DISCARD && old.state != RUN_DONE) now.state = RUN_DISCARDED, now.wake_us = 0;
   else if (a->action == ACTION_SKIP_LANE) now.flags |= RUN_F_LANE_SKIP;
   else return HDW_OK;
@@ -428,8 +431,9 @@ static hdw_status act_on_delivery(store *s, const log_rec *rec, const rec_action
   if (old.state == DELIVERY_DELIVERED || (old.state == DELIVERY_DISCARDED && a->action != ACTION_REDRIVE)) return HDW_OK;
   if (a->action == ACTION_REDRIVE) now.state = DELIVERY_PENDING;
   else if (a->action == ACTION_DISCARD) now.state = DELIVERY_DISCARDED;
+  else if (a->action == ACTION_SKIP_LANE && old.state == DELIVERY_PARKED) now.state = DELIVERY_DEAD; /* its queue goes on without it */
   else return HDW_OK;
-  now.next_us = 0;
+  now.next_us = now.failing_us = 0;
   now.changed_us = rec->time_us;
   delivery_move(s, &st, &old, &now);
   return st;

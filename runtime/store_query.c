@@ -247,12 +247,18 @@ hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, st
 }
 
 /* One id per lane: after each head the cursor jumps behind its lane. */
-static hdw_status list_heads(store *s, uint16_t part, cod_str sink, unsigned limit, store_id_cb cb, void *user) {
+hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_id_cb cb, void *user) {
   skey prefix, next;
   sit i;
   if (!limit) limit = UINT32_MAX;
   key_queue(&prefix, part, sink);
-  sit_begin(&i, s, &prefix, NULL, false);
+  key_queue(&next, part, sink);
+  if (after_lane) {
+    cod_put_raw(&next.w, after_lane, REC_LANE);
+    cod_put_be64(&next.w, UINT64_MAX);
+    cod_put_u8(&next.w, 0);
+  }
+  sit_begin(&i, s, &prefix, after_lane ? &next : NULL, false);
   while (limit-- && sit_next(&i)) {
     uint8_t lane[REC_LANE];
     cod_get_raw(&i.key, lane, REC_LANE);
@@ -274,7 +280,7 @@ static hdw_status list_heads(store *s, uint16_t part, cod_str sink, unsigned lim
 
 hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
   skey k;
-  if (!lane) return list_heads(s, part, sink, limit, cb, user);
+  if (!lane) return store_list_heads(s, part, sink, NULL, limit, cb, user);
   key_queue(&k, part, sink);
   cod_put_raw(&k.w, lane, REC_LANE);
   return list_ids(s, part, &k, after, false, limit, 0, cb, user);

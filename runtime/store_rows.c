@@ -91,6 +91,7 @@ size_t row_put_run(store *s, const store_run *r) {
   cod_put_str(&w, r->reason);
   cod_put_str(&w, r->path);
   cod_put_str(&w, r->error_code);
+  cod_put_str(&w, r->held);
   return done(&w);
 }
 
@@ -121,6 +122,7 @@ bool row_get_run(cod_str v, store_run *o) {
   o->reason = cod_get_str(&r);
   o->path = cod_get_str(&r);
   o->error_code = cod_get_str(&r);
+  if (r.p < r.end) o->held = cod_get_str(&r); /* rows of an earlier version end here */
   return cod_done(&r);
 }
 
@@ -174,6 +176,7 @@ size_t row_put_delivery(store *s, const store_delivery *r) {
   cod_put_str(&w, r->operation);
   cod_put_str(&w, r->error_code);
   cod_put_str(&w, r->error_text);
+  put_time(&w, r->failing_us);
   return done(&w);
 }
 
@@ -197,6 +200,7 @@ bool row_get_delivery(cod_str v, store_delivery *o) {
   o->operation = cod_get_str(&r);
   o->error_code = cod_get_str(&r);
   o->error_text = cod_get_str(&r);
+  if (r.p < r.end) o->failing_us = get_time(&r);
   return cod_done(&r);
 }
 

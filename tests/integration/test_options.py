@@ -18,8 +18,8 @@ listener adt = mllp()
 connection crm = rest()
 workflow w on msg = adt.message(types: ['ADT^A01']) { send crm.post('/x', body: { id: msg.MSH-10 }) }
 '''
-PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt', 'tls'), 'CONNECTION': ('connections', 'crm')}
-CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'log_level': ['debug', 'info', 'warn', 'error']}
+PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt', 'tls'), 'CONNECTION': ('connections', 'crm'), 'CLIENT_TLS': ('connections', 'crm', 'tls')}
+CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'on_dead': ['hold', 'skip'], 'hl7_answer': ['required', 'any'], 'log_level': ['debug', 'info', 'warn', 'error']}
 
 
 class Options(unittest.TestCase):
@@ -40,6 +40,8 @@ class Options(unittest.TestCase):
         config = {'data': os.path.join(self.folder.name, 'data'), 'listeners': {'adt': {'port': 2575}}, 'connections': {'crm': {'base': 'https://crm.example.org'}}}
         if macro == 'TLS':
             config['listeners']['adt']['tls'] = {'cert': 'cert.pem', 'key': 'key.pem'}
+        if macro == 'CLIENT_TLS':
+            config['connections']['crm']['tls'] = {}
         at = config
         for key in PLACE[macro]:
             at = at[key]
@@ -59,7 +61,7 @@ class Options(unittest.TestCase):
         self.assertTrue(self.problems(macro, name, value), f'{macro} {name} = {str(value)[:60]} is accepted')
 
     def test_every_row(self):
-        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', 'TOP', 'LISTENER', 'TLS', 'CONNECTION'):
+        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', 'TOP', 'LISTENER', 'TLS', 'CONNECTION', 'CLIENT_TLS'):
             with self.subTest(option=name):
                 low, high = int(low), int(high)
                 if kind == 'INT':
@@ -80,7 +82,7 @@ class Options(unittest.TestCase):
                     self.good(macro, name, True)
                     self.bad(macro, name, 'true')
                 else:
-                    self.good(macro, name, ['10.0.0.0/8'])
+                    self.good(macro, name, ['206=retry'] if name == 'reactions' else ['10.0.0.0/8'])
                     self.bad(macro, name, ['10.0.0.0/8'] * (high + 1))
                     self.bad(macro, name, '10.0.0.0/8')
 

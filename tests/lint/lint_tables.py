@@ -74,7 +74,7 @@ need(codes == sorted(set(codes)), 'compiler/diags.def', 'rows are not sorted, or
 need('diags.def' in tests, 'compiler/diags.def', 'no test compiles the examples')
 
 need('options.def' in tests, 'runtime/options.def', 'no test goes through the options')
-for macro, a, line in rows('runtime/options.def', 'TOP', 'LISTENER', 'TLS', 'CONNECTION'):
+for macro, a, line in rows('runtime/options.def', 'TOP', 'LISTENER', 'TLS', 'CONNECTION', 'CLIENT_TLS'):
     report.look()
     place = f'runtime/options.def:{line}'
     need(sentence(a[5]), place, f'{a[1]} has no sentence')
