@@ -97,7 +97,7 @@ eng_conn *eng_conn_find(engine *e, const char *name, size_t len) {
 
 eng_listener *eng_listener_find(engine *e, const char *name) {
   for (uint32_t i = 0; i < e->nlisteners; i++)
-    if (!strcmp(e->listeners[i].name, name)) return &e->listeners[i];
+    if (!e->listeners[i].closing && !strcmp(e->listeners[i].name, name)) return &e->listeners[i];
   return NULL;
 }
 
@@ -361,11 +361,7 @@ void engine_close(engine *e) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
   for (eng_conn *o = e->old_conns; o; o = o->next_old) eng_conn_close(o);
   while (e->pending) eng_pending_free(e->pending);
-  for (uint32_t i = 0; i < e->nlisteners; i++) {
-    if (e->listeners[i].mllp) mllp_listener_free(e->listeners[i].mllp);
-    if (e->listeners[i].http) http_server_free(e->listeners[i].http);
-    if (e->listeners[i].tls) tls_ctx_free(e->listeners[i].tls);
-  }
+  for (uint32_t i = 0; i < e->nlisteners; i++) eng_listener_close(&e->listeners[i]);
   for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
   arena_free(&e->a);

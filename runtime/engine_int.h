@@ -217,6 +217,7 @@ typedef struct eng_listener {
   http_server *http;
   net_cidr *allow;
   unsigned nallow;
+  bool closing;              /* of an earlier deployment: open connections get their answers, then it goes */
 } eng_listener;
 
 typedef struct eng_append eng_append;
@@ -301,6 +302,12 @@ void eng_reap(engine *e);
 const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);
 eng_conn *eng_conn_find(engine *e, const char *name, size_t len);
 eng_listener *eng_listener_find(engine *e, const char *name);
+/* engine_listen.c. open: from l's name, kind, o and cfg; text says what is wrong. prepare: reads what a reload may change of l into next (allow list,
+ * certificates) and touches nothing; update: makes it so, without closing the socket. */
+hdw_status eng_listener_open(engine *e, eng_listener *l, char text[200]);
+hdw_status eng_listener_prepare(engine *e, const eng_listener *l, const config_listener *c, eng_listener *next, char text[200]);
+void eng_listener_update(eng_listener *l, eng_listener *next);
+void eng_listener_close(eng_listener *l);
 void eng_hex(const void *p, size_t n, char *out);
 pack_hl7 eng_pack_hooks(engine *e);
 /* Idempotency key of a step: hex of 16 bytes. */

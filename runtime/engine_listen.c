@@ -207,7 +207,18 @@ static hdw_status open_tls(eng_listener *l, char text[200]) {
   return s;
 }
 
-static hdw_status open_one(engine *e, eng_listener *l, char text[200]) {
+static mllp_listener_opts mllp_opts(eng_listener *l, const io_addr *a) {
+  return (mllp_listener_opts){.addr = *a, .strict = l->o->strict, .max_frame_bytes = (size_t)l->o->max_frame_bytes, .frame_timeout_us = l->o->read_timeout_ms * 1000,
+                              .idle_timeout_us = l->o->idle_timeout_ms * 1000, .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow,
+                              .tls = l->tls, .frame = on_frame, .oversize = on_oversize, .user = l};
+}
+
+static http_server_opts http_opts(eng_listener *l, const io_addr *a) {
+  return (http_server_opts){.addr = *a, .max_body_bytes = (size_t)l->o->max_frame_bytes, .body_timeout_us = l->o->read_timeout_ms * 1000, .idle_timeout_us = l->o->idle_timeout_ms * 1000,
+                            .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow, .tls = l->tls, .request = on_request, .user = l};
+}
+
+hdw_status eng_listener_open(engine *e, eng_listener *l, char text[200]) {
   char addr[200];
   io_addr a;
   bool six = strchr(l->o->address, ':') != NULL && l->o->address[0] != '[';
@@ -220,17 +231,41 @@ static hdw_status open_one(engine *e, eng_listener *l, char text[200]) {
   if (!s && l->cfg->has_tls) s = open_tls(l, text);
   if (s) return s;
   if (!strcmp(l->kind, "mllp")) {
-    mllp_listener_opts o = {.addr = a, .strict = l->o->strict, .max_frame_bytes = (size_t)l->o->max_frame_bytes, .frame_timeout_us = l->o->read_timeout_ms * 1000,
-                            .idle_timeout_us = l->o->idle_timeout_ms * 1000, .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow,
-                            .tls = l->tls, .frame = on_frame, .oversize = on_oversize, .user = l};
+    mllp_listener_opts o = mllp_opts(l, &a);
     s = mllp_listener_new(e->io, &o, &l->mllp);
   } else {
-    http_server_opts o = {.addr = a, .max_body_bytes = (size_t)l->o->max_frame_bytes, .body_timeout_us = l->o->read_timeout_ms * 1000, .idle_timeout_us = l->o->idle_timeout_ms * 1000,
-                          .max_conns = (unsigned)l->o->max_connections, .allow = l->allow, .n_allow = l->nallow, .tls = l->tls, .request = on_request, .user = l};
+    http_server_opts o = http_opts(l, &a);
     s = http_server_new(e->io, &o, &l->http);
   }
   if (s) snprintf(text, 200, "listeners.%.60s: %.80s: %s", l->name, addr, s == HDW_E_EXISTS ? "the address is in use" : hdw_status_text(s));
   return s;
+}
+
+void eng_listener_close(eng_listener *l) {
+  if (l->mllp) mllp_listener_free(l->mllp);
+  if (l->http) http_server_free(l->http);
+  if (l->tls) tls_ctx_free(l->tls);
+  l->mllp = NULL, l->http = NULL, l->tls = NULL;
+}
+
+hdw_status eng_listener_prepare(engine *e, const eng_listener *l, const config_listener *c, eng_listener *next, char text[200]) {
+  *next = (eng_listener){.e = e, .name = l->name, .kind = l->kind, .o = &c->o, .cfg = c};
+  hdw_status s = allow_list(e, next, text);
+  if (!s && c->has_tls) s = open_tls(next, text);
+  return s;
+}
+
+void eng_listener_update(eng_listener *l, eng_listener *next) {
+  io_addr none = {0};
+  if (l->tls) tls_ctx_free(l->tls); /* open connections keep what they use of it */
+  l->o = next->o, l->cfg = next->cfg, l->tls = next->tls, l->allow = next->allow, l->nallow = next->nallow;
+  if (l->mllp) {
+    mllp_listener_opts o = mllp_opts(l, &none);
+    mllp_listener_update(l->mllp, &o);
+  } else if (l->http) {
+    http_server_opts o = http_opts(l, &none);
+    http_server_update(l->http, &o);
+  }
 }
 
 /* Every declared listener once, whichever modules name it. */
@@ -257,7 +292,7 @@ static hdw_status collect(engine *e, char text[200]) {
 hdw_status engine_listen(engine *e, char text[200]) {
   text[0] = 0;
   hdw_status s = collect(e, text);
-  for (uint32_t i = 0; i < e->nlisteners && !s; i++) s = open_one(e, &e->listeners[i], text);
+  for (uint32_t i = 0; i < e->nlisteners && !s; i++) s = eng_listener_open(e, &e->listeners[i], text);
   return s;
 }
 
@@ -265,7 +300,7 @@ uint16_t engine_port(const engine *e, const char *listener) {
   io_addr a = {0};
   for (uint32_t i = 0; i < e->nlisteners; i++) {
     const eng_listener *l = &e->listeners[i];
-    if (strcmp(l->name, listener)) continue;
+    if (l->closing || strcmp(l->name, listener)) continue;
     if (l->mllp) mllp_listener_addr(l->mllp, &a);
     if (l->http) http_server_addr(l->http, &a);
   }

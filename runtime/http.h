@@ -150,6 +150,9 @@ typedef struct http_server_opts {
 
 hdw_status http_server_new(io *x, const http_server_opts *o, http_server **out);
 void http_server_addr(const http_server *s, io_addr *out);
+/* A reload: limits, times, allow list and certificates for what comes from now on. The socket stays, open connections go on as they are; address and
+ * max_conns stay as they were. */
+void http_server_update(http_server *s, const http_server_opts *o);
 /* Sends the whole response; everything is copied. Date, Content-Length and Connection are added; a body is left out for HEAD, 204 and 304.
  * HDW_E_CLOSED: stale token. HDW_E_INVALID: a header that must not be sent; a 500 was sent instead. */
 hdw_status http_reply(http_server *s, http_token t, int status, const http_header *h, size_t n, const void *body, size_t len);

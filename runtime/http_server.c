@@ -640,6 +640,14 @@ hdw_status http_server_new(io *x, const http_server_opts *o, http_server **out) 
   return HDW_OK;
 }
 
+void http_server_update(http_server *s, const http_server_opts *o) {
+  http_server_opts n = *o;
+  n.addr = s->o.addr, n.max_conns = s->o.max_conns;
+  defaults(&n);
+  s->o = n;
+  s->pool.allow = o->allow, s->pool.n_allow = o->n_allow;
+}
+
 void http_server_addr(const http_server *s, io_addr *out) { *out = s->addr; }
 
 void http_server_pause(http_server *s, bool pause) {

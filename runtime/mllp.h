@@ -120,6 +120,9 @@ typedef struct mllp_listener_opts {
 
 /* Copies o. HDW_E_EXISTS address in use, HDW_E_DENIED, HDW_E_INVALID, HDW_E_NOMEM. */
 hdw_status mllp_listener_new(io *x, const mllp_listener_opts *o, mllp_listener **out);
+/* A reload: limits, times, allow list and certificates for what comes from now on. The socket stays, open connections go on as they are; address, version
+ * and max_conns stay as they were. */
+void mllp_listener_update(mllp_listener *l, const mllp_listener_opts *o);
 /* The bound address (port 0 resolved). */
 void mllp_listener_addr(const mllp_listener *l, io_addr *out);
 /* Answers a frame; answers leave in the order of the frames (H-8), each in one write, whatever the order of the calls. p is copied.

@@ -499,6 +499,15 @@ hdw_status mllp_listener_new(io *x, const mllp_listener_opts *o, mllp_listener *
   return HDW_OK;
 }
 
+void mllp_listener_update(mllp_listener *l, const mllp_listener_opts *o) {
+  l->o.strict = o->strict;
+  l->o.max_frame_bytes = o->max_frame_bytes;
+  l->o.frame_timeout_us = o->frame_timeout_us ? o->frame_timeout_us : 30000000;
+  l->o.idle_timeout_us = o->idle_timeout_us;
+  l->o.tls = o->tls;
+  l->pool.allow = o->allow, l->pool.n_allow = o->n_allow;
+}
+
 void mllp_listener_addr(const mllp_listener *l, io_addr *out) { *out = l->addr; }
 
 void mllp_listener_pause(mllp_listener *l, bool pause) {
