@@ -103,6 +103,7 @@ int admin_pause(admin_query *q);
 int admin_resume(admin_query *q);
 void admin_run_row(admin_query *q, const store_run *r);
 void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);
+int admin_lanes(admin_query *q); /* admin_lanes.c */
 /* Every dead run and delivery, for redrive --all. */
 typedef struct admin_subject { uint8_t subject; uint64_t id; } admin_subject;
 uint32_t admin_all_dead(admin *ad, admin_subject *out, uint32_t cap);

@@ -150,6 +150,7 @@ static int status(admin_query *q) {
   admin_number(b, &f, "steps_in_flight", s.steps_in_flight);
   admin_number(b, &f, "deliveries_in_flight", s.deliveries_in_flight);
   admin_number(b, &f, "waiting_answers", s.waiting_answers);
+  admin_number(b, &f, "held_lanes", s.held_lanes);
   counts(b, &f, "inputs", c.inputs_by_state, 8, admin_input_state);
   counts(b, &f, "runs", c.runs_by_state, 12, admin_run_state);
   counts(b, &f, "deliveries", c.deliveries_by_state, 8, admin_delivery_state);
@@ -157,7 +158,7 @@ static int status(admin_query *q) {
   admin_key(b, &f, "since_start");
   buf_puts(b, "{");
   const struct { const char *k; uint64_t n; } n[] = {{"inputs", s.inputs}, {"duplicates", s.duplicates}, {"conflicts", s.conflicts}, {"refused", s.refused},
-                                                   {"runs_done", s.runs_done}, {"runs_dead", s.runs_dead}, {"steps", s.steps}, {"deliveries", s.deliveries}};
+                                                   {"runs_done", s.runs_done}, {"runs_dead", s.runs_dead}, {"no_lane", s.no_lane}, {"steps", s.steps}, {"deliveries", s.deliveries}};
   for (size_t i = 0; i < sizeof n / sizeof *n; i++) admin_number(b, &g, n[i].k, n[i].n);
   buf_puts(b, "}");
   admin_number(b, &f, "log_sequence", ls.synced_seq);
@@ -293,6 +294,7 @@ static int message(admin_query *q) {
 
 enum { LOOK = ADMIN_VIEWER | ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER };
 const admin_view admin_views[] = {
+<<<<<<< HEAD
     {"GET", "/status", LOOK, status, 0},
     {"GET", "/messages", LOOK, messages, 0},
     {"GET", "/messages/", LOOK, message, 0},
@@ -307,4 +309,8 @@ const admin_view admin_views[] = {
     {"POST", "/pause", ADMIN_OPERATOR, admin_pause, 0},
     {"POST", "/resume", ADMIN_OPERATOR, admin_resume, 0},
     {NULL, NULL, 0, NULL, 0},
+=======
+    {"/status", status}, {"/messages", messages}, {"/messages/", message}, {"/runs", admin_runs}, {"/runs/", admin_run}, {"/dead", admin_dead},
+    {"/sinks", sinks},   {"/lanes", admin_lanes}, {"/limits", limits},     {"/modules", modules_view}, {NULL, NULL},
+>>>>>>> 9b295d9 (Lanes: held ones are kept in an index, counted, listed (hdwvm lanes) and skipped; runs that wait behind a redriven one are not forgotten)
 };

@@ -135,6 +135,8 @@ typedef struct engine_status {
   uint64_t runs_done, runs_dead, steps, deliveries;
   bool accepting, draining;
   int64_t started_us;
+  uint64_t held_lanes;       /* now */
+  uint64_t no_lane;          /* since start: runs of workflows with `order by` whose keys were all empty */
 } engine_status;
 void engine_get_status(const engine *e, engine_status *out);
 
@@ -158,6 +160,21 @@ void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32
 typedef void (*engine_done_cb)(void *user, hdw_status s);
 hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user);
+
+/* One lane (`order by`): its key is known by hash only. held: its first run failed, died or is parked, and what comes behind waits for it;
+ * else that run is at work and others wait for their turn. */
+typedef struct engine_lane {
+  const uint8_t *lane;       /* REC_LANE bytes */
+  const store_run *run;      /* the first one, valid during the call */
+  bool held;
+  uint32_t waiting;          /* runs behind it; 10,000 means: at least so many */
+} engine_lane;
+typedef bool (*engine_lane_cb)(const engine_lane *l, void *user); /* false stops */
+/* Held lanes, then those where somebody waits for a run at work. */
+void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user);
+/* The run that holds the lane leaves it, and what waits goes on; the run itself stays what it is (a dead letter). HDW_E_NOTFOUND: nobody is in the lane;
+ * HDW_E_INVALID: its first run is at work. */
+hdw_status engine_skip_lane(engine *e, const uint8_t lane[REC_LANE], const char *who, const char *reason, engine_done_cb cb, void *user);
 
 /* Stops or resumes everything that goes to a connection: deliveries wait, runs that come to a step of it park. Survives restarts. HDW_E_NOTFOUND. */
 hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who, engine_done_cb cb, void *user);

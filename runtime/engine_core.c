@@ -273,11 +273,18 @@ hdw_status engine_start(engine *e, char text[200]) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_pause_restore(e, e->conns[i]);
   e->started = true;
   e->rescan = true;
+  e->fresh_after = eng_last_seq(e);
   eng_sched(e);
   eng_out_start(e);
   eng_wake_at(e, io_wall_us(e->io));
   on_intake_timer(e);
   return HDW_OK;
+}
+
+uint64_t eng_last_seq(const engine *e) {
+  log_stats s;
+  log_get_stats(e->log, &s);
+  return s.last_seq;
 }
 
 store *engine_store(engine *e) { return e->store; }
@@ -287,6 +294,9 @@ void engine_get_status(const engine *e, engine_status *out) {
   *out = e->st;
   out->active_runs = e->nruns;
   out->ready_runs = e->nready;
+  store_counts c;
+  store_get_counts(e->store, &c);
+  out->held_lanes = c.held_lanes;
   for (const eng_pending *p = e->pending; p; p = p->next) out->waiting_answers += p->waiting;
   for (uint32_t i = 0; i < e->nconns; i++) out->deliveries_in_flight += e->conns[i]->in_flight, out->steps_in_flight += e->conns[i]->steps;
   out->accepting = e->accepting && e->started;

@@ -82,8 +82,7 @@ static const char *text_of(arena *a, val v) {
 }
 
 static void keep_lanes(eng_want *w, arena *a, const vm_run *r) {
-  uint32_t n = r->nlanes < REC_MAX_LANES ? r->nlanes : REC_MAX_LANES;
-  for (uint32_t i = 0; i < n; i++) {
+  for (uint32_t i = 0; i < r->nlanes; i++) {
     val s;
     if (val_to_str(a, r->lanes[i], &s) || s.tag != VAL_STR) {
       fault(w, "a lane key is no text");
@@ -95,6 +94,10 @@ static void keep_lanes(eng_want *w, arena *a, const vm_run *r) {
     bool seen = false;
     for (uint32_t k = 0; k < w->nlanes; k++) seen |= !memcmp(w->lanes[k], h, REC_LANE);
     if (seen) continue;
+    if (at == REC_MAX_LANES) { /* an order that is kept by half would be none */
+      fault(w, "more than 8 lane keys");
+      return;
+    }
     while (at > 0 && memcmp(w->lanes[at - 1], h, REC_LANE) > 0) memcpy(w->lanes[at], w->lanes[at - 1], REC_LANE), at--;
     memcpy(w->lanes[at], h, REC_LANE);
     w->nlanes++;
@@ -245,6 +248,7 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
     rec_run_new *r = &out->runs[out->nruns++];
     *r = (rec_run_new){.workflow = cod_cstr(w->wf->name), .partition = ENG_PART, .nlanes = w->nlanes, .module = w->app->m.id, .deployment = w->app->deployment};
     memcpy(r->lanes, w->lanes, sizeof r->lanes);
+    e->st.no_lane += w->wf->lanes && !w->nlanes;
     if (w->wf->lane_skip) r->flags |= RUN_F_LANE_SKIP;
     if ((w->wf->ack_after_run || w->reply) && !*after && !badness(worst)) {
       r->flags |= RUN_F_ACK_AFTER;

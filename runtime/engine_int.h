@@ -170,6 +170,7 @@ struct eng_run {
   bool ending;               /* an end or park record is on its way */
   eng_recorded *sent;
   char parked_path[REC_PATH_MAX];
+  bool known;                /* how the attempt at parked_path ended is known: it waited for a time or a person, no crash came between */
   uint32_t steps;
   eng_step step;
   io_timer task;             /* goes on from the loop: a run never executes inside another's callback */
@@ -242,7 +243,9 @@ struct engine {
   uint64_t *ready;           /* ring of run id << 1 | never started before */
   uint32_t ready_cap, ready_at, nready;
   bool rescan;               /* the ring overflowed or the process just started: look for queued runs in the store */
+  bool rescan_again;         /* once more when the scan under way has ended */
   uint64_t rescan_after;
+  uint64_t fresh_after;      /* runs made by later records cannot have a journal before they begin */
   uint8_t rescan_state;
   io_timer sched;
   eng_pending *pending_hash[ENG_HASH];
@@ -276,6 +279,8 @@ static inline void eng_put(engine *e, void *p, size_t n) { if (p) e->mem->put(e-
 typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *user);
 /* Appends a record with the meta in w (e->meta) and makes it part of the state when it is durable; then fn (may be NULL). *seq may be NULL. */
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
+/* Of the last record given to the log. */
+uint64_t eng_last_seq(const engine *e);
 static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e->meta); }
 /* A log line: {"event":..., key: value ...}. Pairs of name and text, ended by NULL. No clinical values. */
 void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
@@ -430,6 +435,8 @@ void eng_run_abandon(eng_run *r);
 /* The lanes of a run that ended are free: their next heads may start. */
 void eng_lanes_release(engine *e, const store_run *row);
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n);
+/* A run in memory is in one of the row's lanes. */
+bool eng_lanes_busy(engine *e, const store_run *row);
 eng_run *eng_run_find(engine *e, uint64_t id);
 /* Loads and executes; fresh: nothing can be in its journal. */
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len);

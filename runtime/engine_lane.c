@@ -1,10 +1,11 @@
 /* engine_lane.c - which run may start: room, lanes, wake times.
  *
- * Runs that may start wait in a ring of ids; what does not fit is found again in the store (rescan). A run with lanes may start when it
- * is the head of each; the store keeps the heads. */
+ * Runs that may start wait in a ring of ids; what does not fit is found again in the store (rescan). A run with lanes may start when no
+ * older run is in any of them; the store keeps who is. Ids rise with time, so all lanes agree about who is older and nobody waits in a circle. */
+#include <stdio.h>
 #include "engine_int.h"
 
-enum { READY_MAX = 65536, SCAN_CHUNK = 512 };
+enum { READY_MAX = 65536, SCAN_CHUNK = 512, DUE_MAX = 1024, COUNT_MAX = 10000 };
 
 static void on_sched(void *user);
 
@@ -16,7 +17,8 @@ void eng_ready(engine *e, uint64_t id, bool fresh) {
   if (e->nready == e->ready_cap) {
     uint32_t cap = e->ready_cap ? e->ready_cap * 2 : 256;
     uint64_t *p = cap <= READY_MAX ? (uint64_t *)eng_get(e, cap * sizeof *p) : NULL;
-    if (!p) {
+    if (!p) { /* a scan under way may be past it */
+      if (e->rescan) e->rescan_again = true;
       e->rescan = true;
       eng_sched(e);
       return;
@@ -33,9 +35,28 @@ bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], un
   for (unsigned i = 0; i < n; i++) {
     uint64_t head;
     uint8_t state;
-    if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, &state) && head != id) return false;
+    if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, &state) && head < id) return false;
   }
   return true;
+}
+
+static bool share_lane(const store_run *a, const store_run *b) {
+  for (unsigned i = 0; i < a->nlanes; i++)
+    for (unsigned k = 0; k < b->nlanes; k++)
+      if (!memcmp(a->lanes[i], b->lanes[k], REC_LANE)) return true;
+  return false;
+}
+
+/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. */
+bool eng_lanes_busy(engine *e, const store_run *row) {
+  for (eng_run *r = row->nlanes ? e->runs : NULL; r; r = r->next)
+    if (r->id != row->id && share_lane(&r->row, row)) return true;
+  return false;
+}
+
+/* Nothing of the run can be in the journal: it was made in this life of the process and has not begun. */
+static bool is_fresh(const engine *e, const store_run *r) {
+  return rec_run_seq(r->id) > e->fresh_after && r->state == RUN_QUEUED && !r->attempts && !r->effects && !r->path.len;
 }
 
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len) {
@@ -48,11 +69,11 @@ void eng_lanes_release(engine *e, const store_run *row) {
   for (unsigned i = 0; i < row->nlanes; i++) {
     uint64_t head;
     uint8_t state;
-    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || state != RUN_QUEUED) continue;
+    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || state > RUN_WAITING || eng_run_find(e, head)) continue;
     arena a;
     arena_init(&a, e->mem, 0);
     store_run next;
-    if (!store_get_run(e->store, ENG_PART, head, &a, &next) && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, next.attempts == 0 && next.effects == 0);
+    if (!store_get_run(e->store, ENG_PART, head, &a, &next) && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, is_fresh(e, &next));
     arena_free(&a);
   }
 }
@@ -88,7 +109,10 @@ static void rescan(engine *e) {
   e->rescan_after = s.last;
   if (s.n == SCAN_CHUNK) return;
   e->rescan_after = 0;
-  if (++e->rescan_state == sizeof states) e->rescan_state = 0, e->rescan = false;
+  if (++e->rescan_state < sizeof states) return;
+  e->rescan_state = 0;
+  e->rescan = e->rescan_again;
+  e->rescan_again = false;
 }
 
 static void on_sched(void *user) {
@@ -114,6 +138,7 @@ static void on_rescan_timer(void *user) {
 
 void eng_run_abandon(eng_run *r) {
   engine *e = r->e;
+  e->fresh_after = eng_last_seq(e);
   eng_run_free(r);
   if (!e->closing && !e->rescan_timer.set) io_timer_set(e->io, &e->rescan_timer, 1000000, on_rescan_timer, e);
 }
@@ -139,7 +164,11 @@ void eng_wake(engine *e) {
   int64_t next = INT64_MAX, now = io_wall_us(e->io);
   e->wake_at_us = INT64_MAX;
   if (e->draining || e->failed) return;
-  (void)store_list_due(e->store, ENG_PART, now, 1024, due_one, &d, &next);
+  if (e->nready >= DUE_MAX) { /* those that are due wait already; more of them would only wait twice */
+    eng_wake_at(e, now + 100000);
+    return;
+  }
+  (void)store_list_due(e->store, ENG_PART, now, DUE_MAX, due_one, &d, &next);
   if (d.deliveries)
     for (uint32_t i = 0; i < e->nconns; i++) eng_out_new(e, e->conns[i]);
   /* What is due stays so until it has started: look again, but not at once. */
@@ -153,4 +182,86 @@ int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n) {
   if (top > to_us) top = to_us;
   /* Half fixed, half drawn: peers that failed together do not come back together, and a wait is never none. */
   return top / 2 + (int64_t)(io_random_u64(e->io) % (uint64_t)(top / 2 + 1));
+}
+
+/* ---- what an operator sees and does ------------------------------------------------------------------------------------------ */
+
+static bool count_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  (void)part, (void)id, (void)state;
+  ++*(uint32_t *)user;
+  return true;
+}
+
+/* Those behind the holder. */
+static uint32_t waiting_behind(engine *e, const uint8_t lane[REC_LANE], uint64_t run) {
+  uint32_t n = 0;
+  (void)store_list_lane(e->store, ENG_PART, lane, run, COUNT_MAX, count_one, &n);
+  return n;
+}
+
+typedef struct lane_list {
+  engine *e;
+  engine_lane_cb cb;
+  void *user;
+  unsigned left;
+} lane_list;
+
+static bool lane_one(uint16_t part, const uint8_t lane[REC_LANE], uint64_t run, void *user) {
+  lane_list *l = (lane_list *)user;
+  (void)part;
+  arena a;
+  store_run row;
+  arena_init(&a, l->e->mem, 0);
+  bool on = true;
+  if (!store_get_run(l->e->store, ENG_PART, run, &a, &row)) {
+    engine_lane x = {.lane = lane, .run = &row, .held = row.state >= RUN_PARKED, .waiting = waiting_behind(l->e, lane, run)};
+    if (x.held || x.waiting) on = l->cb(&x, l->user), l->left--;
+  }
+  arena_free(&a);
+  return on && l->left > 0;
+}
+
+void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user) {
+  lane_list l = {e, cb, user, limit ? limit : UINT32_MAX};
+  (void)store_list_held(e->store, ENG_PART, NULL, 0, lane_one, &l);
+  for (eng_run *r = e->runs; r && l.left; r = r->next)
+    for (unsigned i = 0; i < r->row.nlanes && l.left; i++)
+      if (!lane_one(ENG_PART, r->row.lanes[i], r->id, &l)) return;
+}
+
+typedef struct skipping {
+  engine_done_cb cb;
+  void *user;
+  store_run row;             /* of the holder; its texts are gone */
+} skipping;
+
+static void on_skipped(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  skipping *x = (skipping *)user;
+  (void)rec;
+  if (!s) eng_lanes_release(e, &x->row);
+  if (x->cb) x->cb(x->user, s);
+  eng_put(e, x, sizeof *x);
+}
+
+hdw_status engine_skip_lane(engine *e, const uint8_t lane[REC_LANE], const char *who, const char *reason, engine_done_cb cb, void *user) {
+  uint64_t head;
+  uint8_t state;
+  hdw_status s = store_lane_head(e->store, ENG_PART, lane, &head, &state);
+  if (s) return s;
+  if (state < RUN_PARKED) return HDW_E_INVALID; /* it is at work, or about to be */
+  skipping *x = (skipping *)eng_get(e, sizeof *x);
+  arena a;
+  arena_init(&a, e->mem, 0);
+  s = x ? store_get_run(e->store, ENG_PART, head, &a, &x->row) : HDW_E_NOMEM;
+  arena_free(&a);
+  if (!s) {
+    x->cb = cb, x->user = user;
+    rec_action r = {.action = ACTION_SKIP_LANE, .subject = SUBJECT_LANE, .id = head, .who = cod_cstr(who), .reason = cod_cstr(reason)};
+    memcpy(r.lane, lane, REC_LANE);
+    cod_w w = eng_writer(e);
+    s = rec_put_action(&w, &r);
+    if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_skipped, x, NULL);
+  }
+  if (s) eng_put(e, x, sizeof *x);
+  return s;
 }

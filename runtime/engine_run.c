@@ -101,8 +101,8 @@ static hdw_status prepare(eng_run *r, const void *body, size_t len) {
   return vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
 }
 
-static void record_started(eng_run *r) {
-  rec_run_change c = {.run = r->id, .state = RUN_RUNNING};
+static void record_state(eng_run *r, uint8_t state) {
+  rec_run_change c = {.run = r->id, .state = state, .fail_class = r->row.fail_class, .path = r->row.path, .reason = r->row.reason};
   cod_w w = eng_writer(r->e);
   if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, NULL, NULL, NULL);
 }
@@ -121,8 +121,14 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_run_free(r);
     return;
   }
-  /* The lanes may have been taken by an earlier run that a person sent back into the queue. */
-  if (!eng_lanes_free(e, id, r->row.lanes, r->row.nlanes)) {
+  if (r->row.state >= RUN_PARKED && r->row.wake_us > io_wall_us(e->io)) { /* it stood in the ring twice */
+    eng_run_free(r);
+    return;
+  }
+  /* The lanes may have been taken by an earlier run that a person sent back into the queue: who ends there looks for the next one. */
+  bool first = eng_lanes_free(e, id, r->row.lanes, r->row.nlanes);
+  if (!first || (!fresh && eng_lanes_busy(e, &r->row))) {
+    if (r->row.state == RUN_PARKED) record_state(r, RUN_QUEUED); /* its time has come, its turn has not */
     eng_run_free(r);
     return;
   }
@@ -134,8 +140,10 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
   }
   if (r->replay) {
     (void)store_list_deliveries_of_run(e->store, ENG_PART, id, keep_sent, r);
-    if (r->row.state == RUN_PARKED) snprintf(r->parked_path, sizeof r->parked_path, "%.*s", (int)r->row.path.len, r->row.path.p);
-    record_started(r);
+    /* Where it failed last is tried again, whatever was recorded there. */
+    snprintf(r->parked_path, sizeof r->parked_path, "%.*s", (int)r->row.path.len, r->row.path.p);
+    r->known = r->row.state != RUN_RUNNING;
+    if (r->known) record_state(r, RUN_RUNNING);
   }
   eng_run_resume_soon(r);
 }

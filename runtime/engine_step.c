@@ -222,7 +222,7 @@ static recalled recall(eng_run *r) {
   bool parked_here = !strcmp(r->parked_path, r->vm.request.path);
   if (f.state == EFFECT_INTENT || parked_here || (f.state == EFFECT_FAILED && !f.result_pos.seg)) {
     /* Not finished, or it failed and the run comes back for another try. Attempts of an earlier life do not count against the in-line retries. */
-    bool unsafe = s->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !parked_here;
+    bool unsafe = s->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
     s->attempts = 0;
     r->replay = false;
     if (unsafe && !strcmp(s->c->cfg->o.ambiguous, "stop")) {

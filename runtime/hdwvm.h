@@ -43,6 +43,7 @@ int hv_discard(const hv_args *a);
 int hv_pause(const hv_args *a);
 int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
+int hv_lanes(const hv_args *a);
 int hv_limits(const hv_args *a);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */

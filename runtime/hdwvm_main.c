@@ -24,6 +24,7 @@ const hv_command hv_commands[] = {
     {"connections", "", "The same as sinks.", hv_sinks},
     {"pause", "SINK", "Holds everything that goes to a connection, until resume.", hv_pause},
     {"resume", "SINK", "Lets it go on.", hv_resume},
+    {"lanes", "[--limit N]", "Lanes (order by) that are held by a failed or parked run, or where runs wait for their turn.", hv_lanes},
     {"limits", "", "Limits in force, with their meaning.", hv_limits},
     {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},
     {NULL, NULL, NULL, NULL},

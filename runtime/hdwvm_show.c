@@ -184,6 +184,19 @@ int hv_sinks(const hv_args *args) {
   return list(args, "/sinks", cols, 8, "no connections");
 }
 
+int hv_lanes(const hv_args *args) {
+  static const column cols[] = {{"LANE", "lane", false}, {"WORKFLOW", "workflow", false}, {"STATE", "state", false}, {"RUN", "run", false}, {"RUN IS", "run_state", false},
+                                {"SINCE", "since", true}, {"WAKES", "wakes", true}, {"WAITING", "waiting", false}, {"REASON", "reason", false}};
+  view v;
+  buf b;
+  view_init(&v);
+  buf_init(&b, &v.a, 8192);
+  buf_puts(&b, "/lanes");
+  param(&v.a, &b, "limit", args->limit);
+  buf_putc(&b, 0);
+  return view_end(&v, list(args, b.p, cols, 9, "no lane is held, and nobody waits for a turn"));
+}
+
 int hv_limits(const hv_args *args) {
   static const column cols[] = {{"LIMIT", "name", false}, {"VALUE", "value", false}, {"DEFAULT", "default", false}, {"MEANING", "meaning", false}};
   return list(args, "/limits", cols, 4, "none");

@@ -22,6 +22,7 @@ static hdw_status meta_put(store *s) {
   for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->inputs_by_state[i]);
   for (unsigned i = 0; i < 12; i++) cod_put_var(&w, c->runs_by_state[i]);
   for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->deliveries_by_state[i]);
+  cod_put_var(&w, c->held_lanes);
   /* How many keys there are, this one included: a tree that lost a leaf shows in store_check. */
   cod_str old;
   MDB_stat st = {0};
@@ -53,6 +54,7 @@ static hdw_status meta_get(store *s) {
   for (unsigned i = 0; i < 8; i++) c->inputs_by_state[i] = cod_get_var(&r);
   for (unsigned i = 0; i < 12; i++) c->runs_by_state[i] = cod_get_var(&r);
   for (unsigned i = 0; i < 8; i++) c->deliveries_by_state[i] = cod_get_var(&r);
+  c->held_lanes = cod_get_var(&r);
   s->keys = cod_get_var(&r);
   s->committed = s->applied;
   s->committed_first = s->first;

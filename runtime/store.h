@@ -105,8 +105,11 @@ hdw_status store_list_runs(store *s, uint16_t part, uint8_t state, uint64_t afte
 hdw_status store_list_runs_of_input(store *s, uint16_t part, uint64_t input, store_id_cb cb, void *user);
 /* Head of a lane: the run that may go on; every other run of the lane waits for it. A run may start when it is the head of all its lanes. HDW_E_NOTFOUND: empty. */
 hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t *run, uint8_t *state);
-/* Runs waiting in a lane, in order. */
+/* Runs of a lane in order, the head first; runs that ended are not in it. */
 hdw_status store_list_lane(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t after, unsigned limit, store_id_cb cb, void *user);
+/* Lanes held by a run that failed, died or is parked, each once with the first such run; by lane, beginning behind `after` (NULL = from the start). */
+typedef bool (*store_lane_cb)(uint16_t part, const uint8_t lane[REC_LANE], uint64_t run, void *user);
+hdw_status store_list_held(store *s, uint16_t part, const uint8_t *after, unsigned limit, store_lane_cb cb, void *user);
 
 /* ---- journal ---- */
 typedef struct store_effect {
@@ -192,6 +195,7 @@ typedef struct store_counts {
   uint64_t inputs, runs, effects, deliveries;
   uint64_t orphans;              /* records about something that is not there (after damage was skipped) */
   uint64_t inputs_by_state[8], runs_by_state[12], deliveries_by_state[8]; /* now in that state */
+  uint64_t held_lanes;           /* lanes with a failed or parked run that others wait for, or would */
 } store_counts;
 void store_get_counts(const store *s, store_counts *out);
 /* Bytes of the file and of the map. */

@@ -56,15 +56,55 @@ static void run_row(store *s, hdw_status *st, const store_run *r) {
   put(s, st, &k, s->row, n);
 }
 
+static void lane_key(skey *k, uint16_t part, store_table t, const uint8_t lane[REC_LANE], uint64_t id) {
+  skey_begin(k, part, t);
+  cod_put_raw(&k->w, lane, REC_LANE);
+  cod_put_be64(&k->w, id);
+}
+
 static void run_lanes(store *s, hdw_status *st, const store_run *r, bool on) {
   for (unsigned i = 0; i < r->nlanes && i < REC_MAX_LANES; i++) {
     skey k;
-    skey_begin(&k, r->partition, T_LANE);
-    cod_put_raw(&k.w, r->lanes[i], REC_LANE);
-    cod_put_be64(&k.w, r->id);
+    lane_key(&k, r->partition, T_LANE, r->lanes[i], r->id);
     if (on) put(s, st, &k, NULL, 0);
     else del(s, st, &k);
   }
+}
+
+static bool there(store *s, hdw_status *st, const skey *k) {
+  cod_str v;
+  hdw_status g = *st ? HDW_E_NOTFOUND : store_get(s, k, &v);
+  if (g && g != HDW_E_NOTFOUND && !*st) *st = g;
+  return g == HDW_OK;
+}
+
+/* Another run that holds the same lane. */
+static bool held_by_other(store *s, hdw_status *st, uint16_t part, const uint8_t lane[REC_LANE], uint64_t id) {
+  skey k;
+  sit i;
+  bool found = false;
+  skey_begin(&k, part, T_HELD);
+  cod_put_raw(&k.w, lane, REC_LANE);
+  sit_begin(&i, s, &k, NULL, false);
+  while (!found && sit_next(&i)) found = cod_get_be64(&i.key) != id;
+  sit_end(&i);
+  if (i.status && !*st) *st = i.status;
+  return found;
+}
+
+/* Run id begins or ends to hold a lane that it is in. Failures only: the way of a run that succeeds does not come here. */
+static void lane_held(store *s, hdw_status *st, uint16_t part, const uint8_t lane[REC_LANE], uint64_t id, bool on) {
+  skey k, in;
+  lane_key(&k, part, T_HELD, lane, id);
+  lane_key(&in, part, T_LANE, lane, id);
+  if (there(s, st, &k) == on || (on && !there(s, st, &in))) return;
+  if (on) put(s, st, &k, NULL, 0);
+  else del(s, st, &k);
+  if (!*st && !held_by_other(s, st, part, lane, id)) s->counts.held_lanes += on ? 1 : UINT64_MAX;
+}
+
+static bool holds(uint8_t state, uint8_t flags) {
+  return state == RUN_PARKED || ((state == RUN_FAILED || state == RUN_DEAD) && !(flags & RUN_F_LANE_SKIP));
 }
 
 /* Moves a run to a state with everything that hangs on it: indexes, lanes, dead letters, timers, counts. old.state 0 = it is new. */
@@ -85,7 +125,10 @@ static void run_move(store *s, hdw_status *st, const store_run *old, const store
   bool failed = b == RUN_FAILED || b == RUN_DEAD;
   bool leaves = b == RUN_DONE || b == RUN_DISCARDED || (failed && (now->flags & RUN_F_LANE_SKIP));
   bool was_out = a == RUN_DONE || a == RUN_DISCARDED || ((a == RUN_FAILED || a == RUN_DEAD) && (old->flags & RUN_F_LANE_SKIP));
+  bool held = a && holds(a, old->flags), hold = holds(b, now->flags);
+  for (unsigned i = 0; held && !hold && i < now->nlanes; i++) lane_held(s, st, now->partition, now->lanes[i], now->id, false);
   if (!a || leaves != was_out) run_lanes(s, st, now, !leaves);
+  for (unsigned i = 0; hold && !held && i < now->nlanes; i++) lane_held(s, st, now->partition, now->lanes[i], now->id, true);
   run_row(s, st, now);
 }
 
@@ -442,11 +485,12 @@ static hdw_status act_on_delivery(store *s, const log_rec *rec, const rec_action
 /* The run named by id leaves one lane only. */
 static hdw_status act_on_lane(store *s, const log_rec *rec, const rec_action *a) {
   skey k;
+  hdw_status st = HDW_OK;
   if (a->action != ACTION_SKIP_LANE) return HDW_OK;
-  skey_begin(&k, rec->partition, T_LANE);
-  cod_put_raw(&k.w, a->lane, REC_LANE);
-  cod_put_be64(&k.w, a->id);
-  return store_del(s, &k);
+  lane_held(s, &st, rec->partition, a->lane, a->id, false);
+  lane_key(&k, rec->partition, T_LANE, a->lane, a->id);
+  del(s, &st, &k);
+  return st;
 }
 
 static hdw_status act_pause(store *s, const rec_action *a) {

@@ -36,7 +36,8 @@ typedef enum store_table {
   T_DEPLOY,       /* module hash */
   T_CURRENT,      /* name -> module hash */
   T_NAMED,        /* space str8, key */
-  T_DEPLOYED      /* sequence -> deployment: the history */
+  T_DEPLOYED,     /* sequence -> deployment: the history */
+  T_HELD          /* lane 16, run: a failed or parked run that its lane waits for */
 } store_table;
 
 struct store {

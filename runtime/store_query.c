@@ -197,6 +197,35 @@ hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE]
   return st;
 }
 
+hdw_status store_list_held(store *s, uint16_t part, const uint8_t *after, unsigned limit, store_lane_cb cb, void *user) {
+  skey prefix, next;
+  sit i;
+  if (!limit) limit = UINT32_MAX;
+  skey_begin(&prefix, part, T_HELD);
+  if (after) {
+    skey_begin(&next, part, T_HELD);
+    cod_put_raw(&next.w, after, REC_LANE);
+    cod_put_be64(&next.w, UINT64_MAX);
+  }
+  sit_begin(&i, s, &prefix, after ? &next : NULL, false);
+  while (limit-- && sit_next(&i)) {
+    uint8_t lane[REC_LANE];
+    cod_get_raw(&i.key, lane, REC_LANE);
+    uint64_t id = cod_get_be64(&i.key);
+    if (i.key.bad) {
+      i.status = HDW_E_CORRUPT;
+      break;
+    }
+    if (!cb(part, lane, id, user)) break;
+    skey_begin(&next, part, T_HELD);
+    cod_put_raw(&next.w, lane, REC_LANE);
+    cod_put_be64(&next.w, UINT64_MAX);
+    sit_seek(&i, &next);
+  }
+  sit_end(&i);
+  return i.status;
+}
+
 /* ---- journal ---- */
 
 hdw_status store_get_effect(store *s, uint16_t part, uint64_t run, cod_str path, arena *a, store_effect *out) {
