@@ -146,6 +146,8 @@ static void clauses(comp *c, decl *d) {
         break;
       }
       case AST_ORDER:
+        if (!ast_is_nil(ast_child(x, 1)) && !(str_is(node_name(c, ast_child(x, 1)), "failure") && (str_is(node_name(c, ast_child(x, 2)), "skip") || str_is(node_name(c, ast_child(x, 2)), "hold"))))
+          err(c, E0250, ast_child(x, 1), "a failed run holds its lane, or not: on failure hold, on failure skip");
         for (ast *k = x->first->first; k; k = k->next) {
           ty t = ex(c, k, w);
           if (t.kind == TY_HL7) hl7_text_as(c, t, w, TY_STR);

@@ -50,6 +50,8 @@ void eng_call_later(eng_call *call) {
   io_timer_set(call->e->io, &call->soon, 0, on_soon, call);
 }
 
+static void answer_after(eng_call *call, int64_t us) { io_timer_set(call->e->io, &call->soon, us > 0 ? us : 0, on_soon, call); }
+
 /* How long the attempt must wait for its place: requests per time, with one time's worth at once. */
 static int64_t rate_wait(eng_conn *c) {
   int64_t now = io_mono_us(c->e->io);
@@ -84,13 +86,13 @@ static void go(eng_call *call) {
     case MOCK_VALUE:
       call->ok = true;
       call->result = ans.value;
-      eng_call_later(call);
+      answer_after(call, ans.delay_us);
       return;
     case MOCK_ERROR: {
       char code[16];
       snprintf(code, sizeof code, "%d", ans.status);
       eng_call_fail(call, ans.fail_class, ans.status, ans.code ? ans.code : code, "%s", ans.message ? ans.message : "the mock answers with this error");
-      eng_call_later(call);
+      answer_after(call, ans.delay_us);
       return;
     }
     case MOCK_PASS: break;

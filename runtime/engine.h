@@ -39,6 +39,7 @@ typedef struct engine_mock_answer {
   int status;                /* MOCK_ERROR: HTTP status or 0 */
   uint8_t fail_class;        /* FAIL_*; 0 = by status */
   const char *code, *message;
+  int64_t delay_us;          /* the answer takes so long */
 } engine_mock_answer;
 /* Asked before every attempt of every effect (but sys.log). PASS: the real driver does it; with mock_only that is an error of the run. */
 typedef engine_mock_verdict (*engine_mock)(void *user, const engine_effect *effect, arena *a, engine_mock_answer *out);

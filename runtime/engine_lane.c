@@ -40,17 +40,22 @@ bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], un
   return true;
 }
 
-static bool share_lane(const store_run *a, const store_run *b) {
-  for (unsigned i = 0; i < a->nlanes; i++)
-    for (unsigned k = 0; k < b->nlanes; k++)
-      if (!memcmp(a->lanes[i], b->lanes[k], REC_LANE)) return true;
+static bool has_lane(const store_run *r, const uint8_t lane[REC_LANE]) {
+  for (unsigned i = 0; i < r->nlanes; i++)
+    if (!memcmp(r->lanes[i], lane, REC_LANE)) return true;
   return false;
 }
 
-/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. */
+/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. A lane that it was
+ * taken out of (skip-lane) does not concern it any more. */
 bool eng_lanes_busy(engine *e, const store_run *row) {
-  for (eng_run *r = row->nlanes ? e->runs : NULL; r; r = r->next)
-    if (r->id != row->id && share_lane(&r->row, row)) return true;
+  for (unsigned i = 0; i < row->nlanes; i++) {
+    uint64_t head;
+    uint8_t state;
+    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || head != row->id) continue;
+    for (eng_run *r = e->runs; r; r = r->next)
+      if (r->id != row->id && has_lane(&r->row, row->lanes[i])) return true;
+  }
   return false;
 }
 

@@ -1,0 +1,154 @@
+/* prog_rig.h - compiled programs in the engine on the simulated seam; what is outside is a function of the test. */
+#ifndef HDW_PROG_RIG_H
+#define HDW_PROG_RIG_H
+#include "support.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "compiler.h"
+#include "engine.h"
+#include "hl7_dict.h"
+#include "host.h"
+#include "io_sim.h"
+#include "json.h"
+#include "model.h"
+
+typedef struct prog prog;
+typedef engine_mock_verdict (*prog_world)(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out);
+
+enum { PROG_ANSWERS = 512 };
+
+struct prog {
+  test_mem mem;
+  char dir[64];
+  io *io;
+  arena a;
+  config cfg;
+  engine *e;
+  uint8_t *mod;
+  size_t mod_len;
+  prog_world world;
+  void *user;
+  unsigned answers, positive;
+  char codes[PROG_ANSWERS][8];
+  int64_t suspend_us;        /* engine_opts */
+  unsigned restarts;
+};
+
+static inline engine_mock_verdict prog_mock(void *user, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  prog *p = (prog *)user;
+  return p->world(p, f, a, out);
+}
+
+static inline void prog_compile(prog *p, const char *text) {
+  diag_list l;
+  comp_result r;
+  comp_source s = {"test.hdw", text, strlen(text)};
+  comp_options o = {0};
+  diag_init(&l, &p->a);
+  assert_int_equal(comp_program(&p->a, &s, 1, &o, &l, &r), HDW_OK);
+  for (const diag *d = l.first; d; d = d->next) fprintf(stderr, "%s\n", d->text);
+  assert_non_null(r.bytes);
+  cod_sha256(r.bytes + MOD_HEADER_BYTES, r.len_bytes - MOD_HEADER_BYTES, NULL, 0, r.bytes + 16);
+  p->mod = r.bytes, p->mod_len = r.len_bytes;
+}
+
+static inline void prog_open(prog *p) {
+  const char *stress = getenv("HDW_TEST_SUSPEND"); /* "1": every suspended run leaves memory at once */
+  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .mock = prog_mock, .mock_user = p, .mock_only = true};
+  (void)stress;
+  char text[200];
+  mod_error err;
+  const meta *metas[4];
+  hdw_status s = engine_open(p->io, &o, &p->e, text);
+  if (s) fail_msg("engine_open: %s", text);
+  s = engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err);
+  if (s) fail_msg("engine_load: %s", err.text);
+  uint32_t n = engine_metas(p->e, metas, 4);
+  if (!p->cfg.nconns) assert_int_equal(config_bind(&p->cfg, metas, n, true), HDW_OK);
+  for (uint32_t i = 0; i < p->cfg.nproblems; i++) fail_msg("config: %s", p->cfg.problems[i]);
+  s = engine_start(p->e, text);
+  if (s) fail_msg("engine_start: %s", text);
+}
+
+static inline prog *prog_new(const char *text, prog_world world, void *user, uint64_t seed) {
+  prog *p = (prog *)calloc(1, sizeof *p);
+  test_mem_init(&p->mem);
+  snprintf(p->dir, sizeof p->dir, "/tmp/hdw-prog-XXXXXX");
+  assert_non_null(mkdtemp(p->dir));
+  io_sim_opts so = {.seed = seed, .root = p->dir, .orderly = seed == 0};
+  assert_int_equal(io_sim_new(&p->mem.m, &so, &p->io), HDW_OK);
+  arena_init(&p->a, &p->mem.m, 0);
+  config_init(&p->cfg, &p->a);
+  p->world = world, p->user = user;
+  prog_compile(p, text);
+  prog_open(p);
+  return p;
+}
+
+/* As kill -9: what is in memory is gone; log and store are what was synced. */
+static inline void prog_restart(prog *p) {
+  engine_close(p->e);
+  p->restarts++;
+  prog_open(p);
+}
+
+static inline void prog_free(prog *p) {
+  char cmd[100];
+  engine_close(p->e);
+  io_sim_free(p->io);
+  arena_free(&p->a);
+  assert_int_equal(p->mem.live_bytes, 0);
+  snprintf(cmd, sizeof cmd, "rm -rf %s", p->dir);
+  assert_int_equal(system(cmd), 0);
+  free(p);
+}
+
+static inline void prog_run_for(prog *p, int64_t us) {
+  for (int i = 0; i < 20; i++) io_sim_advance(p->io, us / 20);
+}
+
+static inline void prog_answer(void *user, const engine_reply *x) {
+  prog *p = (prog *)user;
+  if (x->extra || p->answers >= PROG_ANSWERS) return;
+  snprintf(p->codes[p->answers++], 8, "%s", x->code);
+  if (!strcmp(x->code, "AA")) p->positive++;
+}
+
+/* An ADT^A01 with control id `id`; pid3 and pid4 are the fields PID-3 and PID-4. */
+static inline void prog_submit(prog *p, const char *id, const char *pid3, const char *pid4) {
+  char msg[1024];
+  engine_source src = {.listener = "adt", .peer = "127.0.0.1:9"};
+  int n = snprintf(msg, sizeof msg, "MSH|^~\\&|LAB|HOSP|HUB|HUB|20260101120000||ADT^A01|%s|P|2.5.1\rPID|1||%s|%s|SMITH^JOHN\r", id, pid3, pid4);
+  engine_submit_hl7(p->e, &src, msg, (size_t)n, prog_answer, p);
+}
+
+typedef struct prog_ids { uint64_t id[256]; unsigned n; } prog_ids;
+static inline bool prog_take_id(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  prog_ids *x = (prog_ids *)user;
+  (void)part, (void)state;
+  if (x->n < 256) x->id[x->n++] = id;
+  return true;
+}
+/* The run of the nth input. */
+static inline store_run prog_the_run(prog *p, unsigned nth) {
+  prog_ids in = {.n = 0}, runs = {.n = 0};
+  store_run row;
+  (void)store_list_inputs(engine_store(p->e), 0, STORE_BY_TIME, cod_cstr(""), 0, false, 256, prog_take_id, &in);
+  for (unsigned i = 0; i < in.n; i++) (void)store_list_runs_of_input(engine_store(p->e), 0, in.id[i], prog_take_id, &runs);
+  assert_true(nth < runs.n);
+  assert_int_equal(store_get_run(engine_store(p->e), 0, runs.id[nth], &p->a, &row), HDW_OK);
+  return row;
+}
+/* Every dead letter back to work. */
+static inline unsigned prog_redrive_all(prog *p) {
+  unsigned n = 0;
+  for (uint8_t subject = SUBJECT_RUN; subject <= SUBJECT_DELIVERY; subject++) {
+    prog_ids dead = {.n = 0};
+    (void)store_list_dead(engine_store(p->e), 0, subject, 0, 256, prog_take_id, &dead);
+    for (unsigned i = 0; i < dead.n; i++) n += engine_redrive(p->e, subject, dead.id[i], "test", NULL, NULL) == HDW_OK;
+  }
+  return n;
+}
+
+#endif
