@@ -294,7 +294,6 @@ static int message(admin_query *q) {
 
 enum { LOOK = ADMIN_VIEWER | ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER };
 const admin_view admin_views[] = {
-<<<<<<< HEAD
     {"GET", "/status", LOOK, status, 0},
     {"GET", "/messages", LOOK, messages, 0},
     {"GET", "/messages/", LOOK, message, 0},
@@ -302,6 +301,7 @@ const admin_view admin_views[] = {
     {"GET", "/runs/", LOOK, admin_run, 0},
     {"GET", "/dead", LOOK, admin_dead, 0},
     {"GET", "/sinks", LOOK, sinks, 0},
+    {"GET", "/lanes", LOOK, admin_lanes, 0},
     {"GET", "/limits", LOOK, limits, 0},
     {"GET", "/modules", LOOK, modules_view, 0},
     {"POST", "/redrive", ADMIN_OPERATOR, admin_redrive, 0},
@@ -309,8 +309,4 @@ const admin_view admin_views[] = {
     {"POST", "/pause", ADMIN_OPERATOR, admin_pause, 0},
     {"POST", "/resume", ADMIN_OPERATOR, admin_resume, 0},
     {NULL, NULL, 0, NULL, 0},
-=======
-    {"/status", status}, {"/messages", messages}, {"/messages/", message}, {"/runs", admin_runs}, {"/runs/", admin_run}, {"/dead", admin_dead},
-    {"/sinks", sinks},   {"/lanes", admin_lanes}, {"/limits", limits},     {"/modules", modules_view}, {NULL, NULL},
->>>>>>> 9b295d9 (Lanes: held ones are kept in an index, counted, listed (hdwvm lanes) and skipped; runs that wait behind a redriven one are not forgotten)
 };
