@@ -1,9 +1,8 @@
-/* config.c - reading and binding; see config.h. What derives from the table for readers is in config_doc.c. */
-#include "config.h"
+/* config.c - reading; see config.h. Binding is in config_bind.c, what derives from the table for readers in config_doc.c. */
+#include "config_int.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include "json.h"
-#include "nearest.h"
 
 typedef enum opt_kind { OPT_INT, OPT_TEXT, OPT_BOOL, OPT_LIST } opt_kind;
 typedef struct opt_row {
@@ -45,11 +44,11 @@ static const opt_row client_tls_rows[] = {
 #define SET_BOOL(field, def) field = def;
 #define SET_LIST(field, def) field = (config_list){0};
 
-static void listener_defaults(config_listener_opts *o) {
+void config_listener_defaults(config_listener_opts *o) {
 #define LISTENER(kind, name, def, min, max, doc) SET_##kind(o->name, def)
 #include "options.def"
 }
-static void conn_defaults(config_conn_opts *o) {
+void config_conn_defaults(config_conn_opts *o) {
 #define CONNECTION(kind, name, def, min, max, doc) SET_##kind(o->name, def)
 #include "options.def"
 }
@@ -76,7 +75,7 @@ void config_problem(config *c, const char *fmt, ...) {
 }
 
 /* " (did you mean 'x'?)" or "". */
-static const char *hint(const nearest *n, char *out, size_t size) {
+const char *config_hint(const nearest *n, char *out, size_t size) {
   out[0] = 0;
   if (n->n) snprintf(out, size, " (did you mean '%.*s'?)", (int)(n->hit[0].len > 100 ? 100 : n->hit[0].len), n->hit[0].name);
   return out;
@@ -152,7 +151,7 @@ static void read_options(config *c, const char *where, val obj, const opt_row *r
     nearest_init(&n, name, strlen(name));
     for (size_t i = 0; i < nrows; i++) nearest_offer(&n, rows[i].name, strlen(rows[i].name));
     for (const char *const *e = extra; e && *e; e++) nearest_offer(&n, *e, strlen(*e));
-    config_problem(c, "%s%.80s: no such option%s", where, name, hint(&n, h, sizeof h));
+    config_problem(c, "%s%.80s: no such option%s", where, name, config_hint(&n, h, sizeof h));
   }
 }
 
@@ -194,7 +193,7 @@ static void read_listeners(config *c, val root) {
     char where[200];
     l->name = key_text(c, obj.u.v[2 * i]);
     snprintf(where, sizeof where, "listeners.%.100s.", l->name);
-    listener_defaults(&l->o);
+    config_listener_defaults(&l->o);
     val v = obj.u.v[2 * i + 1];
     static const char *const extra[] = {"tls", NULL};
     if (v.tag != VAL_OBJ) config_problem(c, "listeners.%.100s: an object is expected", l->name);
@@ -234,8 +233,9 @@ static void read_conns(config *c, val root) {
     char where[200];
     x->name = key_text(c, obj.u.v[2 * i]);
     snprintf(where, sizeof where, "connections.%.100s.", x->name);
-    conn_defaults(&x->o);
+    config_conn_defaults(&x->o);
     val v = obj.u.v[2 * i + 1], grant = jv_get(v, "grant");
+    x->raw = v;
     static const char *const extra[] = {"grant", "tls", NULL};
     if (v.tag != VAL_OBJ) {
       config_problem(c, "connections.%.100s: an object is expected", x->name);
@@ -318,182 +318,5 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
   read_listeners(c, root);
   read_conns(c, root);
   read_roles(c, root);
-  return HDW_OK;
-}
-
-/* ---- binding -------------------------------------------------------------------------------------------------------------- */
-
-#define FINDER(type, fn, arr, count)                           \
-  type *fn(const config *c, const char *name) {                \
-    for (uint32_t i = 0; i < c->count; i++)                    \
-      if (!strcmp(c->arr[i].name, name)) return &c->arr[i];    \
-    return NULL;                                               \
-  }
-FINDER(config_setting, config_find_setting, settings, nsettings)
-FINDER(config_listener, config_find_listener, listeners, nlisteners)
-FINDER(config_conn, config_find_conn, conns, nconns)
-FINDER(config_secret, config_find_secret, secrets, nsecrets)
-
-static bool type_fits(const char *type, val v) {
-  int64_t i;
-  if (!strcmp(type, "integer")) return jv_int(v, &i);
-  if (!strcmp(type, "decimal")) return v.tag == VAL_NUM || v.tag == VAL_INT || v.tag == VAL_LONG || v.tag == VAL_DEC;
-  if (!strcmp(type, "boolean")) return v.tag == VAL_BOOL;
-  if (!strcmp(type, "any")) return true;
-  return v.tag == VAL_STR;
-}
-
-/* Visits every {"$setting": ..} and {"$secret": ..} in an argument; depth is bounded by what meta_read accepted. */
-static void use_refs(config *c, const meta *m, val v, bool literal) {
-  if (v.tag == VAL_LIST)
-    for (uint32_t i = 0; i < v.len; i++) use_refs(c, m, v.u.v[i], literal);
-  if (v.tag != VAL_OBJ) return;
-  const char *secret = jv_text(c->a, jv_get(v, "$secret"));
-  if (secret) {
-    config_secret *s = config_find_secret(c, secret);
-    if (s) s->used = true;
-    else if (!literal) {
-      nearest n;
-      char h[140];
-      nearest_init(&n, secret, strlen(secret));
-      for (uint32_t i = 0; i < c->nsecrets; i++) nearest_offer(&n, c->secrets[i].name, strlen(c->secrets[i].name));
-      config_problem(c, "secrets.%.100s: the program needs it; bind it to a file%s", secret, hint(&n, h, sizeof h));
-    }
-  }
-  for (uint32_t i = 0; i < v.len; i++) use_refs(c, m, v.u.v[2 * i + 1], literal);
-}
-
-static void bind_settings(config *c, const meta *m, bool literal) {
-  for (uint32_t i = 0; i < m->nsettings; i++) {
-    const meta_setting *d = &m->settings[i];
-    config_setting *s = config_find_setting(c, d->name);
-    if (s) {
-      s->used = true;
-      if (!type_fits(d->type, s->value)) config_problem(c, "settings.%.100s: a value of type %.40s is expected", d->name, d->type);
-      continue;
-    }
-    if (literal && d->has_default) continue;
-    nearest n;
-    char h[140];
-    nearest_init(&n, d->name, strlen(d->name));
-    for (uint32_t k = 0; k < c->nsettings; k++) nearest_offer(&n, c->settings[k].name, strlen(c->settings[k].name));
-    config_problem(c, "settings.%.100s: not bound; %s needs it (type %.40s)%s", d->name, m->name[0] ? m->name : "the program", d->type, hint(&n, h, sizeof h));
-  }
-}
-
-static bool grow(config *c, void **arr, uint32_t n, size_t size) {
-  void *p = arena_zalloc(c->a, (size_t)n + 1, size);
-  if (!p) return false;
-  if (n) memcpy(p, *arr, n * size);
-  *arr = p;
-  return true;
-}
-
-static void bind_listeners(config *c, const meta *m, bool literal) {
-  for (uint32_t i = 0; i < m->nlisteners; i++) {
-    const meta_listener *d = &m->listeners[i];
-    config_listener *l = config_find_listener(c, d->name);
-    if (!l && literal) {
-      void *p = c->listeners;
-      if (!grow(c, &p, c->nlisteners, sizeof *c->listeners)) return;
-      c->listeners = (config_listener *)p;
-      l = &c->listeners[c->nlisteners++];
-      l->name = arena_dup(c->a, d->name, strlen(d->name)); /* the config outlives the module */
-      if (!l->name) return;
-      listener_defaults(&l->o);
-      int64_t port;
-      if (jv_int(jv_get(d->args, "port"), &port) && port >= 0 && port <= 65535) l->o.port = port;
-    }
-    if (!l) {
-      nearest n;
-      char h[140];
-      nearest_init(&n, d->name, strlen(d->name));
-      for (uint32_t k = 0; k < c->nlisteners; k++) nearest_offer(&n, c->listeners[k].name, strlen(c->listeners[k].name));
-      config_problem(c, "listeners.%.100s: not bound; the program declares it (%s): give it an address and a port%s", d->name, d->kind, hint(&n, h, sizeof h));
-      continue;
-    }
-    l->used = true;
-    if (strcmp(d->kind, "mllp") && strcmp(d->kind, "http")) config_problem(c, "listeners.%.100s: listeners of kind %.40s are not available in this version", d->name, d->kind);
-    if (l->o.port < 0 && !literal) config_problem(c, "listeners.%.100s.port: missing", d->name);
-  }
-}
-
-/* Kinds whose peer must be granted. */
-static bool is_network_kind(const char *kind) { return !strcmp(kind, "rest") || !strcmp(kind, "mllp") || !strcmp(kind, "fhir"); }
-
-static void bind_conns(config *c, const meta *m, bool literal) {
-  for (uint32_t i = 0; i < m->nconns; i++) {
-    const meta_conn *d = &m->conns[i];
-    config_conn *x = config_find_conn(c, d->name);
-    if (!x && literal) {
-      void *p = c->conns;
-      if (!grow(c, &p, c->nconns, sizeof *c->conns)) return;
-      c->conns = (config_conn *)p;
-      x = &c->conns[c->nconns++];
-      x->name = arena_dup(c->a, d->name, strlen(d->name));
-      if (!x->name) return;
-      conn_defaults(&x->o);
-    }
-    if (!x) {
-      nearest n;
-      char h[140];
-      nearest_init(&n, d->name, strlen(d->name));
-      for (uint32_t k = 0; k < c->nconns; k++) nearest_offer(&n, c->conns[k].name, strlen(c->conns[k].name));
-      config_problem(c, "connections.%.100s: not bound; the program declares it (%s)%s%s", d->name, d->kind,
-                     is_network_kind(d->kind) ? ": grant it the networks that it may reach" : "", hint(&n, h, sizeof h));
-      continue;
-    }
-    x->used = true;
-    bool known = is_network_kind(d->kind) || !strcmp(d->kind, "folder");
-    if (!known && !literal) config_problem(c, "connections.%.100s: connections of kind %.40s are not available in this version", d->name, d->kind);
-    use_refs(c, m, d->args, literal);
-  }
-}
-
-hdw_status config_bind(config *c, const meta *const *mods, uint32_t n, bool literal_defaults) {
-  for (uint32_t i = 0; i < n; i++) {
-    bind_settings(c, mods[i], literal_defaults);
-    bind_listeners(c, mods[i], literal_defaults);
-    bind_conns(c, mods[i], literal_defaults);
-  }
-  for (uint32_t i = 0; i < c->nsettings; i++)
-    if (!c->settings[i].used) config_problem(c, "settings.%.100s: no program declares it", c->settings[i].name);
-  for (uint32_t i = 0; i < c->nlisteners; i++)
-    if (!c->listeners[i].used) config_problem(c, "listeners.%.100s: no program declares it", c->listeners[i].name);
-  for (uint32_t i = 0; i < c->nconns; i++)
-    if (!c->conns[i].used) config_problem(c, "connections.%.100s: no program declares it", c->conns[i].name);
-  for (uint32_t i = 0; i < c->nsecrets; i++)
-    if (!c->secrets[i].used) config_problem(c, "secrets.%.100s: no connection uses it", c->secrets[i].name);
-  return HDW_OK;
-}
-
-/* Recursion is bounded: args come from META, which nests 32 deep at most. */
-hdw_status config_resolve(const config *c, const meta *m, val arg, val *out) {
-  *out = arg;
-  if (arg.tag == VAL_LIST || arg.tag == VAL_OBJ) {
-    const char *name = arg.tag == VAL_OBJ ? jv_text(c->a, jv_get(arg, "$setting")) : NULL;
-    if (name) {
-      config_setting *s = config_find_setting(c, name);
-      if (s) {
-        *out = s->value;
-        return HDW_OK;
-      }
-      for (uint32_t i = 0; i < m->nsettings; i++)
-        if (!strcmp(m->settings[i].name, name) && m->settings[i].has_default) {
-          *out = m->settings[i].def;
-          return HDW_OK;
-        }
-      return HDW_E_NOTFOUND;
-    }
-    uint32_t n = arg.tag == VAL_OBJ ? 2 * arg.len : arg.len, step = arg.tag == VAL_OBJ ? 2 : 1;
-    val *v = (val *)arena_zalloc(c->a, n ? n : 1, sizeof *v);
-    if (!v) return HDW_E_NOMEM;
-    if (n) memcpy(v, arg.u.v, n * sizeof *v);
-    for (uint32_t i = step - 1; i < n; i += step) {
-      hdw_status s = config_resolve(c, m, arg.u.v[i], &v[i]);
-      if (s) return s;
-    }
-    out->u.v = v;
-  }
   return HDW_OK;
 }

@@ -62,6 +62,7 @@ typedef struct config_listener {
   bool has_tls;
   config_tls_opts tls;
   const char *cert_pem, *key_pem, *client_ca_pem; /* the files' texts, read by the daemon's shell */
+  const char *problem;         /* why they cannot be had: "tls.key: ..."; a problem of whoever uses the listener */
   bool used;
 } config_listener;
 typedef struct config_conn {
@@ -72,12 +73,14 @@ typedef struct config_conn {
   const char *cert_pem, *key_pem, *ca_pem; /* the files' texts, read by the daemon's shell */
   config_list networks;        /* grant.networks */
   bool has_timeout;
+  val raw;                     /* the object as written */
   bool used;
 } config_conn;
 typedef struct config_secret {
   const char *name, *file;
   const char *value;           /* read by config_secrets_load; without the line end of the file */
   size_t value_len;
+  const char *problem;         /* why it cannot be had; a problem of whoever uses it */
   bool used;
 } config_secret;
 
@@ -103,6 +106,11 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
  * fill in what is not bound (hdwc run and test, and whatever a listener's or connection's declaration says in the source);
  * missing bindings are then no problem. */
 hdw_status config_bind(config *c, const meta *const *mods, uint32_t n, bool literal_defaults);
+/* The two halves of it, for those who go on without a module: the names of one module (how many problems it has), and names that no module used. */
+uint32_t config_bind_module(config *c, const meta *m, bool literal_defaults);
+void config_unused(config *c, const meta *const *mods, uint32_t n);
+/* The names of a module that only earlier runs need count as used; what is missing is no problem. */
+void config_use(config *c, const meta *m);
 /* The value of an argument: settings replaced; a secret stays {"$secret": name}; calls stay with their args resolved. HDW_E_NOTFOUND: unbound setting. */
 hdw_status config_resolve(const config *c, const meta *m, val arg, val *out);
 config_setting *config_find_setting(const config *c, const char *name);

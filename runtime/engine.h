@@ -79,6 +79,22 @@ uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap);
 hdw_status engine_start(engine *e, char text[200]);
 /* Opens the listeners of the configuration (mllp, http). Not used by hdwc. */
 hdw_status engine_listen(engine *e, char text[200]);
+/* ---- from one deployment to the next, while it runs (engine_switch.c) ----
+ * A stage begins with the modules that are current; engine_switch makes it current under a configuration, all or nothing, and takes it over. When it
+ * fails nothing has changed and the stage is still the caller's. Inputs from then on go to the new versions, runs that exist stay with theirs. */
+typedef struct engine_stage engine_stage;
+hdw_status engine_stage_new(engine *e, engine_stage **out);
+/* Adds a module, or puts it in the place of the one with its name. Errors as engine_load. */
+hdw_status engine_stage_module(engine_stage *st, const char *file, const void *bytes, size_t len, mod_error *err);
+/* The version before the current one, or the one whose id begins with `to` (hex), from the log. name NULL: the only module. */
+hdw_status engine_stage_back(engine_stage *st, const char *name, const char *to, char text[200]);
+bool engine_stage_drop(engine_stage *st, const char *name);
+/* For config_bind. */
+uint32_t engine_stage_metas(const engine_stage *st, const meta **out, uint32_t cap);
+void engine_stage_free(engine_stage *st);
+/* c has been bound to the stage's metas without problems, and stays while engine_uses_config says so. */
+hdw_status engine_switch(engine_stage *st, const config *c, const char *who, char text[200]);
+bool engine_uses_config(const engine *e, const config *c);
 /* Bound port of a listener, 0 when it is not open. */
 uint16_t engine_port(const engine *e, const char *listener);
 /* Stops intake, waits for what is in flight at most drain_us, then calls done. */

@@ -263,12 +263,17 @@ hdw_status engine_start(engine *e, char text[200]) {
       }
     }
   }
-  for (uint32_t i = 0; i < e->napps; i++) {
-    hdw_status s = eng_app_record(e, e->apps[i], e->o.who ? e->o.who : "serve");
-    if (s) {
-      snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(s));
-      return s;
-    }
+  const char *who = e->o.who ? e->o.who : "serve";
+  hdw_status rs = HDW_OK;
+  for (uint32_t i = 0; i < e->napps && !rs; i++) {
+    rs = eng_app_bind(e, e->apps[i]);
+    if (!rs) rs = eng_app_record(e, e->apps[i], e->apps[i]->who ? e->apps[i]->who : who);
+  }
+  for (uint32_t i = 0; i < e->nconns; i++) eng_conn_print(e, e->conns[i]);
+  if (!rs && !e->refused) rs = eng_app_withdraw(e, e->apps, e->napps, who); /* of a refused one we may not know the name */
+  if (rs) {
+    snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(rs));
+    return rs;
   }
   for (uint32_t i = 0; i < e->nconns; i++) eng_pause_restore(e, e->conns[i]);
   e->started = true;

@@ -148,7 +148,7 @@ static void put_address(buf *b, const eng_conn *c) {
   if (!line.status) json_write_str(b, line.p, line.len);
 }
 
-static hdw_status deployment_text(engine *e, eng_app *app, buf *b) {
+static hdw_status deployment_text(engine *e, const eng_app *app, buf *b) {
   hdw_status s = HDW_OK;
   buf_puts(b, "{\"settings\":{");
   for (uint32_t i = 0; i < app->meta.nsettings && !s; i++) {
@@ -195,26 +195,33 @@ static hdw_status take_settings(engine *e, eng_app *app, const char *text, size_
   return HDW_OK;
 }
 
-hdw_status eng_app_bind(engine *e, eng_app *app, const char **text, size_t *len) {
+hdw_status eng_app_deployment(engine *e, const eng_app *app, buf *b, uint8_t out[REC_HASH]) {
+  hdw_status s = deployment_text(e, app, b);
+  if (!s) cod_sha256(app->m.id, MOD_ID_BYTES, b->p, b->len, out);
+  return s;
+}
+
+hdw_status eng_app_bind(engine *e, eng_app *app) {
   buf b;
   buf_init(&b, &app->a, 4 << 20);
-  hdw_status s = deployment_text(e, app, &b);
+  hdw_status s = eng_app_deployment(e, app, &b, app->deployment);
   if (!s) s = take_settings(e, app, b.p, b.len);
-  if (s) return s;
-  cod_sha256(app->m.id, MOD_ID_BYTES, b.p, b.len, app->deployment);
-  *text = b.p, *len = b.len;
-  return HDW_OK;
+  app->text = b.p, app->text_len = b.len;
+  return s;
+}
+
+static hdw_status put_deploy(engine *e, const rec_deploy *r, const void *body, size_t len) {
+  cod_w w = eng_writer(e);
+  hdw_status s = rec_put_deploy(&w, r);
+  return s ? s : eng_append_rec(e, REC_DEPLOY, &w, body, len, NULL, NULL, NULL);
 }
 
 hdw_status eng_app_record(engine *e, eng_app *app, const char *who) {
-  const char *text;
-  size_t len;
   char hex[2 * REC_HASH + 1];
   arena a;
   store_deploy d;
   cod_str v;
-  hdw_status s = eng_app_bind(e, app, &text, &len);
-  if (s) return s;
+  hdw_status s = HDW_OK;
   arena_init(&a, e->mem, 0);
   bool same = !store_get_deploy(e->store, NULL, cod_cstr(app->name), &a, &d) && !memcmp(d.module, app->m.id, REC_HASH) && !memcmp(d.deployment, app->deployment, REC_HASH);
   if (same) app->since_us = d.time_us;
@@ -225,22 +232,48 @@ hdw_status eng_app_record(engine *e, eng_app *app, const char *who) {
     rec_put p = {.space = cod_cstr("deployment"), .key = cod_cstr(hex)};
     cod_w w = eng_writer(e);
     s = rec_put_named(&w, &p);
-    if (!s) s = eng_append_rec(e, REC_PUT, &w, text, len, NULL, NULL, NULL);
+    if (!s) s = eng_append_rec(e, REC_PUT, &w, app->text, app->text_len, NULL, NULL, NULL);
   }
   if (s || same) return s;
   const char *slash = strrchr(app->file, '/');
   rec_deploy r = {.name = cod_cstr(app->name), .file = cod_cstr(slash ? slash + 1 : app->file), .who = cod_cstr(who)};
   memcpy(r.module, app->m.id, REC_HASH);
   memcpy(r.deployment, app->deployment, REC_HASH);
-  cod_w w = eng_writer(e);
-  s = rec_put_deploy(&w, &r);
-  return s ? s : eng_append_rec(e, REC_DEPLOY, &w, app->bytes, app->len, NULL, NULL, NULL);
+  return put_deploy(e, &r, app->bytes, app->len);
+}
+
+typedef struct names_gone {
+  eng_app *const *keep;
+  uint32_t nkeep, n;
+  cod_str gone[ENG_MAX_APPS];
+} names_gone;
+static bool name_gone(const store_deploy *d, void *user) {
+  names_gone *g = (names_gone *)user;
+  for (uint32_t i = 0; i < g->nkeep; i++)
+    if (cod_equal(cod_cstr(g->keep[i]->name), d->name)) return true;
+  g->gone[g->n++] = d->name;
+  return g->n < ENG_MAX_APPS;
+}
+
+hdw_status eng_app_withdraw(engine *e, eng_app *const *keep_apps, uint32_t n, const char *who) {
+  arena a;
+  names_gone g = {.keep = keep_apps, .nkeep = n};
+  arena_init(&a, e->mem, 0);
+  hdw_status s = store_list_deploys(e->store, true, &a, name_gone, &g);
+  for (uint32_t i = 0; i < g.n && !s; i++) {
+    rec_deploy r = {.name = g.gone[i], .who = cod_cstr(who)};
+    char name[REC_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", (int)g.gone[i].len, g.gone[i].p);
+    eng_say(e, ENGINE_WARN, "module_withdrawn", "module", name, "who", who, NULL);
+    s = put_deploy(e, &r, NULL, 0);
+  }
+  arena_free(&a);
+  return s;
 }
 
 /* ---- what runs are pinned to --------------------------------------------------------------------------------------------------------- */
 
-/* From the record of its deployment; NULL when the log does not have it. */
-static eng_app *load_recorded(engine *e, const uint8_t hash[REC_HASH]) {
+eng_app *eng_app_recorded(engine *e, const uint8_t hash[REC_HASH]) {
   arena a;
   store_deploy d;
   log_rec rec;
@@ -274,7 +307,7 @@ eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]) {
   for (uint32_t i = 0; i < e->napps; i++)
     if (!memcmp(e->apps[i]->m.id, hash, REC_HASH)) return e->apps[i];
   if (e->napps == ENG_MAX_APPS) eng_reap(e);
-  eng_app *app = load_recorded(e, hash);
+  eng_app *app = eng_app_recorded(e, hash);
   if (app) keep(e, app);
   return app;
 }
@@ -283,7 +316,7 @@ eng_app *eng_app_pinned(engine *e, const uint8_t hash[REC_HASH], const uint8_t d
   for (uint32_t i = 0; i < e->napps; i++)
     if (!memcmp(e->apps[i]->m.id, hash, REC_HASH) && !memcmp(e->apps[i]->deployment, deployment, REC_HASH)) return e->apps[i];
   if (e->napps == ENG_MAX_APPS) eng_reap(e);
-  eng_app *app = load_recorded(e, hash);
+  eng_app *app = eng_app_recorded(e, hash);
   if (!app) return NULL;
   arena a;
   cod_str v;

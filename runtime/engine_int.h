@@ -40,8 +40,11 @@ typedef struct eng_app {
   eng_sender *senders;       /* one for each of meta.senders */
   bool has_senders;          /* some say how their messages are read */
   const char *name;          /* of the module, else its file: what deployments are known by */
+  const char *who;           /* who deployed it; NULL = whoever starts the engine */
   uint8_t deployment[REC_HASH];
   val *settings;             /* values of meta.settings in this deployment; NULL until it is bound */
+  const char *text;          /* what the deployment's hash is made of, as recorded */
+  size_t text_len;
   int64_t since_us;          /* wall; when it became current */
   bool retired;              /* only for runs that pin it */
 } eng_app;
@@ -297,11 +300,19 @@ eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]);
 eng_app *eng_app_pinned(engine *e, const uint8_t hash[REC_HASH], const uint8_t deployment[REC_HASH]);
 hdw_status eng_app_new(engine *e, const char *file, const void *bytes, size_t len, mod_error *err, eng_app **out);
 void eng_app_free(eng_app *app);
-/* Settings, addresses and grants of the current configuration: fills in settings and deployment. text: the record of it, in app's arena. */
-hdw_status eng_app_bind(engine *e, eng_app *app, const char **text, size_t *len);
-/* Records module and deployment when they are not what the store has. */
+/* The hash of module, settings, addresses and grants under the current configuration. text (in b): what it is made of. */
+hdw_status eng_app_deployment(engine *e, const eng_app *app, buf *b, uint8_t out[REC_HASH]);
+/* Fills in deployment, text and settings. */
+hdw_status eng_app_bind(engine *e, eng_app *app);
+/* Records module and deployment when they are not what the store has. The app is bound. */
 hdw_status eng_app_record(engine *e, eng_app *app, const char *who);
+/* Records that nothing is deployed under the names that the store has and keep (n apps) has not. */
+hdw_status eng_app_withdraw(engine *e, eng_app *const *keep, uint32_t n, const char *who);
+/* From the record of its deployment; NULL when the log does not have it. The caller owns it. */
+eng_app *eng_app_recorded(engine *e, const uint8_t hash[REC_HASH]);
 void eng_refuse(engine *e, const char *name, const char *file, const char *reason);
+/* engine_switch.c. The hash of everything that the connection was made from, secrets included. */
+void eng_conn_print(engine *e, eng_conn *c);
 /* Closes and frees what no run, call or connection needs any more. */
 void eng_reap(engine *e);
 const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);
