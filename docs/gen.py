@@ -87,8 +87,11 @@ def options():
                                 ('LISTENER', 'listeners.NAME', 'NAME is that of a `listener` declaration.'),
                                 ('TLS', 'listeners.NAME.tls', 'Without it a listener speaks plainly.'),
                                 ('CONNECTION', 'connections.NAME', 'NAME is that of a `connection` declaration. `grant.networks` lists the networks (CIDR) that it may reach.'),
-                                ('ROLE', 'roles', 'Lists of `uid:NUMBER` and `gid:NUMBER`. root and the daemon\'s own user have every role.'),
-                                ('CLIENT_TLS', 'connections.NAME.tls', 'mllp speaks TLS when it is there (`{}` is enough); rest follows the scheme of its URL and takes the certificates from here.')):
+                                ('CLIENT_TLS', 'connections.NAME.tls', 'mllp speaks TLS when it is there (`{}` is enough); rest follows the scheme of its URL and takes the certificates from here.'),
+                                ('ROLE', 'roles', 'Lists of `uid:NUMBER` and `gid:NUMBER` (the admin socket) and `token:SECRET` (`admin_http`; the name of one of `secrets`). root and the daemon\'s own user have every role.'),
+                                ('ADMIN_HTTP', 'admin_http', 'The admin API over TCP, for callers with a bearer token. Not there unless the section is. `tls` as under a listener.'),
+                                ('OBSERVE', 'observe', 'Metrics and health over HTTP, without names. Not there unless the section is.'),
+                                ('TRACES', 'traces', 'Spans to an OpenTelemetry collector. Not sent unless the section is there.')):
         body = []
         for _, (kind, key, default, low, high, doc), _ in rows(name, macro):
             bounds = {'INT': f'{low} to {high}', 'TEXT': f'up to {high} bytes', 'LIST': f'up to {high} texts', 'BOOL': 'true, false'}[kind]

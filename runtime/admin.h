@@ -11,6 +11,10 @@
 typedef struct admin admin;
 /* path: of the socket, at most 100 bytes; a stale one is replaced. text (200 bytes) says what went wrong. */
 hdw_status admin_new(io *x, engine *e, const config *cfg, const char *path, admin **out, char text[200]);
+/* Records something that is no call: kind "start", "stop", "deploy". who NULL: the daemon itself. */
+void admin_note(admin *a, const char *kind, const char *who, const char *action, const char *subject);
+/* Bound port of admin_http or observe; 0 when it is not there. */
+uint16_t admin_port(const admin *a, bool observe);
 void admin_free(admin *a);
 
 #endif

@@ -14,9 +14,10 @@ enum {
   ADMIN_PHI = 4,        /* values, with a reason, audited */
   ADMIN_DEPLOYER = 8,   /* programs */
   ADMIN_ALL = 15,
-  ADMIN_OPEN = 16       /* in a row: without a name, too (health) */
+  ADMIN_OPEN = 16,      /* in a row: also on the observe listener, without a name */
+  ADMIN_QUIET = 32      /* in a row: not audited: machines ask for it all the time and it says nothing about messages */
 };
-enum { ADMIN_MAX_TOKENS = 64, ADMIN_WHO = 100, ADMIN_TRIES = 5 };
+enum { ADMIN_MAX_TOKENS = 64, ADMIN_WHO = 100, ADMIN_TEXT = 400, ADMIN_TRIES = 5, ADMIN_PEERS = 32, ADMIN_DENIED_A_MINUTE = 20 };
 
 /* Who calls. */
 typedef struct admin_who {
@@ -24,15 +25,36 @@ typedef struct admin_who {
   unsigned roles;            /* 0: nobody */
   bool owner;                /* root or the daemon's own user: may read the data folder anyway, so needs no reason */
   bool known;                /* false: no or wrong credentials */
+  bool locked;               /* too many wrong credentials from there */
 } admin_who;
+
+typedef enum admin_door_kind { DOOR_SOCKET, DOOR_TCP, DOOR_OBSERVE, ADMIN_DOORS } admin_door_kind;
+/* One listener. */
+typedef struct admin_door {
+  admin *ad;
+  admin_door_kind kind;
+  http_server *http;         /* NULL: not there */
+} admin_door;
+
+/* An address from which wrong tokens came. */
+typedef struct admin_peer {
+  io_addr addr;
+  unsigned wrong, times;     /* within the window; times it was locked out */
+  int64_t window_us, until_us;
+} admin_peer;
 
 struct admin {
   io *io;
   engine *e;
   const config *cfg;
-  http_server *http;
+  admin_door doors[ADMIN_DOORS];
+  tls_ctx *tls;
   char path[120];
   uint32_t uid;              /* the daemon's own */
+  admin_peer peers[ADMIN_PEERS];
+  int64_t denied_us;         /* start of the minute */
+  unsigned denied;           /* refusals audited in it */
+  uint64_t denied_total;
 };
 
 typedef struct admin_query {
@@ -44,8 +66,11 @@ typedef struct admin_query {
   const admin_who *who;
   const uint8_t *body;       /* of a POST; NULL without */
   size_t body_len;
-  http_server *server;       /* for answers that come later */
+  const struct admin_view *view;
+  const char *path;
+  admin_door *door;          /* for answers that come later */
   http_token token;
+  const char *type;          /* Content-Type of the answer; NULL = JSON */
   bool values;               /* the caller may see values: ask admin_values */
   bool showed;               /* values were shown */
 } admin_query;
@@ -70,6 +95,9 @@ bool admin_values(admin_query *q);
 /* Who acts, for records: the caller's name, and what it says of itself (who=...). Lives in q->a. */
 const char *admin_actor(const admin_query *q);
 
+/* Answers, when the audit record is durable (or at once when none is due). */
+void admin_finish(admin_query *q, int status);
+
 /* An answer that comes when something is durable. NULL: no memory. */
 typedef struct admin_later admin_later;
 admin_later *admin_later_new(admin_query *q);
@@ -77,7 +105,10 @@ admin_later *admin_later_new(admin_query *q);
 void admin_later_reply(admin_later *l, int status, const char *json, size_t len);
 
 /* Who is at the other end of the connection. */
-void admin_identify(const admin *ad, const http_request *r, admin_who *out);
+/* count: a wrong token counts against the address (once for a request). */
+void admin_identify(admin_door *d, const http_request *r, bool count, admin_who *out);
+/* Whether the request may come from a browser that somebody else steers: a foreign Host header (TCP) or any Origin. */
+bool admin_foreign(const admin_door *d, const http_request *r);
 /* "viewer, operator". */
 const char *admin_role_names(unsigned roles, char out[80]);
 
@@ -93,7 +124,8 @@ const char *admin_delivery_state(uint8_t s);
 const char *admin_effect_state(uint8_t s);
 const char *admin_class(uint8_t c);
 
-/* Views of admin_runs.c and admin_server.c. */
+/* Views of admin_runs.c, admin_server.c and admin_audit.c. */
+int admin_audit(admin_query *q);
 int admin_runs(admin_query *q);
 int admin_run(admin_query *q);
 int admin_dead(admin_query *q);

@@ -294,16 +294,17 @@ static int message(admin_query *q) {
 
 enum { LOOK = ADMIN_VIEWER | ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER };
 const admin_view admin_views[] = {
-    {"GET", "/status", LOOK, status, 0},
+    {"GET", "/status", LOOK | ADMIN_QUIET, status, 0},
     {"GET", "/messages", LOOK, messages, 0},
     {"GET", "/messages/", LOOK, message, 0},
     {"GET", "/runs", LOOK, admin_runs, 0},
     {"GET", "/runs/", LOOK, admin_run, 0},
     {"GET", "/dead", LOOK, admin_dead, 0},
-    {"GET", "/sinks", LOOK, sinks, 0},
     {"GET", "/lanes", LOOK, admin_lanes, 0},
-    {"GET", "/limits", LOOK, limits, 0},
-    {"GET", "/modules", LOOK, modules_view, 0},
+    {"GET", "/sinks", LOOK | ADMIN_QUIET, sinks, 0},
+    {"GET", "/limits", LOOK | ADMIN_QUIET, limits, 0},
+    {"GET", "/modules", LOOK | ADMIN_QUIET, modules_view, 0},
+    {"GET", "/audit", ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER, admin_audit, 0},
     {"POST", "/redrive", ADMIN_OPERATOR, admin_redrive, 0},
     {"POST", "/discard", ADMIN_OPERATOR, admin_discard, 0},
     {"POST", "/pause", ADMIN_OPERATOR, admin_pause, 0},

@@ -37,6 +37,18 @@ static const opt_row client_tls_rows[] = {
 #define CLIENT_TLS(kind, name, def, min, max, doc) ROW_OF(config_client_tls_opts, kind, name, min, max)
 #include "options.def"
 };
+static const opt_row admin_http_rows[] = {
+#define ADMIN_HTTP(kind, name, def, min, max, doc) ROW_OF(config_admin_http, kind, name, min, max)
+#include "options.def"
+};
+static const opt_row observe_rows[] = {
+#define OBSERVE(kind, name, def, min, max, doc) ROW_OF(config_observe, kind, name, min, max)
+#include "options.def"
+};
+static const opt_row traces_rows[] = {
+#define TRACES(kind, name, def, min, max, doc) ROW_OF(config_traces, kind, name, min, max)
+#include "options.def"
+};
 #define NROWS(t) (sizeof(t) / sizeof((t)[0]))
 
 #define SET_INT(field, def) field = def;
@@ -276,13 +288,48 @@ static void read_named(config *c, val root) {
   }
 }
 
+/* uid:NUMBER, gid:NUMBER or token:NAME of a secret. */
 static void check_role(config *c, const char *role, config_list l) {
   for (uint32_t i = 0; i < l.n; i++) {
     const char *s = l.v[i];
+    if (!strncmp(s, "token:", 6)) {
+      config_secret *k = config_find_secret(c, s + 6);
+      if (k) k->used = true;
+      else config_problem(c, "roles.%s: '%.60s': there is no such secret in secrets", role, s);
+      if (!c->has_admin_http) config_problem(c, "roles.%s: '%.60s': tokens are for admin_http, which is not there", role, s);
+      continue;
+    }
     bool number = !strncmp(s, "uid:", 4) || !strncmp(s, "gid:", 4);
     for (const char *p = s + 4; number && (*p || p == s + 4); p++) number = *p >= '0' && *p <= '9';
-    if (!number) config_problem(c, "roles.%s: '%.60s' is neither uid:NUMBER nor gid:NUMBER", role, s);
+    if (!number) config_problem(c, "roles.%s: '%.60s' is none of uid:NUMBER, gid:NUMBER, token:SECRET", role, s);
   }
+}
+
+static bool loopback(const char *a) { return !strncmp(a, "127.", 4) || !strcmp(a, "::1") || !strcmp(a, "[::1]"); }
+
+static void read_watching(config *c, val root) {
+  val a = jv_get(root, "admin_http"), o = jv_get(root, "observe"), t = jv_get(root, "traces");
+  static const char *const extra[] = {"tls", NULL};
+#define ADMIN_HTTP(kind, name, def, min, max, doc) SET_##kind(c->admin_http.name, def)
+#define OBSERVE(kind, name, def, min, max, doc) SET_##kind(c->observe.name, def)
+#define TRACES(kind, name, def, min, max, doc) SET_##kind(c->traces.name, def)
+#include "options.def"
+  c->has_admin_http = a.tag == VAL_OBJ, c->has_observe = o.tag == VAL_OBJ, c->has_traces = t.tag == VAL_OBJ;
+  c->admin_tls.name = "admin_http";
+  if (c->has_admin_http) {
+    read_options(c, "admin_http.", a, admin_http_rows, NROWS(admin_http_rows), extra, &c->admin_http);
+    read_tls(c, "admin_http.", jv_get(a, "tls"), &c->admin_tls);
+    if (c->admin_http.port < 0) config_problem(c, "admin_http.port: missing");
+    if (!c->admin_tls.has_tls && !loopback(c->admin_http.address)) config_problem(c, "admin_http.tls: needed, because '%.60s' is not a loopback address", c->admin_http.address);
+  } else if (a.tag != VAL_EMPTY) config_problem(c, "admin_http: an object is expected");
+  if (c->has_observe) {
+    read_options(c, "observe.", o, observe_rows, NROWS(observe_rows), NULL, &c->observe);
+    if (c->observe.port < 0) config_problem(c, "observe.port: missing");
+  } else if (o.tag != VAL_EMPTY) config_problem(c, "observe: an object is expected");
+  if (c->has_traces) {
+    read_options(c, "traces.", t, traces_rows, NROWS(traces_rows), NULL, &c->traces);
+    if (!c->traces.endpoint[0]) config_problem(c, "traces.endpoint: missing");
+  } else if (t.tag != VAL_EMPTY) config_problem(c, "traces: an object is expected");
 }
 
 static void read_roles(config *c, val root) {
@@ -312,11 +359,12 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
     config_problem(c, "the file holds no JSON object");
     return HDW_OK;
   }
-  static const char *const extra[] = {"settings", "listeners", "connections", "secrets", "modules", "roles", NULL};
+  static const char *const extra[] = {"settings", "listeners", "connections", "secrets", "modules", "roles", "admin_http", "observe", "traces", NULL};
   read_options(c, "", root, top_rows, NROWS(top_rows), extra, &c->top);
   read_named(c, root);
   read_listeners(c, root);
   read_conns(c, root);
+  read_watching(c, root);
   read_roles(c, root);
   return HDW_OK;
 }

@@ -49,6 +49,18 @@ typedef struct config_client_tls_opts {
 #define CLIENT_TLS CONFIG_FIELD
 #include "options.def"
 } config_client_tls_opts;
+typedef struct config_admin_http {
+#define ADMIN_HTTP CONFIG_FIELD
+#include "options.def"
+} config_admin_http;
+typedef struct config_observe {
+#define OBSERVE CONFIG_FIELD
+#include "options.def"
+} config_observe;
+typedef struct config_traces {
+#define TRACES CONFIG_FIELD
+#include "options.def"
+} config_traces;
 #undef CONFIG_FIELD
 
 typedef struct config_setting {
@@ -93,7 +105,12 @@ typedef struct config {
   config_listener *listeners;  uint32_t nlisteners;
   config_conn *conns;          uint32_t nconns;
   config_secret *secrets;      uint32_t nsecrets;
-  config_roles roles;          /* entries: uid:NUMBER, gid:NUMBER */
+  config_roles roles;          /* entries: uid:NUMBER, gid:NUMBER, token:SECRET */
+  bool has_admin_http, has_observe, has_traces;
+  config_admin_http admin_http;
+  config_listener admin_tls;   /* only has_tls, tls and the texts of its files */
+  config_observe observe;
+  config_traces traces;
   const char *problems[CONFIG_MAX_PROBLEMS];
   uint32_t nproblems;          /* may exceed CONFIG_MAX_PROBLEMS: further ones are only counted */
 } config;

@@ -49,6 +49,25 @@ static void schema_conn(buf *b) {
               "{\"networks\":{\"description\":\"Networks (CIDR) that it may connect to.\",\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}}}");
 }
 
+static void schema_watching(buf *b) {
+  bool first = true;
+  buf_puts(b, "}},\"admin_http\":{\"description\":\"The admin API over TCP, with bearer tokens.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"port\"],\"properties\":{");
+#define ADMIN_HTTP SCHEMA
+#include "options.def"
+  buf_puts(b, ",\"tls\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"cert\",\"key\"],\"properties\":{");
+  first = true;
+#define TLS SCHEMA
+#include "options.def"
+  buf_puts(b, "}}}},\"observe\":{\"description\":\"Metrics and health over HTTP.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"port\"],\"properties\":{");
+  first = true;
+#define OBSERVE SCHEMA
+#include "options.def"
+  buf_puts(b, "}},\"traces\":{\"description\":\"Traces to a collector.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"endpoint\"],\"properties\":{");
+  first = true;
+#define TRACES SCHEMA
+#include "options.def"
+}
+
 static const char *schema_type(const char *type) {
   if (!strcmp(type, "integer")) return "{\"type\":\"integer\"}";
   if (!strcmp(type, "decimal")) return "{\"type\":\"number\"}";
@@ -102,10 +121,11 @@ void config_schema(buf *b, const meta *const *mods, uint32_t n) {
   schema_listener(b);
   buf_puts(b, "},\"connections\":{\"type\":\"object\",\"additionalProperties\":");
   schema_conn(b);
-  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: uid:NUMBER, gid:NUMBER.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: uid:NUMBER, gid:NUMBER; and the admin API over TCP: token:SECRET.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
   first = true;
 #define ROLE SCHEMA
 #include "options.def"
+  schema_watching(b);
   buf_puts(b, "}},\"secrets\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"file\"],"
               "\"properties\":{\"file\":{\"description\":\"File that holds the secret; readable by its owner only.\",\"type\":\"string\"}}}}}}");
 }

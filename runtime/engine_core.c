@@ -1,6 +1,7 @@
 /* engine_core.c - opening, programs, appending, draining, closing. */
 #include <stdarg.h>
 #include <stdio.h>
+#include "audit.h"
 #include "engine_int.h"
 #include "json.h"
 
@@ -194,6 +195,13 @@ static hdw_status open_files(engine *e, char text[200]) {
     log_close(e->log);
     e->log = NULL;
     snprintf(text, 200, "the store in %.100s cannot be opened: %s", dir, s == HDW_E_EXISTS ? "another process has it open" : hdw_status_text(s));
+    return s;
+  }
+  s = audit_open(e);
+  if (s) {
+    snprintf(text, 200, "the audit trail cannot be read: %s", hdw_status_text(s));
+    store_close(e->store);
+    log_close(e->log);
     return s;
   }
   if (si.rebuilt && li.last_seq) eng_say(e, ENGINE_WARN, "store_rebuilt", NULL);

@@ -7,6 +7,7 @@
  *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
  *   engine_ack.c     answers from records                      engine_listen.c sockets
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
+ *   audit.c          who did what
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -268,6 +269,11 @@ struct engine {
   uint64_t hash_seed;
   engine_status st;
   uint8_t meta[REC_META_MAX];
+  struct eng_audit_state {   /* audit.c */
+    uint64_t number;         /* of the latest record appended */
+    uint8_t head[REC_HASH];  /* its hash */
+    bool open;
+  } audit;
 };
 
 /* ---- core --------------------------------------------------------------------------------------------------------------- */

@@ -19,7 +19,8 @@ typedef struct hv_args {
   const char *words[HV_MAX_WORDS];
   int nwords;
   const char *config, *data, *to, *state, *control_id, *sender, *patient, *since, *limit, *reason, *example, *subject;
-  bool json, check, all, yes, help;
+  const char *url, *token_file, *who, *after, *until, *type;
+  bool json, check, all, yes, help, verify, fhir;
 } hv_args;
 
 typedef struct hv_command {
@@ -45,6 +46,7 @@ int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
 int hv_lanes(const hv_args *a);
 int hv_limits(const hv_args *a);
+int hv_audit(const hv_args *a);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */
 
@@ -53,10 +55,20 @@ void hv_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* to 
 char *hv_read(arena *a, const char *path, size_t *len);
 /* One exchange with the daemon: status, or -1 with a message. The body lives in ar. */
 int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len);
+/* The same over --url, with the token of --token-file (hdwvm_url.c). */
+int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len);
+/* At most 8 addresses of a host, by name or number; 0 and a message when there is none. */
+unsigned hv_lookup(io *x, const char *host, uint16_t port, io_addr out[8]);
 /* GET, parsed; EXIT_OK, else an exit code (message printed). With --json the text is printed and *done set. */
 int hv_get(const hv_args *a, arena *ar, const char *target, val *out, bool *done);
 /* The data folder: --data, or "data" of --config, or of ./hdw.json. */
 const char *hv_data_dir(const hv_args *a, arena *ar, char admin_path[200]);
+/* Says what the {"error": text} of an answer says. */
+void hv_refused(arena *ar, const char *body, size_t len);
+/* Appends name=value to a target, when there is a value. */
+void hv_param(arena *a, buf *b, const char *name, const char *value);
+/* "2026-01-02", "2026-01-02T03:04:05Z", or an age: "90s", "15m", "2h", "7d", as microseconds of Unix time for the API. False with a message. */
+bool hv_since(const char *option, const char *s, char out[32]);
 /* Percent-encodes s as a query value. */
 const char *hv_escape(arena *a, const char *s);
 
@@ -73,5 +85,12 @@ void hv_table_print(const hv_table *t);
 const char *hv_cell(arena *a, val obj, const char *name);
 /* A time of the API ("2026-01-02T03:04:05.678Z") as "2026-01-02 03:04:05". */
 const char *hv_time_cell(arena *a, val obj, const char *name);
+
+/* A list of the API as a table; none: what is said when it is empty. */
+typedef struct hv_column {
+  const char *title, *member;
+  bool time;
+} hv_column;
+int hv_list(const hv_args *args, const char *target, const hv_column *cols, unsigned ncols, const char *none);
 
 #endif

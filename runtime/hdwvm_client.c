@@ -82,6 +82,7 @@ int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, 
   char path[200], text[220], head[1200];
   exchange e = {.status = HDW_E_IO};
   io_addr addr;
+  if (a->url) return hv_ask_url(a, ar, method, target, body, len);
   (void)hv_data_dir(a, ar, path);
   snprintf(text, sizeof text, "unix:%s", path);
   if (io_addr_parse(text, &addr)) {
@@ -118,16 +119,26 @@ static val parse(arena *ar, const char *text, size_t len) {
   return v;
 }
 
+void hv_refused(arena *ar, const char *body, size_t len) {
+  const char *why = jv_text(ar, jv_get(parse(ar, body, len), "error"));
+  hv_say("%s", why ? why : "the daemon refuses");
+}
+
 int hv_get(const hv_args *a, arena *ar, const char *target, val *out, bool *done) {
   const char *body;
   size_t len;
   *done = false;
-  int status = hv_ask(a, ar, "GET", target, &body, &len);
+  buf b;
+  buf_init(&b, ar, 16384);
+  buf_puts(&b, target);
+  hv_param(ar, &b, "reason", a->reason);
+  hv_param(ar, &b, "who", getenv("USER"));
+  buf_putc(&b, 0);
+  int status = hv_ask(a, ar, "GET", b.p ? b.p : target, &body, &len);
   if (status < 0) return EXIT_UNAVAILABLE;
   *out = parse(ar, body, len);
   if (status != 200) {
-    const char *why = jv_text(ar, jv_get(*out, "error"));
-    hv_say("%s", why ? why : "the daemon refuses");
+    hv_refused(ar, body, len);
     return EXIT_FINDINGS;
   }
   if (a->json) {

@@ -26,6 +26,7 @@ const hv_command hv_commands[] = {
     {"resume", "SINK", "Lets it go on.", hv_resume},
     {"lanes", "[--limit N]", "Lanes (order by) that are held by a failed or parked run, or where runs wait for their turn.", hv_lanes},
     {"limits", "", "Limits in force, with their meaning.", hv_limits},
+    {"audit", "[--since T] [--who W] [--limit N] [--verify] [--fhir]", "Who did what; --verify checks the chain, --fhir prints AuditEvents (NDJSON).", hv_audit},
     {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},
     {NULL, NULL, NULL, NULL},
 };
@@ -33,7 +34,8 @@ const hv_command hv_commands[] = {
 static void usage(FILE *f) {
   fprintf(f, "hdwvm %s: the daemon of hdw\n\n", HDW_VERSION);
   for (const hv_command *c = hv_commands; c->name; c++) fprintf(f, "  hdwvm %-11s %s\n            %s\n", c->name, c->args, c->help);
-  fprintf(f, "\nCommands that look into a daemon take --data DIR or --config hdw.json (default ./hdw.json), and --json.\n");
+  fprintf(f, "\nCommands that look into a daemon take --data DIR or --config hdw.json (default ./hdw.json), and --json.\n"
+             "Over TCP: --url http(s)://HOST:PORT --token-file FILE. --reason TEXT says why values of messages are looked at.\n");
 }
 
 typedef struct option {
@@ -46,6 +48,8 @@ typedef struct option {
 static const option options[] = {
     TEXT("--config", config), TEXT("--data", data), TEXT("--to", to), TEXT("--state", state), TEXT("--control-id", control_id), TEXT("--sender", sender),
     TEXT("--patient", patient), TEXT("--since", since), TEXT("--limit", limit), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
+    TEXT("--url", url), TEXT("--token-file", token_file), TEXT("--who", who), TEXT("--after", after), TEXT("--until", until), TEXT("--type", type),
+    FLAG("--verify", verify), FLAG("--fhir", fhir),
     FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help),
 };
 enum { NOPTIONS = sizeof options / sizeof *options };

@@ -71,42 +71,17 @@ static hdw_status start_http(sending *z, const url *u, const io_addr *pin, unsig
   return io_http_request(z->x, &q, on_http, z, NULL);
 }
 
-typedef struct resolved {
-  io *x;
-  io_addr a[8];
-  unsigned n;
-} resolved;
-static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *user) {
-  resolved *r = (resolved *)user;
-  (void)s;
-  for (unsigned i = 0; i < n && i < 8; i++) r->a[r->n++] = addrs[i];
-  io_stop(r->x);
-}
-
-/* The addresses of HOST:PORT, names too. */
-static bool lookup(io *x, const char *host, uint16_t port, resolved *r) {
-  char text[300];
-  *r = (resolved){.x = x};
-  snprintf(text, sizeof text, strchr(host, ':') ? "[%.250s]:%u" : "%.250s:%u", host, port);
-  if (!io_addr_parse(text, &r->a[0])) {
-    r->n = 1;
-    return true;
-  }
-  if (!io_resolve(x, host, port, 10000000, on_resolved, r, NULL)) (void)io_run(x);
-  if (!r->n) hv_say("%s cannot be resolved", host);
-  return r->n > 0;
-}
-
 static int send_files(sending *z, const hv_args *args) {
   url u;
-  resolved r;
+  io_addr at[8];
+  unsigned n_at = 0;
   bool http = !strncmp(args->to, "http://", 7) || !strncmp(args->to, "https://", 8);
   if (http) {
     if (url_parse(&z->a, args->to, strlen(args->to), &u)) {
       hv_say("--to: '%s' is no URL", args->to);
       return EXIT_USAGE;
     }
-    if (!lookup(z->x, u.host, u.port, &r)) return EXIT_UNAVAILABLE;
+    if (!(n_at = hv_lookup(z->x, u.host, u.port, at))) return EXIT_UNAVAILABLE;
   } else {
     const char *colon = strrchr(args->to, ':');
     long port = colon ? strtol(colon + 1, NULL, 10) : 0;
@@ -115,8 +90,8 @@ static int send_files(sending *z, const hv_args *args) {
       return EXIT_USAGE;
     }
     const char *host = arena_dup(&z->a, args->to, (size_t)(colon - args->to));
-    if (!host || !lookup(z->x, host, (uint16_t)port, &r)) return EXIT_UNAVAILABLE;
-    mllp_client_opts o = {.addr = r.a[0], .host = host, .version = 1};
+    if (!host || !(n_at = hv_lookup(z->x, host, (uint16_t)port, at))) return EXIT_UNAVAILABLE;
+    mllp_client_opts o = {.addr = at[0], .host = host, .version = 1};
     if (mllp_client_new(z->x, &o, &z->client)) return EXIT_INTERNAL;
   }
   for (int i = 0; i < args->nwords; i++) {
@@ -124,7 +99,7 @@ static int send_files(sending *z, const hv_args *args) {
     char *p = hv_read(&z->a, args->words[i], &n);
     if (!p) return EXIT_IO;
     if (!n || (p[0] != '{' && p[0] != '[')) n = normalise(p, n);
-    hdw_status s = http ? start_http(z, &u, r.a, r.n, p, n) : mllp_client_send(z->client, p, n, NULL, on_answer, z);
+    hdw_status s = http ? start_http(z, &u, at, n_at, p, n) : mllp_client_send(z->client, p, n, NULL, on_answer, z);
     if (s) {
       hv_say("%s cannot be sent: %s", args->words[i], hdw_status_text(s));
       return EXIT_IO;

@@ -127,6 +127,11 @@ static void load_certificates(daemon_state *d) {
     c->key_pem = read_pem(d, where, c->tls.key, true);
     c->ca_pem = read_pem(d, where, c->tls.ca, false);
   }
+  config_listener *t = &d->cfg.admin_tls;
+  if (!t->has_tls) return;
+  t->cert_pem = read_pem(d, t->name, t->tls.cert, false);
+  t->key_pem = read_pem(d, t->name, t->tls.key, true);
+  t->client_ca_pem = read_pem(d, t->name, t->tls.client_ca, false);
 }
 
 static bool load_modules(daemon_state *d, const hv_args *a) {
@@ -174,6 +179,7 @@ static void on_signal(int signo, void *user) {
     return;
   }
   d->stopping = true;
+  admin_note(d->adm, "stop", NULL, "stop", "by signal");
   fputs("hdwvm: stopping\n", stderr);
   engine_drain(d->e, d->cfg.top.drain_ms * 1000, on_drained, d);
 }
@@ -185,6 +191,8 @@ static void say_ready(daemon_state *d) {
     uint16_t port = engine_port(d->e, l->name);
     if (port) fprintf(stderr, " %s=%s:%u", l->name, l->o.address, port);
   }
+  if (admin_port(d->adm, false)) fprintf(stderr, " admin_http=%s:%u", d->cfg.admin_http.address, admin_port(d->adm, false));
+  if (admin_port(d->adm, true)) fprintf(stderr, " observe=%s:%u", d->cfg.observe.address, admin_port(d->adm, true));
   fputc('\n', stderr);
 }
 
@@ -216,6 +224,7 @@ static int run(daemon_state *d, const hv_args *a) {
     hv_say("%s", text);
     return EXIT_FINDINGS;
   }
+  admin_note(d->adm, "start", NULL, "start", "hdwvm " HDW_VERSION);
   (void)io_signal(d->io, SIGTERM, on_signal, d);
   (void)io_signal(d->io, SIGINT, on_signal, d);
   say_ready(d);

@@ -84,12 +84,9 @@ int hv_status(const hv_args *args) {
 
 /* ---- lists --------------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct column {
-  const char *title, *member;
-  bool time;
-} column;
+typedef hv_column column;
 
-static int list(const hv_args *args, const char *target, const column *cols, unsigned ncols, const char *none) {
+int hv_list(const hv_args *args, const char *target, const hv_column *cols, unsigned ncols, const char *none) {
   view v;
   val rows;
   bool done;
@@ -110,25 +107,31 @@ static int list(const hv_args *args, const char *target, const column *cols, uns
   return view_end(&v, EXIT_OK);
 }
 
-static void param(arena *a, buf *b, const char *name, const char *value) {
+static int list(const hv_args *args, const char *target, const column *cols, unsigned ncols, const char *none) { return hv_list(args, target, cols, ncols, none); }
+
+void hv_param(arena *a, buf *b, const char *name, const char *value) {
   if (value) buf_putf(b, "%c%s=%s", memchr(b->p, '?', b->len) ? '&' : '?', name, hv_escape(a, value));
 }
 
-/* "2026-01-02", "2026-01-02T03:04:05Z", or an age: "90s", "15m", "2h", "7d". */
-static bool since_us(const char *s, int64_t now_us, char out[32]) {
+static void param(arena *a, buf *b, const char *name, const char *value) { hv_param(a, b, name, value); }
+
+bool hv_since(const char *option, const char *s, char out[32]) {
+  struct timespec now;
   char *end;
   long n = strtol(s, &end, 10);
   int64_t us = -1;
   tm_val t;
+  clock_gettime(CLOCK_REALTIME, &now);
   if (n >= 0 && end != s && end[0] && !end[1]) {
     int64_t unit = *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 0;
-    if (unit) us = now_us - n * unit * 1000000;
+    if (unit && n < 100000000) us = (int64_t)now.tv_sec * 1000000 - n * unit * 1000000;
   }
   if (us < 0 && !tm_parse_datetime(s, strlen(s), &t)) {
     if (!t.has_zone) t.has_zone = true, t.zone_min = 0;
     if (tm_to_unix_us(&t, &us)) us = -1;
   }
   snprintf(out, 32, "%lld", (long long)us);
+  if (us < 0) hv_say("%s takes a date (2026-01-02), a time (2026-01-02T03:04:05Z) or an age (15m)", option);
   return us >= 0;
 }
 
@@ -146,12 +149,7 @@ int hv_messages(const hv_args *args) {
   param(&v.a, &b, "patient", args->patient);
   param(&v.a, &b, "limit", args->limit);
   if (args->since) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (!since_us(args->since, (int64_t)now.tv_sec * 1000000, since)) {
-      hv_say("--since takes a date, a time or an age such as 15m");
-      return view_end(&v, EXIT_USAGE);
-    }
+    if (!hv_since("--since", args->since, since)) return view_end(&v, EXIT_USAGE);
     param(&v.a, &b, "since", since);
   }
   buf_putc(&b, 0);
@@ -344,8 +342,8 @@ static int act(const hv_args *args, const char *action) {
   buf_putc(&b, 0);
   int status = hv_ask(args, &v.a, "POST", b.p, &body, &len);
   if (status < 0) return view_end(&v, EXIT_UNAVAILABLE);
-  fwrite(body, 1, len, status == 200 ? stdout : stderr);
-  fputc('\n', status == 200 ? stdout : stderr);
+  if (status == 200) printf("%.*s\n", (int)len, body);
+  else hv_refused(&v.a, body, len);
   return view_end(&v, status == 200 ? EXIT_OK : EXIT_FINDINGS);
 }
 
@@ -368,7 +366,7 @@ static int pause_or_resume(const hv_args *args, const char *action) {
   buf_putc(&b, 0);
   int status = hv_ask(args, &v.a, "POST", b.p, &body, &len);
   if (status == 200) printf("%s: %sd\n", args->words[0], action);
-  else if (status > 0) hv_say("%.*s", (int)len, body);
+  else if (status > 0) hv_refused(&v.a, body, len);
   return view_end(&v, status < 0 ? EXIT_UNAVAILABLE : status == 200 ? EXIT_OK : EXIT_FINDINGS);
 }
 

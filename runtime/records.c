@@ -460,10 +460,39 @@ hdw_status rec_get_expire(const log_rec *rec, rec_expire *o) {
   return finish(&r, ok);
 }
 
+/* ---- REC_AUDIT ---- */
+
+hdw_status rec_put_audit(cod_w *w, const rec_audit *r) {
+  cod_put_var(w, r->number);
+  put_hash(w, r->previous);
+  put_time(w, r->time_us);
+  const cod_str *s[] = {&r->kind, &r->who, &r->roles, &r->action, &r->subject, &r->query, &r->reason};
+  for (size_t i = 0; i < sizeof s / sizeof *s; i++) cod_put_str(w, *s[i]);
+  cod_put_u8(w, r->outcome);
+  cod_put_var(w, r->status);
+  return put_done(w);
+}
+
+hdw_status rec_get_audit(const log_rec *rec, rec_audit *o) {
+  cod_r r;
+  hdw_status st = reader(rec, &r);
+  if (st) return st;
+  o->number = cod_get_var(&r);
+  get_hash(&r, o->previous);
+  o->time_us = get_time(&r);
+  cod_str *s[] = {&o->kind, &o->who, &o->roles, &o->action, &o->subject, &o->query, &o->reason};
+  for (size_t i = 0; i < sizeof s / sizeof *s; i++) *s[i] = cod_get_str(&r);
+  o->outcome = cod_get_u8(&r);
+  uint64_t status = cod_get_var(&r);
+  o->status = (uint32_t)status;
+  return finish(&r, status <= 999 && o->number > 0);
+}
+
 const char *rec_type_name(uint8_t type) {
   static const char *const names[REC_TYPES] = {"?",      "INPUT",   "VERDICT",  "ACK_OUTCOME",     "RUN_START", "RUN_STATE", "INTENT", "RESULT",
                                                "RUN_END", "DELIVERY", "DELIVERY_RESULT", "ACTION", "DEPLOY",    "PUT",       "CLOSE",  "EXPIRE"};
-  return type < REC_TYPES ? names[type] : "?";
+  if (type == REC_AUDIT) return "AUDIT";
+  return type < REC_TYPES && names[type] ? names[type] : "?";
 }
 
 void rec_lane_hash(cod_str name, cod_str key, uint8_t out[REC_LANE]) {

@@ -30,6 +30,7 @@ typedef enum rec_type {
   REC_PUT = 13,          /* named state: cursor, schedule, window; body = value, empty body = remove */
   REC_CLOSE = LOG_T_CLOSE, /* clean end of the log */
   REC_EXPIRE = 15,       /* retention: what is named here is over and goes from the state */
+  REC_AUDIT = 16,        /* who did what, chained by hashes */
   REC_TYPES
 } rec_type;
 
@@ -161,6 +162,21 @@ typedef struct rec_deploy {
   cod_str name, file, who;
 } rec_deploy;
 
+/* REC_AUDIT:  number var | previous hash | time i64 as var | kind str | who str | roles str | action str | subject str | query str | reason str | outcome u8 | status var
+ * Numbers are consecutive from 1; previous hash = SHA-256 of the previous audit record's meta, zeros for number 1. */
+typedef struct rec_audit {
+  uint64_t number;
+  uint8_t previous[REC_HASH];
+  int64_t time_us;
+  cod_str kind;              /* "call", "phi_read", "denied", "start", "stop", "deploy" */
+  cod_str who, roles;        /* "uid:1001 (ann)", "viewer, operator" */
+  cod_str action, subject;   /* "GET /messages/", "/messages/17" */
+  cod_str query;             /* what was asked for: may name a patient */
+  cod_str reason;            /* as given by the caller */
+  uint8_t outcome;           /* of AuditEvent: 0 success, 4 refused, 8 failed, 12 grave */
+  uint32_t status;           /* HTTP status, 0 = none */
+} rec_audit;
+
 /* REC_PUT:  space str | key str */
 typedef struct rec_put {
   cod_str space, key;        /* "cursor", declared name... */
@@ -191,6 +207,7 @@ hdw_status rec_put_action(cod_w *w, const rec_action *r);
 hdw_status rec_put_deploy(cod_w *w, const rec_deploy *r);
 hdw_status rec_put_named(cod_w *w, const rec_put *r);
 hdw_status rec_put_expire(cod_w *w, uint64_t first, const rec_expired *items, uint32_t n);
+hdw_status rec_put_audit(cod_w *w, const rec_audit *r);
 
 /* Decoders of rec->meta; slices point into it. HDW_E_CORRUPT, HDW_E_VERSION. */
 hdw_status rec_get_input(const log_rec *rec, rec_input *out);
@@ -208,6 +225,7 @@ hdw_status rec_get_named(const log_rec *rec, rec_put *out);
 /* items were looked at as a whole: rec_next_expired then gives n of them. */
 hdw_status rec_get_expire(const log_rec *rec, rec_expire *out);
 rec_expired rec_next_expired(rec_expire *r);
+hdw_status rec_get_audit(const log_rec *rec, rec_audit *out);
 
 /* "INPUT", "RUN_END"...; "?" for unknown. */
 const char *rec_type_name(uint8_t type);

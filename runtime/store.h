@@ -190,6 +190,14 @@ uint64_t store_committed(const store *s);
 /* The sequence with which the log begins since retention dropped what was before; 0 = nothing was dropped. */
 uint64_t store_first(const store *s);
 
+/* ---- audit trail (REC_AUDIT) ---- */
+/* Number and hash of the latest record; 0 and zeros when there is none. */
+hdw_status store_audit_head(store *s, uint64_t *number, uint8_t hash[REC_HASH]);
+/* bytes: the record's meta, whose SHA-256 the next one carries; slices live in a. Return false to stop. */
+typedef bool (*store_audit_cb)(const rec_audit *r, cod_str bytes, void *user);
+/* In order of numbers, beginning behind `after` (0 = from the start; descending: from the end). */
+hdw_status store_list_audit(store *s, uint64_t after, bool descending, arena *a, store_audit_cb cb, void *user);
+
 /* Counts that the fold keeps: of what is there. */
 typedef struct store_counts {
   uint64_t inputs, runs, effects, deliveries;

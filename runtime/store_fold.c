@@ -591,6 +591,7 @@ hdw_status store_fold(store *s, const log_rec *rec) {
   case REC_DEPLOY: return fold_deploy(s, rec);
   case REC_PUT: return fold_named(s, rec);
   case REC_EXPIRE: return store_fold_expire(s, rec);
+  case REC_AUDIT: return store_fold_audit(s, rec);
   case REC_CLOSE: return HDW_OK;
   default: return HDW_E_VERSION;
   }

@@ -18,8 +18,11 @@ listener adt = mllp()
 connection crm = rest()
 workflow w on msg = adt.message(types: ['ADT^A01']) { send crm.post('/x', body: { id: msg.MSH-10 }) }
 '''
-PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt', 'tls'), 'CONNECTION': ('connections', 'crm'), 'CLIENT_TLS': ('connections', 'crm', 'tls')}
+PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt', 'tls'), 'CONNECTION': ('connections', 'crm'), 'ROLE': ('roles',), 'CLIENT_TLS': ('connections', 'crm', 'tls'),
+         'ADMIN_HTTP': ('admin_http',), 'OBSERVE': ('observe',), 'TRACES': ('traces',)}
+NEEDED = {'admin_http': {'port': 0}, 'observe': {'port': 0}, 'traces': {'endpoint': 'http://127.0.0.1:4318/v1/traces'}}
 CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'on_dead': ['hold', 'skip'], 'hl7_answer': ['required', 'any'], 'log_level': ['debug', 'info', 'warn', 'error']}
+ITEM = {'ROLE': 'uid:1'}  # of a list; else a network
 
 
 class Options(unittest.TestCase):
@@ -44,7 +47,7 @@ class Options(unittest.TestCase):
             config['connections']['crm']['tls'] = {}
         at = config
         for key in PLACE[macro]:
-            at = at[key]
+            at = at.setdefault(key, dict(NEEDED.get(key, {})))
         at[name] = value
         with open(self.config, 'w') as f:
             json.dump(config, f)
@@ -61,7 +64,7 @@ class Options(unittest.TestCase):
         self.assertTrue(self.problems(macro, name, value), f'{macro} {name} = {str(value)[:60]} is accepted')
 
     def test_every_row(self):
-        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', 'TOP', 'LISTENER', 'TLS', 'CONNECTION', 'CLIENT_TLS'):
+        for macro, (kind, name, _, low, high, _), _ in rows('runtime/options.def', *PLACE):
             with self.subTest(option=name):
                 low, high = int(low), int(high)
                 if kind == 'INT':
@@ -82,9 +85,10 @@ class Options(unittest.TestCase):
                     self.good(macro, name, True)
                     self.bad(macro, name, 'true')
                 else:
-                    self.good(macro, name, ['206=retry'] if name == 'reactions' else ['10.0.0.0/8'])
-                    self.bad(macro, name, ['10.0.0.0/8'] * (high + 1))
-                    self.bad(macro, name, '10.0.0.0/8')
+                    item = '206=retry' if name == 'reactions' else ITEM.get(macro, '10.0.0.0/8')
+                    self.good(macro, name, [item])
+                    self.bad(macro, name, [item] * (high + 1))
+                    self.bad(macro, name, item)
 
     def test_misspelt_names_are_reported_in_every_section(self):
         for macro in PLACE:
