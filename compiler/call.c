@@ -546,20 +546,7 @@ ty call(comp *c, ast *call_node, ast *recv_node, int dst) {
   bool handled;
   ty t = construct(c, call_node, name, dst, &handled);
   if (handled) return t;
-  if (c->f->in_test) {
-    static const char *const asks[] = {"sent", "runs", "error", "file", "hl7"};
-    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
-      if (str_is(name, asks[i])) {
-        int top = c->f->top, w = reg_new(c);
-        ast *arg = ast_child(call_node, 1)->first;
-        if (arg && (i < 2)) emit_loadk(&c->e, c->f->fn, (uint32_t)w, emit_str(&c->e, c->u->src + arg->off, arg->end - arg->off));
-        else if (arg) ex(c, arg, w);
-        else op3(c, OP_EMPTY, w, 0, 0);
-        test_effect(c, fmt(c, "test.%s", asks[i]), w, 1, dst);
-        c->f->top = top;
-        return ty_opt(i == 4 ? TY_HL7_MSG : TY_ANY);
-      }
-  }
+  if (c->f->in_test && test_call(c, call_node, name, dst, &t)) return t;
   const bi *b = bi_function(&c->bi, name);
   if (takes_criterion(call_node, name)) b = bi_function(&c->bi, str_of("where"));
   if (!b) {

@@ -2,7 +2,7 @@
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
  * (expressions), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), path.c (member access), call.c (functions,
- * constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), workflow.c, meta.c (the META section). */
+ * constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
 #include "ast.h"
@@ -235,6 +235,14 @@ void table_load(comp *c, decl *d);
 ty effect_call(comp *c, ast *chain, bool send, int dst);
 bool has_effect(const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
+void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */
+
+/* testblock.c */
+void test_stmt(comp *c, ast *n);
+void test_mock(comp *c, ast *n, bool shared);
+decl *test_workflow(comp *c, ast *n);
+bool test_call(comp *c, ast *call_node, str name, int dst, ty *out);
+bool test_name(comp *c, str name, int dst, ty *out);
 
 /* stmt.c, workflow.c */
 void stmt_one(comp *c, ast *n);

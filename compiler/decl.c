@@ -470,6 +470,8 @@ static void test(comp *c, decl *d) {
   t->func = f->fn;
   f->in_test = f->effects = true;
   for (uint32_t i = 0; i < d->npar; i++) add_local(c, d->par[i].node->first, d->par[i].t, (int)i);
+  for (ast *n = d->u->parse.root->first; n; n = n->next)
+    if (n->kind == AST_MOCK) test_mock(c, n, true);
   stmt_block(c, ast_child(d->node, 2));
   int r = reg_new(c);
   emit_op(&c->e, f->fn, OP_EMPTY, (uint32_t)r, 0, 0);

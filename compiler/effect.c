@@ -35,7 +35,7 @@ static ty argument(comp *c, ast *e, const sig_param *p, int r) {
   return t;
 }
 
-static void operation_unknown(comp *c, ast *n, str name, const char *kind) {
+void operation_unknown(comp *c, ast *n, str name, const char *kind) {
   nearest near;
   nearest_init(&near, name.p, name.len);
   char list[300];

@@ -72,27 +72,21 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
   }
 }
 
-/* Ambient names: run (id, trace, attempt), error in a handler; in a test ack (a message), answer ({status, body} of HTTP) and result. */
-static ty ambient(comp *c, ast *n, str name, int dst, bool *found) {
+/* Ambient names: run (id, trace, attempt), error in a handler; what a test looks at (testblock.c). */
+static ty ambient(comp *c, str name, int dst, bool *found) {
   *found = true;
   if (c->f->error_reg >= 0 && str_is(name, "error")) {
     op3(c, OP_MOVE, dst, c->f->error_reg, 0);
     return ty_opt(TY_ANY);
   }
+  ty t;
+  if (c->f->in_test && test_name(c, name, dst, &t)) return t;
   if (str_is(name, "run") && (c->f->effects || c->f->in_workflow)) {
     int top = c->f->top, w = reg_new(c);
     native(c, "run", w, 0, ty_one(TY_ANY));
     op3(c, OP_MOVE, dst, w, 0);
     c->f->top = top;
     return ty_one(TY_ANY);
-  }
-  if (c->f->in_test && (str_is(name, "ack") || str_is(name, "result") || str_is(name, "answer"))) {
-    int top = c->f->top, w = reg_new(c);
-    bool is_ack = str_is(name, "ack");
-    test_effect(c, fmt(c, "test.%.*s", STR(name)), w, 0, dst);
-    c->f->top = top;
-    (void)n;
-    return is_ack ? ty_opt(TY_HL7_MSG) : ty_card(ty_one(TY_ANY), 0, false);
   }
   *found = false;
   return ty_one(TY_ERR);
@@ -114,7 +108,7 @@ ty name_value(comp *c, ast *n, int dst) {
   decl *d = find_decl(c, name);
   if (d) return decl_value(c, n, d, dst);
   bool found;
-  ty t = ambient(c, n, name, dst, &found);
+  ty t = ambient(c, name, dst, &found);
   if (found) return t;
   if (f->root_scope) {
     this_scope *s = &f->scope[0];

@@ -326,81 +326,6 @@ static void log_stmt(comp *c, ast *n) {
   f->top = top;
 }
 
-/* ---- tests */
-
-static void test_stmt(comp *c, ast *n) {
-  fnctx *f = c->f;
-  int top = f->top;
-  if (!f->in_test) { err(c, E0222, n, "'%s' stands in a test", ast_kind_name(n->kind)); return; }
-  pos(c, n);
-  switch (n->kind) {
-    case AST_MOCK: {
-      int w = regs_new(c, 2);
-      str target = node_text(c, n->first);
-      emit_loadk(&c->e, f->fn, (uint32_t)w, emit_str(&c->e, target.p, target.len));
-      ast *e = ast_child(n, 1);
-      /* a list is a sequence of answers: kept as one object with a member for each */
-      if (e->kind == AST_LIST && e->n < 60) {
-        mod_key keys[64];
-        int base = regs_new(c, (int)e->n ? (int)e->n : 1);
-        uint32_t k = 0;
-        for (ast *x = e->first; x; x = x->next, k++) { keys[k] = (mod_key){emit_cstr(&c->e, fmt(c, "$%u", k)), 0}; ex(c, x, base + (int)k); }
-        emit_ext(&c->e, f->fn, OP_OBJ, (uint32_t)w + 1, (uint32_t)base, 0, emit_shape(&c->e, keys, k));
-        test_effect(c, "test.mock_sequence", w, 2, -1);
-      } else {
-        ex(c, e, w + 1);
-        test_effect(c, "test.mock", w, 2, -1);
-      }
-      break;
-    }
-    case AST_WHEN: {
-      ast *call_node = n->first;
-      if (call_node->kind != AST_CALL) { err(c, E0222, n, "when workflow(input)"); break; }
-      str name = node_name(c, call_node->first);
-      decl *d = find_decl(c, name);
-      if (!d || d->kind != D_WORKFLOW) {
-        nearest near;
-        nearest_init(&near, name.p, name.len);
-        for (uint32_t i = 0; i < c->ndecls; i++)
-          if (c->decls[i].kind == D_WORKFLOW) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
-        diag *g = err(c, E0201, call_node->first, "there is no workflow '%.*s'", STR(name));
-        suggest(c, g, call_node->first, &near);
-        break;
-      }
-      int w = regs_new(c, 2);
-      emit_loadk(&c->e, f->fn, (uint32_t)w, emit_str(&c->e, name.p, name.len));
-      ast *a = ast_child(call_node, 1)->first;
-      if (a) ex(c, a->kind == AST_NAMED ? ast_child(a, 1) : a, w + 1); else op3(c, OP_EMPTY, w + 1, 0, 0);
-      test_effect(c, "test.when", w, 2, -1);
-      break;
-    }
-    case AST_AT: case AST_AFTER: {
-      int w = reg_new(c);
-      ex(c, n->first, w);
-      test_effect(c, n->kind == AST_AT ? "test.at" : "test.after", w, 1, -1);
-      break;
-    }
-    case AST_EXPECT: {
-      /* value, source text, and for an equality both sides, so that the runner can show the difference */
-      int w = regs_new(c, 4);
-      ast *e = n->first;
-      ex(c, e, w);
-      str text = node_text(c, e);
-      emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_str(&c->e, text.p, text.len));
-      if (e->kind == AST_EQ) {
-        ty l = ex(c, e->first, w + 2), r = ex(c, ast_child(e, 1), w + 3);
-        if (l.kind == TY_HL7) hl7_text_as(c, l, w + 2, TY_STR);
-        if (r.kind == TY_HL7) hl7_text_as(c, r, w + 3, TY_STR);
-      } else { op3(c, OP_EMPTY, w + 2, 0, 0); op3(c, OP_EMPTY, w + 3, 0, 0); }
-      pos(c, n);
-      test_effect(c, "test.expect", w, 4, -1);
-      break;
-    }
-    default: break; /* AST_ROW: compiled apart */
-  }
-  f->top = top;
-}
-
 static void stmt1(comp *c, ast *n) {
   switch (n->kind) {
     case AST_LET: let(c, n); break;
@@ -441,7 +366,7 @@ static void stmt1(comp *c, ast *n) {
       break;
     }
     case AST_OUTCOME: outcome(c, n); break;
-    case AST_MOCK: case AST_WHEN: case AST_AT: case AST_AFTER: case AST_EXPECT: case AST_ROW: test_stmt(c, n); break;
+    case AST_MOCK: case AST_WHEN: case AST_AT: case AST_AFTER: case AST_EXPECT: case AST_RESTART: case AST_ROW: test_stmt(c, n); break;
     default: break;
   }
 }

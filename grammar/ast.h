@@ -110,6 +110,7 @@ enum { AST_MAX_DEPTH = 1000 };
   X(AT, "at", "expression")                                                                                                             \
   X(AFTER, "after", "expression")                                                                                                       \
   X(EXPECT, "expect", "expression")                                                                                                     \
+  X(RESTART, "restart", "no children")                                                                                                  \
   X(ROW, "row", "ITEMS; case a, b in a test")                                                                                           \
   X(ITEMS, "items", "expression+; without brackets")                                                                                    \
   /* expressions */                                                                                                                     \

@@ -72,6 +72,7 @@ static void hdw_error(parse_span *at, parser *px, const char *message);
 %token ERROR "error"
 %token LET "let" STEP "step" SEND "send" LOG "log" IF "if" ELSE "else" FOR "for" PARALLEL "parallel" MATCH "match" CASE "case"
 %token RETURN "return" YIELD "yield" DROP "drop" OUTCOME "outcome" MOCK "mock" WHEN "when" AT "at" EXPECT "expect" REVIEW "review"
+%token RESTART "restart"
 
 /* Not of the lexer: the driver has reported and skipped `? a : b`. */
 %token TERNARY "? :"
@@ -139,6 +140,7 @@ decl
   | k_workflow ident params_opt type_opt on clauses block
                                                 { $$ = NODE(WORKFLOW, @$, $2, $3, $4, $5, $6, $7); }
   | k_test STRING params_opt block              { $$ = NODE(TEST, @$, $2, $3, $4); }
+  | k_mock chain EQ expr                        { $$ = NODE(MOCK, @$, $2, $4); } /* for every test of the file */
   ;
 
 path
@@ -310,6 +312,7 @@ statement
   | k_at expr                                   { $$ = NODE(AT, @$, $2); }
   | k_after expr                                { $$ = NODE(AFTER, @$, $2); }
   | k_expect expr                               { $$ = NODE(EXPECT, @$, $2); }
+  | k_restart                                   { $$ = BARE(RESTART, @$); }
   | k_case items                                { $$ = NODE(ROW, @$, $2); }
   | k_case items block                          { parse_case_outside(px, @$); $$ = NODE(ERROR, @$, $3); } /* match with a broken head */
   ;
@@ -407,6 +410,7 @@ k_when: WHEN { yyerrok; } ;
 k_at: AT { yyerrok; } ;
 k_after: AFTER { yyerrok; } ;
 k_expect: EXPECT { yyerrok; } ;
+k_restart: RESTART { yyerrok; } ;
 k_review: REVIEW { yyerrok; } ;
 
 /* ---- expressions: FHIRPath and its superset ---- */
@@ -562,7 +566,7 @@ word
   : IDENT | DELIM | ASC | DESC | SORT
   | HDW | USE | CONNECTION | LISTENER | PROFILE | TABLE | SETTING | SENDER | ACTION | PAYLOAD | MAP | FN | SEGMENT | ENTITY | WORKFLOW
   | TEST | ON | WHERE | ORDER | ONCE | BY | WITHIN | ACK | AFTER | NEEDS | LIMIT | ERROR | LET | STEP | SEND | LOG | IF | ELSE | FOR
-  | PARALLEL | MATCH | CASE | RETURN | YIELD | DROP | OUTCOME | MOCK | WHEN | AT | EXPECT | REVIEW
+  | PARALLEL | MATCH | CASE | RETURN | YIELD | DROP | OUTCOME | MOCK | WHEN | AT | EXPECT | REVIEW | RESTART
   ;
 %%
 /* Stacks are full-sized inside yypstate, so one block of the arena is all. Takes the place of hdw_pstate_new, which cannot know the arena. */

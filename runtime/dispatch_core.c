@@ -92,6 +92,7 @@ static void go(eng_call *call) {
       char code[16];
       snprintf(code, sizeof code, "%d", ans.status);
       eng_call_fail(call, ans.fail_class, ans.status, ans.code ? ans.code : code, "%s", ans.message ? ans.message : "the mock answers with this error");
+      call->retry_after_us = ans.retry_after_us;
       answer_after(call, ans.delay_us);
       return;
     }

@@ -40,6 +40,7 @@ typedef struct engine_mock_answer {
   uint8_t fail_class;        /* FAIL_*; 0 = by status */
   const char *code, *message;
   int64_t delay_us;          /* the answer takes so long */
+  int64_t retry_after_us;    /* MOCK_ERROR: what the peer asks for */
 } engine_mock_answer;
 /* Asked before every attempt of every effect (but sys.log). PASS: the real driver does it; with mock_only that is an error of the run. */
 typedef engine_mock_verdict (*engine_mock)(void *user, const engine_effect *effect, arena *a, engine_mock_answer *out);

@@ -76,6 +76,10 @@ const char *mod_text(const module *m, uint32_t k, uint32_t *len);
 uint32_t mod_find(const module *m, const char *name);
 /* Source position of a code word; false when unknown. */
 bool mod_where(const module *m, uint32_t word, mod_debug *out);
+/* Source position of the effect at a journal path ("3.7[12].1") of a run that began in function fn. */
+bool mod_site(const module *m, uint32_t fn, const char *path, mod_debug *out);
+/* Words of an instruction: 1, or 2. */
+uint32_t mod_op_words(uint32_t ins);
 /* Readable listing of everything, into b. */
 void mod_disasm(const module *m, buf *b);
 /* Puts sections together; sections in the order of the enum. The 32 bytes of the id are left zero: the caller hashes bytes 48.. and fills them in. */

@@ -44,8 +44,8 @@ static bool read_mocks(rig *r, const char *path) {
     const char *target = jv_text(&r->a, key);
     if (!target) return false;
     bool list = x.tag == VAL_LIST && (x.flags & VALF_ARRAY);
-    if (list) rig_mock_add(r, target, x.u.v, x.len);
-    else rig_mock_add(r, target, &x, 1);
+    if (list) rig_mock_add(r, rig_target_parse(&r->a, target), x.u.v, x.len, false);
+    else rig_mock_add(r, rig_target_parse(&r->a, target), &x, 1, false);
   }
   return true;
 }
@@ -172,7 +172,7 @@ static int run_on(hdwc *h, rig *r, const char *workflow, const char *message, co
     return EXIT_USAGE;
   }
   if (message) rig_message(r, w, text, len);
-  else rig_request(r, w, text, len);
+  else rig_request(r, w, text, len, NULL);
   return report(h, r, message != NULL);
 }
 

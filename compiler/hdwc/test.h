@@ -11,10 +11,25 @@ typedef struct test_failure {
   uint32_t line, col;         /* 0: unknown */
   const char *expression;     /* NULL: no expectation */
   const char *message;        /* "it is false" */
-  const char *left, *right;   /* JSON of both sides of an equality, or NULL */
+  const char *left, *right;   /* JSON of both sides of a comparison, or NULL */
+  const char *left_name;      /* not a comparison: left is the value of this expression */
   hc_list differences;        /* "at mrn: \"1\" is not \"2\"" */
   struct test_failure *next;
 } test_failure;
+
+/* One line of the story of a case: what the test did (when, at, after, restart), an attempt at an effect (step, send), a log line, a run. */
+typedef struct test_event {
+  const char *kind;
+  int64_t after_ms;           /* virtual time since the case began; -1 = not known */
+  const char *what;           /* "crm.post", "admit(...)", the run's workflow, the log line */
+  const char *where;          /* "admit.hdw:12:3", "" = unknown */
+  const char *workflow, *path;/* step, send; else NULL */
+  const char *request, *result, *error; /* JSON, text; NULL = none */
+  const char *mock;           /* what answered; NULL = nothing did */
+  uint32_t attempt;
+  int64_t delay_ms;
+  struct test_event *next;
+} test_event;
 
 typedef struct test_case {
   const char *name;           /* with the row: "sex codes [2]" */
@@ -22,7 +37,9 @@ typedef struct test_case {
   uint32_t line;
   int64_t took_ns;
   test_failure *first, *last;
-  hc_list trace;              /* what the runs did, one line a step; only when it failed */
+  test_event *events, *last_event; /* only when it failed */
+  uint32_t nevents;
+  bool cut;                   /* there was more */
   struct test_case *next;
 } test_case;
 

@@ -1,67 +1,7 @@
-/* test_report.c - results as text, JSON and JUnit XML; the difference of two values. */
+/* test_report.c - results as text, JSON and JUnit XML. */
 #include <string.h>
 #include "json.h"
 #include "test.h"
-
-enum { DEPTH = 40, SHOWN = 160 };
-
-/* ---- differences -------------------------------------------------------------------------------------------------------- */
-
-static const char *shown(arena *a, val v) {
-  buf b;
-  if (v.tag == VAL_EMPTY) return "{}";
-  buf_init(&b, a, 1 << 20);
-  if (hc_write_text_json(a, v, &b)) return "(a value without JSON form)";
-  return hc_cut(a, b.p, b.len, SHOWN);
-}
-
-static void differ(arena *a, const char *path, val x, val y, hc_list *out, int depth);
-
-static val member(arena *a, val obj, val key) {
-  const val *slot = val_obj_get(obj, key);
-  val v = VAL_NONE;
-  if (slot) (void)val_norm(a, *slot, &v);
-  return v;
-}
-
-static void differ_objects(arena *a, const char *path, val x, val y, hc_list *out, int depth) {
-  for (uint32_t i = 0; i < x.len; i++) {
-    val k = x.u.v[2 * i];
-    const char *name = hc_text(a, "%s%s%.*s", path, path[0] ? "." : "", (int)k.len, k.u.s);
-    differ(a, name, member(a, x, val_key(k.u.s, k.len)), member(a, y, val_key(k.u.s, k.len)), out, depth);
-  }
-  for (uint32_t i = 0; i < y.len; i++) {
-    val k = val_key(y.u.v[2 * i].u.s, y.u.v[2 * i].len), v = member(a, y, k);
-    if (!val_obj_get(x, k) && v.tag != VAL_EMPTY)
-      differ(a, hc_text(a, "%s%s%.*s", path, path[0] ? "." : "", (int)k.len, k.u.s), VAL_NONE, v, out, depth);
-  }
-}
-
-static void differ(arena *a, const char *path, val x, val y, hc_list *out, int depth) {
-  int equal;
-  if (out->n >= TEST_MAX_DIFFERENCES || depth > DEPTH) return;
-  if (x.tag == VAL_EMPTY && y.tag == VAL_EMPTY) return;
-  if (!val_equal(a, x, y, &equal) && equal == 1) return;
-  if (x.tag == VAL_OBJ && y.tag == VAL_OBJ) {
-    uint32_t before = out->n;
-    differ_objects(a, path, x, y, out, depth + 1);
-    if (out->n > before) return;
-  }
-  if (x.tag == VAL_LIST && y.tag == VAL_LIST) {
-    uint32_t n = x.len > y.len ? x.len : y.len;
-    for (uint32_t i = 0; i < n; i++)
-      differ(a, hc_text(a, "%s[%u]", path, i), i < x.len ? x.u.v[i] : VAL_NONE, i < y.len ? y.u.v[i] : VAL_NONE, out, depth + 1);
-    return;
-  }
-  const char *place = path[0] ? hc_text(a, "at %s: ", path) : "";
-  if (x.tag == VAL_EMPTY) hc_list_add(a, out, hc_text(a, "%sonly the right side has %s", place, shown(a, y)));
-  else if (y.tag == VAL_EMPTY) hc_list_add(a, out, hc_text(a, "%sonly the left side has %s", place, shown(a, x)));
-  else if (strcmp(val_type_name(x), val_type_name(y)) != 0)
-    hc_list_add(a, out, hc_text(a, "%s%s (%s) is not %s (%s)", place, shown(a, x), val_type_name(x), shown(a, y), val_type_name(y)));
-  else hc_list_add(a, out, hc_text(a, "%s%s is not %s", place, shown(a, x), shown(a, y)));
-}
-
-void test_difference(arena *a, val left, val right, hc_list *out) { differ(a, "", left, right, out, 0); }
 
 /* ---- text ------------------------------------------------------------------------------------------------------------------ */
 
@@ -70,11 +10,35 @@ static void text_failure(buf *b, const test_failure *f) {
   if (f->file && f->line) buf_putf(b, "%s:%u:%u: ", f->file, f->line, f->col);
   if (f->expression) buf_putf(b, "expect %s\n        %s\n", f->expression, f->message);
   else buf_putf(b, "%s\n", f->message);
-  if (f->left) buf_putf(b, "        left:  %s\n        right: %s\n", f->left, f->right);
-  for (uint32_t i = 0; f->differences.n > 1 || (i < f->differences.n && strncmp(f->differences.v[i], "at ", 3) == 0); i++) {
-    if (i == f->differences.n) break;
-    buf_putf(b, "        %s\n", f->differences.v[i]);
-  }
+  bool parts = f->differences.n > 1 || (f->differences.n && strncmp(f->differences.v[0], "at ", 3) == 0);
+  if (f->left_name) buf_putf(b, "        %s: %s\n", f->left_name, f->left);
+  else if (f->left && (!parts || strlen(f->left) + strlen(f->right) < 400)) buf_putf(b, "        left:  %s\n        right: %s\n", f->left, f->right);
+  for (uint32_t i = 0; parts && i < f->differences.n; i++) buf_putf(b, "        %s\n", f->differences.v[i]);
+}
+
+static void text_time(buf *b, int64_t ms) {
+  char t[40] = "";
+  if (ms >= 3600000) snprintf(t, sizeof t, "+%lldh%02lldm%02llds", (long long)(ms / 3600000), (long long)(ms / 60000 % 60), (long long)(ms / 1000 % 60));
+  else if (ms >= 0) snprintf(t, sizeof t, "+%lld.%llds", (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+  buf_putf(b, "      %9s  ", t);
+}
+
+static void text_event(buf *b, const test_event *e) {
+  bool effect = e->path != NULL, run = strcmp(e->kind, "run") == 0;
+  text_time(b, e->after_ms);
+  buf_putf(b, "%s%s%s%s", effect || e->after_ms < 0 ? "  " : "", e->kind, e->what[0] ? " " : "", e->what);
+  if (effect && e->attempt > 1) buf_putf(b, ", attempt %u", e->attempt);
+  if (run) buf_putf(b, ": %s", e->result);
+  else if (!effect && e->result) buf_putf(b, " -> %s", e->result);
+  if (run && e->error) buf_putf(b, ": %s", e->error);
+  if (e->where && e->where[0]) buf_putf(b, "   (%s)", e->where);
+  buf_putc(b, '\n');
+  if (!effect) return;
+  buf_putf(b, "                     %s\n                     -> %s%s", e->request, e->error ? "error: " : "", e->error ? e->error : e->result);
+  if (e->delay_ms) buf_putf(b, " after %lld.%01llds", (long long)(e->delay_ms / 1000), (long long)(e->delay_ms % 1000 / 100));
+  if (e->mock) buf_putf(b, "   [mock %s]", e->mock);
+  else if (!e->error) buf_puts(b, "   [no mock]");
+  buf_putc(b, '\n');
 }
 
 void test_report_text(buf *b, const test_results *r, bool color) {
@@ -82,10 +46,9 @@ void test_report_text(buf *b, const test_results *r, bool color) {
   for (const test_case *c = r->first; c; c = c->next) {
     buf_putf(b, "%s%s%s  %s\n", c->first ? red : green, c->first ? "FAIL" : "ok  ", off, c->name);
     for (const test_failure *f = c->first; f; f = f->next) text_failure(b, f);
-    if (c->first && c->trace.n) {
-      buf_puts(b, "    what happened:\n");
-      for (uint32_t i = 0; i < c->trace.n; i++) buf_putf(b, "        %s\n", c->trace.v[i]);
-    }
+    if (c->events) buf_puts(b, "    what happened:\n");
+    for (const test_event *e = c->events; e; e = e->next) text_event(b, e);
+    if (c->cut) buf_puts(b, "            ... and more\n");
   }
   if (r->broken) buf_putf(b, "%u program%s not compile\n", r->broken, r->broken == 1 ? " does" : "s do");
   buf_putf(b, "%u passed, %u failed\n", r->passed, r->failed);
@@ -108,6 +71,25 @@ static void json_list(buf *b, const char *name, const hc_list *l) {
   buf_putc(b, ']');
 }
 
+static void json_event(buf *b, const test_event *e) {
+  bool effect = e->path != NULL;
+  buf_putf(b, "{\"kind\":\"%s\"", e->kind);
+  if (e->after_ms >= 0) buf_putf(b, ",\"after_ms\":%lld", (long long)e->after_ms);
+  json_text(b, effect ? "operation" : "what", e->what);
+  if (e->where && e->where[0]) json_text(b, "at", e->where);
+  if (effect) {
+    json_text(b, "workflow", e->workflow);
+    json_text(b, "path", e->path);
+    buf_putf(b, ",\"attempt\":%u", e->attempt);
+    json_text(b, "request", e->request);
+    json_text(b, "mock", e->mock);
+    if (e->delay_ms) buf_putf(b, ",\"delay_ms\":%lld", (long long)e->delay_ms);
+  }
+  if (e->result) json_text(b, "result", e->result);
+  if (e->error) json_text(b, "error", e->error);
+  buf_putc(b, '}');
+}
+
 void test_report_json(buf *b, const test_results *r) {
   buf_putf(b, "{\"version\":1,\"passed\":%u,\"failed\":%u,\"broken\":%u,\"tests\":[", r->passed, r->failed, r->broken);
   for (const test_case *c = r->first; c; c = c->next) {
@@ -120,14 +102,18 @@ void test_report_json(buf *b, const test_results *r) {
       json_text(b, "file", f->file);
       json_text(b, "expression", f->expression);
       json_text(b, "message", f->message);
+      if (f->left_name) json_text(b, "of", f->left_name);
       json_text(b, "left", f->left);
       json_text(b, "right", f->right);
       json_list(b, "differences", &f->differences);
       buf_putc(b, '}');
     }
-    buf_putc(b, ']');
-    json_list(b, "trace", &c->trace);
-    buf_putc(b, '}');
+    buf_puts(b, "],\"trace\":[");
+    for (const test_event *e = c->events; e; e = e->next) {
+      if (e != c->events) buf_putc(b, ',');
+      json_event(b, e);
+    }
+    buf_puts(b, "]}");
   }
   buf_puts(b, "]}\n");
 }
@@ -135,7 +121,7 @@ void test_report_json(buf *b, const test_results *r) {
 /* ---- JUnit ------------------------------------------------------------------------------------------------------------------ */
 
 /* XML 1.0 has no control characters but tab and line end. */
-static void xml(buf *b, const char *s) {
+static void xml(buf *b, const char *s) { /* also fits into an attribute */
   for (; *s; s++) {
     switch (*s) {
     case '&': buf_puts(b, "&amp;"); break;
@@ -168,11 +154,16 @@ static void junit_case(buf *b, const test_case *c) {
       buf_putc(b, '\n');
       xml(b, f->differences.v[i]);
     }
-    for (uint32_t i = 0; i < c->trace.n; i++) {
-      buf_putc(b, '\n');
-      xml(b, c->trace.v[i]);
-    }
     buf_puts(b, "</failure>\n");
+  }
+  if (c->events) {
+    buf text;
+    buf_init(&text, b->a, 1 << 20);
+    for (const test_event *e = c->events; e; e = e->next) text_event(&text, e);
+    buf_putc(&text, 0);
+    buf_puts(b, "    <system-out>\n");
+    if (!text.status) xml(b, text.p);
+    buf_puts(b, "</system-out>\n");
   }
   buf_puts(b, "  </testcase>\n");
 }
