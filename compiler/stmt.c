@@ -327,6 +327,10 @@ static void log_stmt(comp *c, ast *n) {
 }
 
 static void stmt1(comp *c, ast *n) {
+  if (c->f->in_test && (n->kind == AST_STEP || n->kind == AST_SEND)) {
+    err(c, E0222, n, "a test performs no effects: it gives a workflow its input (when) and looks at what it sent");
+    return;
+  }
   switch (n->kind) {
     case AST_LET: let(c, n); break;
     case AST_STEP: step(c, n); break;

@@ -23,7 +23,7 @@ static bool ambient_of_tests(str name) {
 static void value_or_word(comp *c, ast *e, int r) {
   if (e->kind == AST_NAME) {
     str name = node_name(c, e);
-    if (!find_local(c, name) && !find_decl(c, name) && !ambient_of_tests(name)) {
+    if (name.len && name.p[0] >= 'A' && name.p[0] <= 'Z' && !find_local(c, name) && !find_decl(c, name)) {
       emit_loadk(&c->e, c->f->fn, (uint32_t)r, emit_str(&c->e, name.p, name.len));
       return;
     }

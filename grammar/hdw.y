@@ -71,8 +71,8 @@ static void hdw_error(parse_span *at, parser *px, const char *message);
 %token ON "on" WHERE "where" ORDER "order" ONCE "once" BY "by" WITHIN "within" ACK "ack" AFTER "after" NEEDS "needs" LIMIT "limit"
 %token ERROR "error"
 %token LET "let" STEP "step" SEND "send" LOG "log" IF "if" ELSE "else" FOR "for" PARALLEL "parallel" MATCH "match" CASE "case"
-%token RETURN "return" YIELD "yield" DROP "drop" OUTCOME "outcome" MOCK "mock" WHEN "when" AT "at" EXPECT "expect" REVIEW "review"
-%token RESTART "restart"
+%token RETURN "return" YIELD "yield" DROP "drop" OUTCOME "outcome" MOCK "mock" WHEN "when" AT "at" EXPECT "expect" RESTART "restart"
+%token REVIEW "review"
 
 /* Not of the lexer: the driver has reported and skipped `? a : b`. */
 %token TERNARY "? :"

@@ -80,7 +80,7 @@ static void go(eng_call *call) {
   if (e->o.mock) {
     char op[96];
     snprintf(op, sizeof op, "%.40s.%.47s", call->c->driver->kind, call->op);
-    engine_effect f = {call->c->name, op, call->workflow ? call->workflow : "", call->path, call->run, call->delivery, call->attempt, call->idem, call->request};
+    engine_effect f = {call->c->name, op, call->workflow ? call->workflow : "", call->path, call->run, call->delivery, call->attempt, call->idem, call->request, call->c->timeout_us};
     engine_mock_answer ans = {0};
     switch (e->o.mock(e->o.mock_user, &f, call->a, &ans)) {
     case MOCK_VALUE:

@@ -31,6 +31,7 @@ typedef struct engine_effect {
   uint32_t attempt;          /* from 1 */
   const char *idempotency_key;
   val request;               /* object: arguments by name */
+  int64_t timeout_us;        /* of the connection */
 } engine_effect;
 
 typedef enum engine_mock_verdict { MOCK_PASS = 0, MOCK_VALUE, MOCK_ERROR } engine_mock_verdict;

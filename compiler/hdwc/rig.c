@@ -99,6 +99,7 @@ static void on_log(void *user, engine_level level, const char *line, size_t len)
   rig_log *l = (rig_log *)arena_zalloc(&r->a, 1, sizeof *l);
   if (!l || !(l->line = arena_dup(&r->a, line, len))) return;
   l->len = len;
+  l->after = r->last_effect;
   if (r->last_log) r->last_log->next = l;
   else r->logs = l;
   r->last_log = l;
@@ -152,11 +153,14 @@ static bool start(rig *r, char text[200]) {
   return !why;
 }
 
-bool rig_open(rig *r, hdwc *h, const char *file, const uint8_t *bytes, size_t len, int64_t wall_us) {
-  char text[200] = "";
+void rig_init(rig *r, hdwc *h) {
   memset(r, 0, sizeof *r);
   r->h = h;
   arena_init(&r->a, &h->mem.m, 0);
+}
+
+bool rig_open(rig *r, const char *file, const uint8_t *bytes, size_t len, int64_t wall_us) {
+  char text[200] = "";
   const char *tmp = getenv("TMPDIR");
   if (!tmp || strlen(tmp) > 40) tmp = "/tmp";
   snprintf(r->dir, sizeof r->dir, "%s/hdwc-XXXXXX", tmp);
@@ -167,7 +171,7 @@ bool rig_open(rig *r, hdwc *h, const char *file, const uint8_t *bytes, size_t le
     return false;
   }
   io_sim_opts so = {.seed = 1, .wall_start_us = wall_us, .root = r->dir, .orderly = true};
-  if (io_sim_new(&h->mem.m, &so, &r->x)) return failed(r, "the simulated seam cannot be made");
+  if (io_sim_new(&r->h->mem.m, &so, &r->x)) return failed(r, "the simulated seam cannot be made");
   config_init(&r->cfg, &r->a);
   r->cfg.top.min_free_bytes = 0;
   r->file = hc_text(&r->a, "%s", file);

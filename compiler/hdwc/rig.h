@@ -52,7 +52,12 @@ typedef struct rig_reply {
   bool duplicate;
 } rig_reply;
 
-typedef struct rig_log { const char *line; size_t len; struct rig_log *next; } rig_log;
+typedef struct rig_log {
+  const char *line;
+  size_t len;
+  const rig_effect *after;            /* the last effect before it */
+  struct rig_log *next;
+} rig_log;
 
 typedef struct rig {
   hdwc *h;
@@ -74,8 +79,10 @@ typedef struct rig {
   size_t len;
 } rig;
 
+/* First of all: then mocks may be added. */
+void rig_init(rig *r, hdwc *h);
 /* Opens an engine with the module (sealed bytes). wall_us 0: 2026-01-01. A message is printed when it fails. */
-bool rig_open(rig *r, hdwc *h, const char *file, const uint8_t *bytes, size_t len, int64_t wall_us);
+bool rig_open(rig *r, const char *file, const uint8_t *bytes, size_t len, int64_t wall_us);
 void rig_close(rig *r);
 /* The process ends and starts again on what it has written; time goes on. text says what went wrong. */
 bool rig_restart(rig *r, char text[200]);

@@ -269,7 +269,8 @@ static engine_mock_verdict unmatched(rig *r, rig_effect *f, const rig_mock *near
   f->failed = f->unmatched = true;
   f->code = out->code = "no_mock";
   out->fail_class = FAIL_PERMANENT;
-  f->error = out->message = hc_text(&r->a, "no mock fits %s.%s %s; nearest: mock %s, but %s", f->connection, f->operation, rig_shown(&r->a, f->request, 400),
+  out->message = "no mock fits this call";
+  f->error = hc_text(&r->a, "no mock fits %s.%s %s; nearest: mock %s, but %s", f->connection, f->operation, rig_shown(&r->a, f->request, 400),
                                     nearest->target.text, how_far(r, nearest, f));
   return MOCK_ERROR;
 }
@@ -295,6 +296,11 @@ engine_mock_verdict rig_on_effect(void *user, const engine_effect *e, arena *a, 
     int64_t us = rig_duration(delay);
     f->delay_us = out->delay_us = us > 0 ? us : 0;
     v = jv_get(v, "value");
+  }
+  if (e->timeout_us > 0 && f->delay_us > e->timeout_us) { /* the engine makes a timeout of it */
+    f->failed = true;
+    f->code = "timeout", f->error = "timeout: no answer in time";
+    return MOCK_VALUE;
   }
   if (v.tag == VAL_OBJ && jv_get(v, "$error").tag != VAL_EMPTY) return fail_with(r, f, v, out);
   engine_mock_verdict how = MOCK_VALUE;

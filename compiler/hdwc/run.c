@@ -198,7 +198,8 @@ int hc_run(hdwc *h, const hc_command *c, int argc, char **argv) {
   if (l.errors || !cr.bytes) return EXIT_FINDINGS;
   hc_module_seal(cr.bytes, cr.len_bytes);
   rig r;
-  if (!rig_open(&r, h, hc_basename(args.v[0]), cr.bytes, cr.len_bytes, 0)) return EXIT_USAGE;
+  rig_init(&r, h);
+  if (!rig_open(&r, hc_basename(args.v[0]), cr.bytes, cr.len_bytes, 0)) return EXIT_USAGE;
   status = run_on(h, &r, workflow, message, json, mock);
   rig_close(&r);
   return status;

@@ -39,9 +39,10 @@ bool test_need_rig(runner *x) {
     test_give_up(x, "the program does not compile");
     return false;
   }
-  x->open = rig_open(&x->r, x->p->h, x->p->s->v[x->p->root].shown, x->p->app, x->p->app_len, x->wall_us);
+  x->open = rig_open(&x->r, x->p->s->v[x->p->root].shown, x->p->app, x->p->app_len, x->wall_us);
   if (!x->open) test_give_up(x, "the engine could not be started");
   x->start_us = x->wall_us;
+  if (!x->open) rig_init(&x->r, x->p->h);
   return x->open;
 }
 
@@ -91,6 +92,7 @@ static bool run_case(program *p, arena *keep, const comp_test *t, uint32_t row, 
   x->p = p, x->keep = keep, x->c = c, x->wall_us = default_wall_us;
   x->file = c->file, x->line = c->line, x->col = 1;
   arena_init(&x->a, &p->h->mem.m, 0);
+  rig_init(&x->r, p->h);
   int64_t start = hc_clock_ns();
   val args[VM_MAX_REGS] = {{0}};
   uint32_t n = p->m.funcs[t->func].params;
@@ -111,7 +113,7 @@ static bool run_case(program *p, arena *keep, const comp_test *t, uint32_t row, 
   if (ok) drive(x, t->func, args, n);
   if (x->open && c->first) test_story(x);
   c->took_ns = hc_clock_ns() - start;
-  if (x->open) rig_close(&x->r);
+  rig_close(&x->r);
   arena_free(&x->a);
   p->h->mem.m.put(&p->h->mem.m, x, sizeof *x);
   return true;

@@ -134,6 +134,9 @@ static void differ(arena *a, const char *path, val x, val y, hc_list *out, int d
     differ_objects(a, path, x, y, out, depth + 1);
     if (out->n > before) return;
   }
+  val alone[2] = {x, y}; /* one item against several is a list of one */
+  if (x.tag == VAL_LIST && y.tag != VAL_LIST && y.tag != VAL_EMPTY) y = (val){.tag = VAL_LIST, .len = 1, .u.v = &alone[1]};
+  if (y.tag == VAL_LIST && x.tag != VAL_LIST && x.tag != VAL_EMPTY) x = (val){.tag = VAL_LIST, .len = 1, .u.v = &alone[0]};
   if (x.tag == VAL_LIST && y.tag == VAL_LIST) {
     uint32_t n = x.len > y.len ? x.len : y.len;
     if (x.len != y.len) hc_list_add(a, out, hc_text(a, "%s%s%u items on the left, %u on the right", path[0] ? "at " : "", path[0] ? hc_text(a, "%s: ", path) : "", x.len, y.len));

@@ -55,7 +55,8 @@ static void tell_effect(runner *x, const rig_effect *f) {
   e->where = test_where(x, f->workflow, f->path);
   e->request = test_json(x, f->request, VALUE_MAX);
   e->attempt = f->attempt;
-  if (f->failed) e->error = hc_text(x->keep, "%s", f->error);
+  if (f->unmatched) e->error = "no mock fits this call";
+  else if (f->failed) e->error = hc_text(x->keep, "%s", f->error);
   else e->result = test_json(x, f->result, VALUE_MAX);
   if (f->delay_us) e->delay_ms = f->delay_us / 1000;
   if (f->mock) e->mock = f->answers > 1 ? hc_text(x->keep, "%s, answer %u of %u", f->mock, f->answer + 1, f->answers) : hc_text(x->keep, "%s", f->mock);
@@ -74,7 +75,10 @@ static void tell_log(runner *x, const rig_log *l) {
 
 /* Everything that came before the next mark: up to the effect and the log line that were the last then. */
 static void tell_until(runner *x, const rig_effect **f, const rig_effect *f_end, const rig_log **l, const rig_log *l_end) {
-  for (; *f && *f != f_end; *f = (*f)->next) tell_effect(x, *f);
+  for (; *f && *f != f_end; *f = (*f)->next) {
+    tell_effect(x, *f);
+    for (; *l && *l != l_end && (*l)->after == *f; *l = (*l)->next) tell_log(x, *l);
+  }
   for (; *l && *l != l_end; *l = (*l)->next) tell_log(x, *l);
 }
 
