@@ -297,10 +297,13 @@ engine_mock_verdict rig_on_effect(void *user, const engine_effect *e, arena *a, 
     f->delay_us = out->delay_us = us > 0 ? us : 0;
     v = jv_get(v, "value");
   }
-  if (e->timeout_us > 0 && f->delay_us > e->timeout_us) { /* the engine makes a timeout of it */
+  if (e->timeout_us > 0 && f->delay_us > e->timeout_us) { /* as in the daemon: whether it arrived is unknown */
     f->failed = true;
-    f->code = "timeout", f->error = "timeout: no answer in time";
-    return MOCK_VALUE;
+    f->delay_us = out->delay_us = e->timeout_us;
+    f->code = out->code = "timeout";
+    f->error = out->message = "no answer in time";
+    out->fail_class = FAIL_AMBIGUOUS;
+    return MOCK_ERROR;
   }
   if (v.tag == VAL_OBJ && jv_get(v, "$error").tag != VAL_EMPTY) return fail_with(r, f, v, out);
   engine_mock_verdict how = MOCK_VALUE;
