@@ -24,23 +24,48 @@ void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *c
   va_end(ap);
 }
 
-/* Transient failures in a row open the breaker; a success closes it. */
-static void count_for_breaker(eng_call *call) {
-  eng_conn *c = call->c;
-  if (call->ok || (call->fail_class != FAIL_TRANSIENT && call->fail_class != FAIL_AMBIGUOUS)) c->row_failures = 0;
-  else if (c->breaker_failures && ++c->row_failures >= c->breaker_failures) {
-    c->open_until_us = io_mono_us(c->e->io) + c->breaker_cooldown_us;
-    if (c->hold_until_us < c->open_until_us) c->hold_until_us = c->open_until_us; /* the outbox waits too */
-    eng_say(c->e, ENGINE_WARN, "breaker_open", "connection", c->name, NULL);
+/* ---- places: attempts at once ---- */
+
+static uint32_t limit_of(const eng_conn *c) { return c->driver->in_order ? 1 : (uint32_t)c->cfg->o.in_flight; }
+
+uint32_t eng_conn_room(const eng_conn *c) {
+  uint32_t n = c->first ? 0 : c->open ? 1 : limit_of(c);
+  return n > c->places ? n - c->places : 0;
+}
+
+static void place(eng_call *call);
+
+/* A place is free: who waited longest takes it; deliveries come behind. */
+static void next_place(eng_conn *c) {
+  while (c->first && c->places < limit_of(c)) {
+    eng_call *call = c->first;
+    c->first = call->next;
+    if (!c->first) c->last = NULL;
+    call->queued = false;
+    place(call);
+  }
+  if (c->starved && eng_conn_room(c)) {
+    c->starved = false;
+    eng_out_new(c->e, c);
   }
 }
 
+static void leave(eng_call *call) {
+  if (call->placed) call->c->places--;
+  call->placed = false;
+}
+
 void eng_call_done(eng_call *call) {
+  eng_conn *c = call->c;
   call->active = false;
-  if (call->c) count_for_breaker(call);
   io_timer_cancel(call->e->io, &call->soon);
   io_timer_cancel(call->e->io, &call->timer);
+  if (c) {
+    leave(call);
+    if (!call->held) eng_conn_outcome(call);
+  }
   call->done(call, call->user);
+  if (c) next_place(c);
 }
 
 static void on_soon(void *user) { eng_call_done((eng_call *)user); }
@@ -52,27 +77,58 @@ void eng_call_later(eng_call *call) {
 
 static void answer_after(eng_call *call, int64_t us) { io_timer_set(call->e->io, &call->soon, us > 0 ? us : 0, on_soon, call); }
 
-/* How long the attempt must wait for its place: requests per time, with one time's worth at once. */
+/* How long the attempt must wait for its turn: requests per time, with one time's worth at once. */
 static int64_t rate_wait(eng_conn *c) {
-  int64_t now = io_mono_us(c->e->io);
+  int64_t now = io_mono_us(c->e->io), burst = c->rate_gap_now_us > c->rate_gap_us ? 0 : c->rate_burst_us;
   if (!c->rate_gap_us) return 0;
   if (c->rate_next_us < now) c->rate_next_us = now;
-  int64_t wait = c->rate_next_us - now - c->rate_burst_us;
-  c->rate_next_us += c->rate_gap_us;
+  int64_t wait = c->rate_next_us - now - burst;
+  c->rate_next_us += c->rate_gap_now_us;
   return wait > 0 ? wait : 0;
 }
 
 static void go(eng_call *call);
-static void on_place(void *user) { go((eng_call *)user); }
+
+/* The connection may have been taken away while the attempt waited: then it is none. */
+static bool held_now(eng_call *call) {
+  int64_t wait;
+  if (call->probe || eng_conn_hold(call->c, call->writes, &wait) == HOLD_NONE) return false;
+  call->held = true;
+  eng_call_later(call);
+  return true;
+}
+
+static void on_turn(void *user) {
+  eng_call *call = (eng_call *)user;
+  if (!held_now(call)) go(call);
+}
+
+static void place(eng_call *call) {
+  eng_conn *c = call->c;
+  c->places++;
+  call->placed = true;
+  if (held_now(call)) return;
+  if (c->open) call->probe = c->probing = true;
+  int64_t wait = rate_wait(c);
+  if (wait) io_timer_set(call->e->io, &call->soon, wait, on_turn, call);
+  else go(call);
+}
 
 void eng_call_start(eng_call *call) {
+  eng_conn *c = call->c;
   call->active = true;
-  call->ok = call->sent = false;
+  call->ok = call->sent = call->held = call->judged = call->probe = call->placed = false;
   call->result = VAL_NONE;
   call->driver = NULL;
-  int64_t wait = rate_wait(call->c);
-  if (wait) io_timer_set(call->e->io, &call->soon, wait, on_place, call);
-  else go(call);
+  if (!c->first && c->places < limit_of(c)) {
+    place(call);
+    return;
+  }
+  call->queued = true;
+  call->next = NULL;
+  if (c->last) c->last->next = call;
+  else c->first = call;
+  c->last = call;
 }
 
 static void go(eng_call *call) {
@@ -110,8 +166,25 @@ static void go(eng_call *call) {
 void eng_call_cancel(eng_call *call) {
   io_timer_cancel(call->e->io, &call->soon);
   io_timer_cancel(call->e->io, &call->timer);
-  if (call->active && call->driver && call->c->driver->cancel) call->c->driver->cancel(call);
+  eng_conn *c = call->c;
+  if (call->queued) {
+    for (eng_call **at = &c->first, *before = NULL; *at; before = *at, at = &(*at)->next) {
+      if (*at != call) continue;
+      *at = call->next;
+      if (c->last == call) c->last = before;
+      break;
+    }
+    call->queued = false;
+  }
+  if (call->active && call->driver && c->driver->cancel) c->driver->cancel(call);
   call->active = false;
+  if (!c) return;
+  leave(call);
+  if (call->probe) { /* no outcome: another one is the probe */
+    call->probe = c->probing = false;
+    if (!c->e->closing) io_timer_set(c->e->io, &c->timer, 1000000, eng_conn_on_timer, c);
+  }
+  if (!c->e->closing) next_place(c);
 }
 
 /* ---- arguments -------------------------------------------------------------------------------------------------------------------- */
@@ -165,6 +238,27 @@ static int64_t ms_of(val v, int64_t otherwise) {
   return jv_int(jv_get(v, "$ms"), &ms) && ms >= 0 ? ms * 1000 : otherwise;
 }
 
+/* hours('Mon-Fri 08:00-18:00', zone: 'Europe/Berlin'); without a zone UTC. */
+static hdw_status opening_hours(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  val args = jv_get(jv_get(c->args, "hours"), "args");
+  if (args.tag != VAL_OBJ) return HDW_OK;
+  const char *when = jv_text(&e->a, jv_get(args, "when")), *name = jv_text(&e->a, jv_get(args, "zone"));
+  zone *z = NULL;
+  size_t at = 0;
+  c->hours = (hours *)arena_zalloc(&e->a, 1, sizeof *c->hours);
+  if (!c->hours) return HDW_E_NOMEM;
+  if (!when || hours_parse(when, c->hours, &at)) {
+    snprintf(text, ENG_TEXT, "hours: '%.60s' is not understood at character %zu; 'Mon-Fri 08:00-18:00, Sat 09:00-12:00' is the form", when ? when : "", at + 1);
+    return HDW_E_INVALID;
+  }
+  if (name && zone_load(e->io, &e->a, name, &z)) {
+    snprintf(text, ENG_TEXT, "hours: there is no time zone '%.60s'", name);
+    return HDW_E_INVALID;
+  }
+  c->hours->z = z;
+  return HDW_OK;
+}
+
 static void common_args(eng_conn *c) {
   val retry = jv_get(jv_get(c->args, "retry"), "args");
   int64_t times;
@@ -177,11 +271,12 @@ static void common_args(eng_conn *c) {
   if (jv_int(jv_get(rate, "requests"), &n) && n > 0 && n <= 1000000 && per > 0) {
     c->rate_gap_us = per / n > 0 ? per / n : 1;
     c->rate_burst_us = per - c->rate_gap_us;
+    c->rate_gap_now_us = c->rate_gap_us;
   }
-  if (jv_int(jv_get(breaker, "failures"), &n) && n > 0 && n <= 1000000) {
-    c->breaker_failures = (uint32_t)n;
-    c->breaker_cooldown_us = ms_of(jv_get(breaker, "cooldown"), 30000000);
-  }
+  /* Every connection has one; failures: 0 declares none. */
+  c->breaker_failures = 5;
+  if (jv_int(jv_get(breaker, "failures"), &n) && n >= 0 && n <= 1000000) c->breaker_failures = (uint32_t)n;
+  c->breaker_cooldown_us = ms_of(jv_get(breaker, "cooldown"), 30000000);
 }
 
 static hdw_status grants(engine *e, eng_conn *c, char text[ENG_TEXT]) {
@@ -273,7 +368,8 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
     c->args = mc->args;
   }
   common_args(c);
-  hdw_status s = HDW_OK;
+  hdw_status s = opening_hours(e, c, text);
+  if (s) return s;
   if (e->o.mock_only) {
     eng_driver *d = (eng_driver *)arena_zalloc(&e->a, 1, sizeof *d);
     if (!d) return HDW_E_NOMEM;
@@ -281,6 +377,7 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
     d->kind = mc->kind;
     d->in_order = !strcmp(mc->kind, "mllp");
     c->driver = d;
+    c->hold_dead = c->cfg->o.on_dead[0] ? !strcmp(c->cfg->o.on_dead, "hold") : d->in_order;
     return add(e, c) ? HDW_OK : HDW_E_NOMEM;
   }
   c->driver = find_driver(e, mc->kind);
@@ -288,6 +385,7 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
     snprintf(text, ENG_TEXT, "connections of kind %.40s are not available in this version", mc->kind);
     return HDW_E_UNSUPPORTED;
   }
+  c->hold_dead = c->cfg->o.on_dead[0] ? !strcmp(c->cfg->o.on_dead, "hold") : !strcmp(mc->kind, "mllp");
   s = grants(e, c, text);
   if (!s) s = auth(e, c, text);
   if (!s) s = c->driver->setup(e, c, text);
@@ -301,6 +399,7 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
 void eng_conn_close(eng_conn *c) {
   io_timer_cancel(c->e->io, &c->timer);
   io_timer_cancel(c->e->io, &c->pump);
+  io_timer_cancel(c->e->io, &c->wake);
   eng_out_close(c);
   if (c->driver->close) c->driver->close(c);
 }

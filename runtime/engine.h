@@ -160,11 +160,13 @@ typedef struct engine_status {
 void engine_get_status(const engine *e, engine_status *out);
 
 typedef struct engine_sink {
-  const char *name, *kind, *state;  /* state: "ok", "holding", "paused" */
+  const char *name, *kind, *state;  /* state: eng_hold_text, or "held by a dead letter" */
   uint32_t in_flight;
   uint64_t delivered, failed, dead; /* since start */
   int64_t hold_until_us;            /* monotonic; 0 = not holding */
   const char *last_error;
+  uint64_t held_by;                 /* dead delivery that holds an ordered queue */
+  uint64_t opened;                  /* times its breaker opened, since start */
 } engine_sink;
 bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out);
 

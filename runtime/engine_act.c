@@ -85,7 +85,7 @@ static void on_paused(engine *e, hdw_status s, const log_rec *rec, void *user) {
   eng_put(e, user, sizeof(pausing));
   if (!s) {
     x.c->paused = x.pause;
-    if (!x.pause) eng_out_new(e, x.c);
+    if (!x.pause) eng_conn_resumed(x.c);
   }
   if (x.cb) x.cb(x.user, s);
 }
@@ -101,14 +101,4 @@ hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who
   if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_paused, x, NULL);
   if (s) eng_put(e, x, sizeof *x);
   return s;
-}
-
-void eng_pause_restore(engine *e, eng_conn *c) {
-  arena a;
-  cod_str v;
-  char key[META_MAX_NAME + 8];
-  arena_init(&a, e->mem, 65536);
-  snprintf(key, sizeof key, "sink:%s", c->name);
-  c->paused = !store_get_named(e->store, cod_cstr("paused"), cod_cstr(key), &a, &v);
-  arena_free(&a);
 }

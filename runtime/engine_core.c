@@ -283,12 +283,12 @@ hdw_status engine_start(engine *e, char text[200]) {
     snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(rs));
     return rs;
   }
-  for (uint32_t i = 0; i < e->nconns; i++) eng_pause_restore(e, e->conns[i]);
+  for (uint32_t i = 0; i < e->nconns; i++) eng_conn_restore(e->conns[i]);
   e->started = true;
   e->rescan = true;
   e->fresh_after = eng_last_seq(e);
   eng_sched(e);
-  eng_out_start(e);
+  for (uint32_t i = 0; i < e->nconns; i++) eng_conn_start(e->conns[i]);
   eng_wake_at(e, io_wall_us(e->io));
   on_intake_timer(e);
   return HDW_OK;
@@ -319,9 +319,11 @@ void engine_get_status(const engine *e, engine_status *out) {
 bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
   if (i >= e->nconns) return false;
   const eng_conn *c = e->conns[i];
-  bool holding = c->hold_until_us > io_mono_us(e->io);
-  *out = (engine_sink){c->name, c->driver->kind, c->paused ? "paused" : holding ? "holding" : "ok", c->in_flight, c->delivered, c->failed, c->dead,
-                       holding ? c->hold_until_us : 0, c->last_error};
+  int64_t wait;
+  eng_hold hold = eng_conn_hold(e->conns[i], true, &wait);
+  const char *state = hold == HOLD_NONE && c->held_by ? "held by a dead letter" : eng_hold_text(hold);
+  *out = (engine_sink){c->name, c->driver->kind, state, c->in_flight, c->delivered, c->failed, c->dead,
+                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened};
   return true;
 }
 

@@ -5,6 +5,7 @@
  *   engine_gate.c    which workflows, gates, lanes             engine_pending.c who waits for an answer
  *   engine_lane.c    which run may start                       engine_run.c    execution of runs
  *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
+ *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
  *   engine_ack.c     answers from records                      engine_listen.c sockets
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what
@@ -14,6 +15,7 @@
 #include "codec.h"
 #include "egress.h"
 #include "engine.h"
+#include "hours.h"
 #include "http.h"
 #include "mllp.h"
 #include "pack.h"
@@ -87,9 +89,14 @@ struct eng_conn {
   unsigned ngrants;
   bool private_ok;
   int64_t rate_gap_us, rate_burst_us, rate_next_us; /* rate(...): time of the next free place; gap 0 = no limit */
+  int64_t rate_gap_now_us;   /* longer after 429 */
+  hours *hours;              /* hours(...), NULL = always open */
+  bool hold_dead;            /* a dead delivery holds its queue */
   uint32_t breaker_failures; /* breaker(...): so many transient failures in a row open it; 0 = none */
   int64_t breaker_cooldown_us, open_until_us;
   uint32_t row_failures;
+  bool open, probing;        /* the breaker; its probe is on its way */
+  uint64_t opened;
   /* rest */
   bool https;
   char *host, *prefix;       /* prefix: path of the base without trailing '/' */
@@ -101,12 +108,20 @@ struct eng_conn {
   const char *folder;
   /* the sink: outbox state */
   uint32_t in_flight, steps;
+  uint32_t places;           /* attempts with the driver; at most in_flight of the configuration, one for an ordered driver */
+  eng_call *first, *last;    /* attempts that wait for a place */
+  bool starved;              /* deliveries wait for a place */
   eng_dlv *flying;
-  uint32_t failures;         /* in a row, transient */
-  int64_t hold_until_us;     /* monotonic */
+  uint8_t lane_at[REC_LANE]; /* the pump goes on behind this lane */
+  uint32_t looked;           /* heads since something was started */
+  int64_t hold_until_us;     /* monotonic; Retry-After */
+  uint64_t held_by;          /* the dead delivery that holds an ordered queue; 0 = none */
   bool paused;
-  io_timer timer;            /* of held deliveries */
+  io_timer timer;            /* the end of what holds it */
   io_timer pump;
+  io_timer wake;             /* parked runs that wait for it are being looked for */
+  uint64_t wake_after;
+  bool wake_all;
   uint64_t delivered, failed, dead;
   char last_error[ENG_TEXT];
 };
@@ -127,11 +142,16 @@ struct eng_call {
   void *user;
   /* outcome */
   bool ok, sent;             /* sent: the peer may have it */
+  bool held;                 /* not attempted: the connection is held */
+  bool judged;               /* the peer read it and said no: it is there */
   val result;
   uint8_t fail_class;
   int status;
   int64_t retry_after_us;
   char code[ENG_CODE], message[ENG_TEXT];
+  /* eng_call_start's */
+  bool probe, placed, queued, writes;
+  eng_call *next;
   /* driver's */
   bool active;
   io_timer soon, timer;
@@ -175,6 +195,7 @@ struct eng_run {
   eng_recorded *sent;
   char parked_path[REC_PATH_MAX];
   bool known;                /* how the attempt at parked_path ended is known: it waited for a time or a person, no crash came between */
+  eng_conn *held;            /* it parks because this connection is held: no attempt was made */
   uint32_t steps;
   eng_step step;
   io_timer task;             /* goes on from the loop: a run never executes inside another's callback */
@@ -472,21 +493,43 @@ void eng_wake_at(engine *e, int64_t wall_us);
 int64_t eng_duration_us(val v);
 int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);
 
-/* Whether an operator paused the connection before the restart. */
-void eng_pause_restore(engine *e, eng_conn *c);
+/* ---- connections held and free (engine_conn.c) ---------------------------------------------------------------------------------- */
+
+typedef enum eng_hold { HOLD_NONE, HOLD_PAUSED, HOLD_HOURS, HOLD_BREAKER, HOLD_ASKED } eng_hold;
+const char *eng_hold_text(eng_hold h);
+/* Why nothing may leave now; *wait_us: how long at least, INT64_MAX when only an event ends it. writes: not a read (opening hours). */
+eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us);
+/* Parks the run until the connection is free; no attempt is counted. */
+void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, const char *path);
+/* The connection is free: parked runs that wait for it go on, a bounded number at a time. */
+void eng_wake_connection(eng_conn *c);
+/* The breaker is half open and no delivery waits: one parked run is the probe. */
+void eng_conn_probe_run(eng_conn *c);
+/* Sets the timer for the end of what holds it. */
+void eng_conn_arm(eng_conn *c);
+void eng_conn_on_timer(void *user);
+/* Something that held it is gone. */
+void eng_conn_resumed(eng_conn *c);
+/* Counts an attempt's outcome: breaker, Retry-After, adaptive rate. */
+void eng_conn_outcome(eng_call *call);
+/* Pause and breaker as they were before the restart; then eng_conn_start. */
+void eng_conn_restore(eng_conn *c);
+void eng_conn_start(eng_conn *c);
+int64_t eng_give_up_us(const eng_conn *c);
 
 /* ---- outbox --------------------------------------------------------------------------------------------------------------------- */
 
 /* Something may be waiting for this sink. */
 void eng_out_new(engine *e, eng_conn *c);
 void eng_out_close(eng_conn *c);
-void eng_out_start(engine *e);
 
 /* ---- dispatch --------------------------------------------------------------------------------------------------------------------- */
 
 /* Starts the attempt: asks the mock, then the driver. done comes later, never from inside. */
 void eng_call_start(eng_call *call);
 void eng_call_cancel(eng_call *call);
+/* Attempts that may be started for the connection now. */
+uint32_t eng_conn_room(const eng_conn *c);
 /* For drivers: ends the attempt. */
 void eng_call_done(eng_call *call);
 /* Fills in a failure; class 0 = derived from status. */

@@ -1,7 +1,8 @@
 /* engine_out.c - the outbox: each sink's queue, first in first out within a lane, delivered when its run is long over or before.
  *
- * The store keeps the queues; in memory are only the deliveries in flight. A transient failure holds the whole sink for a while (it is most likely
- * the sink, not the message), then one probe goes out; the first success opens it again. */
+ * The store keeps the queues; in memory are only the deliveries in flight. A transient failure puts off the delivery, and with it its lane; what is wrong
+ * with the sink as a whole is the breaker's business (engine_conn.c). A dead delivery leaves its queue, or holds it (on_dead; H-21): then it stays the head
+ * until a person sends it again, discards it, or skips it. */
 #include <stdio.h>
 #include "engine_int.h"
 
@@ -22,10 +23,6 @@ static void on_pump(void *user);
 void eng_out_new(engine *e, eng_conn *c) {
   while (c->replaced_by) c = c->replaced_by; /* the queue belongs to the connection of the current deployment */
   if (e->started && !e->draining && !e->closing && !c->pump.set) io_timer_set(e->io, &c->pump, 0, on_pump, c);
-}
-
-void eng_out_start(engine *e) {
-  for (uint32_t i = 0; i < e->nconns; i++) eng_out_new(e, e->conns[i]);
 }
 
 static void dlv_free(eng_dlv *d) {
@@ -61,7 +58,22 @@ static void on_result(engine *e, hdw_status s, const log_rec *rec, void *user) {
   eng_out_new(e, c);
 }
 
-static bool gives_up(const eng_dlv *d) { return io_wall_us(d->e->io) - d->row.created_us > d->e->o.config->top.give_up_ms * 1000; }
+/* Counted from its first failure: waiting for an open breaker, for opening hours or for an operator is no failure of the delivery. */
+static bool gives_up(const eng_dlv *d) {
+  return d->row.failing_us && io_wall_us(d->e->io) - d->row.failing_us > eng_give_up_us(d->c);
+}
+
+static void dead(eng_dlv *d, rec_delivery_result *r) {
+  static const uint8_t no_lane[REC_LANE] = {0};
+  eng_conn *c = d->c;
+  char id[24];
+  snprintf(id, sizeof id, "%llu", (unsigned long long)d->id);
+  bool ordered = c->driver->in_order || memcmp(d->row.lane, no_lane, REC_LANE) != 0;
+  r->state = c->hold_dead && ordered ? DELIVERY_PARKED : DELIVERY_DEAD;
+  c->dead++;
+  eng_say(d->e, ENGINE_WARN, "delivery_dead", "delivery", id, "sink", c->name, "code", d->call.code, "reason", d->call.message, "queue",
+          r->state == DELIVERY_PARKED ? "held" : "goes on", NULL);
+}
 
 static void failed(eng_dlv *d, rec_delivery_result *r) {
   engine *e = d->e;
@@ -72,35 +84,31 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   c->failed++;
   r->fail_class = klass;
   r->error_code = cod_cstr(call->code), r->error_text = cod_cstr(call->message);
-  eng_call_text(call, c->last_error);
-  if (klass == FAIL_TRANSIENT && !gives_up(d)) {
-    int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, c->failures);
-    if (wait < call->retry_after_us) wait = call->retry_after_us;
-    c->failures++;
-    int64_t until = io_mono_us(e->io) + wait;
-    if (until > c->hold_until_us) c->hold_until_us = until;
-    r->state = DELIVERY_PENDING;
-    r->next_us = io_wall_us(e->io) + wait;
+  if (klass != FAIL_TRANSIENT || gives_up(d)) {
+    dead(d, r);
     return;
   }
-  char id[24];
-  snprintf(id, sizeof id, "%llu", (unsigned long long)d->id);
-  r->state = DELIVERY_DEAD;
-  c->dead++;
-  eng_say(e, ENGINE_WARN, "delivery_dead", "delivery", id, "sink", c->name, "code", call->code, "reason", call->message, NULL);
+  r->state = DELIVERY_PENDING;
+  if (c->open) return; /* the breaker says when */
+  int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
+  if (wait < call->retry_after_us) wait = call->retry_after_us;
+  r->next_us = io_wall_us(e->io) + wait;
 }
 
 static void delivered(eng_call *call, void *user) {
   eng_dlv *d = (eng_dlv *)user;
   engine *e = d->e;
+  if (call->held) { /* no attempt was made: it is where it was */
+    dlv_free(d);
+    eng_conn_arm(call->c);
+    return;
+  }
   rec_delivery_result r = {.delivery = d->id, .state = DELIVERY_DELIVERED, .attempts = call->attempt};
   buf b;
   buf_init(&b, &d->a, 65536);
   if (call->ok) {
     pack_hl7 h = eng_pack_hooks(e);
     d->c->delivered++;
-    d->c->failures = 0;
-    d->c->hold_until_us = 0;
     if (pack_val(&b, call->result, &h)) b.len = 0; /* a long answer is not kept */
   } else failed(d, &r);
   cod_w w = eng_writer(e);
@@ -110,16 +118,16 @@ static void delivered(eng_call *call, void *user) {
     eng_conn *c = d->c;
     c->hold_until_us = io_mono_us(e->io) + 1000000;
     dlv_free(d);
-    eng_out_new(e, c);
+    eng_conn_arm(c);
   }
 }
 
 /* ---- sending --------------------------------------------------------------------------------------------------------------------- */
 
-/* Not before its next_us: then eng_wake comes back. */
-static void start(engine *e, eng_conn *c, uint64_t id) {
+/* True: an attempt began. */
+static bool start(engine *e, eng_conn *c, uint64_t id) {
   eng_dlv *d = (eng_dlv *)eng_get(e, sizeof *d);
-  if (!d) return;
+  if (!d) return false;
   d->e = e, d->c = c, d->id = id;
   arena_init(&d->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   d->next = c->flying;
@@ -127,17 +135,8 @@ static void start(engine *e, eng_conn *c, uint64_t id) {
   c->in_flight++;
   log_rec rec;
   eng_call *call = &d->call;
-  *call = (eng_call){.e = e, .c = c, .a = &d->a, .delivery = id, .done = delivered, .user = d};
+  *call = (eng_call){.e = e, .c = c, .a = &d->a, .delivery = id, .writes = true, .done = delivered, .user = d};
   hdw_status s = store_get_delivery(e->store, ENG_PART, id, &d->a, &d->row);
-  if (!s && d->row.state != DELIVERY_PENDING && d->row.state != DELIVERY_PARKED && d->row.state != DELIVERY_INFLIGHT) {
-    dlv_free(d);
-    return;
-  }
-  if (!s && d->row.next_us > io_wall_us(e->io)) {
-    eng_wake_at(e, d->row.next_us);
-    dlv_free(d);
-    return;
-  }
   if (!s) s = log_read(e->log, d->row.pos, &d->a, &rec);
   if (!s) s = engine_unpack(e, &d->a, rec.body, rec.body_len, &call->request);
   call->attempt = d->row.attempts + 1;
@@ -152,56 +151,126 @@ static void start(engine *e, eng_conn *c, uint64_t id) {
   if (s) {
     eng_call_fail(call, FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
-    return;
+    return true;
   }
   eng_call_start(call);
+  return true;
 }
 
+/* Ids of a queue, or heads of its lanes. */
 typedef struct heads {
   eng_conn *c;
   uint32_t n, want;
+  bool more;                 /* stopped because of want */
   uint64_t id[SCAN_MAX];
+  uint8_t state[SCAN_MAX];
 } heads;
 static bool head_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   heads *h = (heads *)user;
-  (void)part, (void)state;
-  if (!is_flying(h->c, id)) h->id[h->n++] = id;
-  return h->n < h->want;
+  (void)part;
+  h->state[h->n] = state, h->id[h->n++] = id;
+  h->more = h->n == h->want;
+  return !h->more;
 }
 
-static void on_hold_over(void *user) {
-  eng_conn *c = (eng_conn *)user;
-  eng_out_new(c->e, c);
+static const uint8_t no_lane[REC_LANE] = {0};
+
+/* Whether it may go now; lane gets that of the delivery. A breaker's probe does not wait for its own time: that was chosen while the sink was down. */
+static bool due(engine *e, eng_conn *c, uint64_t id, uint8_t lane[REC_LANE]) {
+  arena a;
+  store_delivery d;
+  arena_init(&a, e->mem, 65536);
+  bool ok = !store_get_delivery(e->store, ENG_PART, id, &a, &d);
+  if (ok) {
+    memcpy(lane, d.lane, REC_LANE);
+    ok = d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT;
+    if (ok && !c->open && d.next_us > io_wall_us(e->io)) {
+      eng_wake_at(e, d.next_us);
+      ok = false;
+    }
+  }
+  arena_free(&a);
+  return ok && !is_flying(c, id);
+}
+
+/* The oldest over all lanes, and nothing before it is done; a dead one that holds stops them all (H-21). */
+static uint32_t pump_in_order(engine *e, eng_conn *c, heads *h) {
+  uint32_t first = 0;
+  uint8_t lane[REC_LANE];
+  c->held_by = 0;
+  for (uint32_t i = 1; i < h->n; i++)
+    if (h->id[i] < h->id[first]) first = i;
+  if (!h->n) return 0;
+  if (h->state[first] == DELIVERY_PARKED) c->held_by = h->id[first];
+  else if (!c->in_flight && due(e, c, h->id[first], lane)) return start(e, c, h->id[first]);
+  return 0;
+}
+
+/* Without a lane there is no order to keep: as many as there is room for. */
+static uint32_t pump_no_lane(engine *e, eng_conn *c, heads *h) {
+  uint32_t started = 0;
+  uint8_t lane[REC_LANE];
+  *h = (heads){.c = c, .want = SCAN_MAX};
+  (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), no_lane, 0, SCAN_MAX, head_one, h);
+  for (uint32_t i = 0; i < h->n && eng_conn_room(c); i++)
+    if (h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i], lane)) started += start(e, c, h->id[i]);
+  return started;
+}
+
+/* Heads of lanes from where the last look ended, round and round, so that no lane is forgotten however many there are. */
+static uint32_t pump_lanes(engine *e, eng_conn *c, heads *h, bool *around) {
+  uint32_t started = 0;
+  uint8_t lane[REC_LANE];
+  *h = (heads){.c = c, .want = SCAN_MAX};
+  (void)store_list_heads(e->store, ENG_PART, cod_cstr(c->name), c->lane_at, SCAN_MAX, head_one, h);
+  *around = !h->more;
+  for (uint32_t i = 0; i < h->n; i++) {
+    if (!eng_conn_room(c)) {
+      *around = false;
+      return started;
+    }
+    memset(lane, 0, sizeof lane);
+    bool go = h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i], lane);
+    if (h->state[i] == DELIVERY_PARKED) { /* only to know its lane */
+      (void)due(e, c, h->id[i], lane);
+      if (!c->held_by) c->held_by = h->id[i];
+    }
+    memcpy(c->lane_at, lane, REC_LANE);
+    if (go) started += start(e, c, h->id[i]);
+  }
+  if (*around) memset(c->lane_at, 0, REC_LANE);
+  return started;
 }
 
 static void on_pump(void *user) {
   eng_conn *c = (eng_conn *)user;
   engine *e = c->e;
-  if (e->draining || e->failed || c->paused) return;
-  for (const eng_conn *p = c->replaces; p; p = p->replaces)
-    if (p->in_flight) return; /* its end comes back here: order holds over a change of the connection */
-  int64_t now = io_mono_us(e->io);
-  if (c->hold_until_us > now) {
-    if (!c->timer.set) io_timer_set(e->io, &c->timer, c->hold_until_us - now, on_hold_over, c);
+  int64_t wait;
+  if (e->draining || e->failed) return;
+  if (eng_conn_hold(c, true, &wait) != HOLD_NONE) {
+    eng_conn_arm(c);
     return;
   }
-  uint32_t room = (uint32_t)c->cfg->o.in_flight;
-  if (c->failures) room = 1; /* a probe */
-  if (c->driver->in_order) room = 1;
-  if (c->in_flight >= room) return;
+  if (!eng_conn_room(c)) {
+    c->starved = true;
+    return;
+  }
   heads h = {.c = c, .want = SCAN_MAX};
-  static const uint8_t no_lane[REC_LANE] = {0};
-  cod_str sink = cod_cstr(c->name);
-  (void)store_list_queue(e->store, ENG_PART, sink, NULL, 0, SCAN_MAX, head_one, &h);
-  if (c->driver->in_order) { /* the oldest over all lanes, and nothing before it is done */
-    uint64_t first = h.n ? h.id[0] : 0;
-    for (uint32_t i = 1; i < h.n; i++)
-      if (h.id[i] < first) first = h.id[i];
-    if (first) start(e, c, first);
-    return;
+  uint32_t started;
+  if (c->driver->in_order) {
+    (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), NULL, 0, SCAN_MAX, head_one, &h);
+    started = pump_in_order(e, c, &h);
+  } else {
+    bool around = false;
+    started = pump_no_lane(e, c, &h);
+    if (!c->looked) c->held_by = 0;
+    if (eng_conn_room(c)) started += pump_lanes(e, c, &h, &around);
+    c->looked = around ? 0 : c->looked + 1;
+    if (!around && eng_conn_room(c)) { /* further lanes, but others first */
+      io_timer_set(e->io, &c->pump, 0, on_pump, c);
+      return;
+    }
   }
-  /* Without a lane there is no order to keep: as many as there is room for. */
-  if (h.n < h.want) (void)store_list_queue(e->store, ENG_PART, sink, no_lane, 0, room, head_one, &h);
-  for (uint32_t i = 0; i < h.n && c->in_flight < room; i++)
-    if (!is_flying(c, h.id[i])) start(e, c, h.id[i]);
+  if (!eng_conn_room(c)) c->starved = true;
+  if (c->open && !started && !c->probing) eng_conn_probe_run(c);
 }

@@ -237,13 +237,16 @@ static void on_parked(engine *e, hdw_status s, const log_rec *rec, void *user) {
 void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path) {
   engine *e = r->e;
   int64_t now = io_wall_us(e->io);
-  if (now - r->row.created_us > e->o.config->top.give_up_ms * 1000) {
+  /* What waits for a connection without having tried it cannot have failed for too long. */
+  int64_t give_up = r->step.c ? eng_give_up_us(r->step.c) : e->o.config->top.give_up_ms * 1000;
+  if (!(r->held && !r->step.attempts) && now - r->row.created_us > give_up) {
     eng_run_end(r, RUN_DEAD, fail_class, "give_up", reason, path);
     return;
   }
   if (delay_us <= 0) delay_us = eng_backoff(e, 1000000, 300000000, r->row.attempts);
   rec_run_change c = {.run = r->id, .state = RUN_PARKED, .fail_class = fail_class, .wake_us = now + delay_us, .path = cod_cstr(path)};
   c.reason = cod_bytes(reason, strnlen(reason, REC_NAME_MAX));
+  if (r->held) c.held = cod_cstr(r->held->name);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_run_change(&w, &c);
   if (!s) s = eng_append_rec(e, REC_RUN_STATE, &w, NULL, 0, on_parked, (void *)(uintptr_t)r->id, NULL);

@@ -101,19 +101,18 @@ static void step_performed(eng_call *call, void *user);
 
 static void perform(eng_run *r) {
   eng_step *s = &r->step;
-  int64_t closed_for = s->c->open_until_us - io_mono_us(r->e->io);
-  if (closed_for > 0) { /* no attempt: the run comes back when the breaker lets a probe through */
-    eng_run_park(r, FAIL_TRANSIENT, closed_for + (int64_t)(io_random_u64(r->e->io) % 1000000), "the connection's breaker is open", r->vm.request.path);
-    return;
-  }
-  if (s->c->paused) {
-    eng_run_park(r, FAIL_TRANSIENT, 10000000, "the connection is paused", r->vm.request.path);
+  int64_t wait;
+  eng_hold hold = eng_conn_hold(s->c, s->effect->klass != MOD_CLASS_READ, &wait);
+  if (hold != HOLD_NONE) { /* no attempt: the run comes back when the connection does */
+    char text[ENG_TEXT];
+    snprintf(text, sizeof text, "%.80s: %s", s->c->name, eng_hold_text(hold));
+    eng_run_hold(r, s->c, wait, text, r->vm.request.path);
     return;
   }
   eng_call *c = &s->call;
   uint8_t raw[REC_HASH];
   *c = (eng_call){.e = r->e, .c = s->c, .a = &r->a, .request = s->request, .workflow = r->wf->name, .run = r->id, .path = r->vm.request.path,
-                  .attempt = ++s->attempts, .done = step_performed, .user = r};
+                  .attempt = ++s->attempts, .writes = s->effect->klass != MOD_CLASS_READ, .done = step_performed, .user = r};
   const char *dot = strchr(s->operation, '.');
   snprintf(c->op, sizeof c->op, "%.47s", dot ? dot + 1 : s->operation);
   eng_idem(r->identity, r->wf->name, r->vm.request.path, c->idem, raw);
@@ -158,7 +157,10 @@ static void step_failed(eng_run *r) {
   }
   char reason[ENG_TEXT + ENG_CODE + 4];
   snprintf(reason, sizeof reason, "%s: %s", c->code, c->message);
-  if (again) eng_run_park(r, FAIL_TRANSIENT, c->retry_after_us, reason, r->vm.request.path);
+  int64_t wait;
+  eng_hold hold = eng_conn_hold(s->c, s->effect->klass != MOD_CLASS_READ, &wait);
+  if (again && hold != HOLD_NONE) eng_run_hold(r, s->c, wait, reason, r->vm.request.path);
+  else if (again) eng_run_park(r, FAIL_TRANSIENT, c->retry_after_us, reason, r->vm.request.path);
   else {
     (void)record_effect(r, REC_RESULT, EFFECT_FAILED, c, NULL, NULL, NULL);
     eng_run_end(r, RUN_DEAD, c->fail_class, c->code, c->message, r->vm.request.path);
@@ -169,8 +171,13 @@ static void step_performed(eng_call *call, void *user) {
   eng_run *r = (eng_run *)user;
   eng_step *s = &r->step;
   s->c->steps--;
+  if (call->held) { /* it was taken away while the attempt waited for its turn */
+    s->attempts--;
+    perform(r);
+    eng_ended(r->e);
+    return;
+  }
   if (!call->ok) {
-    eng_call_text(call, s->c->last_error);
     step_failed(r);
     eng_ended(r->e);
     return;

@@ -83,7 +83,7 @@ hdw_status zone_load(io *x, arena *a, const char *name, zone **out) {
   return block(a, p, got, 4, z, &size);
 }
 
-static int16_t at_instant(const zone *z, int64_t unix_s) {
+int16_t zone_offset_at(const zone *z, int64_t unix_s) {
   uint32_t lo = 0, hi = z->n;
   while (lo < hi) {
     uint32_t mid = (lo + hi) / 2;
@@ -99,7 +99,7 @@ int16_t zone_offset(const zone *z, const tm_val *local) {
   utc.zone_min = 0;
   if (tm_to_unix_us(&utc, &us)) return z->first_min;
   int64_t s = us / 1000000;
-  int16_t off = at_instant(z, s - (int64_t)z->first_min * 60);
-  int16_t later = at_instant(z, s - (int64_t)off * 60);
-  return at_instant(z, s - (int64_t)later * 60) == later ? later : off;
+  int16_t off = zone_offset_at(z, s - (int64_t)z->first_min * 60);
+  int16_t later = zone_offset_at(z, s - (int64_t)off * 60);
+  return zone_offset_at(z, s - (int64_t)later * 60) == later ? later : off;
 }

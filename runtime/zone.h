@@ -12,5 +12,7 @@ typedef struct zone zone;
 hdw_status zone_load(io *x, arena *a, const char *name, zone **out);
 /* Offset of a local time. In the hour that occurs twice the later offset (standard time) is taken; in the hour that is skipped the one before the change. */
 int16_t zone_offset(const zone *z, const tm_val *local);
+/* Offset in minutes at an instant. */
+int16_t zone_offset_at(const zone *z, int64_t unix_s);
 
 #endif

@@ -1,0 +1,222 @@
+/* engine_conn.c - may an attempt leave for this connection now? One gate for steps and deliveries (SEMANTICS 4, 5; PROTOCOLS 7).
+ *
+ *   paused     an operator said so
+ *   hours      closed: what writes waits until it opens
+ *   breaker    open: nothing leaves. When its cooldown is over one attempt goes as a probe; its outcome closes the breaker or opens it again
+ *   asked      the peer said Retry-After: the whole endpoint waits, not only the one request
+ *
+ * While it is held deliveries stay in their queues and runs are parked with its name in their row; neither is an attempt. Its return wakes them. */
+#include <stdio.h>
+#include "engine_int.h"
+
+enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024 };
+#define SAFETY_US INT64_C(3600000000) /* a parked run looks by itself now and then: a lost wake costs an hour, not a patient */
+
+const char *eng_hold_text(eng_hold h) {
+  static const char *const t[] = {"ok", "paused", "closed", "breaker open", "asked to wait"};
+  return t[h];
+}
+
+eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us) {
+  int64_t now = io_mono_us(c->e->io);
+  *wait_us = INT64_MAX;
+  if (c->paused) return HOLD_PAUSED;
+  if (writes && c->hours && (*wait_us = hours_wait_us(c->hours, io_wall_us(c->e->io))) > 0) return HOLD_HOURS;
+  *wait_us = INT64_MAX;
+  if (c->open && c->probing) return HOLD_BREAKER;
+  if (c->open && c->open_until_us > now) {
+    *wait_us = c->open_until_us - now;
+    return HOLD_BREAKER;
+  }
+  if (c->hold_until_us > now) {
+    *wait_us = c->hold_until_us - now;
+    return HOLD_ASKED;
+  }
+  *wait_us = 0;
+  return HOLD_NONE;
+}
+
+int64_t eng_give_up_us(const eng_conn *c) { return (c->cfg->o.give_up_ms ? c->cfg->o.give_up_ms : c->e->o.config->top.give_up_ms) * 1000; }
+
+void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, const char *path) {
+  int64_t delay = SAFETY_US / 2 + (int64_t)(io_random_u64(c->e->io) % (uint64_t)SAFETY_US);
+  if (wait_us != INT64_MAX && wait_us > delay) delay += wait_us;
+  r->held = c;
+  eng_conn_arm(c);
+  eng_run_park(r, FAIL_TRANSIENT, delay, reason, path);
+}
+
+/* ---- waking parked runs ------------------------------------------------------------------------------------------------------- */
+
+typedef struct scan {
+  eng_conn *c;
+  uint64_t last;
+  uint32_t n, woken;
+} scan;
+
+static bool wake_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  scan *s = (scan *)user;
+  engine *e = s->c->e;
+  arena a;
+  store_run row;
+  (void)part, (void)state;
+  s->last = id;
+  s->n++;
+  arena_init(&a, e->mem, 65536);
+  if (!store_get_run(e->store, ENG_PART, id, &a, &row) && cod_equal(row.held, cod_cstr(s->c->name)) && !eng_run_find(e, id)) {
+    eng_ready(e, id, false);
+    s->woken++;
+  }
+  arena_free(&a);
+  return s->n < WAKE_CHUNK && !(s->woken && !s->c->wake_all);
+}
+
+static void on_wake_scan(void *user) {
+  eng_conn *c = (eng_conn *)user;
+  engine *e = c->e;
+  int64_t wait;
+  if (e->draining || e->failed || e->closing) return;
+  if (e->nready > WAKE_ROOM) { /* as fast as they are taken up */
+    io_timer_set(e->io, &c->wake, 20000, on_wake_scan, c);
+    return;
+  }
+  if (eng_conn_hold(c, false, &wait) != HOLD_NONE) return; /* it went away again: its next return begins anew */
+  scan s = {.c = c};
+  (void)store_list_runs(e->store, ENG_PART, RUN_PARKED, c->wake_after, WAKE_CHUNK, wake_one, &s);
+  c->wake_after = s.last;
+  if (s.n < WAKE_CHUNK || (s.woken && !c->wake_all)) {
+    /* A run that was to be the probe may end elsewhere: then another one is. */
+    if (c->open && s.woken) io_timer_set(e->io, &c->timer, c->breaker_cooldown_us, eng_conn_on_timer, c);
+    return;
+  }
+  io_timer_set(e->io, &c->wake, 0, on_wake_scan, c);
+}
+
+static void wake(eng_conn *c, bool all) {
+  if (!c->e->started) return;
+  c->wake_all = all;
+  c->wake_after = 0;
+  io_timer_set(c->e->io, &c->wake, 0, on_wake_scan, c);
+}
+
+void eng_wake_connection(eng_conn *c) { wake(c, true); }
+void eng_conn_probe_run(eng_conn *c) {
+  if (!c->wake.set) wake(c, false);
+}
+
+/* ---- what ends by itself -------------------------------------------------------------------------------------------------------- */
+
+void eng_conn_on_timer(void *user) {
+  eng_conn *c = (eng_conn *)user;
+  int64_t wait;
+  if (eng_conn_hold(c, true, &wait) != HOLD_NONE) {
+    eng_conn_arm(c);
+    if (eng_conn_hold(c, false, &wait) != HOLD_NONE) return;
+  }
+  eng_out_new(c->e, c); /* a half-open breaker: the pump sends the probe, or asks for a run that is one */
+  if (!c->open) eng_wake_connection(c);
+}
+
+void eng_conn_arm(eng_conn *c) {
+  int64_t wait;
+  engine *e = c->e;
+  if (eng_conn_hold(c, true, &wait) == HOLD_NONE || wait == INT64_MAX || e->closing) return;
+  int64_t at = io_mono_us(e->io) + wait;
+  if (!c->timer.set || c->timer.at_us > at) io_timer_set(e->io, &c->timer, wait, eng_conn_on_timer, c);
+}
+
+void eng_conn_resumed(eng_conn *c) {
+  int64_t wait;
+  eng_conn_arm(c);
+  if (eng_conn_hold(c, false, &wait) != HOLD_NONE) return;
+  eng_out_new(c->e, c);
+  if (!c->open) eng_wake_connection(c);
+}
+
+/* ---- breaker ---------------------------------------------------------------------------------------------------------------------- */
+
+/* The open breaker is remembered, or every start would send all that waits to a peer that is down. Body: when its cooldown ends, wall clock. */
+static void remember(eng_conn *c) {
+  engine *e = c->e;
+  char until[24];
+  int n = c->open ? snprintf(until, sizeof until, "%lld", (long long)(io_wall_us(e->io) + c->breaker_cooldown_us)) : 0;
+  rec_put p = {.space = cod_cstr("breaker"), .key = cod_cstr(c->name)};
+  cod_w w = eng_writer(e);
+  if (!rec_put_named(&w, &p)) (void)eng_append_rec(e, REC_PUT, &w, until, (size_t)n, NULL, NULL, NULL);
+}
+
+static void open_breaker(eng_conn *c) {
+  bool was = c->open;
+  c->open = true;
+  /* A tenth more or less: what failed together does not come back together. */
+  int64_t tenth = c->breaker_cooldown_us / 10, jitter = tenth ? (int64_t)(io_random_u64(c->e->io) % (uint64_t)(2 * tenth + 1)) - tenth : 0;
+  c->open_until_us = io_mono_us(c->e->io) + c->breaker_cooldown_us + jitter;
+  eng_conn_arm(c);
+  if (was) return;
+  c->opened++;
+  eng_say(c->e, ENGINE_WARN, "breaker_open", "connection", c->name, "error", c->last_error, NULL);
+  remember(c);
+}
+
+static void close_breaker(eng_conn *c) {
+  c->open = false;
+  eng_say(c->e, ENGINE_INFO, "breaker_closed", "connection", c->name, NULL);
+  remember(c);
+  eng_conn_resumed(c);
+}
+
+/* 429 halves the rate that the program declared; answers that are none bring it back step by step. */
+static void adapt(eng_conn *c, const eng_call *call) {
+  if (!c->rate_gap_us) return;
+  if (call->status == 429) c->rate_gap_now_us = c->rate_gap_now_us * 2 < c->rate_gap_us * 16 ? c->rate_gap_now_us * 2 : c->rate_gap_us * 16;
+  else if (call->ok && c->rate_gap_now_us > c->rate_gap_us) {
+    int64_t less = c->rate_gap_us / 16 > 0 ? c->rate_gap_us / 16 : 1;
+    c->rate_gap_now_us = c->rate_gap_now_us - less > c->rate_gap_us ? c->rate_gap_now_us - less : c->rate_gap_us;
+  }
+}
+
+void eng_conn_outcome(eng_call *call) {
+  eng_conn *c = call->c;
+  engine *e = c->e;
+  /* 429 says slower, not broken; what the peer judged and refused shows that it is there. */
+  bool bad = !call->ok && (call->fail_class == FAIL_TRANSIENT || call->fail_class == FAIL_AMBIGUOUS) && call->status != 429 && !call->judged;
+  if (!call->ok) eng_call_text(call, c->last_error);
+  if (call->probe) c->probing = false;
+  adapt(c, call);
+  if (!call->ok && call->retry_after_us > 0) {
+    int64_t until = io_mono_us(e->io) + call->retry_after_us;
+    if (until > c->hold_until_us) c->hold_until_us = until;
+    eng_conn_arm(c);
+  }
+  if (!bad) {
+    c->row_failures = 0;
+    if (c->open && (call->probe || call->ok)) close_breaker(c);
+  } else if (c->open) {
+    if (call->probe) open_breaker(c);
+  } else if (c->breaker_failures && ++c->row_failures >= c->breaker_failures) open_breaker(c);
+}
+
+void eng_conn_restore(eng_conn *c) {
+  engine *e = c->e;
+  arena a;
+  cod_str v;
+  char key[META_MAX_NAME + 8];
+  arena_init(&a, e->mem, 65536);
+  snprintf(key, sizeof key, "sink:%s", c->name);
+  c->paused = !store_get_named(e->store, cod_cstr("paused"), cod_cstr(key), &a, &v);
+  if (c->breaker_failures && !store_get_named(e->store, cod_cstr("breaker"), cod_cstr(c->name), &a, &v)) {
+    int64_t until = 0;
+    for (uint32_t i = 0; i < v.len && i < 18 && v.p[i] >= '0' && v.p[i] <= '9'; i++) until = until * 10 + (v.p[i] - '0');
+    int64_t left = until - io_wall_us(e->io);
+    c->open = true;
+    c->open_until_us = io_mono_us(e->io) + (left < 0 ? 0 : left > c->breaker_cooldown_us ? c->breaker_cooldown_us : left);
+  }
+  arena_free(&a);
+}
+
+void eng_conn_start(eng_conn *c) {
+  int64_t wait;
+  eng_conn_arm(c);
+  eng_out_new(c->e, c);
+  if (!c->open && eng_conn_hold(c, false, &wait) == HOLD_NONE) eng_wake_connection(c);
+}
