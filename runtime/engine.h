@@ -196,6 +196,8 @@ void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user);
 /* The run that holds the lane leaves it, and what waits goes on; the run itself stays what it is (a dead letter). HDW_E_NOTFOUND: nobody is in the lane;
  * HDW_E_INVALID: its first run is at work. */
 hdw_status engine_skip_lane(engine *e, const uint8_t lane[REC_LANE], const char *who, const char *reason, engine_done_cb cb, void *user);
+/* What a dead run or delivery holds goes on without it; it stays a dead letter. HDW_E_INVALID: it holds nothing. */
+hdw_status engine_skip(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 
 /* Stops or resumes everything that goes to a connection: deliveries wait, runs that come to a step of it park. Survives restarts. HDW_E_NOTFOUND. */
 hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who, engine_done_cb cb, void *user);

@@ -70,6 +70,23 @@ hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *w
   return s ? s : append(e, ACTION_DISCARD, subject, id, who, reason, cb, user);
 }
 
+hdw_status engine_skip(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user) {
+  arena a;
+  store_run run;
+  store_delivery d;
+  hdw_status s = HDW_E_INVALID;
+  arena_init(&a, e->mem, 0);
+  if (subject == SUBJECT_RUN) {
+    s = store_get_run(e->store, ENG_PART, id, &a, &run);
+    if (!s && (!run.nlanes || run.flags & RUN_F_LANE_SKIP || (run.state != RUN_DEAD && run.state != RUN_FAILED && run.state != RUN_PARKED) || eng_run_find(e, id))) s = HDW_E_INVALID;
+  } else if (subject == SUBJECT_DELIVERY) {
+    s = store_get_delivery(e->store, ENG_PART, id, &a, &d);
+    if (!s && d.state != DELIVERY_PARKED) s = HDW_E_INVALID;
+  }
+  arena_free(&a);
+  return s ? s : append(e, ACTION_SKIP_LANE, subject, id, who, "", cb, user);
+}
+
 /* ---- pause -------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct pausing {

@@ -34,6 +34,8 @@ typedef struct rig {
   engine_reply replies[MAX_REPLIES];
   char texts[MAX_REPLIES][2048];
   unsigned nreplies;
+  engine_mock mock;          /* instead of on_mock */
+  void *mock_user;
 } rig;
 
 /* ---- modules ------------------------------------------------------------------------------------------------------------------ */
@@ -45,12 +47,13 @@ typedef struct shape_of_module {
   const char *ack;           /* JSON of the ack clause */
   const char *reject;        /* code: the gate rejects */
   bool unmatched, reply, lane, once, try_;
+  const char *kind;          /* of the connection; NULL = rest */
   const char *conn_args;     /* further arguments of the connection, JSON, with a leading comma */
 } shape_of_module;
 
 static inline uint32_t post_effect(emit *em, const shape_of_module *s, uint32_t site) {
   uint32_t argn[2] = {emit_cstr(em, "path"), emit_cstr(em, "body")};
-  mod_effect f = {.op = emit_cstr(em, "rest.post"), .conn = emit_cstr(em, "crm"), .nargs = 2, .flags = s->send ? MOD_EFFECT_SEND : 0, .klass = s->klass, .site = site};
+  mod_effect f = {.op = emit_cstr(em, s->kind ? "mllp.post" : "rest.post"), .conn = emit_cstr(em, "crm"), .nargs = 2, .flags = s->send ? MOD_EFFECT_SEND : 0, .klass = s->klass, .site = site};
   return emit_effect(em, f, argn);
 }
 
@@ -96,11 +99,11 @@ static inline void make_module(rig *r, const shape_of_module *s) {
   char json[2048];
   int n = snprintf(json, sizeof json,
                    "{\"edition\":1,\"name\":\"t\",\"listeners\":[{\"name\":\"adt\",\"kind\":\"mllp\",\"args\":{\"port\":2575}},{\"name\":\"web\",\"kind\":\"http\",\"args\":{}}],"
-                   "\"connections\":[{\"name\":\"crm\",\"kind\":\"rest\",\"args\":{\"base\":\"http://127.0.0.1:1\"%s},\"ops\":[\"post\"]}],"
+                   "\"connections\":[{\"name\":\"crm\",\"kind\":\"%s\",\"args\":{\"base\":\"http://127.0.0.1:1\"%s},\"ops\":[\"post\"]}],"
                    "\"workflows\":[{\"name\":\"admit\",\"func\":0,\"input\":\"msg\",\"triggers\":[{\"listener\":\"adt\",\"kind\":\"message\",\"args\":{\"types\":[\"ADT^A01\"]}},"
                    "{\"listener\":\"web\",\"kind\":\"post\",\"args\":{\"path\":\"/intake\"}}],"
                    "\"ack\":%s,\"lanes\":true,\"returns\":\"X\"}],\"functions\":[]}",
-                   s->conn_args ? s->conn_args : "", s->ack ? s->ack : "{\"after\":\"commit\"}");
+                   s->kind ? s->kind : "rest", s->conn_args ? s->conn_args : "", s->ack ? s->ack : "{\"after\":\"commit\"}");
   assert_int_equal(emit_finish(&em, json, (size_t)n, &r->mod, &r->mod_len), HDW_OK);
   cod_sha256(r->mod + MOD_HEADER_BYTES, r->mod_len - MOD_HEADER_BYTES, NULL, 0, r->mod + 16);
 }
@@ -143,7 +146,7 @@ static inline void on_reply(void *user, const engine_reply *x) {
 static const vm_host no_host = {0};
 
 static inline void start(rig *r) {
-  engine_opts o = {.dir = r->dir, .config = &r->cfg, .host = &no_host, .mock = on_mock, .mock_user = r, .mock_only = true};
+  engine_opts o = {.dir = r->dir, .config = &r->cfg, .host = &no_host, .mock = r->mock ? r->mock : on_mock, .mock_user = r->mock ? r->mock_user : r, .mock_only = true};
   char text[200];
   mod_error err;
   hdw_status s = engine_open(r->io, &o, &r->e, text);
@@ -158,8 +161,9 @@ static inline void start(rig *r) {
   if (s) fail_msg("engine_start: %s", text);
 }
 
-static inline rig *rig_new(const shape_of_module *s) {
+static inline rig *rig_with(const shape_of_module *s, engine_mock mock, void *user) {
   rig *r = (rig *)calloc(1, sizeof *r);
+  r->mock = mock, r->mock_user = user;
   test_mem_init(&r->mem);
   snprintf(r->dir, sizeof r->dir, "/tmp/hdw-engine-XXXXXX");
   assert_non_null(mkdtemp(r->dir));
@@ -171,6 +175,8 @@ static inline rig *rig_new(const shape_of_module *s) {
   start(r);
   return r;
 }
+
+static inline rig *rig_new(const shape_of_module *s) { return rig_with(s, NULL, NULL); }
 
 static inline void run_for(rig *r, int64_t us) {
   for (int i = 0; i < 20; i++) io_sim_advance(r->io, us / 20);
