@@ -428,8 +428,8 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   if (e->listeners) swap_places(e, &ps);
   swap_apps(st);
   for (uint32_t i = 0; i < e->nconns; i++) {
-    if (e->conns[i]->replaces || !e->conns[i]->delivered) eng_pause_restore(e, e->conns[i]);
-    eng_out_new(e, e->conns[i]);
+    if (e->conns[i]->replaces || !e->conns[i]->delivered) eng_conn_restore(e->conns[i]);
+    eng_conn_start(e->conns[i]);
   }
   engine_stage_free(st);
   io_timer_set(e->io, &e->reap, 1000000, on_reap, e);
