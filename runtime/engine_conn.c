@@ -46,6 +46,12 @@ void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, 
   eng_run_park(r, FAIL_TRANSIENT, delay, reason, path);
 }
 
+bool eng_run_unheld(const eng_run *r) {
+  int64_t wait;
+  eng_conn *c = r->row.held.len ? eng_conn_find(r->e, r->row.held.p, r->row.held.len) : NULL;
+  return c && eng_conn_hold(c, false, &wait) == HOLD_NONE;
+}
+
 /* ---- waking parked runs ------------------------------------------------------------------------------------------------------- */
 
 typedef struct scan {

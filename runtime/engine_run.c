@@ -121,7 +121,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_run_free(r);
     return;
   }
-  if (r->row.state >= RUN_PARKED && r->row.wake_us > io_wall_us(e->io)) { /* it stood in the ring twice */
+  if (r->row.state >= RUN_PARKED && r->row.wake_us > io_wall_us(e->io) && !eng_run_unheld(r)) { /* it stood in the ring twice */
     eng_run_free(r);
     return;
   }
