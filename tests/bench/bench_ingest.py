@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Durable intake: ADT messages over MLLP, each stored and synced before its acknowledgement, each made into a payload by a run. 1, 8 and 64 senders, one
-message in flight each. The peer `limit` is a bare loop on the same disk that appends as many messages in one write and syncs, with nothing else done."""
+"""Durable intake: ADT messages over MLLP, each stored and synced before its acknowledgement, each made into a payload by a run of its own, whose result is stored as well.
+1, 8 and 64 senders, one message in flight each; millions of duplicate keys are there already. The peer is the program `limit` (limit.c): the same frames, the same bytes
+to log and index, the same syncs, nothing else. Both run at the same time and are loaded in turn, in rounds; a row is the median round."""
 import argparse
 import json
 import os
 import re
 import select
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MESSAGE = os.path.join(HERE, 'data', 'adt_a01.hl7')
 PROGRAM = '''hdw 1
 listener adt = mllp(port: 2575)
 payload Card(msg: ADT_A01) {
@@ -26,21 +27,6 @@ workflow intake: Card on msg = adt.message(types: ['ADT^A01']) order by msg.PID-
 '''
 
 
-def limit(folder, senders, seconds):
-    record = os.urandom(os.path.getsize(MESSAGE) + 200) * senders
-    path = os.path.join(folder, 'limit')
-    f = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-    n, began = 0, time.monotonic()
-    while time.monotonic() - began < seconds:
-        os.write(f, record)
-        os.fdatasync(f)
-        n += senders
-    took = time.monotonic() - began
-    os.close(f)
-    os.unlink(path)
-    return n / took
-
-
 def start(bin_dir, folder):
     source, module, config = (os.path.join(folder, n) for n in ('intake.hdw', 'intake.hdwb', 'hdw.json'))
     with open(source, 'w') as f:
@@ -49,7 +35,7 @@ def start(bin_dir, folder):
     with open(config, 'w') as f:
         json.dump({'data': os.path.join(folder, 'data'), 'listeners': {'adt': {'port': 0}}}, f)
     p = subprocess.Popen([f'{bin_dir}/hdwvm', 'serve', '--config', config, module], stderr=subprocess.PIPE, text=True)
-    while select.select([p.stderr], [], [], 15)[0]:
+    while select.select([p.stderr], [], [], 30)[0]:
         line = p.stderr.readline()
         if 'ready' in line:
             return p, re.search(r'adt=\S*:(\d+)', line)[1]
@@ -58,29 +44,79 @@ def start(bin_dir, folder):
     raise SystemExit('hdwvm did not start')
 
 
+def start_limit(bin_dir, folder, keys):
+    os.mkdir(os.path.join(folder, 'limit'))
+    p = subprocess.Popen([f'{bin_dir}/tests/limit', os.path.join(folder, 'limit'), str(keys)], stdout=subprocess.PIPE, text=True)
+    return p, p.stdout.readline().strip().removeprefix('port=')
+
+
+def load(bin_dir, port, senders, seconds, message):
+    out = subprocess.run([f'{bin_dir}/tests/mllpload', '127.0.0.1', port, str(senders), str(seconds), message, '0.5'], capture_output=True, text=True).stdout
+    said = re.search(r'rate=([\d.]+)/s p50=(\d+)us .*p99=(\d+)us ', out)
+    if not said or 'nak=0 errs=0' not in out:
+        raise SystemExit(f'mllpload: {out}')
+    return float(said[1]), int(said[2]), int(said[3])
+
+
+def cpu_s(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        return sum(map(int, f.read().rsplit(')', 1)[1].split()[11:13])) / os.sysconf('SC_CLK_TCK')
+
+
+def settle(p):
+    """Waits until the runs have caught up: no processor time is used any more. Seconds, or None after a minute."""
+    began = time.monotonic()
+    while time.monotonic() - began < 60:
+        before = cpu_s(p.pid)
+        time.sleep(0.25)
+        if cpu_s(p.pid) - before < 0.03:
+            return time.monotonic() - began - 0.25
+    return None
+
+
+def anon_mb(p):
+    with open(f'/proc/{p.pid}/status') as f:
+        return int(re.search(r'RssAnon:\s*(\d+)', f.read())[1]) / 1024
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--bin', default='build')
     p.add_argument('--json')
     p.add_argument('--folder', default='.', help='a folder on the disk to measure')
-    p.add_argument('--seconds', type=float, default=5)
+    p.add_argument('--seconds', type=float, default=3, help='of each round')
+    p.add_argument('--rounds', type=int, default=3)
+    p.add_argument('--keys', type=int, default=5_000_000, help='duplicate keys that are there before')
+    p.add_argument('--senders', default='1,8,64')
     a = p.parse_args()
     rows = []
-    print(f'{"row":8} {"ack/s":>10} {"limit/s":>10} {"ratio":>7}   latency')
-    for senders in (1, 8, 64):
-        with tempfile.TemporaryDirectory(prefix='hdw-bench-', dir=a.folder) as folder:
-            daemon, port = start(os.path.abspath(a.bin), folder)
-            before = limit(folder, senders, a.seconds / 4)
-            out = subprocess.run([f'{a.bin}/tests/mllpload', '127.0.0.1', port, str(senders), str(a.seconds), MESSAGE], capture_output=True, text=True).stdout
-            theirs = (before + limit(folder, senders, a.seconds / 4)) / 2
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(60)
-        said = re.search(r'rate=([\d.]+)/s (p50=.*)', out)
-        if not said or 'nak=0 errs=0' not in out:
-            raise SystemExit(f'mllpload: {out}')
-        ours = float(said[1])
-        rows.append({'name': f'mllp{senders}', 'unit': 'ack/s', 'ours': round(ours), 'peer': 'limit', 'theirs': round(theirs), 'ratio': round(ours / theirs, 3)})
-        print(f'mllp{senders:<4} {ours:10.0f} {theirs:10.0f} {ours / theirs:7.2f}   {said[2].split(" nak")[0]}', flush=True)
+    with tempfile.TemporaryDirectory(prefix='hdw-bench-', dir=a.folder) as folder:
+        bin_dir, message = os.path.abspath(a.bin), os.path.join(folder, 'message.hl7')
+        with open(os.path.join(HERE, 'data', 'adt_a01.hl7'), 'rb') as f, open(message, 'wb') as out:
+            out.write(f.read().replace(b'|100234567^', b'|MSG00001^'))  # a patient for each message: mllpload writes its number there too
+        subprocess.run([f'{bin_dir}/tests/bench_fill', os.path.join(folder, 'data'), str(a.keys)], check=True)
+        peer, peer_port = start_limit(bin_dir, folder, a.keys)
+        daemon, port = start(bin_dir, folder)
+        try:
+            print(f'{"row":8} {"ack/s":>8} {"limit/s":>8} {"ratio":>6} {"p50 ms":>8} {"p99 ms":>8} {"limit p99":>9} {"runs behind s":>14} {"RssAnon MiB":>12}')
+            for senders in map(int, a.senders.split(',')):
+                ours, theirs, behind = [], [], []
+                for _ in range(a.rounds):
+                    theirs.append(load(bin_dir, peer_port, senders, a.seconds, message))
+                    ours.append(load(bin_dir, port, senders, a.seconds, message))
+                    behind.append(settle(daemon))
+                ratio = statistics.median(o[0] / t[0] for o, t in zip(ours, theirs))
+                o, t = (statistics.median(r[0] for r in rounds) for rounds in (ours, theirs))
+                p50, p99, their_p99 = (statistics.median(r[i] for r in rounds) / 1000 for rounds, i in ((ours, 1), (ours, 2), (theirs, 2)))
+                late = max((b for b in behind if b is not None), default=60) if None not in behind else 60
+                rows.append({'name': f'mllp{senders}', 'unit': 'ack/s', 'ours': round(o), 'peer': 'limit', 'theirs': round(t), 'ratio': round(ratio, 3), 'p50_ms': p50, 'p99_ms': p99,
+                             'runs_behind_s': round(late, 2), 'rss_anon_mib': round(anon_mb(daemon), 1)})
+                print(f'mllp{senders:<4} {o:8.0f} {t:8.0f} {ratio:6.2f} {p50:8.2f} {p99:8.2f} {their_p99:9.2f} {late:14.2f} {anon_mb(daemon):12.1f}', flush=True)
+        finally:
+            for child in (daemon, peer):
+                child.send_signal(signal.SIGTERM)
+            for child in (daemon, peer):
+                child.wait(120)
     if a.json:
         with open(a.json, 'w') as f:
             json.dump({'bench': 'ingest', 'rows': rows}, f)

@@ -2,7 +2,7 @@
  *
  *   mllpload HOST PORT CONNECTIONS SECONDS MESSAGE_FILE [WARM_UP_SECONDS [MAX_MESSAGES]]
  *
- * The file holds one HL7 v2 message; segments end with CR or LF. MSH-10 is replaced by a fresh number for every message, and the answer is
+ * The file holds one HL7 v2 message; segments end with CR or LF. MSH-10, and whatever else is the same text, is replaced by a fresh number for every message, and the answer is
  * checked: MSA-1 must be AA or CA, MSA-2 that number. One line is printed; latencies in microseconds. Exit 1 when an answer was wrong or missing. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_BYTES = 64 << 10, EVENTS = 256, MAX_SAMPLES = 1 << 24, MAX_MESSAGE = 1 << 20, DRAIN_S = 10 };
+enum { IN_BYTES = 64 << 10, EVENTS = 256, MAX_SAMPLES = 1 << 24, MAX_MESSAGE = 1 << 20, DRAIN_S = 10, MAX_PIECES = 9 };
 
 typedef struct conn {
   int fd;
@@ -26,13 +26,16 @@ typedef struct conn {
   double sent_at;
   char *out;
   size_t out_len, out_at, in_len;
-  bool waiting, open;
+  bool waiting, open, blocked;
   char in[IN_BYTES + 1];
 } conn;
 
 typedef struct load {
-  char *before, *after;      /* the message around MSH-10 */
-  size_t before_len, after_len;
+  char *text;                /* the message */
+  struct piece {
+    size_t at, len;
+  } piece[MAX_PIECES];       /* what stands between the places where the number goes */
+  unsigned pieces;
   uint64_t next_id, left;
   int ep;
   double from, to;           /* the measured time */
@@ -64,10 +67,14 @@ static void read_message(load *l, const char *path) {
   m[n] = 0;
   for (int bars = 0; at < n && bars < 9; at++) bars += m[at] == '|'; /* the ninth bar stands before MSH-10 */
   for (end = at; end < n && m[end] != '|' && m[end] != '\r';) end++;
-  l->before = m;
-  l->before_len = at;
-  l->after = m + end;
-  l->after_len = n - end;
+  l->text = m;
+  for (size_t from = 0, len = end - at;; from = at + len) {
+    char *next = from == 0 ? m + at : len ? memmem(m + from, n - from, m + l->piece[0].len, len) : NULL;
+    bool last = !next || l->pieces == MAX_PIECES - 1;
+    at = last ? n : (size_t)(next - m);
+    l->piece[l->pieces++] = (struct piece){from, at - from};
+    if (last) return;
+  }
 }
 
 static void want(load *l, conn *c, uint32_t events) { epoll_ctl(l->ep, EPOLL_CTL_MOD, c->fd, &(struct epoll_event){events, {.ptr = c}}); }
@@ -84,7 +91,8 @@ static void push_out(load *l, conn *c) {
   while (c->out_at < c->out_len) {
     ssize_t n = send(c->fd, c->out + c->out_at, c->out_len - c->out_at, MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) {
-      want(l, c, EPOLLIN | EPOLLOUT);
+      if (!c->blocked) want(l, c, EPOLLIN | EPOLLOUT);
+      c->blocked = true;
       return;
     }
     if (n < 0) {
@@ -93,7 +101,8 @@ static void push_out(load *l, conn *c) {
     }
     c->out_at += (size_t)n;
   }
-  want(l, c, EPOLLIN);
+  if (c->blocked) want(l, c, EPOLLIN);
+  c->blocked = false;
 }
 
 static void send_next(load *l, conn *c) {
@@ -105,11 +114,11 @@ static void send_next(load *l, conn *c) {
   c->id = l->next_id++;
   char *p = c->out;
   *p++ = 0x0b;
-  memcpy(p, l->before, l->before_len);
-  p += l->before_len;
-  p += sprintf(p, "%llu", (unsigned long long)c->id);
-  memcpy(p, l->after, l->after_len);
-  p += l->after_len;
+  for (unsigned i = 0; i < l->pieces; i++) {
+    if (i) p += sprintf(p, "%015llu", (unsigned long long)c->id);
+    memcpy(p, l->text + l->piece[i].at, l->piece[i].len);
+    p += l->piece[i].len;
+  }
   *p++ = 0x1c;
   *p++ = 0x0d;
   c->out_len = (size_t)(p - c->out);
@@ -122,7 +131,7 @@ static void send_next(load *l, conn *c) {
 static bool positive(const conn *c) {
   char want_id[24];
   const char *msa = strstr(c->in, "MSA|");
-  snprintf(want_id, sizeof want_id, "|%llu", (unsigned long long)c->id);
+  snprintf(want_id, sizeof want_id, "|%015llu", (unsigned long long)c->id);
   size_t n = strlen(want_id);
   return msa && (msa[4] == 'A' || msa[4] == 'C') && msa[5] == 'A' && !strncmp(msa + 6, want_id, n) && (unsigned char)msa[6 + n] <= '|' && (msa[6 + n] < '0' || msa[6 + n] > '9');
 }
@@ -164,7 +173,7 @@ static void dial(load *l, conn *c, const char *host, int port) {
   if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof a)) die("connect");
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   fcntl(c->fd, F_SETFL, O_NONBLOCK);
-  c->out = malloc(l->before_len + l->after_len + 64);
+  c->out = malloc(l->piece[l->pieces - 1].at + l->piece[l->pieces - 1].len + MAX_PIECES * 24);
   if (!c->out) die("memory");
   c->open = true;
   epoll_ctl(l->ep, EPOLL_CTL_ADD, c->fd, &(struct epoll_event){EPOLLIN, {.ptr = c}});
@@ -187,7 +196,7 @@ int main(int argc, char **argv) {
   double seconds = atof(argv[4]), warm = argc > 6 ? atof(argv[6]) : 1;
   read_message(&l, argv[5]);
   l.left = argc > 7 ? strtoull(argv[7], NULL, 10) : UINT64_MAX;
-  l.next_id = (uint64_t)time(NULL) % 100000 * 10000000u + 1; /* fresh in each run */
+  l.next_id = (uint64_t)time(NULL) % 10000000 * 10000000u + 1; /* fresh in each run */
   l.ep = epoll_create1(EPOLL_CLOEXEC);
   l.sample = malloc(MAX_SAMPLES * sizeof *l.sample);
   conn *conns = calloc((size_t)n, sizeof *conns);
