@@ -22,8 +22,8 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   arena a;
   if (s == HDW_E_CLOSED) return;
   arena_init(&a, e->mem, 0);
-  rec_input *in = (rec_input *)arena_zalloc(&a, 1, sizeof *in);
-  rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&a, 1, sizeof *iv);
+  rec_input *in = (rec_input *)arena_alloc(&a, sizeof *in);
+  rec_input_verdict *iv = (rec_input_verdict *)arena_alloc(&a, sizeof *iv);
   const rec_verdict *v = NULL;
   if (!s && in && iv) {
     if (rec->type == REC_INPUT && !rec_get_input(rec, in)) {

@@ -24,7 +24,7 @@ static void cx_init(engine *e, vm_cx *cx, arena *a, int64_t fuel) {
 bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input) {
   if (app->meta.senders[i].match == MOD_NO_INDEX) return false;
   vm_cx cx;
-  vm_run *r = (vm_run *)arena_zalloc(a, 1, sizeof *r);
+  vm_run *r = (vm_run *)arena_alloc(a, sizeof *r); /* vm_start fills in what is read */
   if (!r) return false;
   cx_init(e, &cx, a, e->o.config->top.gate_fuel);
   if (vm_start(r, &app->m, e->o.host, app->bound, &cx, app->meta.senders[i].match, &input, 1)) return false;
@@ -158,7 +158,7 @@ static bool outcome(eng_want *w, arena *a, const vm_run *r) {
 
 static bool gate(engine *e, arena *a, val input, eng_want *w) {
   vm_cx cx;
-  vm_run *r = (vm_run *)arena_zalloc(a, 1, sizeof *r);
+  vm_run *r = (vm_run *)arena_alloc(a, sizeof *r); /* vm_start fills in what is read */
   if (!r) {
     fault(w, "out of memory");
     return true;

@@ -98,7 +98,7 @@ static void handle(eng_message *m) {
   }
   if (s) set_failure(m, INPUT_FAILED, why.code >= 200 && why.code <= 203 ? "AR" : "AE", why.code ? why.code : 102, why.text);
   else {
-    eng_verdict *v = (eng_verdict *)arena_zalloc(&m->a, 1, sizeof *v);
+    eng_verdict *v = (eng_verdict *)arena_alloc(&m->a, sizeof *v);
     if (!v) {
       eng_message_refuse(m, "AE", 207, "Out of memory");
       return;
@@ -223,7 +223,11 @@ static bool maybe_batch(const char *p, size_t len) {
   for (size_t i = 0; i < len; i++)
     if (p[i] == 'M') break;
     else if (p[i] == 'F' || p[i] == 'B') return true;
-  return memmem(p, len, "\rMSH", 4) || memmem(p, len, "\nMSH", 4);
+  const char *end = p + len;
+  for (int i = 0; i < 2; i++)
+    for (const char *at = p; (at = (const char *)memchr(at, i ? '\n' : '\r', (size_t)(end - at)));)
+      if (end - ++at >= 3 && !memcmp(at, "MSH", 3)) return true;
+  return false;
 }
 
 void engine_submit_hl7(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user) {

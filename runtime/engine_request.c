@@ -71,7 +71,7 @@ static void handle(eng_message *m, const engine_request *q) {
     else if (eng_message_duplicate(m, &old, &again)) return;
   }
   if (!s) s = eng_input_value(e, &m->a, m->p, m->len, &input, &why);
-  eng_verdict *v = s ? NULL : (eng_verdict *)arena_zalloc(&m->a, 1, sizeof *v);
+  eng_verdict *v = s ? NULL : (eng_verdict *)arena_alloc(&m->a, sizeof *v);
   if (!v) {
     eng_message_refuse(m, "AE", 207, "The request cannot be taken now");
     return;

@@ -7,6 +7,7 @@
  *
  *   buf:  [head | body decoded so far | raw bytes not looked at]       0 <= head_len <= body_end <= raw_at <= len */
 #include <string.h>
+#include "codec.h"
 #include "http.h"
 
 enum { READ_BYTES = 64 << 10, KEEP_AHEAD_BYTES = 64 << 10, READS_A_TURN = 4, STACK_BYTES = 12 << 10, LINGER_BYTES = 16 << 20, MAX_EXTRA_HEAD = 256 << 10 };
@@ -181,7 +182,7 @@ static const char *date(http_server *s) {
 
 /* Head and body in one write when they are small. -2: a header that must not be sent. */
 static long write_response(hconn *c, int status, int64_t length, const http_header *h, size_t n, const void *body, size_t len) {
-  char stack[STACK_BYTES], *head = stack;
+  char stack[STACK_BYTES] HDW_UNSET, *head = stack;
   mem *m = c->s->io->mem;
   size_t cap = sizeof stack;
   long got = http_write_head(head, cap, status, c->minor, c->keep, date(c->s), length, h, n);

@@ -305,11 +305,18 @@ static inline void io_worker_stop(io_worker *w) { w->io->ops->worker_stop(w); }
 /* ---- memory ------------------------------------------------------------------------------------------------------------------------- */
 
 /* A mem on malloc with a budget. Not for more than one thread. */
+enum { IO_MEM_SIZES = 5 };       /* 4 KiB to 64 KiB */
 typedef struct io_mem {
   mem m;
   size_t used_bytes, peak_bytes, limit_bytes; /* limit 0 = none */
+  struct io_kept {
+    struct io_kept *next;
+    size_t n;                    /* in the list from here on */
+  } *kept[IO_MEM_SIZES];         /* free blocks for reuse: at most 512 KiB of each size; not in used_bytes */
 } io_mem;
 void io_mem_init(io_mem *x, size_t limit_bytes);
+/* Gives the kept blocks back to malloc. */
+void io_mem_trim(io_mem *x);
 
 /* ---- the heap behind timers, shared by both sides -------------------------------------------------------------------------------------- */
 

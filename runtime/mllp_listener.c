@@ -3,6 +3,7 @@
  *   frames of one connection, by seq:   [answered] head ... [unanswered, ring of pending] ... next
  *
  * Reading stops when too many frames wait for an answer; bytes already read are then kept in backlog. */
+#include "codec.h"
 #include "mllp.h"
 #include <string.h>
 
@@ -361,7 +362,7 @@ hdw_status mllp_reply(mllp_listener *l, mllp_token t, const void *p, size_t len)
   mem *m = l->io->mem;
   if (!f) return HDW_E_CLOSED;
   if (len && t.seq == c->head && mllp_frame_bytes(len) <= STACK_BYTES && l->o.version == 1) { /* the common case: in order, small */
-    uint8_t frame[STACK_BYTES];
+    uint8_t frame[STACK_BYTES] HDW_UNSET;
     hdw_status s = mllp_encode(frame, p, len);
     if (s) return s;
     f->ready = true;

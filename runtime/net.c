@@ -1,5 +1,6 @@
 /* net.c - byte streams over the seam's sockets, plain or under TLS; see net.h. */
 #include "net.h"
+#include "codec.h"
 #include <string.h>
 
 enum { CIPHER_BYTES = 16 << 10, GATHER_BYTES = 16 << 10 };
@@ -87,7 +88,7 @@ static hdw_status write_direct(net_conn *c, const uint8_t *p, size_t len) {
 }
 
 hdw_status net_write(net_conn *c, const io_slice *v, unsigned n) {
-  uint8_t gather[GATHER_BYTES];
+  uint8_t gather[GATHER_BYTES] HDW_UNSET;
   size_t total = 0;
   hdw_status s = HDW_OK;
   if (!c->sock || !c->opened || c->ending) return HDW_E_CLOSED;
@@ -137,7 +138,7 @@ static void wake(net_conn *c) {
 
 /* One portion of ciphertext from the socket. */
 static hdw_status fill_tls(net_conn *c) {
-  uint8_t cipher[CIPHER_BYTES];
+  uint8_t cipher[CIPHER_BYTES] HDW_UNSET;
   size_t n = 0;
   hdw_status s = io_read(c->sock, cipher, sizeof cipher, &n);
   return s ? s : tls_input(c->tls, cipher, n);

@@ -7,7 +7,7 @@
 
 static hdw_status meta_put(store *s) {
   uint8_t b[512];
-  skey k;
+  skey k HDW_UNSET;
   cod_w w = cod_writer(b, sizeof b);
   skey_begin(&k, 0, T_META);
   cod_put_u32(&w, STORE_FORMAT);
@@ -36,7 +36,7 @@ static hdw_status meta_put(store *s) {
 
 /* HDW_E_NOTFOUND: a new file. */
 static hdw_status meta_get(store *s) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   skey_begin(&k, 0, T_META);
   hdw_status st = store_get(s, &k, &v);

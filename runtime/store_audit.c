@@ -20,7 +20,7 @@ hdw_status store_fold_audit(store *s, const log_rec *rec) {
 }
 
 hdw_status store_audit_head(store *s, uint64_t *number, uint8_t hash[REC_HASH]) {
-  sit i;
+  sit i HDW_UNSET;
   skey prefix;
   *number = 0;
   memset(hash, 0, REC_HASH);
@@ -37,8 +37,8 @@ hdw_status store_audit_head(store *s, uint64_t *number, uint8_t hash[REC_HASH]) 
 }
 
 hdw_status store_list_audit(store *s, uint64_t after, bool descending, arena *a, store_audit_cb cb, void *user) {
-  sit i;
-  skey prefix, from;
+  sit i HDW_UNSET;
+  skey prefix HDW_UNSET, from HDW_UNSET;
   hdw_status st = store_txn(s);
   if (st) return st;
   skey_begin(&prefix, 0, T_AUDIT);

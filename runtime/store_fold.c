@@ -17,7 +17,7 @@ static void del(store *s, hdw_status *st, const skey *k) {
 }
 
 static void id_index(store *s, hdw_status *st, uint16_t part, store_table t, uint8_t first, uint64_t id, bool on) {
-  skey k;
+  skey k HDW_UNSET;
   skey_begin(&k, part, t);
   cod_put_u8(&k.w, first);
   cod_put_be64(&k.w, id);
@@ -26,7 +26,7 @@ static void id_index(store *s, hdw_status *st, uint16_t part, store_table t, uin
 }
 
 static void timer(store *s, hdw_status *st, uint16_t part, int64_t at_us, uint8_t subject, uint64_t id, bool on) {
-  skey k;
+  skey k HDW_UNSET;
   if (at_us <= 0) return;
   key_timer(&k, part, at_us, subject, id);
   if (on) put(s, st, &k, NULL, 0);
@@ -49,7 +49,7 @@ static bool state_indexed(uint8_t state) { return state != RUN_DONE && state != 
 static bool state_dead(uint8_t state) { return state == RUN_DEAD; }
 
 static void run_row(store *s, hdw_status *st, const store_run *r) {
-  skey k;
+  skey k HDW_UNSET;
   key_id(&k, r->partition, T_RUN, r->id);
   size_t n = *st ? 0 : row_put_run(s, r);
   if (!*st && !n) *st = HDW_E_LIMIT;
@@ -64,7 +64,7 @@ static void lane_key(skey *k, uint16_t part, store_table t, const uint8_t lane[R
 
 static void run_lanes(store *s, hdw_status *st, const store_run *r, bool on) {
   for (unsigned i = 0; i < r->nlanes && i < REC_MAX_LANES; i++) {
-    skey k;
+    skey k HDW_UNSET;
     lane_key(&k, r->partition, T_LANE, r->lanes[i], r->id);
     if (on) put(s, st, &k, NULL, 0);
     else del(s, st, &k);
@@ -80,8 +80,8 @@ static bool there(store *s, hdw_status *st, const skey *k) {
 
 /* Another run that holds the same lane. */
 static bool held_by_other(store *s, hdw_status *st, uint16_t part, const uint8_t lane[REC_LANE], uint64_t id) {
-  skey k;
-  sit i;
+  skey k HDW_UNSET;
+  sit i HDW_UNSET;
   bool found = false;
   skey_begin(&k, part, T_HELD);
   cod_put_raw(&k.w, lane, REC_LANE);
@@ -152,7 +152,7 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
   memcpy(r.lanes, n->lanes, sizeof r.lanes);
   run_move(s, &st, &none, &r);
   if (input && rec->seq != input) {
-    skey k;
+    skey k HDW_UNSET;
     key_id(&k, n->partition, T_RUN_OF_INPUT, input);
     cod_put_be64(&k.w, r.id);
     put(s, &st, &k, NULL, 0);
@@ -162,7 +162,7 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
 }
 
 static hdw_status run_load(store *s, uint16_t part, uint64_t id, store_run *r) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   key_id(&k, part, T_RUN, id);
   memset(r, 0, sizeof *r);
@@ -217,7 +217,7 @@ static hdw_status fold_run_end(store *s, const log_rec *rec) {
 /* ---- inputs ---- */
 
 static void input_row(store *s, hdw_status *st, const store_input *in) {
-  skey k;
+  skey k HDW_UNSET;
   key_id(&k, in->partition, T_INPUT, in->id);
   size_t n = *st ? 0 : row_put_input(s, in);
   if (!*st && !n) *st = HDW_E_LIMIT;
@@ -225,7 +225,7 @@ static void input_row(store *s, hdw_status *st, const store_input *in) {
 }
 
 static void input_index(store *s, hdw_status *st, const store_input *in, store_table t, cod_str what) {
-  skey k;
+  skey k HDW_UNSET;
   if (!what.len) return;
   key_hashed(s, &k, in->partition, t, what);
   cod_put_be64(&k.w, in->id);
@@ -253,7 +253,7 @@ static void take_verdict(store_input *in, const rec_verdict *v) {
 }
 
 static hdw_status fold_input(store *s, const log_rec *rec) {
-  rec_input r;
+  rec_input r HDW_UNSET;
   hdw_status st = rec_get_input(rec, &r);
   if (st) return st;
   store_input in = {.id = rec->seq,
@@ -275,7 +275,7 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
   input_row(s, &st, &in);
   input_state(s, &st, 0, &in);
   if (r.dedup_key.len) {
-    skey k;
+    skey k HDW_UNSET;
     uint8_t b[16];
     cod_w w = cod_writer(b, sizeof b);
     cod_put_u16(&w, rec->partition);
@@ -291,7 +291,7 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
 }
 
 static hdw_status input_load(store *s, uint16_t part, uint64_t id, store_input *in) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   key_id(&k, part, T_INPUT, id);
   memset(in, 0, sizeof *in);
@@ -303,7 +303,7 @@ static hdw_status input_load(store *s, uint16_t part, uint64_t id, store_input *
 }
 
 static hdw_status fold_verdict(store *s, const log_rec *rec) {
-  rec_input_verdict r;
+  rec_input_verdict r HDW_UNSET;
   store_input in;
   hdw_status st = rec_get_verdict(rec, &r);
   if (!st) st = input_load(s, rec->partition, r.input, &in);
@@ -333,7 +333,7 @@ static hdw_status fold_ack_outcome(store *s, const log_rec *rec) {
 
 static hdw_status fold_effect(store *s, const log_rec *rec) {
   rec_effect r;
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   store_effect e = {0};
   hdw_status st = rec_get_effect(rec, &r);
@@ -369,7 +369,7 @@ static bool delivery_dead(uint8_t state) { return state == DELIVERY_DEAD || stat
 
 static void delivery_move(store *s, hdw_status *st, const store_delivery *old, const store_delivery *now) {
   uint8_t a = old->state, b = now->state;
-  skey k;
+  skey k HDW_UNSET;
   if (a != b) {
     key_queue(&k, now->partition, now->sink);
     cod_put_raw(&k.w, now->lane, REC_LANE);
@@ -411,7 +411,7 @@ static hdw_status fold_delivery(store *s, const log_rec *rec) {
   memcpy(d.idempotency, r.idempotency, REC_HASH);
   delivery_move(s, &st, &none, &d);
   if (r.run) {
-    skey k;
+    skey k HDW_UNSET;
     key_id(&k, rec->partition, T_OF_RUN, r.run);
     cod_put_be64(&k.w, d.id);
     put(s, &st, &k, NULL, 0);
@@ -421,7 +421,7 @@ static hdw_status fold_delivery(store *s, const log_rec *rec) {
 }
 
 static hdw_status delivery_load(store *s, uint16_t part, uint64_t id, store_delivery *d) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   key_id(&k, part, T_DELIVERY, id);
   memset(d, 0, sizeof *d);
@@ -484,7 +484,7 @@ static hdw_status act_on_delivery(store *s, const log_rec *rec, const rec_action
 
 /* The run named by id leaves one lane only. */
 static hdw_status act_on_lane(store *s, const log_rec *rec, const rec_action *a) {
-  skey k;
+  skey k HDW_UNSET;
   hdw_status st = HDW_OK;
   if (a->action != ACTION_SKIP_LANE) return HDW_OK;
   lane_held(s, &st, rec->partition, a->lane, a->id, false);
@@ -494,7 +494,7 @@ static hdw_status act_on_lane(store *s, const log_rec *rec, const rec_action *a)
 }
 
 static hdw_status act_pause(store *s, const rec_action *a) {
-  skey k;
+  skey k HDW_UNSET;
   hdw_status st = HDW_OK;
   key_named(&k, cod_cstr("paused"));
   cod_put_raw(&k.w, a->subject == SUBJECT_SINK ? "sink:" : "workflow:", a->subject == SUBJECT_SINK ? 5 : 9);
@@ -524,7 +524,7 @@ static hdw_status fold_action(store *s, const log_rec *rec) {
 
 /* The row by module hash. Bytes recorded by an earlier deployment of the same module stay reachable. */
 static hdw_status deploy_by_module(store *s, store_deploy *d, bool with_body) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   store_deploy old = {0};
   skey_begin(&k, 0, T_DEPLOY);
@@ -553,7 +553,7 @@ static hdw_status fold_deploy(store *s, const log_rec *rec) {
   if (!withdrawn) st = deploy_by_module(s, &d, rec->body_len > 0);
   size_t n = st ? 0 : row_put_deploy(s, &d);
   if (!st && !n) st = HDW_E_LIMIT;
-  skey k;
+  skey k HDW_UNSET;
   skey_begin(&k, 0, T_CURRENT);
   cod_put_raw(&k.w, r.name.p, r.name.len);
   if (withdrawn) del(s, &st, &k);
@@ -567,7 +567,7 @@ static hdw_status fold_named(store *s, const log_rec *rec) {
   rec_put r;
   hdw_status st = rec_get_named(rec, &r);
   if (st) return st;
-  skey k;
+  skey k HDW_UNSET;
   key_named(&k, r.space);
   cod_put_raw(&k.w, r.key.p, r.key.len);
   if (rec->body_len) put(s, &st, &k, rec->body, rec->body_len);

@@ -13,7 +13,7 @@
 #include "store.h"
 #include <lmdb.h>
 
-enum { STORE_FORMAT = 2, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16 };
+enum { STORE_FORMAT = 2, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16, STORE_TABLES = 64 };
 
 /* Tables and their keys behind partition and table. */
 typedef enum store_table {
@@ -48,6 +48,7 @@ struct store {
   MDB_env *env;
   MDB_dbi dbi;
   MDB_txn *txn;             /* the open write transaction, also used for reading; NULL = none */
+  MDB_cursor *cursors[STORE_TABLES]; /* of txn, one a table: keys that rise are put where the one before was, without a walk through the tree */
   uint64_t map_bytes;
   uint64_t applied, committed;
   uint64_t first, committed_first; /* where the log begins, as retention says */

@@ -103,15 +103,28 @@ hdw_status store_txn(store *s) {
   return store_error(mdb_txn_begin(s->env, NULL, 0, &s->txn));
 }
 
+/* Cursors of a write transaction end with it. */
+static void txn_gone(store *s) {
+  s->txn = NULL;
+  memset(s->cursors, 0, sizeof s->cursors);
+}
+
 void store_abort(store *s) {
   if (s->txn) mdb_txn_abort(s->txn);
-  s->txn = NULL;
+  txn_gone(s);
 }
 
 hdw_status store_commit(store *s) {
   int rc = mdb_txn_commit(s->txn);
-  s->txn = NULL;
+  txn_gone(s);
   return store_error(rc);
+}
+
+static int cursor_of(store *s, const skey *k, MDB_cursor **out) {
+  MDB_cursor **c = &s->cursors[k->b[2] % STORE_TABLES];
+  int rc = *c ? 0 : mdb_cursor_open(s->txn, s->dbi, c);
+  *out = *c;
+  return rc;
 }
 
 static MDB_val key_val(const skey *k) { return (MDB_val){k->w.len, (void *)(uintptr_t)k->b}; }
@@ -119,7 +132,9 @@ static MDB_val key_val(const skey *k) { return (MDB_val){k->w.len, (void *)(uint
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len) {
   if (k->w.bad) return HDW_E_LIMIT;
   MDB_val mk = key_val(k), mv = {len + 4, NULL};
-  int rc = mdb_put(s->txn, s->dbi, &mk, &mv, MDB_RESERVE);
+  MDB_cursor *c;
+  int rc = cursor_of(s, k, &c);
+  if (!rc) rc = mdb_cursor_put(c, &mk, &mv, MDB_RESERVE);
   if (rc) return store_error(rc);
   uint8_t *p = (uint8_t *)mv.mv_data;
   if (len) memcpy(p, value, len);
@@ -142,7 +157,9 @@ hdw_status store_get(store *s, const skey *k, cod_str *out) {
   *out = (cod_str){"", 0};
   if (k->w.bad) return HDW_E_NOTFOUND;
   MDB_val mk = key_val(k), mv;
-  int rc = mdb_get(s->txn, s->dbi, &mk, &mv);
+  MDB_cursor *c;
+  int rc = cursor_of(s, k, &c);
+  if (!rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_KEY);
   return rc ? store_error(rc) : open_value(&mk, &mv, out);
 }
 
@@ -175,9 +192,11 @@ static void position(sit *i, const void *key, size_t len) {
 }
 
 void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc) {
-  memset(i, 0, sizeof *i);
   i->s = s;
+  i->c = NULL;
   i->desc = desc;
+  i->key = (cod_r){0};
+  i->value = (cod_str){"", 0};
   i->prefix_len = prefix->w.len;
   memcpy(i->prefix, prefix->b, prefix->w.len);
   i->status = prefix->w.bad || (from && from->w.bad) ? HDW_E_NOTFOUND : store_txn(s);
@@ -187,7 +206,7 @@ void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc
     position(i, from->b, from->w.len);
   } else if (desc) {
     /* The end of the prefix: no field is longer than the largest key. */
-    uint8_t end[STORE_KEY_MAX];
+    uint8_t end[STORE_KEY_MAX] HDW_UNSET;
     memset(end, 0xff, sizeof end);
     memcpy(end, i->prefix, i->prefix_len);
     position(i, end, sizeof end);

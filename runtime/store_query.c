@@ -14,7 +14,7 @@ static hdw_status fetch(store *s, const skey *k, arena *a, cod_str *v) {
 
 /* Gives the 8-byte id behind a prefix for each key, state from the value's first byte or fixed. */
 static hdw_status list_ids(store *s, uint16_t part, const skey *prefix, uint64_t after, bool desc, unsigned limit, uint8_t state, store_id_cb cb, void *user) {
-  sit i;
+  sit i HDW_UNSET;
   skey from = *prefix;
   from.w.p = from.b;
   if (!limit) limit = UINT32_MAX;
@@ -33,7 +33,7 @@ static hdw_status list_ids(store *s, uint16_t part, const skey *prefix, uint64_t
 /* ---- inputs ---- */
 
 hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store_input *out) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   memset(out, 0, sizeof *out);
   key_id(&k, part, T_INPUT, id);
@@ -45,7 +45,7 @@ hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store
 }
 
 hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, arena *a, store_input *out) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   memset(out, 0, sizeof *out);
   if (!dedup_key.len) return HDW_E_NOTFOUND;
@@ -64,7 +64,7 @@ hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, are
 }
 
 hdw_status store_list_inputs(store *s, uint16_t part, store_index by, cod_str key, uint64_t after, bool descending, unsigned limit, store_id_cb cb, void *user) {
-  skey k;
+  skey k HDW_UNSET;
   switch (by) {
   case STORE_BY_TIME: skey_begin(&k, part, T_INPUT); break;
   case STORE_BY_CONTROL_ID: key_hashed(s, &k, part, T_BY_CONTROL, key); break;
@@ -77,8 +77,8 @@ hdw_status store_list_inputs(store *s, uint16_t part, store_index by, cod_str ke
 
 /* The first input with an id >= want, and its time. */
 static hdw_status input_at(store *s, uint16_t part, uint64_t want, uint64_t *id, int64_t *time_us) {
-  sit i;
-  skey prefix, from;
+  sit i HDW_UNSET;
+  skey prefix HDW_UNSET, from HDW_UNSET;
   store_input in;
   skey_begin(&prefix, part, T_INPUT);
   key_id(&from, part, T_INPUT, want);
@@ -112,7 +112,7 @@ hdw_status store_input_since(store *s, uint16_t part, int64_t time_us, uint64_t 
 /* ---- runs ---- */
 
 hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_run *out) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   memset(out, 0, sizeof *out);
   key_id(&k, part, T_RUN, id);
@@ -120,7 +120,7 @@ hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_r
   if (st) return st;
   if (!row_get_run(v, out)) return HDW_E_CORRUPT;
   out->id = id, out->partition = part;
-  sit i;
+  sit i HDW_UNSET;
   key_effect(&k, part, id);
   sit_begin(&i, s, &k, NULL, false);
   out->effects = sit_next(&i);
@@ -129,7 +129,7 @@ hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_r
 }
 
 hdw_status store_list_runs(store *s, uint16_t part, uint8_t state, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
-  skey k;
+  skey k HDW_UNSET;
   skey_begin(&k, part, T_RUN_STATE);
   cod_put_u8(&k.w, state);
   return list_ids(s, part, &k, after, false, limit, state, cb, user);
@@ -137,8 +137,8 @@ hdw_status store_list_runs(store *s, uint16_t part, uint8_t state, uint64_t afte
 
 hdw_status store_list_runs_of_input(store *s, uint16_t part, uint64_t input, store_id_cb cb, void *user) {
   /* Those of the input's own record are neighbours in the table of runs; later ones are indexed. */
-  skey prefix, from;
-  sit i;
+  skey prefix HDW_UNSET, from HDW_UNSET;
+  sit i HDW_UNSET;
   store_run r;
   bool on = true;
   skey_begin(&prefix, part, T_RUN);
@@ -170,7 +170,7 @@ hdw_status store_list_runs_of_input(store *s, uint16_t part, uint64_t input, sto
 }
 
 hdw_status store_list_lane(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t after, unsigned limit, store_id_cb cb, void *user) {
-  skey k;
+  skey k HDW_UNSET;
   skey_begin(&k, part, T_LANE);
   cod_put_raw(&k.w, lane, REC_LANE);
   return list_ids(s, part, &k, after, false, limit, 0, cb, user);
@@ -183,7 +183,7 @@ static bool take_first(uint16_t part, uint64_t id, uint8_t state, void *user) {
 }
 
 hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t *run, uint8_t *state) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   store_run r;
   *run = 0;
@@ -199,7 +199,7 @@ hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE]
 
 hdw_status store_list_held(store *s, uint16_t part, const uint8_t *after, unsigned limit, store_lane_cb cb, void *user) {
   skey prefix, next;
-  sit i;
+  sit i HDW_UNSET;
   if (!limit) limit = UINT32_MAX;
   skey_begin(&prefix, part, T_HELD);
   if (after) {
@@ -229,7 +229,7 @@ hdw_status store_list_held(store *s, uint16_t part, const uint8_t *after, unsign
 /* ---- journal ---- */
 
 hdw_status store_get_effect(store *s, uint16_t part, uint64_t run, cod_str path, arena *a, store_effect *out) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   memset(out, 0, sizeof *out);
   key_effect(&k, part, run);
@@ -243,8 +243,8 @@ hdw_status store_get_effect(store *s, uint16_t part, uint64_t run, cod_str path,
 }
 
 hdw_status store_list_effects(store *s, uint16_t part, uint64_t run, arena *a, store_effect_cb cb, void *user) {
-  skey k;
-  sit i;
+  skey k HDW_UNSET;
+  sit i HDW_UNSET;
   key_effect(&k, part, run);
   sit_begin(&i, s, &k, NULL, false);
   while (sit_next(&i)) {
@@ -264,7 +264,7 @@ hdw_status store_list_effects(store *s, uint16_t part, uint64_t run, arena *a, s
 /* ---- outbox ---- */
 
 hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, store_delivery *out) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   memset(out, 0, sizeof *out);
   key_id(&k, part, T_DELIVERY, id);
@@ -278,7 +278,7 @@ hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, st
 /* One id per lane: after each head the cursor jumps behind its lane. */
 hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_id_cb cb, void *user) {
   skey prefix, next;
-  sit i;
+  sit i HDW_UNSET;
   if (!limit) limit = UINT32_MAX;
   key_queue(&prefix, part, sink);
   key_queue(&next, part, sink);
@@ -308,7 +308,7 @@ hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t
 }
 
 hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
-  skey k;
+  skey k HDW_UNSET;
   if (!lane) return store_list_heads(s, part, sink, NULL, limit, cb, user);
   key_queue(&k, part, sink);
   cod_put_raw(&k.w, lane, REC_LANE);
@@ -316,7 +316,7 @@ hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t
 }
 
 hdw_status store_list_deliveries_of_run(store *s, uint16_t part, uint64_t run, store_id_cb cb, void *user) {
-  skey k;
+  skey k HDW_UNSET;
   key_id(&k, part, T_OF_RUN, run);
   return list_ids(s, part, &k, 0, false, 0, 0, cb, user);
 }
@@ -324,15 +324,15 @@ hdw_status store_list_deliveries_of_run(store *s, uint16_t part, uint64_t run, s
 /* ---- dead letters, timers, deployments, named state ---- */
 
 hdw_status store_list_dead(store *s, uint16_t part, uint8_t subject, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
-  skey k;
+  skey k HDW_UNSET;
   skey_begin(&k, part, T_DEAD);
   cod_put_u8(&k.w, subject);
   return list_ids(s, part, &k, after, false, limit, subject, cb, user);
 }
 
 hdw_status store_list_due(store *s, uint16_t part, int64_t until_us, unsigned limit, store_id_cb cb, void *user, int64_t *next_us) {
-  skey k;
-  sit i;
+  skey k HDW_UNSET;
+  sit i HDW_UNSET;
   if (next_us) *next_us = INT64_MAX;
   if (!limit) limit = UINT32_MAX;
   skey_begin(&k, part, T_TIMER);
@@ -352,7 +352,7 @@ hdw_status store_list_due(store *s, uint16_t part, int64_t until_us, unsigned li
 }
 
 hdw_status store_get_deploy(store *s, const uint8_t *module, cod_str name, arena *a, store_deploy *out) {
-  skey k;
+  skey k HDW_UNSET;
   cod_str v;
   memset(out, 0, sizeof *out);
   skey_begin(&k, 0, module ? T_DEPLOY : T_CURRENT);
@@ -364,8 +364,8 @@ hdw_status store_get_deploy(store *s, const uint8_t *module, cod_str name, arena
 }
 
 hdw_status store_list_deploys(store *s, bool current, arena *a, store_deploy_cb cb, void *user) {
-  skey k;
-  sit i;
+  skey k HDW_UNSET;
+  sit i HDW_UNSET;
   skey_begin(&k, 0, current ? T_CURRENT : T_DEPLOYED);
   sit_begin(&i, s, &k, NULL, false);
   while (sit_next(&i)) {
@@ -380,15 +380,15 @@ hdw_status store_list_deploys(store *s, bool current, arena *a, store_deploy_cb 
 }
 
 hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_str *value) {
-  skey k;
+  skey k HDW_UNSET;
   key_named(&k, space);
   cod_put_raw(&k.w, key.p, key.len);
   return fetch(s, &k, a, value);
 }
 
 hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb, void *user) {
-  skey k;
-  sit i;
+  skey k HDW_UNSET;
+  sit i HDW_UNSET;
   key_named(&k, space);
   sit_begin(&i, s, &k, NULL, false);
   while (sit_next(&i)) {

@@ -68,7 +68,7 @@ static void del_index(store *s, hdw_status *st, uint16_t part, store_table t, ui
 static uint64_t del_prefix(store *s, hdw_status *st, const skey *prefix) {
   uint64_t n = 0;
   for (bool more = true; more && !*st;) {
-    sit i;
+    sit i HDW_UNSET;
     skey k = *prefix;
     k.w.p = k.b;
     sit_begin(&i, s, prefix, NULL, false);
@@ -210,7 +210,7 @@ static bool is_dead(store *s, uint16_t part, uint8_t subject, uint64_t id) {
 }
 
 static bool has_any(store *s, const skey *prefix) {
-  sit i;
+  sit i HDW_UNSET;
   sit_begin(&i, s, prefix, NULL, false);
   bool any = sit_next(&i);
   sit_end(&i);
@@ -283,8 +283,8 @@ static bool take_one(store *s, uint16_t part, uint8_t subject, uint64_t id, cod_
 
 hdw_status store_find_expired(store *s, uint16_t part, uint8_t subject, uint64_t after, int64_t until_us, unsigned look, rec_expired *out, uint32_t cap, uint32_t *n, uint64_t *next) {
   store_table t = subject == SUBJECT_INPUT ? T_INPUT : subject == SUBJECT_RUN ? T_RUN : T_DELIVERY;
-  skey prefix, from;
-  sit i;
+  skey prefix HDW_UNSET, from HDW_UNSET;
+  sit i HDW_UNSET;
   bool end = false;
   *n = 0, *next = 0;
   skey_begin(&prefix, part, t);
