@@ -34,8 +34,7 @@ void eng_ready(engine *e, uint64_t id, bool fresh) {
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n) {
   for (unsigned i = 0; i < n; i++) {
     uint64_t head;
-    uint8_t state;
-    if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, &state) && head < id) return false;
+    if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, NULL) && head < id) return false;
   }
   return true;
 }

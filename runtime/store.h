@@ -103,7 +103,8 @@ hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_r
 /* Runs in a state; only RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED, RUN_FAILED and RUN_DEAD are indexed. */
 hdw_status store_list_runs(store *s, uint16_t part, uint8_t state, uint64_t after, unsigned limit, store_id_cb cb, void *user);
 hdw_status store_list_runs_of_input(store *s, uint16_t part, uint64_t input, store_id_cb cb, void *user);
-/* Head of a lane: the run that may go on; every other run of the lane waits for it. A run may start when it is the head of all its lanes. HDW_E_NOTFOUND: empty. */
+/* Head of a lane: the run that may go on; every other run of the lane waits for it. A run may start when it is the head of all its lanes. state may be
+ * NULL. HDW_E_NOTFOUND: empty. */
 hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t *run, uint8_t *state);
 /* Runs of a lane in order, the head first; runs that ended are not in it. */
 hdw_status store_list_lane(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t after, unsigned limit, store_id_cb cb, void *user);

@@ -76,6 +76,8 @@ hdw_status store_txn(store *s);
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len);
 /* *out points into the map until the next put, del or commit. HDW_E_NOTFOUND, HDW_E_CORRUPT. */
 hdw_status store_get(store *s, const skey *k, cod_str *out);
+/* What stands behind the prefix in the first key that has it, until the next put, del or commit; its value is not looked at. HDW_E_NOTFOUND. */
+hdw_status store_with(store *s, const skey *prefix, cod_r *rest);
 /* HDW_OK also when it was not there. */
 hdw_status store_del(store *s, const skey *k);
 hdw_status store_commit(store *s);

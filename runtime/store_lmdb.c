@@ -132,7 +132,7 @@ static MDB_val key_val(const skey *k) { return (MDB_val){k->w.len, (void *)(uint
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len) {
   if (k->w.bad) return HDW_E_LIMIT;
   MDB_val mk = key_val(k), mv = {len + 4, NULL};
-  MDB_cursor *c;
+  MDB_cursor *c = NULL;
   int rc = cursor_of(s, k, &c);
   if (!rc) rc = mdb_cursor_put(c, &mk, &mv, MDB_RESERVE);
   if (rc) return store_error(rc);
@@ -157,10 +157,24 @@ hdw_status store_get(store *s, const skey *k, cod_str *out) {
   *out = (cod_str){"", 0};
   if (k->w.bad) return HDW_E_NOTFOUND;
   MDB_val mk = key_val(k), mv;
-  MDB_cursor *c;
+  MDB_cursor *c = NULL;
   int rc = cursor_of(s, k, &c);
   if (!rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_KEY);
   return rc ? store_error(rc) : open_value(&mk, &mv, out);
+}
+
+hdw_status store_with(store *s, const skey *prefix, cod_r *rest) {
+  MDB_val mk = key_val(prefix), mv;
+  MDB_cursor *c = NULL;
+  if (prefix->w.bad) return HDW_E_NOTFOUND;
+  hdw_status st = store_txn(s);
+  int rc = st ? 0 : cursor_of(s, prefix, &c);
+  if (!st && !rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_RANGE);
+  if (st || rc) return st ? st : store_error(rc);
+  size_t n = prefix->w.len;
+  if (mk.mv_size < n || memcmp(mk.mv_data, prefix->b, n)) return HDW_E_NOTFOUND;
+  *rest = cod_reader((const uint8_t *)mk.mv_data + n, mk.mv_size - n);
+  return HDW_OK;
 }
 
 hdw_status store_del(store *s, const skey *k) {

@@ -120,12 +120,11 @@ hdw_status store_get_run(store *s, uint16_t part, uint64_t id, arena *a, store_r
   if (st) return st;
   if (!row_get_run(v, out)) return HDW_E_CORRUPT;
   out->id = id, out->partition = part;
-  sit i HDW_UNSET;
+  cod_r rest;
   key_effect(&k, part, id);
-  sit_begin(&i, s, &k, NULL, false);
-  out->effects = sit_next(&i);
-  sit_end(&i);
-  return i.status;
+  st = store_with(s, &k, &rest);
+  out->effects = !st;
+  return st == HDW_E_NOTFOUND ? HDW_OK : st;
 }
 
 hdw_status store_list_runs(store *s, uint16_t part, uint8_t state, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
@@ -176,20 +175,18 @@ hdw_status store_list_lane(store *s, uint16_t part, const uint8_t lane[REC_LANE]
   return list_ids(s, part, &k, after, false, limit, 0, cb, user);
 }
 
-static bool take_first(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  (void)part, (void)state;
-  *(uint64_t *)user = id;
-  return false;
-}
-
 hdw_status store_lane_head(store *s, uint16_t part, const uint8_t lane[REC_LANE], uint64_t *run, uint8_t *state) {
   skey k HDW_UNSET;
   cod_str v;
   store_run r;
   *run = 0;
-  hdw_status st = store_list_lane(s, part, lane, 0, 1, take_first, run);
+  cod_r rest;
+  skey_begin(&k, part, T_LANE);
+  cod_put_raw(&k.w, lane, REC_LANE);
+  hdw_status st = store_with(s, &k, &rest);
   if (st) return st;
-  if (!*run) return HDW_E_NOTFOUND;
+  *run = cod_get_be64(&rest);
+  if (!state) return HDW_OK;
   key_id(&k, part, T_RUN, *run);
   st = store_get(s, &k, &v);
   if (!st && !row_get_run(v, &r)) st = HDW_E_CORRUPT;
