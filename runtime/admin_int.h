@@ -70,6 +70,7 @@ typedef struct admin_query {
   const char *path;
   admin_door *door;          /* for answers that come later */
   http_token token;
+  http_str accept;           /* Accept header */
   const char *type;          /* Content-Type of the answer; NULL = JSON */
   bool values;               /* the caller may see values: ask admin_values */
   bool showed;               /* values were shown */
@@ -124,7 +125,10 @@ const char *admin_delivery_state(uint8_t s);
 const char *admin_effect_state(uint8_t s);
 const char *admin_class(uint8_t c);
 
-/* Views of admin_runs.c, admin_server.c and admin_audit.c. */
+/* Views of admin_runs.c, admin_server.c, admin_audit.c and admin_metrics.c. */
+int admin_metrics(admin_query *q);
+int admin_livez(admin_query *q);
+int admin_readyz(admin_query *q);
 int admin_audit(admin_query *q);
 int admin_runs(admin_query *q);
 int admin_run(admin_query *q);

@@ -243,7 +243,8 @@ static void on_request(void *user, http_token t, const http_request *r) {
   arena_init(&a, d->ad->io->mem, 128 << 20);
   buf_init(&b, &a, 64 << 20);
   admin_identify(d, r, !r->body_len, &who);
-  admin_query q = {.ad = d->ad, .a = &a, .query = r->head->query, .b = &b, .who = &who, .body = r->body, .body_len = r->body_len, .path = "", .door = d, .token = t};
+  admin_query q = {.ad = d->ad, .a = &a, .query = r->head->query, .b = &b, .who = &who, .body = r->body, .body_len = r->body_len, .path = "", .door = d, .token = t,
+                   .accept = http_head_get(r->head, "accept")};
   int status = call(&q, r);
   if (status) admin_finish(&q, status);
   arena_free(&a);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "base64.h"
 #include "engine_int.h"
+#include "watch.h"
 
 /* ---- attempts ------------------------------------------------------------------------------------------------------------------- */
 
@@ -58,6 +59,7 @@ static void leave(eng_call *call) {
 void eng_call_done(eng_call *call) {
   eng_conn *c = call->c;
   call->active = false;
+  watch_call_done(call);
   io_timer_cancel(call->e->io, &call->soon);
   io_timer_cancel(call->e->io, &call->timer);
   if (c) {
@@ -133,6 +135,7 @@ void eng_call_start(eng_call *call) {
 
 static void go(eng_call *call) {
   engine *e = call->e;
+  watch_call_start(call);
   if (e->o.mock) {
     char op[96];
     snprintf(op, sizeof op, "%.40s.%.47s", call->c->driver->kind, call->op);

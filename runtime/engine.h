@@ -57,6 +57,7 @@ typedef struct engine_opts {
   const io_mem *budget;      /* of the process: intake stops at 7/8 of its limit; may be NULL */
   engine_mock mock;          /* may be NULL */
   void *mock_user;
+  bool metrics;              /* counts for /metrics */
   bool mock_only;            /* nothing but mocks and sys.log is performed */
   const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
   const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "engine_int.h"
 #include "json.h"
+#include "watch.h"
 
 static hl7_outcome outcome_of(const char *code) {
   if (code[0] && !strcmp(code + 1, "A")) return HL7_OK;
@@ -40,12 +41,14 @@ static void send_code(sender *s, const void *in, size_t in_len, const char *code
   if (code && build(&s->a, in, in_len, s->o, code, &ack)) ack = (hl7_slice){NULL, 0};
   engine_reply r = {.input = s->o->input, .http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .duplicate = s->o->duplicate || s->w->joined, .last = last};
   snprintf(r.code, sizeof r.code, "%.7s", code ? code : "");
+  if (code) watch_answer(s->e, code);
   s->w->cb(s->w->user, &r);
 }
 
 static void send_body(sender *s, bool extra) {
   engine_reply r = {.input = s->o->input, .http_status = 200, .p = s->o->body, .len = s->o->body_len, .extra = extra, .duplicate = s->o->duplicate || s->w->joined, .last = true};
   snprintf(r.code, sizeof r.code, "AA");
+  watch_answer(s->e, r.code);
   s->w->cb(s->w->user, &r);
 }
 
@@ -120,6 +123,7 @@ void eng_answer_json(engine *e, eng_answer *w, const eng_outcome *o) {
   else problem_json(&b, status, o->text);
   if (b.status) r.http_status = 500, b.len = 0;
   r.p = b.p, r.len = b.len;
+  watch_answer(e, o->body ? "200" : o->code);
   w->cb(w->user, &r);
   arena_free(&a);
 }

@@ -5,6 +5,7 @@
  *   else: REC_INPUT -> synced -> answer from the record, runs */
 #include <stdio.h>
 #include "engine_int.h"
+#include "watch.h"
 
 /* ---- commit --------------------------------------------------------------------------------------------------------------------- */
 
@@ -94,6 +95,7 @@ void eng_message_commit(eng_message *m) {
   }
   eng_once_record(e, m->gates, seq);
   e->st.inputs++;
+  watch_input(e, m->src->listener, &m->v, m->len);
   count(e, &m->v);
 }
 

@@ -8,6 +8,7 @@
  * While it is held deliveries stay in their queues and runs are parked with its name in their row; neither is an attempt. Its return wakes them. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "watch.h"
 
 enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024 };
 #define SAFETY_US INT64_C(3600000000) /* a parked run looks by itself now and then: a lost wake costs an hour, not a patient */
@@ -160,6 +161,7 @@ static void open_breaker(eng_conn *c) {
   eng_conn_arm(c);
   if (was) return;
   c->opened++;
+  watch_breaker(c);
   eng_say(c->e, ENGINE_WARN, "breaker_open", "connection", c->name, "error", c->last_error, NULL);
   remember(c);
 }

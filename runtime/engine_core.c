@@ -4,6 +4,7 @@
 #include "audit.h"
 #include "engine_int.h"
 #include "json.h"
+#include "metrics.h"
 
 /* ---- small things ---------------------------------------------------------------------------------------------------- */
 
@@ -219,8 +220,10 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   e->accepting = true;
   e->st.started_us = io_wall_us(x);
   e->wake_at_us = INT64_MAX;
+  if (o->metrics && !(e->metrics = metrics_new(e->mem))) return eng_put(e, e, sizeof *e), HDW_E_NOMEM;
   hdw_status s = open_files(e, text);
   if (s) {
+    metrics_free(e->metrics);
     arena_free(&e->a);
     eng_put(e, e, sizeof *e);
     return s;
@@ -389,6 +392,7 @@ void engine_close(engine *e) {
   for (uint32_t i = 0; i < e->nlisteners; i++) eng_listener_close(&e->listeners[i]);
   for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
+  metrics_free(e->metrics);
   arena_free(&e->a);
   eng_put(e, e, sizeof *e);
 }

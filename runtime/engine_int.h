@@ -8,7 +8,7 @@
  *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
  *   engine_ack.c     answers from records                      engine_listen.c sockets
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
- *   audit.c          who did what
+ *   audit.c          who did what                               watch.c         metrics and traces
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -140,6 +140,7 @@ struct eng_call {
   uint32_t attempt;
   void (*done)(eng_call *call, void *user);
   void *user;
+  int64_t began_us;          /* monotonic */
   /* outcome */
   bool ok, sent;             /* sent: the peer may have it */
   bool held;                 /* not attempted: the connection is held */
@@ -290,6 +291,7 @@ struct engine {
   uint64_t hash_seed;
   engine_status st;
   uint8_t meta[REC_META_MAX];
+  struct metrics *metrics;   /* NULL: nothing is counted (hdwc) */
   struct eng_audit_state {   /* audit.c */
     uint64_t number;         /* of the latest record appended */
     uint8_t head[REC_HASH];  /* its hash */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include "engine_int.h"
 #include "json.h"
+#include "watch.h"
 
 static void on_task(void *user) { eng_run_go((eng_run *)user); }
 void eng_run_resume_soon(eng_run *r) { io_timer_set(r->e->io, &r->task, 0, on_task, r); }
@@ -254,6 +255,7 @@ void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *
     eng_run_abandon(r);
     return;
   }
+  watch_run_park(r, fail_class);
   r->ending = true;
   eng_wake_at(e, c.wake_us);
 }
@@ -343,6 +345,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
     return;
   }
   r->ending = true;
+  watch_run_end(r, state);
   if (state == RUN_DONE) e->st.runs_done++;
   else e->st.runs_dead++;
   say_end(r, state, code, text, path);

@@ -208,7 +208,7 @@ static bool bind(daemon_state *d) {
 
 static int run(daemon_state *d, const hv_args *a) {
   char text[200] = "", path[1200];
-  engine_opts o = {.dir = d->cfg.top.data, .config = &d->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .budget = &d->mem, .log = on_log, .log_user = d};
+  engine_opts o = {.dir = d->cfg.top.data, .config = &d->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .budget = &d->mem, .metrics = true, .log = on_log, .log_user = d};
   if (!show_problems(&d->cfg)) return EXIT_FINDINGS;
   if (engine_open(d->io, &o, &d->e, text)) {
     hv_say("%s", text);

@@ -143,6 +143,9 @@ hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, st
 hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user);
 /* Heads of lanes behind after_lane (NULL = from the first), in the order of the lanes. */
 hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_id_cb cb, void *user);
+/* Deliveries in a sink's queue; when the oldest of them was made (over the heads of at most `look` lanes), 0 = none. */
+uint64_t store_depth(store *s, uint16_t part, cod_str sink);
+int64_t store_oldest_us(store *s, uint16_t part, cod_str sink, unsigned look);
 hdw_status store_list_deliveries_of_run(store *s, uint16_t part, uint64_t run, store_id_cb cb, void *user);
 
 /* ---- dead letters, timers, deployments, named state ---- */

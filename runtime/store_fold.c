@@ -376,6 +376,7 @@ static void delivery_move(store *s, hdw_status *st, const store_delivery *old, c
     cod_put_be64(&k.w, now->id);
     if (delivery_queued(b)) put(s, st, &k, &b, 1);
     else if (a) del(s, st, &k);
+    if (!*st && delivery_queued(a) != delivery_queued(b)) *st = store_fold_depth(s, now->partition, now->sink, delivery_queued(b));
     if (delivery_dead(a)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, false);
     if (delivery_dead(b)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, true);
     if (a) s->counts.deliveries_by_state[a % 8]--;

@@ -38,7 +38,8 @@ typedef enum store_table {
   T_NAMED,        /* space str8, key */
   T_DEPLOYED,     /* sequence -> deployment: the history */
   T_HELD,         /* lane 16, run: a failed or parked run that its lane waits for */
-  T_AUDIT = 40    /* number -> the record's meta: it outlives its segment */
+  T_AUDIT = 40,   /* number -> the record's meta: it outlives its segment */
+  T_DEPTH         /* sink -> number of deliveries in its queue */
 } store_table;
 
 struct store {
@@ -125,6 +126,9 @@ void key_queue(skey *k, uint16_t part, cod_str sink);                           
 void key_effect(skey *k, uint16_t part, uint64_t run);                                   /* without path */
 void key_timer(skey *k, uint16_t part, int64_t at_us, uint8_t subject, uint64_t id);
 void key_named(skey *k, cod_str space);                                                  /* without key */
+
+/* ---- store_depth.c ---- */
+hdw_status store_fold_depth(store *s, uint16_t part, cod_str sink, bool more);
 
 /* ---- store_audit.c ---- */
 hdw_status store_fold_audit(store *s, const log_rec *rec);

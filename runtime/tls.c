@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct tls_ctx {
   SSL_CTX *ssl;
@@ -130,6 +131,12 @@ static bool set_host(SSL *s, const char *host) {
   SSL_set_hostflags(s, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   if (inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1) return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s), host) == 1;
   return SSL_set1_host(s, host) == 1 && SSL_set_tlsext_host_name(s, host) == 1;
+}
+
+int64_t tls_ctx_expires(const tls_ctx *c) {
+  X509 *x = c ? SSL_CTX_get0_certificate(c->ssl) : NULL;
+  struct tm t;
+  return x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &t) ? (int64_t)timegm(&t) : 0;
 }
 
 hdw_status tls_conn_new(tls_ctx *ctx, const char *host, tls_conn **out) {

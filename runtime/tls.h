@@ -23,6 +23,8 @@ enum { TLS_NAME_BYTES = 256 };
 
 /* text (>= 160 bytes, may be NULL) gets a reason without secrets. HDW_E_INVALID: certificate, key or roots unusable or not matching. */
 hdw_status tls_ctx_new(const tls_opts *o, tls_ctx **out, char *text, size_t text_cap);
+/* Unix seconds until which its own certificate is good; 0 = it has none. */
+int64_t tls_ctx_expires(const tls_ctx *c);
 /* Connections that use it keep it alive. */
 void tls_ctx_free(tls_ctx *c);
 

@@ -179,4 +179,68 @@ class Audit(Case):
         self.assertEqual(head[-1]['why'], 'start')
 
 
+class Watching(Case):
+    def metrics(self, accept=None):
+        status, headers, body = self.http('GET', '/metrics', door='observe', headers={'Accept': accept} if accept else {})
+        self.assertEqual(status, 200)
+        return headers['Content-Type'], body
+
+    def value(self, name):
+        for line in self.metrics()[1].splitlines():
+            if line.rsplit(' ', 1)[0] == name:
+                return float(line.rsplit(' ', 1)[1])
+        return None
+
+    def test_O1_O3_metrics_of_a_message(self):
+        c = self.mllp()
+        c.ask(adt('M1'))
+        c.ask(adt('M1'))
+        c.ask(adt('M2', mrn=''))
+        self.done()
+        wait_for(lambda: self.value('hdw_attempts_total{connection="crm",operation="rest.post",result="ok"}') == 2, what='step and delivery')
+        want = {'hdw_inputs_total{listener="adt",state="accepted"}': 1, 'hdw_inputs_total{listener="adt",state="rejected"}': 1, 'hdw_duplicates_total': 1,
+                'hdw_answers_total{code="AA"}': 2, 'hdw_answers_total{code="AE"}': 1, 'hdw_runs_total{workflow="admit",result="done"}': 1,
+                'hdw_queue_depth{connection="crm"}': 0, 'hdw_inputs_recent{window="1m"}': 2, 'hdw_connections_open{listener="adt"}': 1,
+                'hdw_sensing_to_action_seconds_count{workflow="admit",connection="crm"}': 2}
+        self.assertEqual({k: self.value(k) for k in want}, want)
+        kind, body = self.metrics('application/openmetrics-text; version=1.0.0')
+        self.assertTrue(kind.startswith('application/openmetrics-text; version=1.0.0'))
+        self.assertTrue(body.endswith('# EOF\n'))
+        self.assertIn('# TYPE hdw_inputs counter', body)
+        kind, body = self.metrics()
+        self.assertTrue(kind.startswith('text/plain; version=0.0.4'))
+        self.assertNotIn('EOF', body)
+
+    def test_queue_depth_counts_what_waits_over_a_restart(self):
+        self.sink.answer = lambda r: (503, {}, {}) if r['path'] == '/notices' else (201, {'id': 1}, {})
+        c = self.mllp()
+        for i in range(5):
+            c.ask(adt(f'M{i}', mrn=f'1{i}'))
+        self.done(5)
+        self.assertEqual(self.value('hdw_queue_depth{connection="crm"}'), 5)
+        self.d.kill()
+        self.d.start()
+        self.assertEqual(self.value('hdw_queue_depth{connection="crm"}'), 5)
+        self.assertGreater(self.value('hdw_queue_oldest_seconds{connection="crm"}'), 0)
+        self.sink.answer = lambda r: (201, {'id': 1}, {})
+        wait_for(lambda: self.value('hdw_queue_depth{connection="crm"}') == 0, what='the queue')
+
+    def test_O4_health(self):
+        for path, want in [('/livez', 'alive'), ('/healthz', 'alive'), ('/readyz', 'ready')]:
+            status, _, body = self.http('GET', path, door='observe')
+            self.assertEqual((status, json.loads(body)), (200, {'status': want}))
+        self.assertEqual(self.http('GET', '/status', door='observe')[0], 404)
+        self.assertEqual(self.http('POST', '/pause?sink=crm', door='observe')[0], 404)
+        checks = json.loads(self.http('GET', '/readyz', TOKENS['look'])[2])['checks']
+        self.assertTrue(all(c['ok'] for c in checks) and len(checks) >= 4)
+
+
+class Full(Case):
+    extra = {'min_free_bytes': 1 << 40}
+
+    def test_O4_not_ready_without_space_but_alive(self):
+        self.assertEqual(self.http('GET', '/livez', door='observe')[0], 200)
+        wait_for(lambda: self.http('GET', '/readyz', door='observe')[0] == 503, what='not ready')
+
+
 unittest.main()
