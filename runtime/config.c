@@ -1,5 +1,6 @@
 /* config.c - reading; see config.h. Binding is in config_bind.c, what derives from the table for readers in config_doc.c. */
 #include "config_int.h"
+#include "charset.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include "json.h"
@@ -197,6 +198,42 @@ static void read_tls(config *c, const char *where, val v, config_listener *l) {
   if (!l->tls.cert[0] || !l->tls.key[0]) config_problem(c, "%stls: cert and key are needed", where);
 }
 
+/* NAME=VALUE with both there; NULL: not so. */
+static const char *pair_value(const char *s) {
+  const char *eq = strchr(s, '=');
+  return eq && eq > s && eq[1] ? eq + 1 : NULL;
+}
+
+static void check_listener(config *c, const char *where, const config_listener *l) {
+  const config_listener_opts *o = &l->o;
+  static const char *const codes[] = {"AA", "AE", "AR", "CA", "CE", "CR"};
+  if (!one_of(o->ack, "normal", "original") && !one_of(o->ack, "immediate", "none")) config_problem(c, "%sack: normal, original, immediate or none is expected", where);
+  if (!one_of(o->ack_lone, "never", "always")) config_problem(c, "%sack_lone: never or always is expected", where);
+  if (!one_of(o->unparseable, "answer", "close")) config_problem(c, "%sunparseable: answer or close is expected", where);
+  if (!one_of(o->duplicates, "key", "content")) config_problem(c, "%sduplicates: key or content is expected", where);
+  if (!one_of(o->batch_ack, "all", "errors") && strcmp(o->batch_ack, "messages")) config_problem(c, "%sbatch_ack: all, errors or messages is expected", where);
+  if (!one_of(o->batch_counts, "reject", "warn")) config_problem(c, "%sbatch_counts: reject or warn is expected", where);
+  if (o->charset[0] && !charset_supported(charset_find(o->charset, strlen(o->charset)))) config_problem(c, "%scharset: '%.40s' is no character set that is converted here", where, o->charset);
+  for (uint32_t i = 0; i < o->ack_codes.n; i++) {
+    const char *s = o->ack_codes.v[i], *to = pair_value(s);
+    bool from_ok = false, to_ok = to && !strcmp(to, "none");
+    for (unsigned k = 0; to && k < 6; k++) from_ok |= !strncmp(s, codes[k], 2) && s[2] == '=', to_ok |= !strcmp(to, codes[k]);
+    if (!from_ok || !to_ok) config_problem(c, "%sack_codes[%u]: 'CODE=CODE' or 'CODE=none' with AA, AE, AR, CA, CE, CR is expected", where, i);
+  }
+  const struct { const char *name; const config_list *list; } pairs[] = {{"basic", &o->basic}, {"bearer", &o->bearer}, {"clients", &o->clients}};
+  for (unsigned p = 0; p < 3; p++)
+    for (uint32_t i = 0; i < pairs[p].list->n; i++)
+      if (!pair_value(pairs[p].list->v[i])) config_problem(c, "%s%s[%u]: 'NAME=%s' is expected", where, pairs[p].name, i, p == 2 ? "SUBJECT" : "SECRET");
+  if (o->clients.n && !(l->has_tls && l->tls.client_ca[0])) config_problem(c, "%sclients: needs tls.client_ca, else nobody shows a certificate", where);
+  for (unsigned p = 0; p < 2; p++)
+    for (uint32_t i = 0; i < pairs[p].list->n; i++) {
+      const char *name = pair_value(pairs[p].list->v[i]);
+      config_secret *s = name ? config_find_secret(c, name) : NULL;
+      if (s) s->used = true;
+      else if (name) config_problem(c, "%s%s[%u]: there is no secret '%.80s' under secrets", where, pairs[p].name, i, name);
+    }
+}
+
 static void read_listeners(config *c, val root) {
   val obj;
   c->listeners = (config_listener *)section(c, root, "listeners", sizeof *c->listeners, &obj, &c->nlisteners);
@@ -211,6 +248,7 @@ static void read_listeners(config *c, val root) {
     if (v.tag != VAL_OBJ) config_problem(c, "listeners.%.100s: an object is expected", l->name);
     else read_options(c, where, v, listener_rows, NROWS(listener_rows), extra, &l->o);
     read_tls(c, where, jv_get(v, "tls"), l);
+    check_listener(c, where, l);
     if (!one_of(l->o.unmatched, "reject", "accept")) config_problem(c, "%sunmatched: reject or accept is expected", where);
     if (!one_of(l->o.conflict, "reject", "accept")) config_problem(c, "%sconflict: reject or accept is expected", where);
   }

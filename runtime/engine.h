@@ -114,6 +114,8 @@ typedef struct engine_source {
   /* HTTP only: */
   const char *method, *path; /* "POST", "/intake"; NULL for MLLP */
   const char *charset;       /* of Content-Type; NULL = by MSH-18 */
+  const char *identity;      /* name of the authenticated peer (H-12, H-50); NULL = none */
+  bool commits;              /* the callback also hears of the commit itself (MLLP v2) */
 } engine_source;
 
 typedef struct engine_reply {
@@ -126,6 +128,8 @@ typedef struct engine_reply {
   bool extra;                /* a message of its own after the answer (application acknowledgement) */
   bool duplicate;            /* the stored answer to a resend */
   bool last;                 /* no further call for this submission */
+  bool commit, stored;       /* commit: no answer, but what was submitted is stored, or will not be; comes before the answer, at most once */
+  bool close;                /* the connection is of no use any more: close it after this (H-24) */
 } engine_reply;
 typedef void (*engine_reply_cb)(void *user, const engine_reply *r);
 
@@ -170,6 +174,23 @@ typedef struct engine_sink {
   uint64_t opened;                  /* times its breaker opened, since start */
 } engine_sink;
 bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out);
+
+typedef struct engine_source_info { /* a listener; counters since start */
+  const char *name, *kind, *address;
+  uint16_t port;
+  bool open, paused, tls;
+  uint32_t connections, unanswered;         /* now */
+  uint64_t accepted, refused_connections;
+  uint64_t messages, duplicates, conflicts; /* inputs stored; resends; control ids with other content */
+  uint64_t refused;                         /* not stored: back-pressure, too long, protocol */
+  uint64_t unparseable;                     /* without a usable MSH (H-24) */
+  uint64_t lone_conditions;                 /* only one of MSH-15 and MSH-16 was set (H-15) */
+  uint64_t unauthorised;                    /* no or unknown credentials, certificate not mapped */
+  uint64_t junk_bytes, partial_frames, oversize, violations, timeouts, tls_failures;
+  int64_t cert_expires_us;                  /* wall; 0 = no TLS */
+} engine_source_info;
+/* False behind the last one. */
+bool engine_listener_at(const engine *e, uint32_t i, engine_source_info *out);
 
 /* The value that a run returned, its outcome and its arguments, from RUN_END's body (in a). */
 hdw_status engine_result(engine *e, const store_run *run, arena *a, vm_outcome *outcome, val *value);

@@ -11,6 +11,41 @@ static hl7_outcome outcome_of(const char *code) {
   return HL7_ERROR;
 }
 
+/* The error of a record: "CODE", "CODE SEG^n^field^rep^comp^sub" (an ERL, H-26), and " #n" for the sequence number expected (H-30). */
+void eng_problem_text(const hl7_problem *p, char out[ENG_CODE]) {
+  const unsigned at[] = {p->seg_rep, p->field, p->rep, p->comp, p->sub};
+  unsigned n = 5;
+  size_t len = (size_t)snprintf(out, ENG_CODE, "%u", p->code);
+  if (!p->seg[0]) return;
+  while (n && !at[n - 1]) n--;
+  len += (size_t)snprintf(out + len, ENG_CODE - len, " %.3s", p->seg);
+  for (unsigned i = 0; i < n && len < ENG_CODE; i++) {
+    int k = at[i] ? snprintf(out + len, ENG_CODE - len, "^%u", at[i]) : snprintf(out + len, ENG_CODE - len, "^");
+    if (k < 0 || len + (size_t)k >= ENG_CODE) {
+      out[len] = 0;
+      return;
+    }
+    len += (size_t)k;
+  }
+}
+
+static void read_problem(const char *s, hl7_problem *p, bool *sequence, int64_t *expected) {
+  char *end;
+  unsigned long code = strtoul(s, &end, 10);
+  p->code = (uint16_t)(code < 1000 ? code : 207);
+  *sequence = false;
+  if (end[0] == ' ' && end[1] && end[1] != '#') {
+    uint16_t *const at[] = {&p->seg_rep, &p->field, &p->rep, &p->comp, &p->sub};
+    memcpy(p->seg, end + 1, strnlen(end + 1, 3));
+    end += 1 + strnlen(end + 1, 3);
+    for (unsigned i = 0; i < 5 && *end == '^'; i++) *at[i] = (uint16_t)strtoul(end + 1, &end, 10);
+  }
+  if (end[0] == ' ' && end[1] == '#') {
+    *sequence = true;
+    *expected = strtoll(end + 2, NULL, 10);
+  }
+}
+
 /* One acknowledgement. Its own MSH-10 derives from the input, so that a repeated answer is the same message. */
 static hdw_status build(arena *a, const void *in, size_t in_len, const eng_outcome *o, const char *code, hl7_slice *out) {
   char id[21];
@@ -21,71 +56,177 @@ static hdw_status build(arena *a, const void *in, size_t in_len, const eng_outco
   snprintf(tail.code, sizeof tail.code, "%.7s", code);
   cod_sha256(o->content_hash, o->content_hash ? REC_HASH : 0, &tail, sizeof tail, h);
   eng_hex(h, 10, id);
-  unsigned long error = o->error && o->error[0] ? strtoul(o->error, NULL, 10) : 0;
-  hl7_problem problem = {.code = (uint16_t)(error < 1000 ? error : 207), .severity = 'E', .text = o->text && o->text[0] ? o->text : NULL};
-  hl7_ack_opts ao = {.code = code, .text = o->text && o->text[0] ? o->text : NULL, .control_id = id};
+  const char *text = o->text && o->text[0] ? o->text : NULL;
+  hl7_problem problem = {.severity = 'E'};
+  hl7_ack_opts ao = {.code = code, .text = text, .control_id = id};
+  if (o->error) read_problem(o->error, &problem, &ao.expected_sequence, &ao.sequence);
   tm_from_unix_us(o->time_us, 0, &ao.now);
-  if (problem.code && outcome_of(code) != HL7_OK) ao.errors = &problem, ao.nerrors = 1;
+  if (outcome_of(code) == HL7_OK) ao.text = NULL; /* a fixed code map may turn an error into a success: then without its text */
+  else {
+    if (!problem.code) problem.code = 207; /* reject(...) of a workflow: of the application, with its text */
+    ao.errors = &problem, ao.nerrors = 1;
+  }
   return hl7_ack(a, (const char *)in, in_len, &ao, out);
 }
+
+/* ---- what is owed ----------------------------------------------------------------------------------------------------------- */
+
+/* An acknowledgement of an acknowledgement never ends (H-17): one with MSH-9 ACK gets at most the accept acknowledgement that its own MSH-15 asks for, and
+ * one that accepts or refuses a commit gets nothing. */
+static bool is_ack(const hl7_head *h) { return (h->type.len == 3 && !memcmp(h->type.p, "ACK", 3)) || (h->type.len == 3 && !memcmp(h->type.p, "MCF", 3)); }
+
+static bool of_commit(const char *in, size_t len, char field) {
+  const char pattern[6] = {'\r', 'M', 'S', 'A', field, 'C'}, lf[6] = {'\n', 'M', 'S', 'A', field, 'C'};
+  return memmem(in, len, pattern, sizeof pattern) || memmem(in, len, lf, sizeof lf);
+}
+
+static bool mode_is(const eng_answer *w, const char *mode) { return w->l && !strcmp(w->l->o->ack, mode); }
+
+/* The code as it goes out: the listener's fixed map (H-18). NULL: nothing. */
+static const char *mapped(const eng_answer *w, const char *code) {
+  for (uint32_t i = 0; w->l && i < w->l->o->ack_codes.n; i++) {
+    const char *m = w->l->o->ack_codes.v[i];
+    if (strncmp(m, code, 2) || m[2] != '=') continue;
+    return strcmp(m + 3, "none") ? m + 3 : NULL;
+  }
+  return code;
+}
+
+typedef struct owed {
+  bool enhanced;
+  const char *accept, *app;  /* NULL = nothing */
+  bool never_app;            /* whatever comes: there will be no application acknowledgement */
+} owed;
+
+static owed plan(const eng_answer *w, const hl7_head *h, const char *in, size_t len, const eng_outcome *o) {
+  hl7_outcome out = outcome_of(o->code), stored = o->waited || !o->final ? HL7_OK : out;
+  bool lone_as_al = w->l && !strcmp(w->l->o->ack_lone, "always");
+  static const char *const app_codes[] = {"AA", "AE", "AR"};
+  owed r = {.app = o->code[0] == 'A' ? o->code : app_codes[out]};
+  hl7_ack_plan p, best;
+  if (mode_is(w, "none")) return (owed){.never_app = true};
+  if (h && is_ack(h)) {
+    r = (owed){.enhanced = true, .never_app = true};
+    if (!h->accept_ack.len || of_commit(in, len, h->d.field)) return r;
+    hl7_plan_ack(h, stored, false, &p);
+    r.accept = p.accept;
+    return r;
+  }
+  if (mode_is(w, "immediate")) {
+    if (o->input) r.app = "AA";
+    return r;
+  }
+  if (!h || mode_is(w, "original")) return r;
+  hl7_plan_ack(h, stored, lone_as_al, &p);
+  if (!p.enhanced) return r;
+  r.enhanced = true;
+  r.accept = p.accept;
+  hl7_plan_ack(h, out, lone_as_al, &p);
+  if (!p.app) r.app = NULL;
+  hl7_plan_ack(h, HL7_ERROR, lone_as_al, &p);
+  hl7_plan_ack(h, HL7_OK, lone_as_al, &best);
+  r.never_app = !p.app && !best.app;
+  return r;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct sender {
   engine *e;
   eng_answer *w;
   const eng_outcome *o;
+  const void *in;
+  size_t in_len;
   arena a;
 } sender;
 
-static void send_code(sender *s, const void *in, size_t in_len, const char *code, bool extra, bool last) {
-  hl7_slice ack = {NULL, 0};
-  if (code && build(&s->a, in, in_len, s->o, code, &ack)) ack = (hl7_slice){NULL, 0};
-  engine_reply r = {.input = s->o->input, .http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .duplicate = s->o->duplicate || s->w->joined, .last = last};
-  snprintf(r.code, sizeof r.code, "%.7s", code ? code : "");
-  if (code) watch_answer(s->e, code);
+static void give(sender *s, engine_reply r) {
+  r.input = s->o->input;
+  r.duplicate = s->o->duplicate || s->w->joined;
+  if (r.last) s->w->done = true;
+  if (r.code[0]) watch_answer(s->e, r.code);
   s->w->cb(s->w->user, &r);
+}
+
+static void send_code(sender *s, const char *code, bool extra, bool last) {
+  hl7_slice ack = {NULL, 0};
+  const char *sent = code ? mapped(s->w, code) : NULL;
+  if (sent && build(&s->a, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
+  engine_reply r = {.http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .last = last};
+  snprintf(r.code, sizeof r.code, "%.7s", sent ? sent : "");
+  give(s, r);
 }
 
 static void send_body(sender *s, bool extra) {
-  engine_reply r = {.input = s->o->input, .http_status = 200, .p = s->o->body, .len = s->o->body_len, .extra = extra, .duplicate = s->o->duplicate || s->w->joined, .last = true};
+  engine_reply r = {.http_status = 200, .p = s->o->body, .len = s->o->body_len, .extra = extra, .last = true};
   snprintf(r.code, sizeof r.code, "AA");
-  watch_answer(s->e, r.code);
-  s->w->cb(s->w->user, &r);
+  give(s, r);
+}
+
+static void problem_json(buf *b, int status, const char *text);
+
+/* Something that is no HL7 answer (H-49). */
+static void send_problem(sender *s, int status, const char *text) {
+  buf b;
+  buf_init(&b, &s->a, 65536);
+  problem_json(&b, status, text);
+  engine_reply r = {.http_status = status, .json = true, .p = b.p, .len = b.status ? 0 : b.len, .last = true};
+  snprintf(r.code, sizeof r.code, "%d", status);
+  give(s, r);
+}
+
+/* At the commit of what a run still has to decide: the accept acknowledgement; more only when nothing else is coming. */
+static void at_commit(sender *s, const owed *p) {
+  eng_answer *w = s->w;
+  if (mode_is(w, "immediate")) send_code(s, "AA", false, true);
+  else if (p->never_app) send_code(s, p->accept, false, true);
+  else if (p->accept && !w->single && !w->committed) {
+    w->committed = true;
+    send_code(s, p->accept, false, false);
+  }
+}
+
+static void at_end(sender *s, const owed *p) {
+  eng_answer *w = s->w;
+  bool answered = w->committed;
+  if (w->single && p->enhanced) {
+    if (p->app && s->o->body) send_body(s, false);
+    else send_code(s, p->app ? p->app : p->accept, false, true);
+    return;
+  }
+  if (p->accept && !answered) {
+    send_code(s, p->accept, false, !p->app);
+    answered = true;
+  } else if (!p->app) send_code(s, NULL, answered, true); /* nothing is owed, or no more */
+  if (p->app && s->o->body) send_body(s, answered);
+  else if (p->app) send_code(s, p->app, answered, true);
+}
+
+static void note_commit(sender *s) {
+  if (!s->w->commits || s->w->noted || !s->o->input) return;
+  s->w->noted = true;
+  give(s, (engine_reply){.commit = true, .stored = true});
 }
 
 void eng_answer_hl7(engine *e, eng_answer *w, const void *in, size_t in_len, const eng_outcome *o) {
-  sender s = {.e = e, .w = w, .o = o};
+  sender s = {.e = e, .w = w, .o = o, .in = in, .in_len = in_len};
   hl7_head h;
-  hl7_ack_plan plan = {.app = o->code};
+  if (w->done) return;
   arena_init(&s.a, e->mem, 0);
   bool has_head = !hl7_head_read((const char *)in, in_len, &h, NULL);
-  if (has_head) hl7_plan_ack(&h, o->final ? outcome_of(o->code) : HL7_OK, false, &plan);
-  if (!o->final) {
-    if (plan.enhanced && plan.accept && !w->single) {
-      w->committed = true;
-      send_code(&s, in, in_len, plan.accept, false, false);
-    }
-    arena_free(&s.a);
-    return;
-  }
-  /* The verdict's own code goes out where the plan has an application code: reject('AE') stays AE, whatever the outcome's class. */
-  const char *app = plan.app ? (o->code[0] == 'A' ? o->code : plan.app) : NULL;
-  if (!plan.enhanced) {
-    if (o->body) send_body(&s, false);
-    else send_code(&s, in, in_len, app ? app : "AE", false, true);
-  } else if (w->single) {
-    if (app && o->body) send_body(&s, false);
-    else send_code(&s, in, in_len, app ? app : plan.accept, false, true);
-  } else {
-    bool answered = w->committed;
-    if (!answered && plan.accept) {
-      send_code(&s, in, in_len, plan.accept, false, !app);
-      answered = true;
-    } else if (!app) send_code(&s, in, in_len, NULL, w->committed, true); /* nothing is owed, or no more */
-    if (app && o->body) send_body(&s, answered);
-    else if (app) send_code(&s, in, in_len, app, answered, true);
+  note_commit(&s);
+  if (w->http && o->http) send_problem(&s, o->http, o->text);
+  else if (w->http && !has_head) send_problem(&s, 400, o->text);
+  else if (!has_head && w->l && !strcmp(w->l->o->unparseable, "close")) give(&s, (engine_reply){.last = true, .close = true});
+  else {
+    owed p = plan(w, has_head ? &h : NULL, (const char *)in, in_len, o);
+    if (o->final) at_end(&s, &p);
+    else at_commit(&s, &p);
   }
   arena_free(&s.a);
 }
+
+/* ---- JSON --------------------------------------------------------------------------------------------------------------------- */
 
 /* {"type":"about:blank","title":...,"status":...,"detail":...}: RFC 9457. */
 static void problem_json(buf *b, int status, const char *text) {
@@ -141,13 +282,20 @@ void eng_answer_all(eng_pending *p, const eng_outcome *o) {
   }
 }
 
-void eng_answer_refusal(engine *e, engine_reply_cb cb, void *user, const void *in, size_t in_len, const char *code, uint16_t error, const char *text) {
+eng_answer eng_answer_for(engine *e, const engine_source *src, bool in_batch, engine_reply_cb cb, void *user) {
+  bool http = src->path != NULL;
+  return (eng_answer){.cb = cb, .user = user, .l = eng_listener_find(e, src->listener), .single = in_batch || http, .http = http && !in_batch, .commits = src->commits};
+}
+
+void eng_answer_refusal(engine *e, const eng_answer *to, const void *in, size_t in_len, const eng_refusal *r) {
   char err[8];
   uint8_t salt[REC_HASH];
-  snprintf(err, sizeof err, "%u", error);
+  eng_answer w = *to;
+  snprintf(err, sizeof err, "%u", r->error);
   io_random(e->io, salt, sizeof salt);
-  eng_answer w = {.cb = cb, .user = user};
-  eng_outcome o = {.code = code, .error = err, .text = text, .time_us = io_wall_us(e->io), .content_hash = salt, .final = true};
+  e->st.refused++;
+  if (w.l) w.l->refused++;
+  eng_outcome o = {.code = r->code, .error = err, .text = r->text, .time_us = io_wall_us(e->io), .content_hash = salt, .final = true, .http = r->http};
   eng_answer_hl7(e, &w, in, in_len, &o);
 }
 

@@ -22,6 +22,7 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   eng_pending *p = (eng_pending *)user;
   arena a;
   if (s == HDW_E_CLOSED) return;
+  eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
   rec_input *in = (rec_input *)arena_alloc(&a, sizeof *in);
   rec_input_verdict *iv = (rec_input_verdict *)arena_alloc(&a, sizeof *iv);
@@ -33,7 +34,7 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
     } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, iv)) v = &iv->verdict;
   }
   if (!v) { /* not stored: the sender keeps it */
-    eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true};
+    eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true, .http = 503};
     eng_answer_all(p, &o);
     eng_pending_free(p);
     arena_free(&a);
@@ -58,9 +59,14 @@ static void count(engine *e, const rec_verdict *v) {
 }
 
 void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const char *text) {
+  bool conflict = error == 205;
+  if (m->hl7) {
+    eng_answer_refusal(m->e, &m->answer, m->p, m->len, &(eng_refusal){code, error, text, conflict ? 0 : 503});
+    return;
+  }
   m->e->st.refused++;
-  if (m->hl7) eng_answer_refusal(m->e, m->cb, m->user, m->p, m->len, code, error, text);
-  else eng_answer_status(m->e, m->cb, m->user, error == 205 ? 409 : 503, text);
+  if (m->l) m->l->refused++;
+  eng_answer_status(m->e, m->answer.cb, m->answer.user, conflict ? 409 : 503, text);
 }
 
 /* Writes the INPUT record with the verdict in m->v. */
@@ -68,7 +74,7 @@ void eng_message_commit(eng_message *m) {
   engine *e = m->e;
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
   rec_input *r = (rec_input *)arena_zalloc(&m->a, 1, sizeof *r);
-  if (!p || !r || !eng_pending_join(p, m->cb, m->user, false, m->src->path != NULL)) {
+  if (!p || !r || !eng_pending_join(p, m, false)) {
     if (p) eng_pending_free(p);
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return;
@@ -83,19 +89,24 @@ void eng_message_commit(eng_message *m) {
   r->npatients = m->npatients;
   memcpy(r->patients, m->patients, sizeof r->patients);
   r->verdict = m->v;
+  r->identity = cod_cstr(m->src->identity ? m->src->identity : "");
+  r->charset = cod_cstr(m->charset);
+  r->sequence_key = m->sequence_key, r->sequence_next = m->sequence_next;
   if (m->after) eng_pending_wait(p, m->after);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_input(&w, r);
   uint64_t seq = 0;
+  if (!s && !eng_once_note(e, &m->v)) s = HDW_E_NOMEM;
   if (!s) s = eng_append_rec(e, REC_INPUT, &w, m->p, m->len, on_committed, p, &seq);
+  eng_once_sent(e, s ? 0 : seq);
   if (s) {
     eng_pending_free(p);
     eng_message_refuse(m, "AE", 207, s == HDW_E_FULL ? "No space is left" : "The message cannot be stored now");
     return;
   }
-  eng_once_record(e, m->gates, seq);
   e->st.inputs++;
   watch_input(e, m->src->listener, &m->v, m->len);
+  if (m->l) m->l->messages++;
   count(e, &m->v);
 }
 
@@ -103,7 +114,7 @@ void eng_message_commit(eng_message *m) {
 
 typedef struct seen_ctx {
   eng_message *m;
-  uint64_t input;
+  bool rejected;             /* its run said so at its end: it runs again */
 } seen_ctx;
 
 /* A further attempt runs only what has not succeeded and is not under way. */
@@ -116,7 +127,7 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
   store_run row;
   if (!store_get_run(c->m->e->store, ENG_PART, id, &a, &row)) {
     rec_verdict *v = &c->m->v;
-    for (unsigned i = 0; i < v->nruns; i++)
+    for (unsigned i = 0; i < v->nruns && !(c->rejected && row.flags & RUN_F_ACK_AFTER && state == RUN_DONE); i++)
       if (cod_equal(v->runs[i].workflow, row.workflow)) v->runs[i--] = v->runs[--v->nruns];
   }
   arena_free(&a);
@@ -126,7 +137,7 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
 /* The same message again after a failure: a new verdict for the same input. */
 void eng_message_again(eng_message *m, const store_input *old) {
   engine *e = m->e;
-  seen_ctx c = {m, old->id};
+  seen_ctx c = {m, old->state == INPUT_REJECTED};
   (void)store_list_runs_of_input(e->store, ENG_PART, old->id, drop_seen, &c);
   bool keeps_after = false;
   for (unsigned i = 0; i < m->v.nruns; i++) keeps_after |= (m->v.runs[i].flags & RUN_F_ACK_AFTER) != 0;
@@ -136,7 +147,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     m->v.ack_code = cod_cstr(m->hl7 ? "AA" : "202");
   }
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
-  if (!p || !eng_pending_join(p, m->cb, m->user, false, m->src->path != NULL)) {
+  if (!p || !eng_pending_join(p, m, false)) {
     if (p) eng_pending_free(p);
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return;
@@ -152,46 +163,71 @@ void eng_message_again(eng_message *m, const store_input *old) {
     iv->verdict = m->v;
     s = rec_put_verdict(&w, iv);
   }
-  if (!s) s = eng_append_rec(e, REC_VERDICT, &w, NULL, 0, on_committed, p, NULL);
+  uint64_t seq = 0;
+  if (!s && !eng_once_note(e, &m->v)) s = HDW_E_NOMEM;
+  if (!s) s = eng_append_rec(e, REC_VERDICT, &w, NULL, 0, on_committed, p, &seq);
+  eng_once_sent(e, s ? 0 : seq);
   if (s) {
     eng_pending_free(p);
     eng_message_refuse(m, "AE", 207, "The message cannot be stored now");
     return;
   }
-  eng_once_record(e, m->gates, old->id);
   count(e, &m->v);
 }
 
-typedef struct stored_reply {
+/* The run whose end is the input's answer: the latest one of the input's attempts. */
+typedef struct after_run {
   engine *e;
   arena *a;
-  uint64_t run;
-} stored_reply;
-static bool find_after(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  stored_reply *c = (stored_reply *)user;
-  (void)part;
+  bool found;
   store_run row;
-  if (state == RUN_DONE && !store_get_run(c->e->store, ENG_PART, id, c->a, &row) && row.flags & RUN_F_ACK_AFTER) c->run = id;
+} after_run;
+static bool find_after(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  after_run *c = (after_run *)user;
+  store_run row;
+  (void)part, (void)state;
+  if (!store_get_run(c->e->store, ENG_PART, id, c->a, &row) && row.flags & RUN_F_ACK_AFTER) c->row = row, c->found = true;
   return true;
 }
 
 /* The answer that the first one got, built again from its record: the same bytes. */
-static void stored_answer(eng_message *m, const store_input *in) {
+static void stored_answer(eng_message *m, const store_input *in, const after_run *run) {
   engine *e = m->e;
-  eng_answer w = {.cb = m->cb, .user = m->user, .joined = true, .single = m->src->path != NULL};
+  eng_answer w = m->answer;
+  w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
-                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = m->hash, .duplicate = true, .final = true};
-  stored_reply c = {e, &m->a, 0};
-  (void)store_list_runs_of_input(e->store, ENG_PART, in->id, find_after, &c);
-  store_run row;
+                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = m->hash, .duplicate = true, .final = true, .waited = run->found};
   vm_outcome how;
   val v;
   hl7_slice s;
-  if (c.run && !store_get_run(e->store, ENG_PART, c.run, &m->a, &row) && !engine_result(e, &row, &m->a, &how, &v) && eng_reply_bytes(e, &m->a, m->hl7, how, v, &s))
-    o.body = s.p, o.body_len = s.len;
+  if (run->found && run->row.state == RUN_DONE && !engine_result(e, &run->row, &m->a, &how, &v) && eng_reply_bytes(e, &m->a, m->hl7, how, v, &s)) o.body = s.p, o.body_len = s.len;
+  if (!o.code || !o.error || !o.text) {
+    eng_message_refuse(m, "AE", 207, "Out of memory");
+    return;
+  }
   e->st.duplicates++;
+  if (m->l) m->l->duplicates++;
   if (m->hl7) eng_answer_hl7(e, &w, m->p, m->len, &o);
   else eng_answer_json(e, &w, &o);
+}
+
+/* Waits for a run that is under way. */
+static void join_run(eng_message *m, const store_input *old) {
+  engine *e = m->e;
+  eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
+  if (p) {
+    memcpy(p->content_hash, m->hash, REC_HASH);
+    p->input = old->id;
+    eng_pending_wait(p, &(meta_workflow){.ack_within_us = 20000000, .ack_else = "AE"});
+    eng_pending_arm(p);
+  }
+  if (!p || !eng_pending_join(p, m, true)) {
+    if (p) eng_pending_free(p);
+    eng_message_refuse(m, "AE", 207, "Out of memory");
+    return;
+  }
+  e->st.duplicates++;
+  if (m->l) m->l->duplicates++;
 }
 
 /* True: answered, or joined something. *again: a further attempt of *old. */
@@ -202,7 +238,8 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   eng_pending *p = eng_pending_find(e, m->key, m->key_len);
   if (p && !memcmp(p->content_hash, m->hash, REC_HASH)) {
     e->st.duplicates++;
-    if (!eng_pending_join(p, m->cb, m->user, true, m->src->path != NULL)) eng_message_refuse(m, "AE", 207, "Out of memory");
+    if (m->l) m->l->duplicates++;
+    if (!eng_pending_join(p, m, true)) eng_message_refuse(m, "AE", 207, "Out of memory");
     return true;
   }
   bool other = p != NULL;
@@ -214,27 +251,22 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   }
   if (other) {
     e->st.conflicts++;
+    if (m->l) m->l->conflicts++;
     eng_say(e, ENGINE_WARN, "control_id_reused", "listener", m->src->listener, NULL);
     if (!m->l || strcmp(m->l->o->conflict, "reject")) return false;
     eng_message_refuse(m, "AE", 205, "The control id came before with other content");
     return true;
   }
-  bool retry = old->state == INPUT_FAILED || cod_equal(old->ack_code, cod_cstr("AE")) || cod_equal(old->ack_code, cod_cstr("CE"));
-  if (old->state == INPUT_RUNNING) { /* it runs, but nobody waits any more (deadline, restart): wait again */
-    p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
-    if (!p || !eng_pending_join(p, m->cb, m->user, true, m->src->path != NULL)) {
-      if (p) eng_pending_free(p);
-      eng_message_refuse(m, "AE", 207, "Out of memory");
-      return true;
-    }
-    memcpy(p->content_hash, m->hash, REC_HASH);
-    p->input = old->id;
-    eng_pending_wait(p, &(meta_workflow){.ack_within_us = 20000000, .ack_else = "AE"});
-    eng_pending_arm(p);
+  after_run run = {.e = e, .a = &m->a};
+  (void)store_list_runs_of_input(e->store, ENG_PART, old->id, find_after, &run);
+  bool ended = run.found && (run.row.state == RUN_DONE || run.row.state == RUN_DEAD || run.row.state == RUN_FAILED || run.row.state == RUN_DISCARDED);
+  if (run.found && !ended) { /* it runs, but nobody waits any more (deadline, restart): wait again */
+    join_run(m, old);
     return true;
   }
+  bool retry = old->state == INPUT_FAILED || old->state == INPUT_RUNNING || cod_equal(old->ack_code, cod_cstr("AE")) || cod_equal(old->ack_code, cod_cstr("CE"));
   if (!retry) {
-    stored_answer(m, old);
+    stored_answer(m, old, &run);
     return true;
   }
   *again = true;

@@ -32,8 +32,20 @@ bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input) {
   return vm_go(r) == VM_DONE && r->result.tag == VAL_BOOL && r->result.u.i;
 }
 
-/* By declaration, or by its name in MSH-3. */
-static bool sender_matches(engine *e, eng_app *app, arena *a, const char *name, const hl7_head *h, val input) {
+static bool is_sender(const eng_app *app, const char *identity) {
+  for (uint32_t i = 0; identity && i < app->meta.nsenders; i++)
+    if (!strcmp(app->meta.senders[i].name, identity)) return true;
+  return false;
+}
+
+bool eng_sender_is(engine *e, eng_app *app, uint32_t i, arena *a, val input, const char *identity) {
+  if (is_sender(app, identity)) return !strcmp(app->meta.senders[i].name, identity);
+  return eng_sender_eval(e, app, i, a, input);
+}
+
+/* Precedence (H-51): the authenticated peer when a sender has its name; else the declaration's match; else the sender's name in MSH-3. */
+static bool sender_matches(engine *e, eng_app *app, arena *a, const char *name, const hl7_head *h, val input, const char *identity) {
+  if (is_sender(app, identity)) return !strcmp(name, identity);
   for (uint32_t i = 0; i < app->meta.nsenders; i++) {
     if (strcmp(app->meta.senders[i].name, name)) continue;
     if (app->meta.senders[i].match == MOD_NO_INDEX) break;
@@ -61,7 +73,7 @@ static bool trigger_matches(engine *e, eng_app *app, arena *a, const meta_trigge
   for (uint32_t i = 0; i < t->ntypes && !ok; i++) ok = type_matches(t->types[i], h);
   if (!ok) return false;
   ok = t->nfrom == 0;
-  for (uint32_t i = 0; i < t->nfrom && !ok; i++) ok = sender_matches(e, app, a, t->from[i], h, input);
+  for (uint32_t i = 0; i < t->nfrom && !ok; i++) ok = sender_matches(e, app, a, t->from[i], h, input, src->identity);
   return ok;
 }
 
@@ -120,9 +132,8 @@ static void keep_once(eng_want *w, arena *a, const vm_run *r) {
     joined[parts.len + s.len] = '\n';
     parts = cod_bytes(joined, parts.len + s.len + 1);
   }
-  uint8_t h[REC_LANE];
-  rec_lane_hash(cod_cstr(w->wf->name), parts, h);
-  eng_hex(h, REC_LANE, w->once);
+  rec_lane_hash(cod_cstr(w->wf->name), parts, w->once);
+  w->has_once = true;
   int64_t within = eng_duration_us(r->once_within);
   w->once_until_us = r->cx->now_us + (within ? within : INT64_C(7) * 86400000000);
 }
@@ -250,6 +261,11 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
     memcpy(r->lanes, w->lanes, sizeof r->lanes);
     e->st.no_lane += w->wf->lanes && !w->nlanes;
     if (w->wf->lane_skip) r->flags |= RUN_F_LANE_SKIP;
+    if (w->has_once) {
+      r->flags |= RUN_F_ONCE;
+      memcpy(r->once, w->once, REC_LANE);
+      r->once_until_us = w->once_until_us;
+    }
     if ((w->wf->ack_after_run || w->reply) && !*after && !badness(worst)) {
       r->flags |= RUN_F_ACK_AFTER;
       *after = w->wf;

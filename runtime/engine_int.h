@@ -1,12 +1,14 @@
 /* engine_int.h - the engine's own structures; only engine_*.c, dispatch_*.c and admin_*.c include it.
  *
- *   engine_core.c    open, start, append, drain                engine_in.c     HL7 inputs: identify, parse, batches
+ *   engine_core.c    open, start, append, drain                engine_in.c     HL7 inputs: identify, parse, decide
+ *   engine_batch.c   batches of messages                       engine_check.c  processing ids, sequence numbers
  *   engine_commit.c  duplicates, record, answer                engine_request.c API inputs
  *   engine_gate.c    which workflows, gates, lanes             engine_pending.c who waits for an answer
  *   engine_lane.c    which run may start                       engine_run.c    execution of runs
  *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
  *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
- *   engine_ack.c     answers from records                      engine_listen.c sockets
+ *   engine_ack.c     answers from records                      engine_listen.c sockets, MLLP
+ *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what                               watch.c         metrics and traces
  *   dispatch_*.c     one file for each kind of connection */
@@ -27,6 +29,7 @@ typedef struct eng_run eng_run;
 typedef struct eng_conn eng_conn;
 typedef struct eng_call eng_call;
 typedef struct eng_dlv eng_dlv;
+typedef struct eng_listener eng_listener;
 
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
@@ -208,9 +211,14 @@ typedef struct eng_answer {  /* somebody who waits for a reply */
   engine_reply_cb cb;
   void *user;
   struct eng_answer *next;
+  eng_listener *l;           /* whose options say what is owed; NULL = defaults */
   bool joined;
-  bool single;               /* HTTP: one answer only, no accept acknowledgement before it */
+  bool single;               /* one answer only, no accept acknowledgement before it */
+  bool http;                 /* what is not stored gets a status instead of an acknowledgement */
+  bool commits;              /* wants to hear of the commit */
+  bool noted;                /* has heard of it */
   bool committed;            /* the accept acknowledgement has left, the application one is an extra */
+  bool done;                 /* has had its last answer */
 } eng_answer;
 
 /* An input between append and durable, or (waiting) an ack-after-run input until its run ends. */
@@ -228,13 +236,13 @@ typedef struct eng_pending {
   char ack_else[4];
   uint8_t *bytes;            /* of the input: answers are made from its MSH */
   size_t len;
-  bool waiting;
+  bool waiting, armed;       /* ack after run: not yet known, and its commit is durable */
   int64_t within_us;
 } eng_pending;
 
 /* ---- the engine --------------------------------------------------------------------------------------------------------- */
 
-typedef struct eng_listener {
+struct eng_listener {
   engine *e;
   const char *name, *kind;
   const config_listener_opts *o;
@@ -245,7 +253,9 @@ typedef struct eng_listener {
   net_cidr *allow;
   unsigned nallow;
   bool closing;              /* of an earlier deployment: open connections get their answers, then it goes */
-} eng_listener;
+  uint64_t messages, duplicates, conflicts, refused, unparseable, lone, unauthorised;
+  struct eng_sequence *sequences;
+};
 
 typedef struct eng_append eng_append;
 
@@ -318,9 +328,10 @@ static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e-
 void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
 /* engine_sender.c. load: HDW_E_INVALID, HDW_E_NOTFOUND with a text. options: false when no sender of any module claims the message. */
 hdw_status eng_senders_load(engine *e, eng_app *app, mod_error *err);
-bool eng_sender_options(engine *e, arena *a, val message, hl7_opts *o);
-/* engine_gate.c: does sender i of the module match the message? */
+bool eng_sender_options(engine *e, arena *a, val message, const char *identity, hl7_opts *o);
+/* engine_gate.c: does sender i of the module match the message, by declaration; by the authenticated peer first? */
 bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input);
+bool eng_sender_is(engine *e, eng_app *app, uint32_t i, arena *a, val input, const char *identity);
 /* engine_env.c: settings and `run` for programs. */
 extern const vm_env eng_env_gate, eng_env_run;
 /* engine_deploy.c. Any version in memory or in the log with this module hash; NULL. */
@@ -374,7 +385,8 @@ typedef struct eng_want {    /* one workflow's verdict */
   uint16_t error;            /* table 0357 */
   const char *text;
   bool reply;                /* reply(...) before the first effect: the run's answer is the input's */
-  char once[REC_HASH + 1];   /* hex of the once-key's hash; "" = none */
+  bool has_once;
+  uint8_t once[REC_LANE];    /* hash of the once-key */
   int64_t once_until_us;
   uint8_t nlanes;
   uint8_t lanes[REC_MAX_LANES][REC_LANE];
@@ -388,11 +400,19 @@ typedef struct eng_verdict {
 /* Finds the workflows for an input and runs their gates; memory from a. head NULL: an API request. */
 void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out);
 /* The input of a run as a value, from its stored bytes. */
-hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, val *out, hl7_problem *why);
-/* Takes out of v the runs whose once-key is taken by another input, and notes the others' keys for eng_once_record. input 0: not known yet. */
+typedef struct eng_reading {  /* what besides the bytes decides how they are read; kept with the input */
+  cod_str charset;           /* as in rec_input */
+  const char *identity;      /* of the peer; NULL or "" = none */
+  bool strict;               /* H-33, H-39: at intake only */
+} eng_reading;
+hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, const eng_reading *how, val *out, hl7_problem *why);
+/* Takes out of v the runs whose once-key is taken by another input. input 0: not known yet. */
 void eng_once_filter(engine *e, eng_verdict *v, uint64_t input);
-/* Appends the keys of the runs that the verdict makes; call right after the verdict's record, whose sequence is the input's id. */
-void eng_once_record(engine *e, const eng_verdict *v, uint64_t input);
+/* Remembers the keys that a record is about to take, until it is durable: before its append, then its sequence (0: it was not appended), then when it is
+ * durable. note: false = no memory. */
+bool eng_once_note(engine *e, const rec_verdict *v);
+void eng_once_sent(engine *e, uint64_t seq);
+void eng_once_durable(engine *e, uint64_t seq);
 void eng_once_close(engine *e);
 /* Folds verdicts into a record. Strings live in a. */
 void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after);
@@ -401,12 +421,11 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
 typedef struct eng_message {
   engine *e;
   const engine_source *src;
-  const eng_listener *l;
+  eng_listener *l;
   const void *p;             /* what is stored */
   size_t len;
   bool hl7;
-  engine_reply_cb cb;
-  void *user;
+  eng_answer answer;         /* who submitted it */
   arena a;
   bool has_head;
   hl7_head head;
@@ -414,12 +433,22 @@ typedef struct eng_message {
   char *key;                 /* listener, then what the record carries: MSH-3, MSH-4, MSH-10, or the caller's idempotency key */
   uint32_t key_len, dedup_at;
   cod_str control_id, sender, type;
+  char charset[44];          /* as in rec_input */
+  cod_str sequence_key;
+  int64_t sequence_next;
   uint8_t npatients;
   cod_str patients[REC_MAX_PATIENTS];
-  eng_verdict *gates;
   rec_verdict v;
   const meta_workflow *after;
 } eng_message;
+/* A verdict without gates: code and text, error as in eng_problem_text. */
+void eng_message_verdict(eng_message *m, uint8_t state, const char *code, const char *error, const char *text);
+/* engine_check.c. False: the verdict is made. */
+bool eng_check_message(eng_message *m, const hl7_msg *msg);
+/* One message. in_batch: its answer goes into a batch, never an HTTP status. */
+void eng_submit_message(engine *e, const engine_source *src, const void *p, size_t len, bool in_batch, engine_reply_cb cb, void *user);
+/* engine_batch.c. False: it is a single message. */
+bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user);
 /* Nothing is stored. code: HL7 acknowledgement code; requests get the matching status. */
 void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const char *text);
 /* Writes the INPUT record with the verdict in m->v; the answer comes from it. */
@@ -433,7 +462,9 @@ bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
 eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len);
 eng_pending *eng_pending_by_input(engine *e, uint64_t input);
 eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len);
-bool eng_pending_join(eng_pending *p, engine_reply_cb cb, void *user, bool joined, bool single);
+struct eng_message;
+/* m waits for the answer; joined: it came while the first was under way. */
+bool eng_pending_join(eng_pending *p, const struct eng_message *m, bool joined);
 void eng_pending_free(eng_pending *p);
 /* Waits for the run; deadline as the workflow says, counted from eng_pending_arm. */
 void eng_pending_wait(eng_pending *p, const meta_workflow *wf);
@@ -454,15 +485,35 @@ typedef struct eng_outcome {
   const void *body;          /* reply(...) or a returned payload; NULL = none */
   size_t body_len;
   bool duplicate, final, failed;
+  bool waited;               /* the outcome of a run: the commit itself was positive, whatever it says (H-16) */
+  int http;                  /* nothing was stored: the status that an HTTP client gets instead of an acknowledgement; 0 = an acknowledgement */
 } eng_outcome;
 /* Sends what is owed for an HL7 input to one who waits; not final: only an accept acknowledgement. */
 void eng_answer_hl7(engine *e, eng_answer *w, const void *in, size_t in_len, const eng_outcome *o);
 void eng_answer_json(engine *e, eng_answer *w, const eng_outcome *o);
 /* Nothing was stored. */
-void eng_answer_refusal(engine *e, engine_reply_cb cb, void *user, const void *in, size_t in_len, const char *code, uint16_t error, const char *text);
+typedef struct eng_refusal {
+  const char *code;          /* "AE" */
+  uint16_t error;            /* table 0357 */
+  const char *text;
+  int http;                  /* status over HTTP; 0 = the acknowledgement */
+} eng_refusal;
+eng_answer eng_answer_for(engine *e, const engine_source *src, bool in_batch, engine_reply_cb cb, void *user);
+void eng_answer_refusal(engine *e, const eng_answer *to, const void *in, size_t in_len, const eng_refusal *r);
 void eng_answer_status(engine *e, engine_reply_cb cb, void *user, int status, const char *text);
 /* Replies to everybody in p, from the record that decided. */
 void eng_answer_all(eng_pending *p, const eng_outcome *o);
+/* Where and what of a problem, as an error code of a record. */
+void eng_problem_text(const hl7_problem *p, char out[ENG_CODE]);
+
+/* ---- listeners --------------------------------------------------------------------------------------------------------------- */
+
+/* engine_auth.c. False: the peer is nobody that the listener's options name. identity: "" when they do not ask. sans: as tls_peer_sans. */
+bool eng_auth_peer(const eng_listener *l, const char *sans, char identity[REC_NAME_MAX + 1]);
+bool eng_auth_http(const eng_listener *l, const http_request *r, char identity[REC_NAME_MAX + 1]);
+/* engine_http.c, for http_server_opts; user is the listener. */
+int eng_http_head(void *user, const http_request *r, size_t *max_body_bytes, http_header *extra);
+void eng_http_request(void *user, http_token t, const http_request *r);
 
 /* ---- runs ------------------------------------------------------------------------------------------------------------------- */
 

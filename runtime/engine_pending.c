@@ -50,13 +50,18 @@ eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7,
   return p;
 }
 
-bool eng_pending_join(eng_pending *p, engine_reply_cb cb, void *user, bool joined, bool single) {
+bool eng_pending_join(eng_pending *p, const eng_message *m, bool joined) {
   eng_answer *w = (eng_answer *)eng_get(p->e, sizeof *w);
   if (!w) return false;
-  *w = (eng_answer){.cb = cb, .user = user, .joined = joined, .single = single};
+  *w = m->answer;
+  w->joined = joined;
   eng_answer **at = &p->answers;
   while (*at) at = &(*at)->next;
   *at = w;
+  if (p->waiting && p->input && p->armed && p->hl7) { /* it is stored already: what is owed for that goes out now */
+    eng_outcome o = {.input = p->input, .code = "AA", .error = "", .text = "", .time_us = io_wall_us(p->e->io), .content_hash = p->content_hash};
+    eng_answer_hl7(p->e, w, p->bytes, p->len, &o);
+  }
   return true;
 }
 
@@ -84,7 +89,7 @@ void eng_pending_free(eng_pending *p) {
 static void on_deadline(void *user) {
   eng_pending *p = (eng_pending *)user;
   eng_outcome o = {.input = p->input, .code = p->hl7 ? p->ack_else : "504", .error = strcmp(p->ack_else, "AA") ? "207" : "", .text = "The deadline for the answer has passed",
-                   .time_us = io_wall_us(p->e->io), .content_hash = p->content_hash, .final = true};
+                   .time_us = io_wall_us(p->e->io), .content_hash = p->content_hash, .final = true, .waited = true};
   eng_answer_all(p, &o);
   eng_pending_free(p);
 }
@@ -96,6 +101,7 @@ void eng_pending_wait(eng_pending *p, const meta_workflow *wf) {
 }
 
 void eng_pending_arm(eng_pending *p) {
+  p->armed = true;
   io_timer_set(p->e->io, &p->deadline, p->within_us, on_deadline, p);
 }
 

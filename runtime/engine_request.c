@@ -1,6 +1,7 @@
 /* engine_request.c - API inputs: an HTTP request becomes the object {method, path, query, headers, body}, stored as JSON text.
  *
- * A duplicate is recognised by the caller's Idempotency-Key only: two equal requests without one are two requests. */
+ * A duplicate is recognised by the caller's Idempotency-Key. Two equal requests without one are two requests, unless the listener says that equal content on
+ * one day (UTC) is a repetition. */
 #include <stdio.h>
 #include "engine_int.h"
 #include "json.h"
@@ -56,7 +57,7 @@ static void handle(eng_message *m, const engine_request *q) {
   if (s) {
     e->st.refused++;
     bool memory = s == HDW_E_NOMEM || s == HDW_E_LIMIT;
-    eng_answer_status(e, m->cb, m->user, memory ? 503 : 400, memory ? "The request cannot be taken now" : "The body is not valid JSON");
+    eng_answer_status(e, m->answer.cb, m->answer.user, memory ? 503 : 400, memory ? "The request cannot be taken now" : "The body is not valid JSON");
     return;
   }
   m->p = b.p, m->len = b.len;
@@ -64,13 +65,25 @@ static void handle(eng_message *m, const engine_request *q) {
   int n = snprintf(head, sizeof head, "%s %s\n", q->src.method, q->src.path);
   cod_sha256(head, n < (int)sizeof head ? (size_t)n : sizeof head, q->body, q->body_len, m->hash);
   m->type = type_of(m, q);
-  if (q->idempotency_key) {
-    hl7_slice parts[2] = {{q->src.listener, (uint32_t)strlen(q->src.listener)}, {q->idempotency_key, (uint32_t)strlen(q->idempotency_key)}};
-    m->control_id = cod_bytes(q->idempotency_key, strnlen(q->idempotency_key, REC_NAME_MAX));
+  char by_content[2 * REC_HASH + 16];
+  const char *key = q->idempotency_key;
+  if (!key && m->l && !strcmp(m->l->o->duplicates, "content")) { /* sources without ids: (listener, day, content), SEMANTICS 1 */
+    tm_val day;
+    char date[TM_TEXT_MAX + 1];
+    tm_from_unix_us(io_wall_us(e->io), 0, &day);
+    (void)tm_format_datetime(&day, date);
+    memcpy(by_content, date, 10);
+    by_content[10] = ' ';
+    eng_hex(m->hash, REC_HASH, by_content + 11);
+    key = by_content;
+  }
+  if (key) {
+    hl7_slice parts[2] = {{q->src.listener, (uint32_t)strlen(q->src.listener)}, {key, (uint32_t)strlen(key)}};
+    if (q->idempotency_key) m->control_id = cod_bytes(key, strnlen(key, REC_NAME_MAX));
     if (!eng_message_key(m, parts, 2)) s = HDW_E_NOMEM;
     else if (eng_message_duplicate(m, &old, &again)) return;
   }
-  if (!s) s = eng_input_value(e, &m->a, m->p, m->len, &input, &why);
+  if (!s) s = eng_input_value(e, &m->a, m->p, m->len, &(eng_reading){.identity = q->src.identity}, &input, &why);
   eng_verdict *v = s ? NULL : (eng_verdict *)arena_alloc(&m->a, sizeof *v);
   if (!v) {
     eng_message_refuse(m, "AE", 207, "The request cannot be taken now");
@@ -78,7 +91,6 @@ static void handle(eng_message *m, const engine_request *q) {
   }
   eng_gate(e, &m->a, m->src, NULL, input, v);
   eng_once_filter(e, v, again ? old.id : 0);
-  m->gates = v;
   eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);
@@ -95,7 +107,7 @@ void engine_submit_request(engine *e, const engine_request *q, engine_reply_cb c
     eng_answer_status(e, cb, user, 503, "Out of memory");
     return;
   }
-  m->e = e, m->src = &q->src, m->cb = cb, m->user = user;
+  m->e = e, m->src = &q->src, m->answer = eng_answer_for(e, &q->src, false, cb, user);
   m->l = eng_listener_find(e, q->src.listener);
   arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   handle(m, q);

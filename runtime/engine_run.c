@@ -69,7 +69,8 @@ static bool find_program(eng_run *r) {
 
 static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out) {
   engine *e = r->e;
-  store_input in;
+  store_input in = {0};
+  const char *identity = NULL;
   hl7_problem why;
   const void *p = NULL;
   hdw_status s = HDW_OK;
@@ -78,6 +79,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     s = store_get_input(e->store, ENG_PART, r->row.input, &r->a, &in);
     if (s) return s;
     eng_identity(&in, r->identity);
+    identity = arena_dup(&r->a, in.identity.p, in.identity.len);
     if (body) p = arena_dup(&r->a, body, len);
     else {
       log_rec rec;
@@ -86,7 +88,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     }
     if (!s && !p) s = HDW_E_NOMEM;
   } else cod_sha256(&r->id, sizeof r->id, r->row.module, REC_HASH, r->identity);
-  return s || !p ? s : eng_input_value(e, &r->a, p, len, out, &why);
+  return s || !p ? s : eng_input_value(e, &r->a, p, len, &(eng_reading){.charset = in.charset, .identity = identity}, out, &why);
 }
 
 static hdw_status prepare(eng_run *r, const void *body, size_t len) {
@@ -336,6 +338,8 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   }
   rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_cstr(code), .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
   end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
+  /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
+  if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_run_end(&w, &end);
   if (!s) s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, (void *)(uintptr_t)r->id, NULL);
@@ -349,7 +353,6 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   if (state == RUN_DONE) e->st.runs_done++;
   else e->st.runs_dead++;
   say_end(r, state, code, text, path);
-  if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);
 }
 
 void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32_t line, uint32_t col, char out[200]) {
@@ -381,7 +384,7 @@ static void on_after(engine *e, hdw_status s, const log_rec *rec, void *user) {
   eng_pending *p = eng_pending_by_input(e, x->input);
   if (p && !s) {
     eng_outcome o = {.input = x->input, .code = x->code, .error = x->error, .text = x->text, .time_us = rec->time_us, .content_hash = p->content_hash,
-                     .body = x->body, .body_len = x->body_len, .final = true};
+                     .body = x->body, .body_len = x->body_len, .final = true, .waited = true};
     eng_answer_all(p, &o);
     eng_pending_free(p);
   }

@@ -44,12 +44,12 @@ hdw_status eng_senders_load(engine *e, eng_app *app, mod_error *err) {
   return HDW_OK;
 }
 
-bool eng_sender_options(engine *e, arena *a, val message, hl7_opts *o) {
+bool eng_sender_options(engine *e, arena *a, val message, const char *identity, hl7_opts *o) {
   for (uint32_t k = 0; k < e->napps; k++) {
     eng_app *app = e->apps[k];
     for (uint32_t i = 0; app->has_senders && !app->retired && i < app->meta.nsenders; i++) {
       const eng_sender *p = &app->senders[i];
-      if ((!p->charset && !p->zone) || !eng_sender_eval(e, app, i, a, message)) continue;
+      if ((!p->charset && !p->zone) || !eng_sender_is(e, app, i, a, message, identity)) continue;
       if (p->charset) o->charset = p->charset;
       if (p->zone) o->hooks = &p->hooks;
       return true;

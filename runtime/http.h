@@ -112,7 +112,7 @@ typedef struct http_request {
   size_t body_len;
   io_addr peer;
   uint64_t conn;
-  const char *san, *subject;   /* of the client certificate, "" without */
+  const char *san, *subject, *sans; /* of the client certificate, "" without; sans: see tls_peer_sans */
   bool has_cred;               /* the peer is on a unix socket */
   io_cred cred;
 } http_request;

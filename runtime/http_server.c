@@ -16,7 +16,7 @@ enum { LINGER_US = 2000000 };
 typedef enum hstate { HEAD, BODY, WORK, STREAM, LINGER } hstate;
 
 typedef struct names {
-  char san[TLS_NAME_BYTES], subject[TLS_NAME_BYTES];
+  char san[TLS_NAME_BYTES], subject[TLS_NAME_BYTES], sans[TLS_NAMES_BYTES];
 } names;
 
 typedef struct hconn {
@@ -323,7 +323,8 @@ typedef struct window {
 } window;
 
 static http_request request_of(hconn *c, const uint8_t *body, size_t len) {
-  http_request r = {.head = &c->s->head, .body = body, .body_len = len, .peer = c->addr, .conn = c->id, .san = c->peer ? c->peer->san : "", .subject = c->peer ? c->peer->subject : ""};
+  http_request r = {.head = &c->s->head, .body = body, .body_len = len, .peer = c->addr, .conn = c->id, .san = c->peer ? c->peer->san : "", .subject = c->peer ? c->peer->subject : "",
+                    .sans = c->peer ? c->peer->sans : ""};
   r.has_cred = c->s->o.addr.family == IO_ADDR_UNIX && c->net.sock && !io_peer_cred(c->net.sock, &r.cred);
   return r;
 }
@@ -571,6 +572,7 @@ static void on_open(net_conn *nc) { /* under TLS only */
     return;
   }
   tls_peer(nc->tls, c->peer->san, c->peer->subject);
+  tls_peer_sans(nc->tls, c->peer->sans);
   enter_state(c, HEAD);
   net_want_read(nc, !c->s->paused);
   arm(c);

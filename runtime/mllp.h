@@ -87,7 +87,7 @@ typedef struct mllp_token {
 typedef struct mllp_peer {
   io_addr addr;
   uint64_t conn;             /* unique in this listener's life */
-  const char *san, *subject; /* of the client certificate, "" without; valid during the callback */
+  const char *san, *subject, *sans; /* of the client certificate, "" without; sans: see tls_peer_sans; valid during the callback */
 } mllp_peer;
 
 typedef struct mllp_stats {
@@ -132,6 +132,8 @@ hdw_status mllp_reply(mllp_listener *l, mllp_token t, const void *p, size_t len)
 hdw_status mllp_commit(mllp_listener *l, mllp_token t, bool ok);
 /* A frame of our own on the connection of t, e.g. the application acknowledgement after an accept acknowledgement (H-17). HDW_E_CLOSED when it is gone. */
 hdw_status mllp_send(mllp_listener *l, mllp_token t, const void *p, size_t len);
+/* Closes the connection of t when what is owed on it is sent; nothing more is read from it. */
+void mllp_hangup(mllp_listener *l, mllp_token t);
 /* Stops accepting and reading (H-13): what was read goes on and is answered. */
 void mllp_listener_pause(mllp_listener *l, bool pause);
 const mllp_stats *mllp_listener_stats(const mllp_listener *l);

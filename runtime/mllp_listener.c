@@ -19,7 +19,7 @@ typedef struct pending {
 } pending;
 
 typedef struct names {
-  char san[TLS_NAME_BYTES], subject[TLS_NAME_BYTES];
+  char san[TLS_NAME_BYTES], subject[TLS_NAME_BYTES], sans[TLS_NAMES_BYTES];
 } names;
 
 typedef struct mconn {
@@ -194,7 +194,7 @@ static void deliver(mconn *c, void (*fn)(void *, mllp_token, const mllp_peer *, 
     return;
   }
   mllp_token t = {c->slot, l->pool.slots[c->slot].generation, c->next - 1};
-  mllp_peer peer = {c->addr, c->id, c->peer ? c->peer->san : "", c->peer ? c->peer->subject : ""};
+  mllp_peer peer = {c->addr, c->id, c->peer ? c->peer->san : "", c->peer ? c->peer->subject : "", c->peer ? c->peer->sans : ""};
   fn(l->o.user, t, &peer, p, len);
 }
 
@@ -417,6 +417,14 @@ hdw_status mllp_send(mllp_listener *l, mllp_token t, const void *p, size_t len) 
   return s;
 }
 
+void mllp_hangup(mllp_listener *l, mllp_token t) {
+  mconn *c = find(l, t);
+  if (!c) return;
+  bool inside = begin(c);
+  c->last = true;
+  end(c, inside, HDW_OK);
+}
+
 /* ---- accepting -------------------------------------------------------------------------------------------------- */
 
 static void on_gone(net_conn *nc, hdw_status why) {
@@ -435,6 +443,7 @@ static void on_open(net_conn *nc) { /* under TLS only */
     return;
   }
   tls_peer(nc->tls, c->peer->san, c->peer->subject);
+  tls_peer_sans(nc->tls, c->peer->sans);
   c->frame_since_us = 0;
   settle(c);
 }

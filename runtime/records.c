@@ -29,6 +29,10 @@ static hdw_status put_run(cod_w *w, const rec_run_new *r) {
   cod_put_u8(w, r->flags);
   cod_put_u8(w, r->nlanes);
   cod_put_raw(w, r->lanes, (size_t)r->nlanes * REC_LANE);
+  if (r->flags & RUN_F_ONCE) {
+    cod_put_raw(w, r->once, REC_LANE);
+    put_time(w, r->once_until_us);
+  }
   return HDW_OK;
 }
 
@@ -39,14 +43,21 @@ static bool get_run(cod_r *r, rec_run_new *o) {
   o->flags = cod_get_u8(r);
   o->nlanes = cod_get_u8(r);
   if (part > UINT16_MAX || o->nlanes > REC_MAX_LANES || o->workflow.len > REC_NAME_MAX) return false;
-  return cod_get_raw(r, o->lanes, (size_t)o->nlanes * REC_LANE);
+  if (!cod_get_raw(r, o->lanes, (size_t)o->nlanes * REC_LANE)) return false;
+  memset(o->once, 0, REC_LANE);
+  o->once_until_us = 0;
+  if (!(o->flags & RUN_F_ONCE)) return true;
+  if (!cod_get_raw(r, o->once, REC_LANE)) return false;
+  o->once_until_us = get_time(r);
+  return true;
 }
 
 static bool pinned_to(const rec_run_new *r, const uint8_t *module, const uint8_t *deployment) {
   return !memcmp(r->module, module, REC_HASH) && !memcmp(r->deployment, deployment, REC_HASH);
 }
 
-static void put_programs(cod_w *w, const rec_verdict *v) {
+/* follows: something comes behind, so that "none" must be said. */
+static void put_programs(cod_w *w, const rec_verdict *v, bool follows) {
   const rec_run_new *more[REC_MAX_RUNS];
   uint8_t of[REC_MAX_RUNS] = {0}, n = 0;
   for (unsigned i = 0; i < v->nruns; i++) {
@@ -58,8 +69,8 @@ static void put_programs(cod_w *w, const rec_verdict *v) {
     more[n++] = r;
     of[i] = n;
   }
+  if (n || follows) cod_put_u8(w, n);
   if (!n) return;
-  cod_put_u8(w, n);
   for (uint8_t k = 0; k < n; k++) put_hash(w, more[k]->module), put_hash(w, more[k]->deployment);
   cod_put_raw(w, of, v->nruns);
 }
@@ -81,7 +92,7 @@ static bool get_programs(cod_r *r, const uint8_t *own, rec_verdict *v) {
   return true;
 }
 
-static hdw_status put_verdict(cod_w *w, const rec_verdict *v) {
+static hdw_status put_verdict(cod_w *w, const rec_verdict *v, bool follows) {
   if (v->nruns > REC_MAX_RUNS) return HDW_E_LIMIT;
   cod_put_u8(w, v->state);
   cod_put_str(w, v->ack_code);
@@ -92,7 +103,7 @@ static hdw_status put_verdict(cod_w *w, const rec_verdict *v) {
   cod_put_u8(w, v->nruns);
   hdw_status s = HDW_OK;
   for (unsigned i = 0; i < v->nruns && !s; i++) s = put_run(w, &v->runs[i]);
-  if (!s) put_programs(w, v);
+  if (!s) put_programs(w, v, follows);
   return s;
 }
 
@@ -124,8 +135,17 @@ hdw_status rec_put_input(cod_w *w, const rec_input *r) {
   put_time(w, r->received_us);
   cod_put_u8(w, r->npatients);
   for (unsigned i = 0; i < r->npatients; i++) cod_put_str(w, r->patients[i]);
-  hdw_status s = put_verdict(w, &r->verdict);
-  return s ? s : put_done(w);
+  bool more = r->identity.len || r->charset.len || r->sequence_key.len;
+  hdw_status s = put_verdict(w, &r->verdict, more);
+  if (s) return s;
+  if (too_long(r->identity, REC_NAME_MAX) || too_long(r->charset, REC_NAME_MAX) || too_long(r->sequence_key, REC_PATH_MAX - REC_NAME_MAX)) return HDW_E_LIMIT;
+  if (more) {
+    cod_put_str(w, r->identity);
+    cod_put_str(w, r->charset);
+    cod_put_str(w, r->sequence_key);
+    put_time(w, r->sequence_next);
+  }
+  return put_done(w);
 }
 
 hdw_status rec_get_input(const log_rec *rec, rec_input *o) {
@@ -144,6 +164,15 @@ hdw_status rec_get_input(const log_rec *rec, rec_input *o) {
   if (o->npatients > REC_MAX_PATIENTS) return HDW_E_CORRUPT;
   for (unsigned i = 0; i < o->npatients; i++) o->patients[i] = cod_get_str(&r);
   bool ok = get_verdict(&r, &o->verdict) && o->source.len <= REC_NAME_MAX;
+  o->identity = o->charset = o->sequence_key = (cod_str){NULL, 0};
+  o->sequence_next = 0;
+  if (ok && !cod_done(&r)) {
+    o->identity = cod_get_str(&r);
+    o->charset = cod_get_str(&r);
+    o->sequence_key = cod_get_str(&r);
+    o->sequence_next = get_time(&r);
+    ok = o->identity.len <= REC_NAME_MAX && o->charset.len <= REC_NAME_MAX && o->sequence_key.len <= REC_PATH_MAX - REC_NAME_MAX;
+  }
   return finish(&r, ok);
 }
 
@@ -151,7 +180,7 @@ hdw_status rec_get_input(const log_rec *rec, rec_input *o) {
 
 hdw_status rec_put_verdict(cod_w *w, const rec_input_verdict *r) {
   cod_put_var(w, r->input);
-  hdw_status s = put_verdict(w, &r->verdict);
+  hdw_status s = put_verdict(w, &r->verdict, false);
   return s ? s : put_done(w);
 }
 

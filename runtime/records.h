@@ -39,12 +39,13 @@ enum rec_run_state { RUN_QUEUED = 1, RUN_RUNNING, RUN_WAITING, RUN_PARKED, RUN_D
 enum rec_effect_state { EFFECT_INTENT = 1, EFFECT_DONE, EFFECT_FAILED };
 enum rec_delivery_state { DELIVERY_PENDING = 1, DELIVERY_INFLIGHT, DELIVERY_DELIVERED, DELIVERY_DEAD, DELIVERY_PARKED /* dead, and holds its queue */, DELIVERY_DISCARDED };
 enum rec_fail_class { FAIL_NONE = 0, FAIL_TRANSIENT, FAIL_PERMANENT, FAIL_DATA, FAIL_AMBIGUOUS };
-enum rec_run_flags { RUN_F_LANE_SKIP = 1 /* a failed run does not hold its lanes */, RUN_F_ACK_AFTER = 2 /* its end is the input's answer */ };
+enum rec_run_flags { RUN_F_LANE_SKIP = 1 /* a failed run does not hold its lanes */, RUN_F_ACK_AFTER = 2 /* its end is the input's answer */,
+                     RUN_F_ONCE = 64 /* it takes a once-key */ };
 enum rec_subject { SUBJECT_RUN = 1, SUBJECT_DELIVERY = 2, SUBJECT_INPUT = 3, SUBJECT_LANE = 4, SUBJECT_SINK = 5, SUBJECT_WORKFLOW = 6 };
 enum rec_action_kind { ACTION_REDRIVE = 1, ACTION_DISCARD, ACTION_SKIP_LANE, ACTION_PAUSE, ACTION_RESUME };
 
 /* One run that a verdict or a start makes.
- *   workflow str | partition var | flags u8 | nlanes u8 | lanes nlanes*16 */
+ *   workflow str | partition var | flags u8 | nlanes u8 | lanes nlanes*16 | with RUN_F_ONCE: key 16, until us var */
 typedef struct rec_run_new {
   cod_str workflow;
   uint16_t partition;
@@ -52,6 +53,8 @@ typedef struct rec_run_new {
   uint8_t lanes[REC_MAX_LANES][REC_LANE];   /* hashes of the lane keys, sorted */
   /* What the run is pinned to, REC_HASH bytes each. When encoding: both NULL = the verdict's own. Decoded: never NULL, they point into the record. */
   const uint8_t *module, *deployment;
+  uint8_t once[REC_LANE];    /* hash of the once-key: taken by the input until once_until_us, exactly when the input is there */
+  int64_t once_until_us;
 } rec_run_new;
 
 /*   state u8 | ack code str | error code str | text str | module hash | deployment hash | nruns u8 | runs...
@@ -68,7 +71,8 @@ typedef struct rec_verdict {
 } rec_verdict;
 
 /* REC_INPUT, body = the bytes as received.
- *   source str | dedup key str | content hash | control id str | sender str | type str | peer str | received i64 as var | npatients u8 | patients str... | verdict */
+ *   source str | dedup key str | content hash | control id str | sender str | type str | peer str | received i64 as var | npatients u8 | patients str... | verdict
+ *   then, when one of them is not empty:  identity str | charset str | sequence key str | sequence next var */
 typedef struct rec_input {
   cod_str source;            /* declared name of listener, webhook or folder */
   cod_str dedup_key;         /* begins with the sender; "" = no duplicate detection */
@@ -78,6 +82,10 @@ typedef struct rec_input {
   uint8_t npatients;
   cod_str patients[REC_MAX_PATIENTS]; /* identifiers; indexed by keyed hash only */
   rec_verdict verdict;
+  cod_str identity;          /* of the authenticated peer, as the listener's configuration names it */
+  cod_str charset;           /* how the bytes are read: "8859/1" = when MSH-18 is absent, "!8859/1" = whatever MSH-18 says (H-48); "" = by MSH-18 */
+  cod_str sequence_key;      /* of the sequence number protocol (H-30); "" = not in use */
+  int64_t sequence_next;     /* the number expected next; 0 = any */
 } rec_input;
 
 /* REC_VERDICT:  input id | verdict */

@@ -71,6 +71,7 @@ typedef struct store_input {
   cod_str source, control_id, sender, type, peer, dedup_key, ack_code, error_code, text;
   uint8_t npatients;
   uint8_t patients[REC_MAX_PATIENTS][16]; /* keyed hashes: the index that finds it */
+  cod_str identity, charset; /* as in rec_input */
 } store_input;
 hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store_input *out);
 /* The latest input with this duplicate key; HDW_E_NOTFOUND. Compare content_hash and state (SEMANTICS 1). */
@@ -201,6 +202,10 @@ hdw_status store_audit_head(store *s, uint64_t *number, uint8_t hash[REC_HASH]);
 typedef bool (*store_audit_cb)(const rec_audit *r, cod_str bytes, void *user);
 /* In order of numbers, beginning behind `after` (0 = from the start; descending: from the end). */
 hdw_status store_list_audit(store *s, uint64_t after, bool descending, arena *a, store_audit_cb cb, void *user);
+/* The input that has this once-key at now_us. HDW_E_NOTFOUND: nobody. */
+hdw_status store_get_once(store *s, const uint8_t key[REC_LANE], int64_t now_us, uint64_t *input);
+/* The sequence number expected next (rec_input.sequence_key); HDW_E_NOTFOUND: none known. */
+hdw_status store_get_sequence(store *s, cod_str key, int64_t *next);
 
 /* Counts that the fold keeps: of what is there. */
 typedef struct store_counts {

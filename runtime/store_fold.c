@@ -157,6 +157,7 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
     cod_put_be64(&k.w, r.id);
     put(s, &st, &k, NULL, 0);
   }
+  if (!st && input && n->flags & RUN_F_ONCE) st = store_once_take(s, rec, input, n);
   s->counts.runs++;
   return st;
 }
@@ -267,7 +268,9 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
                     .sender = r.sender,
                     .type = r.type,
                     .peer = r.peer,
-                    .dedup_key = r.dedup_key};
+                    .dedup_key = r.dedup_key,
+                    .identity = r.identity,
+                    .charset = r.charset};
   memcpy(in.content_hash, r.content_hash, REC_HASH);
   take_verdict(&in, &r.verdict);
   for (unsigned i = 0; i < r.npatients; i++)
@@ -286,6 +289,7 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
   input_index(s, &st, &in, T_BY_CONTROL, r.control_id);
   input_index(s, &st, &in, T_BY_SENDER, r.sender);
   for (unsigned i = 0; i < r.npatients; i++) input_index(s, &st, &in, T_BY_PATIENT, r.patients[i]);
+  if (!st && r.sequence_key.len) st = store_sequence_put(s, in.id, &r);
   s->counts.inputs++;
   return st ? st : verdict_runs(s, rec, in.id, &r.verdict);
 }

@@ -132,6 +132,15 @@ hdw_status store_fold_depth(store *s, uint16_t part, cod_str sink, bool more);
 
 /* ---- store_audit.c ---- */
 hdw_status store_fold_audit(store *s, const log_rec *rec);
+/* ---- store_once.c ---- */
+/* The run's once-key belongs to the input until its time; a few keys whose time is over are removed. */
+hdw_status store_once_take(store *s, const log_rec *rec, uint64_t input, const rec_run_new *n);
+/* The number that the input's sender owes next (H-30). */
+hdw_status store_sequence_put(store *s, uint64_t input, const rec_input *r);
+/* The input has a once-key that holds until after until_us, or its sender's latest sequence number. */
+bool store_input_counts(store *s, uint64_t input, int64_t until_us);
+/* The input goes: its once-keys go with it. */
+hdw_status store_once_drop(store *s, uint64_t input);
 
 /* ---- store_fold.c ---- */
 hdw_status store_fold(store *s, const log_rec *rec);

@@ -149,6 +149,7 @@ static void drop_input(store *s, hdw_status *st, uint16_t part, uint64_t id) {
     cod_r r = cod_reader(v.p, v.len);
     if (!got && cod_get_u16(&r) == part && cod_get_var(&r) == id) del(s, st, &k);
   }
+  if (!*st) *st = store_once_drop(s, id);
   key_id(&k, part, T_INPUT, id);
   del(s, st, &k);
   s->counts.inputs--;
@@ -248,7 +249,7 @@ static bool group_run(uint16_t part, uint64_t id, uint8_t state, void *user) {
 /* The input with all its runs, or nothing. False: out is full. */
 static bool take_input(store *s, uint16_t part, uint64_t id, const store_input *in, int64_t until_us, rec_expired *out, uint32_t cap, uint32_t *n) {
   group g = {s, out + *n, 0, cap - *n, until_us, false};
-  if (in->state == INPUT_RUNNING || is_dead(s, part, SUBJECT_INPUT, id)) return true;
+  if (in->state == INPUT_RUNNING || is_dead(s, part, SUBJECT_INPUT, id) || store_input_counts(s, id, until_us)) return true;
   if (cap - *n < 2) return false;
   g.cap--;
   hdw_status st = store_list_runs_of_input(s, part, id, group_run, &g);

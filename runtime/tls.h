@@ -19,7 +19,7 @@ typedef struct tls_opts {
   const char *ca_pem;    /* trusted roots. Client: NULL = the system's. Server: NULL = no client certificates asked */
   const char *crl_pem;   /* revocation lists for ca_pem, NULL = none */
 } tls_opts;
-enum { TLS_NAME_BYTES = 256 };
+enum { TLS_NAME_BYTES = 256, TLS_NAMES_BYTES = 1024 };
 
 /* text (>= 160 bytes, may be NULL) gets a reason without secrets. HDW_E_INVALID: certificate, key or roots unusable or not matching. */
 hdw_status tls_ctx_new(const tls_opts *o, tls_ctx **out, char *text, size_t text_cap);
@@ -48,4 +48,6 @@ size_t tls_output_waiting(const tls_conn *c);
 const char *tls_why(const tls_conn *c);
 /* First DNS, URI or e-mail subject alternative name of the peer's verified certificate, else ""; then its subject as one line. */
 void tls_peer(const tls_conn *c, char san[TLS_NAME_BYTES], char subject[TLS_NAME_BYTES]);
+/* All of these names, each followed by a line feed; a name that has no room is left out. */
+void tls_peer_sans(const tls_conn *c, char sans[TLS_NAMES_BYTES]);
 #endif

@@ -236,6 +236,7 @@ hdw_status hl7_ack(arena *a, const char *in, size_t in_len, const hl7_ack_opts *
   const hl7_problem *errs = o->errors;
   unsigned n = o->nerrors;
   if (!usable && n == 0) errs = &unusable, n = 1;
+  if (lost && n && errs[0].code == 101) n--, errs++; /* it says the same */
   if (w.before25 && (n || lost)) {
     if (lost) put_err_old(&w, &no_id, 1);
     if (n && !lost) put_err_old(&w, errs, n);

@@ -21,8 +21,11 @@ workflow w on msg = adt.message(types: ['ADT^A01']) { send crm.post('/x', body: 
 PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt', 'tls'), 'CONNECTION': ('connections', 'crm'), 'ROLE': ('roles',), 'CLIENT_TLS': ('connections', 'crm', 'tls'),
          'ADMIN_HTTP': ('admin_http',), 'OBSERVE': ('observe',), 'TRACES': ('traces',)}
 NEEDED = {'admin_http': {'port': 0}, 'observe': {'port': 0}, 'traces': {'endpoint': 'http://127.0.0.1:4318/v1/traces'}}
-CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'on_dead': ['hold', 'skip'], 'hl7_answer': ['required', 'any'], 'log_level': ['debug', 'info', 'warn', 'error']}
+CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'on_dead': ['hold', 'skip'], 'hl7_answer': ['required', 'any'], 'log_level': ['debug', 'info', 'warn', 'error'],
+           'ack': ['normal', 'original', 'immediate', 'none'], 'ack_lone': ['never', 'always'], 'unparseable': ['answer', 'close'], 'duplicates': ['key', 'content'],
+           'batch_ack': ['all', 'errors', 'messages'], 'batch_counts': ['reject', 'warn'], 'charset': ['', '8859/1', 'UNICODE UTF-8']}
 ITEM = {'ROLE': 'uid:1'}  # of a list; else a network
+ITEMS = {'reactions': '206=retry', 'ack_codes': 'AE=AA', 'basic': 'lab=token', 'bearer': 'lab=token', 'clients': 'lab=lab.example.org'}
 
 
 class Options(unittest.TestCase):
@@ -43,6 +46,10 @@ class Options(unittest.TestCase):
         config = {'data': os.path.join(self.folder.name, 'data'), 'listeners': {'adt': {'port': 2575}}, 'connections': {'crm': {'base': 'https://crm.example.org'}}}
         if macro == 'TLS':
             config['listeners']['adt']['tls'] = {'cert': 'cert.pem', 'key': 'key.pem'}
+        if name in ('basic', 'bearer'):
+            config['secrets'] = {'token': {'file': self.config}}
+        if name == 'clients':
+            config['listeners']['adt']['tls'] = {'cert': 'cert.pem', 'key': 'key.pem', 'client_ca': 'ca.pem'}
         if macro == 'CLIENT_TLS':
             config['connections']['crm']['tls'] = {}
         at = config
@@ -85,10 +92,12 @@ class Options(unittest.TestCase):
                     self.good(macro, name, True)
                     self.bad(macro, name, 'true')
                 else:
-                    item = '206=retry' if name == 'reactions' else ITEM.get(macro, '10.0.0.0/8')
+                    item = ITEMS.get(name, ITEM.get(macro, '10.0.0.0/8'))
                     self.good(macro, name, [item])
                     self.bad(macro, name, [item] * (high + 1))
                     self.bad(macro, name, item)
+                    if name in ITEMS:
+                        self.bad(macro, name, ['nobody'])
 
     def test_misspelt_names_are_reported_in_every_section(self):
         for macro in PLACE:

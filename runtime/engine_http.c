@@ -1,0 +1,180 @@
+/* engine_http.c - HTTP to inputs and back: API requests and HL7 over HTTP (H-46 .. H-53). */
+#include <stdio.h>
+#include "engine_int.h"
+
+typedef struct http_wait {
+  eng_listener *l;
+  http_token t;
+  char type[120];            /* content type of an HL7 answer: the request's own spelling (H-47) */
+  char encoding[8];
+} http_wait;
+
+static http_str lit(const char *s) { return (http_str){s, strlen(s)}; }
+
+static void on_http_reply(void *user, const engine_reply *r) {
+  http_wait *w = (http_wait *)user;
+  if (!r->extra && !r->commit && w->l->http) {
+    http_header h[2] = {{lit("Content-Type"), lit(r->json ? (r->http_status >= 400 ? "application/problem+json" : "application/json") : w->type)}, {lit("Retry-After"), lit("5")}};
+    bool later = r->http_status == 503 || r->http_status == 429;
+    (void)http_reply(w->l->http, w->t, r->http_status, h, later ? 2 : 1, r->p, r->len);
+  }
+  if (r->last) eng_put(w->l->e, w, sizeof *w);
+}
+
+typedef enum body_type { BODY_OTHER, BODY_ER7, BODY_XML, BODY_TEXT } body_type;
+
+/* {x-,}application/hl7-v2{,+er7}: with parameters, any case. The XML form is known and refused; text/plain is for the listener to say. */
+static body_type type_of(http_str t, char *charset, size_t cap) {
+  static const struct { const char *name; body_type type; } names[] = {
+      {"application/hl7-v2", BODY_ER7},      {"application/hl7-v2+er7", BODY_ER7},   {"x-application/hl7-v2", BODY_ER7},     {"x-application/hl7-v2+er7", BODY_ER7},
+      {"application/hl7-v2+xml", BODY_XML}, {"x-application/hl7-v2+xml", BODY_XML}, {"text/plain", BODY_TEXT}};
+  const char *semi = t.len ? (const char *)memchr(t.p, ';', t.len) : NULL;
+  http_str name = {t.p, semi ? (size_t)(semi - t.p) : t.len};
+  while (name.len && (name.p[name.len - 1] == ' ' || name.p[name.len - 1] == '\t')) name.len--;
+  body_type type = BODY_OTHER;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (http_str_is(name, names[i].name)) type = names[i].type;
+  charset[0] = 0;
+  for (const char *p = semi, *end = t.p + t.len; p && p < end;) { /* parameters: NAME=VALUE, VALUE perhaps quoted (H-48) */
+    do p++;
+    while (p < end && (*p == ' ' || *p == '\t'));
+    const char *next = p < end ? (const char *)memchr(p, ';', (size_t)(end - p)) : NULL, *stop = next ? next : end;
+    if (stop - p > 8 && http_str_is((http_str){p, 8}, "charset=")) {
+      size_t n = 0;
+      for (p += 8; p < stop && n + 1 < cap; p++)
+        if (*p != '"' && *p != ' ' && *p != '\t') charset[n++] = *p;
+      charset[n] = 0;
+    }
+    p = next;
+  }
+  return type;
+}
+
+static val text_val(arena *a, const char *p, size_t n) {
+  char *s = arena_dup(a, p, n);
+  return s ? val_str(s, n) : VAL_NONE;
+}
+
+static val headers_of(arena *a, const http_head *h) {
+  val *kv = (val *)arena_zalloc(a, h->n_fields ? h->n_fields : 1, 2 * sizeof *kv);
+  uint32_t n = 0;
+  for (unsigned i = 0; kv && i < h->n_fields; i++) {
+    http_str name = http_field_name(h, i), value = http_field_value(h, i);
+    char *low = arena_dup(a, name.p, name.len);
+    if (!low || http_str_is(name, "authorization") || http_str_is(name, "cookie") || http_str_is(name, "proxy-authorization")) continue;
+    for (char *p = low; *p; p++)
+      if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
+    bool seen = false;
+    for (uint32_t k = 0; k < n; k++) seen |= jv_is(kv[2 * k], low);
+    if (seen) continue;
+    kv[2 * n] = val_key(low, name.len);
+    kv[2 * n + 1] = text_val(a, value.p, value.len);
+    n++;
+  }
+  return (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
+}
+
+static val query_of(arena *a, http_str q) {
+  uint32_t n = 0, cap = 1;
+  for (size_t i = 0; i < q.len; i++) cap += q.p[i] == '&';
+  if (cap > 1000) cap = 1000;
+  val *kv = (val *)arena_zalloc(a, cap, 2 * sizeof *kv);
+  for (const char *p = q.p, *end = q.p + q.len; kv && p && p < end && n < cap;) {
+    const char *amp = (const char *)memchr(p, '&', (size_t)(end - p)), *stop = amp ? amp : end;
+    const char *eq = (const char *)memchr(p, '=', (size_t)(stop - p)), *name_end = eq ? eq : stop;
+    http_str name = {p, (size_t)(name_end - p)}, value = {eq ? eq + 1 : stop, (size_t)(stop - (eq ? eq + 1 : stop))};
+    char *nt = (char *)arena_alloc(a, name.len + 1), *vt = (char *)arena_alloc(a, value.len + 1);
+    long nl = nt ? http_decode(nt, name, true) : -1, vl = vt ? http_decode(vt, value, true) : -1;
+    if (nl > 0 && vl >= 0) {
+      bool seen = false;
+      for (uint32_t k = 0; k < n; k++) seen |= kv[2 * k].len == (uint32_t)nl && !memcmp(kv[2 * k].u.s, nt, (size_t)nl);
+      if (!seen) kv[2 * n] = val_key(nt, (size_t)nl), kv[2 * n + 1] = val_str(vt, (size_t)vl), n++;
+    }
+    p = stop + 1;
+  }
+  return (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
+}
+
+static void refuse(eng_listener *l, http_token t, int status, const char *header, const char *value) {
+  http_header h[2] = {{lit("Content-Type"), lit("application/problem+json")}, {lit(header ? header : ""), lit(value ? value : "")}};
+  char body[160];
+  int n = snprintf(body, sizeof body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d}", http_reason(status), status);
+  (void)http_reply(l->http, t, status, h, header ? 2 : 1, body, (size_t)n);
+}
+
+static void serve(eng_listener *l, arena *a, http_token t, const http_request *r) {
+  engine *e = l->e;
+  char *path = (char *)arena_alloc(a, r->head->path.len + 1), *method = arena_dup(a, r->head->method.p, r->head->method.len), allow[64], addr[IO_ADDR_TEXT];
+  long n = path ? http_decode(path, r->head->path, false) : -1;
+  if (n < 0 || !method) {
+    refuse(l, t, 400, NULL, NULL);
+    return;
+  }
+  path[n] = 0;
+  int route = engine_route(e, l->name, method, path, allow);
+  if (route == 0) {
+    refuse(l, t, 404, NULL, NULL);
+    return;
+  }
+  if (route == 1) {
+    refuse(l, t, 405, "Allow", allow);
+    return;
+  }
+  char charset[40] = "", identity[REC_NAME_MAX + 1];
+  http_str type = http_head_get(r->head, "content-type");
+  body_type kind = type_of(type, charset, sizeof charset);
+  bool taken = kind == BODY_ER7 || (kind == BODY_TEXT && l->o->plain_text);
+  if (route == 3 && (!taken || (charset[0] && !charset_supported(charset_find(charset, strlen(charset)))))) {
+    refuse(l, t, 415, NULL, NULL);
+    return;
+  }
+  if (!eng_auth_http(l, r, identity)) { /* was asked before the body; the identity is only known here */
+    refuse(l, t, 401, NULL, NULL);
+    return;
+  }
+  http_wait *w = (http_wait *)eng_get(e, sizeof *w);
+  if (!w) {
+    refuse(l, t, 503, "Retry-After", "5");
+    return;
+  }
+  w->l = l, w->t = t;
+  snprintf(w->type, sizeof w->type, "%.*s", (int)(type.len > 110 ? 110 : type.len), type.p ? type.p : "text/plain");
+  engine_source src = {.listener = l->name, .peer = io_addr_format(&r->peer, addr), .method = method, .path = path, .charset = charset[0] ? charset : NULL,
+                       .identity = identity[0] ? identity : NULL};
+  if (route == 3) {
+    engine_submit_hl7(e, &src, r->body, r->body_len, on_http_reply, w);
+    return;
+  }
+  http_str idem = http_head_get(r->head, "idempotency-key");
+  engine_request q = {.src = src, .query = query_of(a, r->head->query), .headers = headers_of(a, r->head), .body = r->body, .body_len = r->body_len};
+  if (idem.p && idem.len && idem.len < 256) q.idempotency_key = arena_dup(a, idem.p, idem.len);
+  engine_submit_request(e, &q, on_http_reply, w);
+}
+
+void eng_http_request(void *user, http_token t, const http_request *r) {
+  eng_listener *l = (eng_listener *)user;
+  arena a;
+  arena_init(&a, l->e->mem, 4 << 20);
+  serve(l, &a, t, r);
+  arena_free(&a);
+}
+
+/* Before a byte of the body is read: who it is, and whether there is anything at this path. */
+int eng_http_head(void *user, const http_request *r, size_t *max_body_bytes, http_header *extra) {
+  eng_listener *l = (eng_listener *)user;
+  char identity[REC_NAME_MAX + 1];
+  (void)max_body_bytes;
+  if (!eng_auth_peer(l, r->sans, identity)) {
+    l->unauthorised++;
+    return 403;
+  }
+  if (!eng_auth_http(l, r, identity)) {
+    l->unauthorised++;
+    *extra = (http_header){lit("WWW-Authenticate"), lit(l->o->basic.n ? "Basic realm=\"hdw\", charset=\"UTF-8\"" : "Bearer")};
+    return 401;
+  }
+  if (eng_may_accept(l->e)) return 0;
+  l->refused++;
+  *extra = (http_header){lit("Retry-After"), lit("5")};
+  return 503;
+}
