@@ -17,4 +17,19 @@ void admin_note(admin *a, const char *kind, const char *who, const char *action,
 uint16_t admin_port(const admin *a, bool observe);
 void admin_free(admin *a);
 
+/* A change of what is deployed, made by whoever reads hdw.json and the modules. */
+typedef struct admin_change {
+  enum { ADMIN_RELOAD, ADMIN_DEPLOY, ADMIN_ROLLBACK, ADMIN_WITHDRAW } what;
+  const char *file;          /* deploy: the module's file name and bytes */
+  const void *bytes;
+  size_t len;
+  const char *name, *to;     /* rollback, withdraw: of which module (NULL: the only one); to which version, or NULL */
+  const char *who;
+} admin_change;
+/* True: done, durable when the log is. False: nothing has changed, and problems holds lines that say why. */
+typedef bool (*admin_changer)(void *user, const admin_change *c, buf *problems);
+void admin_on_change(admin *a, admin_changer fn, void *user);
+/* Another configuration is in force. */
+void admin_configured(admin *a, const config *c);
+
 #endif

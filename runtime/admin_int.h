@@ -55,6 +55,8 @@ struct admin {
   int64_t denied_us;         /* start of the minute */
   unsigned denied;           /* refusals audited in it */
   uint64_t denied_total;
+  admin_changer change;
+  void *change_user;
 };
 
 typedef struct admin_query {
@@ -125,6 +127,15 @@ const char *admin_delivery_state(uint8_t s);
 const char *admin_effect_state(uint8_t s);
 const char *admin_class(uint8_t c);
 
+/* Views of admin_deploy.c. */
+int admin_deploy(admin_query *q);
+int admin_rollback(admin_query *q);
+int admin_withdraw(admin_query *q);
+int admin_reload(admin_query *q);
+int admin_modules(admin_query *q);
+void admin_modules_list(admin_query *q);
+int admin_deployments(admin_query *q);
+int admin_sources(admin_query *q);
 /* Views of admin_runs.c, admin_server.c, admin_audit.c and admin_metrics.c. */
 int admin_metrics(admin_query *q);
 int admin_livez(admin_query *q);

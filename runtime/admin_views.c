@@ -94,31 +94,6 @@ static void listeners(admin_query *q) {
   buf_puts(b, "]");
 }
 
-static void modules(admin_query *q) {
-  buf *b = q->b;
-  engine *e = q->ad->e;
-  buf_puts(b, "[");
-  for (uint32_t i = 0; i < e->napps; i++) {
-    const eng_app *a = e->apps[i];
-    char id[65];
-    bool f = true;
-    eng_hex(a->m.id, 32, id);
-    buf_puts(b, i ? ",{" : "{");
-    admin_text(b, &f, "name", a->meta.name, strlen(a->meta.name));
-    admin_text(b, &f, "file", a->file, strlen(a->file));
-    admin_text(b, &f, "id", id, 64);
-    if (a->retired) admin_key(b, &f, "retired"), buf_puts(b, "true");
-    admin_key(b, &f, "workflows");
-    buf_puts(b, "[");
-    for (uint32_t k = 0; k < a->meta.nworkflows; k++) {
-      if (k) buf_puts(b, ",");
-      json_write_str(b, a->meta.workflows[k].name, strlen(a->meta.workflows[k].name));
-    }
-    buf_puts(b, "]}");
-  }
-  buf_puts(b, "]");
-}
-
 static void counts(buf *b, bool *f, const char *key, const uint64_t *n, unsigned len, const char *(*name)(uint8_t)) {
   bool first = true;
   admin_key(b, f, key);
@@ -168,7 +143,7 @@ static int status(admin_query *q) {
   admin_key(b, &f, "listeners");
   listeners(q);
   admin_key(b, &f, "modules");
-  modules(q);
+  admin_modules_list(q);
   buf_puts(b, "}");
   return 200;
 }
@@ -197,11 +172,6 @@ static int sinks(admin_query *q) {
 
 static int limits(admin_query *q) {
   config_limits(q->ad->cfg, q->b);
-  return 200;
-}
-
-static int modules_view(admin_query *q) {
-  modules(q);
   return 200;
 }
 
@@ -303,12 +273,18 @@ const admin_view admin_views[] = {
     {"GET", "/lanes", LOOK, admin_lanes, 0},
     {"GET", "/sinks", LOOK | ADMIN_QUIET, sinks, 0},
     {"GET", "/limits", LOOK | ADMIN_QUIET, limits, 0},
-    {"GET", "/modules", LOOK | ADMIN_QUIET, modules_view, 0},
+    {"GET", "/modules", LOOK | ADMIN_QUIET, admin_modules, 0},
     {"GET", "/metrics", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_metrics, 0},
     {"GET", "/livez", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_livez, 0},
     {"GET", "/healthz", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_livez, 0},
     {"GET", "/readyz", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_readyz, 0},
     {"GET", "/audit", ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER, admin_audit, 0},
+    {"GET", "/deployments", LOOK | ADMIN_QUIET, admin_deployments, 0},
+    {"GET", "/sources", LOOK | ADMIN_QUIET, admin_sources, 0},
+    {"POST", "/deploy", ADMIN_DEPLOYER, admin_deploy, MOD_MAX_BYTES},
+    {"POST", "/rollback", ADMIN_DEPLOYER, admin_rollback, 0},
+    {"POST", "/withdraw", ADMIN_DEPLOYER, admin_withdraw, 0},
+    {"POST", "/reload", ADMIN_DEPLOYER, admin_reload, 0},
     {"POST", "/redrive", ADMIN_OPERATOR, admin_redrive, 0},
     {"POST", "/discard", ADMIN_OPERATOR, admin_discard, 0},
     {"POST", "/pause", ADMIN_OPERATOR, admin_pause, 0},

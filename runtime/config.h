@@ -83,6 +83,7 @@ typedef struct config_conn {
   bool has_tls;
   config_client_tls_opts tls;
   const char *cert_pem, *key_pem, *ca_pem; /* the files' texts, read by the daemon's shell */
+  const char *problem;         /* as a listener's */
   config_list networks;        /* grant.networks */
   bool has_timeout;
   val raw;                     /* the object as written */

@@ -128,6 +128,7 @@ static void bind_conns(config *c, const meta *m, bool literal) {
       continue;
     }
     x->used = true;
+    if (x->problem) config_problem(c, "connections.%.80s.%.300s", d->name, x->problem);
     bool known = is_network_kind(d->kind) || !strcmp(d->kind, "folder");
     if (!known && !literal) config_problem(c, "connections.%.100s: connections of kind %.40s are not available in this version", d->name, d->kind);
     use_refs(c, m, d->args, literal);

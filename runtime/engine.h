@@ -61,6 +61,7 @@ typedef struct engine_opts {
   bool mock_only;            /* nothing but mocks and sys.log is performed */
   const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
   const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */
+  bool lenient;              /* a module whose connections cannot be set up is refused, the others start */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
   /* One line of JSON without line end. NULL: nothing is logged. */
   void (*log)(void *user, engine_level level, const char *line, size_t len);
@@ -74,6 +75,19 @@ const struct eng_driver *const *engine_drivers(void);
 hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]);
 /* Loads a module: id checked, verified, bound, META read, capabilities checked. bytes are copied. HDW_E_CORRUPT, HDW_E_NOTFOUND (a native is missing), HDW_E_EXISTS. */
 hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err);
+/* As engine_load, for files named on the command line: one that the daemon has deployed before does not undo what an operator deployed since; then
+ * *kept and the operator's version is loaded. */
+hdw_status engine_load_file(engine *e, const char *file, const void *bytes, size_t len, bool *kept, mod_error *err);
+/* Loads what is deployed in the data folder and not loaded yet: what operators deployed, and with all what came from command lines, too. */
+hdw_status engine_load_deployed(engine *e, bool all, char text[200]);
+/* A module that cannot be taken. refuse: one that is not loaded; drop: a loaded one, before engine_start. Both are shown as refused, with the reason. */
+void engine_refuse(engine *e, const char *file, const char *reason);
+bool engine_any_refused(const engine *e);
+void engine_drop(engine *e, const meta *m, const char *reason);
+/* Modules that are not current and that unfinished runs are pinned to. m lives during the call. */
+void engine_each_pinned(engine *e, void (*fn)(void *user, const meta *m), void *user);
+/* One line in the daemon's log. value may be NULL. No clinical values. */
+void engine_note(engine *e, engine_level level, const char *event, const char *key, const char *value);
 /* The same checks without an engine: bytes must be 8-byte aligned and stay; everything else lives in a. */
 hdw_status engine_check_module(arena *a, mem *scratch, const vm_host *host, const uint8_t *bytes, size_t len, module *m, meta *out, const vm_native **bound, mod_error *err);
 /* METAs of what is loaded, for config_bind. */

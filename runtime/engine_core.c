@@ -42,6 +42,8 @@ void eng_say(engine *e, engine_level level, const char *event, ...) {
   arena_free(&a);
 }
 
+void engine_note(engine *e, engine_level level, const char *event, const char *key, const char *value) { eng_say(e, level, event, key, value, NULL); }
+
 void eng_idem(const uint8_t identity[REC_HASH], const char *workflow, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]) {
   char text[META_MAX_NAME + 1 + REC_PATH_MAX];
   int n = snprintf(text, sizeof text, "%s\n%s", workflow, path);
@@ -262,23 +264,25 @@ static void on_intake_timer(void *user) {
 
 hdw_status engine_start(engine *e, char text[200]) {
   text[0] = 0;
+  eng_reap(e);
   for (uint32_t i = 0; i < e->napps; i++) {
     eng_app *app = e->apps[i];
-    for (uint32_t k = 0; k < app->meta.nconns; k++) {
+    for (uint32_t k = 0; k < app->meta.nconns && !app->retired; k++) {
       eng_conn *c;
       char why[ENG_TEXT];
       hdw_status s = eng_conn_setup(e, app, &app->meta.conns[k], &c, why);
-      if (s) {
-        snprintf(text, 200, "connections.%.60s: %.120s", app->meta.conns[k].name, why);
-        return s;
-      }
+      if (!s) continue;
+      snprintf(text, 200, "connections.%.60s: %.120s", app->meta.conns[k].name, why);
+      if (!e->o.lenient) return s;
+      engine_drop(e, &app->meta, text);
     }
   }
   const char *who = e->o.who ? e->o.who : "serve";
   hdw_status rs = HDW_OK;
   for (uint32_t i = 0; i < e->napps && !rs; i++) {
+    if (e->apps[i]->retired) continue;
     rs = eng_app_bind(e, e->apps[i]);
-    if (!rs) rs = eng_app_record(e, e->apps[i], e->apps[i]->who ? e->apps[i]->who : who);
+    if (!rs) rs = eng_app_record(e, e->apps[i], who);
   }
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_print(e, e->conns[i]);
   if (!rs && !e->refused) rs = eng_app_withdraw(e, e->apps, e->napps, who); /* of a refused one we may not know the name */

@@ -95,10 +95,7 @@ hdw_status eng_app_new(engine *e, const char *file, const void *bytes, size_t le
   return HDW_OK;
 }
 
-hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err) {
-  eng_app *app;
-  hdw_status s = eng_app_new(e, file, bytes, len, err, &app);
-  if (s) return s;
+static hdw_status add(engine *e, eng_app *app, mod_error *err) {
   for (uint32_t i = 0; i < e->napps; i++)
     for (uint32_t k = 0; k < e->apps[i]->meta.nworkflows; k++) {
       const char *name = e->apps[i]->meta.workflows[k].name;
@@ -109,6 +106,122 @@ hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t le
     }
   e->apps[e->napps++] = app;
   return HDW_OK;
+}
+
+hdw_status engine_load(engine *e, const char *file, const void *bytes, size_t len, mod_error *err) {
+  eng_app *app;
+  hdw_status s = eng_app_new(e, file, bytes, len, err, &app);
+  return s ? s : add(e, app, err);
+}
+
+/* ---- what was deployed before ---- */
+
+static bool by_serve(cod_str who) { return cod_equal(who, cod_cstr("serve")); }
+
+static const char *who_of(eng_app *app, cod_str who) { return by_serve(who) ? NULL : arena_dup(&app->a, who.p, who.len); }
+
+typedef struct given {
+  const char *name;
+  uint8_t last[REC_HASH];    /* what the command line gave last */
+  bool any;
+} given;
+static bool last_given(const store_deploy *d, void *user) {
+  given *g = (given *)user;
+  if (!cod_equal(d->name, cod_cstr(g->name)) || !by_serve(d->who)) return true;
+  memcpy(g->last, d->module, REC_HASH);
+  g->any = true;
+  return true;
+}
+
+hdw_status engine_load_file(engine *e, const char *file, const void *bytes, size_t len, bool *kept, mod_error *err) {
+  eng_app *app, *now = NULL;
+  arena a;
+  store_deploy d;
+  *kept = false;
+  hdw_status s = eng_app_new(e, file, bytes, len, err, &app);
+  if (s) return s;
+  given g = {.name = app->name};
+  arena_init(&a, e->mem, 0);
+  if (!store_get_deploy(e->store, NULL, cod_cstr(app->name), &a, &d) && !by_serve(d.who) && memcmp(d.module, app->m.id, REC_HASH) &&
+      !store_list_deploys(e->store, false, &a, last_given, &g) && g.any && !memcmp(g.last, app->m.id, REC_HASH))
+    now = eng_app_recorded(e, d.module);
+  if (now) {
+    now->who = who_of(now, d.who);
+    eng_app_free(app);
+    app = now;
+    *kept = true;
+  }
+  arena_free(&a);
+  return add(e, app, err);
+}
+
+typedef struct loading {
+  engine *e;
+  bool all;
+  hdw_status s;
+  char *text;
+} loading;
+static bool load_one(const store_deploy *d, void *user) {
+  loading *l = (loading *)user;
+  mod_error err = {.text = ""};
+  if (!l->all && by_serve(d->who)) return true;
+  for (uint32_t i = 0; i < l->e->napps; i++)
+    if (cod_equal(cod_cstr(l->e->apps[i]->name), d->name)) return true;
+  eng_app *app = eng_app_recorded(l->e, d->module);
+  if (app) {
+    app->who = who_of(app, d->who);
+    l->s = add(l->e, app, &err);
+  } else l->s = HDW_E_NOTFOUND;
+  if (l->s) snprintf(l->text, 200, "the deployed module '%.*s': %.120s", (int)(d->name.len < 60 ? d->name.len : 60), d->name.p, err.text[0] ? err.text : "its bytes are not in the log any more");
+  return !l->s;
+}
+
+hdw_status engine_load_deployed(engine *e, bool all, char text[200]) {
+  arena a;
+  loading l = {e, all, HDW_OK, text};
+  text[0] = 0;
+  arena_init(&a, e->mem, 0);
+  hdw_status s = store_list_deploys(e->store, true, &a, load_one, &l);
+  arena_free(&a);
+  return l.s ? l.s : s;
+}
+
+typedef struct pinning {
+  engine *e;
+  uint8_t seen[ENG_MAX_APPS][REC_HASH];
+  uint32_t n;
+  void (*fn)(void *user, const meta *m);
+  void *user;
+} pinning;
+static bool pinned_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  pinning *p = (pinning *)user;
+  arena a;
+  store_run r;
+  bool seen = false;
+  (void)part, (void)state;
+  arena_init(&a, p->e->mem, 0);
+  if (store_get_run(p->e->store, ENG_PART, id, &a, &r)) seen = true;
+  for (uint32_t i = 0; i < p->n && !seen; i++) seen = !memcmp(p->seen[i], r.module, REC_HASH);
+  for (uint32_t i = 0; i < p->e->napps && !seen; i++) seen = !p->e->apps[i]->retired && !memcmp(p->e->apps[i]->m.id, r.module, REC_HASH);
+  if (!seen) {
+    eng_app *app = eng_app_recorded(p->e, r.module);
+    memcpy(p->seen[p->n++], r.module, REC_HASH);
+    if (app) {
+      p->fn(p->user, &app->meta);
+      eng_app_free(app);
+    }
+  }
+  arena_free(&a);
+  return p->n < ENG_MAX_APPS;
+}
+
+void engine_each_pinned(engine *e, void (*fn)(void *user, const meta *m), void *user) {
+  static const uint8_t states[] = {RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED};
+  pinning *p = (pinning *)eng_get(e, sizeof *p);
+  if (!p) return;
+  p->e = e, p->fn = fn, p->user = user;
+  for (size_t i = 0; i < sizeof states; i++) (void)store_list_runs(e->store, ENG_PART, states[i], 0, 0, pinned_one, p);
+  eng_put(e, p, sizeof *p);
 }
 
 uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap) {
@@ -128,6 +241,20 @@ void eng_refuse(engine *e, const char *name, const char *file, const char *reaso
   r->time_us = io_wall_us(e->io);
   r->next = e->refused;
   e->refused = r;
+}
+
+void engine_refuse(engine *e, const char *file, const char *reason) { eng_refuse(e, "", file, reason); }
+
+bool engine_any_refused(const engine *e) { return e->refused != NULL; }
+
+void engine_drop(engine *e, const meta *m, const char *reason) {
+  for (uint32_t i = 0; i < e->napps; i++) {
+    eng_app *app = e->apps[i];
+    if (&app->meta != m) continue;
+    eng_refuse(e, app->name, app->file, reason);
+    app->retired = true; /* connections may have been made from it: eng_reap frees it when nothing needs it */
+    return;
+  }
 }
 
 /* ---- what a deployment is ----------------------------------------------------------------------------------------------------------
@@ -217,6 +344,8 @@ static hdw_status put_deploy(engine *e, const rec_deploy *r, const void *body, s
 }
 
 hdw_status eng_app_record(engine *e, eng_app *app, const char *who) {
+  if (app->who) who = app->who;
+  else app->who = arena_dup(&app->a, who, strlen(who));
   char hex[2 * REC_HASH + 1];
   arena a;
   store_deploy d;
@@ -224,7 +353,7 @@ hdw_status eng_app_record(engine *e, eng_app *app, const char *who) {
   hdw_status s = HDW_OK;
   arena_init(&a, e->mem, 0);
   bool same = !store_get_deploy(e->store, NULL, cod_cstr(app->name), &a, &d) && !memcmp(d.module, app->m.id, REC_HASH) && !memcmp(d.deployment, app->deployment, REC_HASH);
-  if (same) app->since_us = d.time_us;
+  if (same) app->since_us = d.time_us, app->who = arena_dup(&app->a, d.who.p, d.who.len);
   eng_hex(app->deployment, REC_HASH, hex);
   bool known = !store_get_named(e->store, cod_cstr("deployment"), cod_cstr(hex), &a, &v);
   arena_free(&a);

@@ -170,6 +170,10 @@ void eng_conn_print(engine *e, eng_conn *c) {
   (void)json_write(c->args, &b, NULL);
   if (c->cfg && c->cfg->raw.tag == VAL_OBJ) (void)json_write(c->cfg->raw, &b, NULL);
   secrets(e, c->args, &b);
+  if (c->cfg && c->cfg->has_tls) {
+    const char *const pem[] = {c->cfg->cert_pem, c->cfg->key_pem, c->cfg->ca_pem};
+    for (size_t i = 0; i < 3; i++) buf_puts(&b, pem[i] ? pem[i] : ""), buf_putc(&b, 0);
+  }
   cod_sha256(b.p, b.len, NULL, 0, c->print);
   arena_free(&a); /* which wipes nothing: the secret stands in the configuration too */
 }
@@ -197,6 +201,9 @@ static void retire(engine *e, eng_conn *old) {
 
 /* e->conns are the new ones. */
 static void swap_conns(engine *e, eng_conn **old, uint32_t nold) {
+  for (eng_conn *o = e->old_conns; o; o = o->next_old) /* a name that was gone comes back */
+    for (uint32_t i = 0; i < e->nconns && !o->replaced_by; i++)
+      if (!strcmp(e->conns[i]->name, o->name)) e->conns[i]->replaces = o, o->replaced_by = e->conns[i];
   for (uint32_t i = 0; i < nold; i++) {
     uint32_t at = 0;
     while (at < e->nconns && strcmp(e->conns[at]->name, old[i]->name)) at++;
@@ -304,6 +311,9 @@ static void swap_places(engine *e, places *ps) {
   for (uint32_t i = 0; i < ps->n; i++) {
     if (ps->v[i].old) eng_listener_update(ps->v[i].old, &ps->v[i].next);
     else ps->v[i].l->closing = false;
+    eng_listener *l = ps->v[i].old ? ps->v[i].old : ps->v[i].l;
+    if (!e->accepting && l->mllp) mllp_listener_pause(l->mllp, true);
+    if (!e->accepting && l->http) http_server_pause(l->http, true);
   }
 }
 
@@ -327,7 +337,10 @@ static hdw_status bind_apps(engine_stage *st, char text[200]) {
       mod_error err = {.text = ""};
       eng_app *copy = NULL;
       if (!s) s = eng_app_new(e, app->file, app->bytes, app->len, &err, &copy);
-      if (!s) st->apps[i] = app = copy, st->fresh[i] = true;
+      if (!s) {
+        copy->who = app->who ? arena_dup(&copy->a, app->who, strlen(app->who)) : NULL;
+        st->apps[i] = app = copy, st->fresh[i] = true;
+      }
     }
     if (!s) s = eng_app_bind(e, app);
     if (s) {
@@ -428,7 +441,7 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   if (e->listeners) swap_places(e, &ps);
   swap_apps(st);
   for (uint32_t i = 0; i < e->nconns; i++) {
-    if (e->conns[i]->replaces || !e->conns[i]->delivered) eng_conn_restore(e->conns[i]);
+    eng_conn_restore(e->conns[i]);
     eng_conn_start(e->conns[i]);
   }
   engine_stage_free(st);

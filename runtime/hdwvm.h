@@ -32,6 +32,13 @@ extern const hv_command hv_commands[];
 int hv_serve(const hv_args *a);
 int hv_verify(const hv_args *a);
 int hv_config(const hv_args *a);
+int hv_deploy(const hv_args *a);
+int hv_rollback(const hv_args *a);
+int hv_withdraw(const hv_args *a);
+int hv_reload_now(const hv_args *a);
+int hv_modules(const hv_args *a);
+int hv_deployments(const hv_args *a);
+int hv_sources(const hv_args *a);
 int hv_send(const hv_args *a);
 int hv_status(const hv_args *a);
 int hv_messages(const hv_args *a);
@@ -55,8 +62,9 @@ void hv_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* to 
 char *hv_read(arena *a, const char *path, size_t *len);
 /* One exchange with the daemon: status, or -1 with a message. The body lives in ar. */
 int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len);
+int hv_ask_with(const hv_args *a, arena *ar, const char *method, const char *target, const void *with, size_t with_len, const char **body, size_t *len);
 /* The same over --url, with the token of --token-file (hdwvm_url.c). */
-int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len);
+int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *target, const void *with, size_t with_len, const char **body, size_t *len);
 /* At most 8 addresses of a host, by name or number; 0 and a message when there is none. */
 unsigned hv_lookup(io *x, const char *host, uint16_t port, io_addr out[8]);
 /* GET, parsed; EXIT_OK, else an exit code (message printed). With --json the text is printed and *done set. */

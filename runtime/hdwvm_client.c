@@ -14,6 +14,8 @@ typedef struct exchange {
   io_sock *s;
   const char *out;
   size_t out_len, out_at;
+  const char *body;          /* after the head */
+  size_t body_len;
   buf in;
   hdw_status status;
   io_timer timer;
@@ -34,7 +36,9 @@ static void on_event(io_sock *s, unsigned events, void *user) {
     finish(e, HDW_E_CLOSED);
     return;
   }
-  while (e->out_at < e->out_len) {
+  for (;;) {
+    if (e->out_at == e->out_len && e->body_len) e->out = e->body, e->out_len = e->body_len, e->out_at = e->body_len = 0;
+    if (e->out_at == e->out_len) break;
     hdw_status st = io_write(s, e->out + e->out_at, e->out_len - e->out_at, &n);
     if (st == HDW_E_AGAIN) {
       io_sock_on(s, IO_WRITE, on_event, e);
@@ -78,11 +82,13 @@ const char *hv_data_dir(const hv_args *a, arena *ar, char admin_path[200]) {
   return dir;
 }
 
-int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len) {
+int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len) { return hv_ask_with(a, ar, method, target, NULL, 0, body, len); }
+
+int hv_ask_with(const hv_args *a, arena *ar, const char *method, const char *target, const void *with, size_t with_len, const char **body, size_t *len) {
   char path[200], text[220], head[1200];
-  exchange e = {.status = HDW_E_IO};
+  exchange e = {.status = HDW_E_IO, .body = (const char *)with, .body_len = with_len};
   io_addr addr;
-  if (a->url) return hv_ask_url(a, ar, method, target, body, len);
+  if (a->url) return hv_ask_url(a, ar, method, target, with, with_len, body, len);
   (void)hv_data_dir(a, ar, path);
   snprintf(text, sizeof text, "unix:%s", path);
   if (io_addr_parse(text, &addr)) {
@@ -91,7 +97,7 @@ int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, 
   }
   if (io_linux_new(ar->mem, &e.x)) return -1;
   buf_init(&e.in, ar, 256 << 20);
-  int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: hdw\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, target);
+  int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: hdw\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", method, target, with_len);
   e.out = head, e.out_len = n > 0 && n < (int)sizeof head ? (size_t)n : 0;
   if (!io_connect(e.x, &addr, on_event, &e, &e.s)) {
     io_timer_set(e.x, &e.timer, 30000000, on_timeout, &e);

@@ -9,9 +9,16 @@
 #include "nearest.h"
 
 const hv_command hv_commands[] = {
-    {"serve", "--config hdw.json [--data DIR] [--check] APP.hdwb...", "Runs the daemon; --check validates modules, bindings and grants and ends.", hv_serve},
+    {"serve", "--config hdw.json [--data DIR] [--check] [APP.hdwb...]", "Runs the daemon, without modules on what is deployed; --check validates modules, bindings and grants and ends.", hv_serve},
     {"verify", "FILE.hdwb...", "Accepts or rejects modules, with the reason.", hv_verify},
     {"config", "schema|init|check [APP.hdwb...]", "JSON Schema of hdw.json; a skeleton for a module's needs.", hv_config},
+    {"deploy", "APP.hdwb...", "Gives the running daemon a module, new or in the place of the one with its name.", hv_deploy},
+    {"rollback", "[NAME] [--to ID]", "Back to the version before, or to the one whose id begins so.", hv_rollback},
+    {"withdraw", "NAME", "Takes a module out of service; its unfinished runs go on.", hv_withdraw},
+    {"reload", "", "hdw.json, secrets, certificates and changed modules again, as SIGHUP does, with the problems shown here.", hv_reload_now},
+    {"modules", "", "Modules in the daemon: current, earlier ones that runs still need, refused ones.", hv_modules},
+    {"deployments", "[NAME]", "What was deployed, when and by whom.", hv_deployments},
+    {"sources", "", "Listeners and connections: state, address, what they may reach.", hv_sources},
     {"status", "", "What the daemon is doing.", hv_status},
     {"messages", "[--control-id X] [--sender S] [--patient P] [--since T] [--limit N]", "Inputs, newest first.", hv_messages},
     {"message", "ID", "One input, and what became of it.", hv_message},

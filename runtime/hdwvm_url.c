@@ -61,7 +61,7 @@ static const char *bearer(const hv_args *a, arena *ar) {
   return b.status ? NULL : b.p;
 }
 
-int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len) {
+int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *target, const void *with, size_t with_len, const char **body, size_t *len) {
   url u;
   io_addr at[8];
   asking k = {.a = ar, .status = -1};
@@ -75,7 +75,7 @@ int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *targ
   io_http_header h = {"Authorization", token};
   unsigned n = hv_lookup(k.x, u.host, u.port, at);
   io_http_req q = {.method = method, .https = u.https, .host = u.host, .port = u.port, .target = target, .headers = &h, .nheaders = token[0] ? 1 : 0, .pin = at, .npin = n,
-                   .timeout_us = 60000000, .max_body_bytes = 256 << 20, .max_header_bytes = 65536};
+                   .body = with, .body_len = with_len, .timeout_us = 60000000, .max_body_bytes = 256 << 20, .max_header_bytes = 65536};
   hdw_status s = n ? io_http_request(k.x, &q, on_answer, &k, NULL) : HDW_OK;
   if (s) hv_say("%s cannot be asked: %s", a->url, hdw_status_text(s));
   if (n && !s) (void)io_run(k.x);

@@ -7,6 +7,8 @@
 hdw_status io_linux_new(mem *m, io **out);
 /* After the loop has stopped and everything was closed. */
 void io_linux_free(io *x);
+/* "READY=1", "RELOADING=1", "STOPPING=1" to the service manager that started the process; nothing without one. (io_notify.c) HDW_E_IO, HDW_E_LIMIT. */
+hdw_status io_linux_notify(const char *state);
 /* The event base, for http_curl.c only. */
 struct event_base *io_linux_base(io *x);
 #endif

@@ -1,0 +1,180 @@
+/* hdwvm_deploy.c - deploy, rollback, withdraw, reload; modules, deployments, sources. */
+#include <stdio.h>
+#include <string.h>
+#include "hdwvm.h"
+#include "json.h"
+#include "meta.h"
+
+typedef struct talk {
+  io_mem heap;
+  arena a;
+} talk;
+static void talk_init(talk *t) {
+  io_mem_init(&t->heap, 0);
+  arena_init(&t->a, &t->heap.m, 0);
+}
+static int talk_end(talk *t, int code) {
+  arena_free(&t->a);
+  return code;
+}
+
+static const char *short_id(arena *a, val row, const char *name) {
+  const char *s = hv_cell(a, row, name);
+  const char *cut = arena_dup(a, s, strlen(s) < 12 ? strlen(s) : 12);
+  return cut ? cut : "";
+}
+
+/* ---- changing -------------------------------------------------------------------------------------------------------------------------- */
+
+static val parse(arena *ar, const char *text, size_t len) {
+  json_reader r;
+  val v = VAL_NONE;
+  json_reader_init(&r, ar->mem);
+  (void)json_read(&r, ar, text, len, NULL, &v, NULL);
+  json_reader_free(&r);
+  return v;
+}
+
+/* The answer to a change: what is deployed now, or every problem on a line. */
+static int show_change(const hv_args *args, talk *t, int status, const char *body, size_t len) {
+  if (status < 0) return EXIT_UNAVAILABLE;
+  val v = parse(&t->a, body, len), list = jv_get(v, "problems"), mods = jv_get(v, "modules");
+  if (args->json) printf("%.*s\n", (int)len, body);
+  if (status != 200) {
+    const char *why = hv_cell(&t->a, v, "error");
+    for (uint32_t i = 0; i < jv_count(list) && !args->json; i++) {
+      const char *line = jv_text(&t->a, jv_item(list, i));
+      fprintf(stderr, "%s\n", line ? line : "?");
+    }
+    hv_say("%s", why[0] ? why : "the daemon refuses");
+    return EXIT_FINDINGS;
+  }
+  if (args->json) return EXIT_OK;
+  for (uint32_t i = 0; i < jv_count(mods); i++)
+    printf("%s is now %s (deployment %s)\n", hv_cell(&t->a, jv_item(mods, i), "name"), short_id(&t->a, jv_item(mods, i), "id"), short_id(&t->a, jv_item(mods, i), "deployment"));
+  return EXIT_OK;
+}
+
+static int post(const hv_args *args, talk *t, const char *target, const void *with, size_t n) {
+  const char *body = NULL;
+  size_t len = 0;
+  int status = hv_ask_with(args, &t->a, "POST", target, with, n, &body, &len);
+  return show_change(args, t, status, body, len);
+}
+
+int hv_deploy(const hv_args *args) {
+  talk t;
+  int code = EXIT_OK;
+  if (!args->nwords) {
+    hv_say("deploy needs a module (hdwc build makes them)");
+    return EXIT_USAGE;
+  }
+  for (int i = 0; i < args->nwords && code == EXIT_OK; i++) { /* each by itself: one that is refused leaves the others as they are */
+    char target[1100];
+    size_t n;
+    talk_init(&t);
+    const char *slash = strrchr(args->words[i], '/'), *name = slash ? slash + 1 : args->words[i];
+    char *p = hv_read(&t.a, args->words[i], &n);
+    snprintf(target, sizeof target, "/deploy?file=%.1000s", hv_escape(&t.a, name));
+    code = talk_end(&t, p ? post(args, &t, target, p, n) : EXIT_FINDINGS);
+  }
+  return code;
+}
+
+int hv_rollback(const hv_args *args) {
+  talk t;
+  char target[1100];
+  talk_init(&t);
+  const char *name = args->nwords ? hv_escape(&t.a, args->words[0]) : NULL, *to = args->to ? hv_escape(&t.a, args->to) : NULL;
+  snprintf(target, sizeof target, "/rollback?x=1%s%.300s%s%.300s", name ? "&name=" : "", name ? name : "", to ? "&to=" : "", to ? to : "");
+  return talk_end(&t, post(args, &t, target, NULL, 0));
+}
+
+int hv_withdraw(const hv_args *args) {
+  talk t;
+  char target[1100];
+  if (args->nwords != 1) {
+    hv_say("withdraw needs the name of a module (hdwvm modules lists them)");
+    return EXIT_USAGE;
+  }
+  talk_init(&t);
+  snprintf(target, sizeof target, "/withdraw?name=%.400s", hv_escape(&t.a, args->words[0]));
+  return talk_end(&t, post(args, &t, target, NULL, 0));
+}
+
+int hv_reload_now(const hv_args *args) {
+  talk t;
+  talk_init(&t);
+  return talk_end(&t, post(args, &t, "/reload", NULL, 0));
+}
+
+/* ---- looking --------------------------------------------------------------------------------------------------------------------------- */
+
+int hv_modules(const hv_args *args) {
+  talk t;
+  val rows;
+  bool done;
+  hv_table tab;
+  talk_init(&t);
+  int code = hv_get(args, &t.a, "/modules", &rows, &done);
+  if (code || done) return talk_end(&t, code);
+  hv_table_init(&tab, &t.a, 8, (const char *const[]){"MODULE", "STATE", "ID", "DEPLOYMENT", "SINCE", "WHO", "UNFINISHED", "FILE"});
+  for (uint32_t i = 0; i < jv_count(rows); i++) {
+    val r = jv_item(rows, i);
+    hv_table_row(&tab, (const char *const[]){hv_cell(&t.a, r, "name"), hv_cell(&t.a, r, "state"), short_id(&t.a, r, "id"), short_id(&t.a, r, "deployment"), hv_time_cell(&t.a, r, "since"),
+                                             hv_cell(&t.a, r, "who"), hv_cell(&t.a, r, "unfinished_runs"), hv_cell(&t.a, r, "file")});
+  }
+  hv_table_print(&tab);
+  for (uint32_t i = 0; i < jv_count(rows); i++) {
+    const char *reason = hv_cell(&t.a, jv_item(rows, i), "reason");
+    if (reason[0]) printf("\n%s was refused: %s\n", hv_cell(&t.a, jv_item(rows, i), "file"), reason);
+  }
+  return talk_end(&t, EXIT_OK);
+}
+
+int hv_deployments(const hv_args *args) {
+  talk t;
+  val rows;
+  bool done;
+  char target[500] = "/deployments";
+  hv_table tab;
+  talk_init(&t);
+  if (args->nwords) snprintf(target, sizeof target, "/deployments?name=%.400s", hv_escape(&t.a, args->words[0]));
+  int code = hv_get(args, &t.a, target, &rows, &done);
+  if (code || done) return talk_end(&t, code);
+  hv_table_init(&tab, &t.a, 8, (const char *const[]){"SINCE", "MODULE", "ID", "DEPLOYMENT", "WHO", "UNFINISHED", "FILE", ""});
+  for (uint32_t i = 0; i < jv_count(rows); i++) {
+    val r = jv_item(rows, i);
+    bool now = !strcmp(hv_cell(&t.a, r, "current"), "true"), gone = jv_get(r, "withdrawn").tag == VAL_BOOL;
+    hv_table_row(&tab, (const char *const[]){hv_time_cell(&t.a, r, "since"), hv_cell(&t.a, r, "name"), gone ? "withdrawn" : short_id(&t.a, r, "id"), short_id(&t.a, r, "deployment"),
+                                             hv_cell(&t.a, r, "who"), hv_cell(&t.a, r, "unfinished_runs"), hv_cell(&t.a, r, "file"), now ? "current" : ""});
+  }
+  hv_table_print(&tab);
+  return talk_end(&t, EXIT_OK);
+}
+
+int hv_sources(const hv_args *args) {
+  talk t;
+  val rows;
+  bool done;
+  hv_table tab;
+  talk_init(&t);
+  int code = hv_get(args, &t.a, "/sources", &rows, &done);
+  if (code || done) return talk_end(&t, code);
+  hv_table_init(&tab, &t.a, 6, (const char *const[]){"NAME", "", "KIND", "STATE", "ADDRESS", "NETWORKS"});
+  for (uint32_t i = 0; i < jv_count(rows); i++) {
+    val r = jv_item(rows, i), nets = jv_get(r, jv_is(jv_get(r, "direction"), "in") ? "allow" : "networks");
+    char where[700], list[300] = "";
+    const char *port = hv_cell(&t.a, r, "port");
+    snprintf(where, sizeof where, port[0] ? "%.600s:%s" : "%.600s", hv_cell(&t.a, r, "address"), port);
+    for (uint32_t k = 0; k < jv_count(nets); k++) {
+      const char *s = jv_text(&t.a, jv_item(nets, k));
+      size_t n = strlen(list);
+      snprintf(list + n, sizeof list - n, "%s%.60s", k ? ", " : "", s ? s : "");
+    }
+    hv_table_row(&tab, (const char *const[]){hv_cell(&t.a, r, "name"), hv_cell(&t.a, r, "direction"), hv_cell(&t.a, r, "kind"), hv_cell(&t.a, r, "state"),
+                                             arena_dup(&t.a, where, strlen(where)), arena_dup(&t.a, list, strlen(list))});
+  }
+  hv_table_print(&tab);
+  return talk_end(&t, EXIT_OK);
+}

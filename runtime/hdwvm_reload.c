@@ -1,0 +1,117 @@
+/* hdwvm_reload.c - SIGHUP, deploy and rollback: a fresh hdw.json, changed modules, and the switch. All or nothing: with problems the old state stays. */
+#include <stdio.h>
+#include <string.h>
+#include "hdwvm_load.h"
+
+static void add(buf *problems, const char *where, const char *text) {
+  buf_puts(problems, where);
+  buf_puts(problems, where[0] ? ": " : "");
+  buf_puts(problems, text);
+  buf_putc(problems, '\n');
+}
+
+/* What is read at the start only. */
+static void check_fixed(config *c, const config *now) {
+  if (strcmp(c->top.data, now->top.data)) config_problem(c, "data: cannot change while the daemon runs; restart it");
+  if (strcmp(c->top.admin, now->top.admin)) config_problem(c, "admin: cannot change while the daemon runs; restart it");
+}
+
+static void use(void *user, const meta *m) { config_use((config *)user, m); }
+
+/* Files of the command line whose content is new. ids: what they are now. */
+static void stage_files(hv_daemon *d, engine_stage *st, arena *a, uint8_t (*ids)[32], buf *problems) {
+  for (int i = 0; i < d->args->nwords && i < HV_MAX_FILES; i++) {
+    size_t n;
+    mod_error err = {.text = ""};
+    char *p = hv_read(a, d->args->words[i], &n);
+    memcpy(ids[i], d->ids[i], 32);
+    if (!p) {
+      add(problems, d->args->words[i], "cannot be read");
+      continue;
+    }
+    hv_module_id(p, n, ids[i]);
+    if (!memcmp(ids[i], d->ids[i], 32)) continue;
+    if (engine_stage_module(st, d->args->words[i], p, n, &err)) add(problems, d->args->words[i], err.text);
+  }
+}
+
+static void stage(hv_daemon *d, engine_stage *st, const admin_change *c, arena *a, uint8_t (*ids)[32], buf *problems) {
+  mod_error err = {.text = ""};
+  char text[200] = "";
+  memcpy(ids, d->ids, sizeof d->ids);
+  switch (c->what) {
+  case ADMIN_RELOAD: stage_files(d, st, a, ids, problems); break;
+  case ADMIN_DEPLOY:
+    if (engine_stage_module(st, c->file, c->bytes, c->len, &err)) add(problems, c->file, err.text);
+    break;
+  case ADMIN_ROLLBACK:
+    if (engine_stage_back(st, c->name, c->to, text)) add(problems, "", text);
+    break;
+  case ADMIN_WITHDRAW:
+    if (!engine_stage_drop(st, c->name)) add(problems, c->name, "no module of this name is deployed");
+    break;
+  }
+}
+
+static void forget_unused(hv_daemon *d) {
+  for (hv_settings **at = &d->now->older; *at;) {
+    hv_settings *s = *at;
+    if (engine_uses_config(d->e, &s->cfg)) {
+      at = &s->older;
+      continue;
+    }
+    *at = s->older;
+    hv_settings_free(d, s);
+  }
+}
+
+bool hv_change(void *user, const admin_change *c, buf *problems) {
+  hv_daemon *d = (hv_daemon *)user;
+  uint8_t ids[HV_MAX_FILES][32];
+  const meta *metas[64];
+  char text[200] = "";
+  arena a;
+  engine_stage *st = NULL;
+  hv_settings *s = hv_settings_read(d);
+  arena_init(&a, &d->mem.m, 0);
+  if (!s) add(problems, d->args->config ? d->args->config : "hdw.json", "cannot be read");
+  else if (engine_stage_new(d->e, &st)) add(problems, "", "out of memory");
+  if (st) {
+    stage(d, st, c, &a, ids, problems);
+    uint32_t n = engine_stage_metas(st, metas, 64);
+    check_fixed(&s->cfg, &d->now->cfg);
+    engine_each_pinned(d->e, use, &s->cfg);
+    if (!problems->len && config_bind(&s->cfg, metas, n, false)) add(problems, "", "out of memory");
+    for (uint32_t i = 0; i < s->cfg.nproblems && i < CONFIG_MAX_PROBLEMS; i++) add(problems, s->cfg.file, s->cfg.problems[i]);
+    if (!problems->len && engine_switch(st, &s->cfg, c->who, text)) add(problems, "", text);
+    if (problems->len) engine_stage_free(st);
+  }
+  arena_free(&a);
+  if (problems->len) {
+    if (s) hv_settings_free(d, s);
+    return false;
+  }
+  memcpy(d->ids, ids, sizeof d->ids);
+  s->older = d->now;
+  d->now = s;
+  d->mem.limit_bytes = (size_t)s->cfg.top.process_memory_bytes;
+  if (d->adm) admin_configured(d->adm, &s->cfg);
+  forget_unused(d);
+  return true;
+}
+
+void hv_reload(hv_daemon *d) {
+  arena a;
+  buf problems;
+  admin_change c = {.what = ADMIN_RELOAD, .who = "serve"};
+  arena_init(&a, &d->mem.m, 1 << 20);
+  buf_init(&problems, &a, 1 << 20);
+  bool ok = hv_change(d, &c, &problems);
+  buf_putc(&problems, 0);
+  for (char *line = problems.p, *end; !ok && line && (end = strchr(line, '\n')); line = end + 1) {
+    *end = 0;
+    engine_note(d->e, ENGINE_ERROR, "reload_problem", "problem", line);
+  }
+  engine_note(d->e, ok ? ENGINE_INFO : ENGINE_ERROR, ok ? "reloaded" : "reload_refused", ok ? NULL : "state", ok ? NULL : "nothing has changed");
+  arena_free(&a);
+}
