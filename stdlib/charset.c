@@ -35,7 +35,7 @@ static const struct spelling {
 };
 
 charset_id charset_find(const char *name, size_t len) {
-  char t[24];
+  char t[24] = "";
   size_t n = 0;
   for (size_t i = 0; i < len; i++) {
     char c = name[i];

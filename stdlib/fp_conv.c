@@ -40,6 +40,7 @@ hdw_status fp_system(vm_cx *cx, val v, val *out) {
 }
 
 hdw_status fp_one(vm_cx *cx, val v, const char *what, val *out) {
+  *out = VAL_NONE;
   if (v.tag == VAL_LIST) {
     if (v.len > 1) return vm_fail(cx, HDW_E_CARD, "%s wants one item but got %u", what, (unsigned)v.len);
     v = v.len ? v.u.v[0] : VAL_NONE;

@@ -308,7 +308,8 @@ static hdw_status remove_node(hl7_draft *e, const hl7_node *n, uint32_t *hint) {
     s = vm_charge(e->cx, at == HL7_NO_SEGMENT ? e->n / 8 + 1 : at >= *hint ? (at - *hint) / 8 + 1 : e->n / 8 + 1);
     if (at == HL7_NO_SEGMENT || s) continue;
     *hint = at;
-    hl7_path p = {.seg = e->segs[at].name, .rep = (int32_t)n->rep, .field = n->field, .comp = n->comp, .sub = n->sub};
+    hl7_path p = {.seg = e->segs[at].name, // NOLINT(clang-analyzer-core.NullDereference): find_node gives places in segs only
+                  .rep = (int32_t)n->rep, .field = n->field, .comp = n->comp, .sub = n->sub};
     if (n->level <= HL7_SEG) e->segs[at].name = 0;
     else if (p.field <= 2 && hl7_is_header(p.seg)) s = HDW_E_INVALID;
     else s = set_field(e, at, &p, VAL_NONE);
@@ -410,21 +411,20 @@ hdw_status hl7_with(vm_cx *cx, val base, const hl7_edit *edits, unsigned n, val 
   hl7_draft e = {.cx = cx, .base = m, .d = m->d, .cs = hl7_charset(m)};
   if (m->nsegs && hl7_is_header(m->segs[0].name)) e.enc = hl7_field_raw(m, 0, 2);
   uint32_t from, to;
-  hl7_range(node, &from, &to);
-  hdw_status s = HDW_OK;
-  for (uint32_t i = from; i < to && !s; i++)
+  hdw_status s = hl7_range(node, &from, &to) ? HDW_OK : HDW_E_TYPE;
+  for (uint32_t i = from; !s && i < to; i++)
     s = hl7_draft_add(&e, e.n, (hl7_edit_seg){m->segs[i].name, i, {m->bytes + m->segs[i].off, m->segs[i].len}});
   bool one = node->level == HL7_SEG;
   if (!s && !one) s = hl7_draft_charset(&e, edits, n);
   for (unsigned i = 0; i < n && !s; i++) {
-    if (one && edits[i].path.seg && (edits[i].path.seg != e.segs[0].name || edits[i].path.field == 0))
+    if (one && e.n && edits[i].path.seg && (edits[i].path.seg != e.segs[0].name || edits[i].path.field == 0))
       return fail(&e, &edits[i].path, HDW_E_INVALID, "not a field of this segment");
     s = hl7_draft_edit(&e, &edits[i]);
     if (!s && one && e.n != 1) return vm_fail(cx, HDW_E_INVALID, "with: a segment cannot lose itself");
   }
   if (!s && !one && (e.n == 0 || !hl7_is_header(e.segs[0].name)))
     return vm_fail(cx, HDW_E_INVALID, "with: a message cannot lose its header");
-  hl7_msg *made;
+  hl7_msg *made = NULL;
   if (!s) s = hl7_draft_done(&e, one, &made);
   if (s) return s;
   if (!one) return hl7_value(cx->a, made, out);

@@ -51,7 +51,7 @@ static size_t expand(const hl7_delims *d, const char *body, size_t n, char *o) {
     if (c) return *o = c, 1;
   }
   if (n >= 3 && body[0] == 'X' && n % 2 == 1 && all_hex(body + 1, n - 1)) {
-    for (size_t i = 1; i < n; i += 2) o[i / 2] = (char)(hex(body[i]) << 4 | hex(body[i + 1]));
+    for (size_t i = 1; i < n; i += 2) o[i / 2] = (char)((unsigned)hex(body[i]) << 4 | (unsigned)hex(body[i + 1]));
     return n / 2;
   }
   return SIZE_MAX;
@@ -201,7 +201,7 @@ hdw_status hl7_translate(buf *b, const hl7_delims *from, charset_id fcs, const h
     hdw_status s = translate_leaf(b, from, fcs, to, tcs, hl7_cut(p, q));
     if (s) return s;
     if (q == end) break;
-    if (k && into[k] == to->field) return HDW_E_DATA; /* the target has no such separator */
+    if (k && into[k] == to->field) return HDW_E_DATA; // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): k < 4. The target has no such separator
     buf_putc(b, into[k]);
     p = q + 1;
   }

@@ -60,8 +60,8 @@ static hdw_status edits(vm_cx *cx, val o, hl7_edit **out, unsigned *n) {
 
 hdw_status std_hl7_with(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
-  hl7_edit *e;
-  unsigned k;
+  hl7_edit *e = NULL;
+  unsigned k = 0;
   *out = VAL_NONE;
   if (args[0].tag == VAL_EMPTY) return HDW_OK;
   hdw_status s = edits(cx, args[1], &e, &k);
@@ -80,8 +80,8 @@ hdw_status std_hl7_with(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 hdw_status std_hl7_build(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
-  hl7_edit *e;
-  unsigned k;
+  hl7_edit *e = NULL;
+  unsigned k = 0;
   if (args[0].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no message type");
   hdw_status s = edits(cx, args[1], &e, &k);
   if (s) return s;
@@ -99,8 +99,8 @@ hdw_status std_hl7_build(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 hdw_status std_hl7_segment(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
-  hl7_edit *e;
-  unsigned k;
+  hl7_edit *e = NULL;
+  unsigned k = 0;
   if (args[0].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no segment name");
   hdw_status s = edits(cx, args[1], &e, &k);
   return s ? s : hl7_build_segment(cx, hl7_name(args[0].u.s, args[0].len), e, k, out);

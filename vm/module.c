@@ -185,7 +185,7 @@ static hdw_status load_tables(arena *a, module *m, const span *s, mod_error *e) 
 }
 
 hdw_status mod_load(arena *a, const uint8_t *bytes, size_t len_bytes, module *m, mod_error *e) {
-  span s[MOD_SECTION_COUNT];
+  span s[MOD_SECTION_COUNT] = {{NULL, 0}};
   memset(m, 0, sizeof *m);
   *e = (mod_error){HDW_OK, ""};
   hdw_status st = sections(bytes, len_bytes, s, e);
