@@ -181,6 +181,7 @@ static void map_body(comp *c, decl *d) {
   for (ast *arm = ast_child(d->node, 3)->first; arm; arm = arm->next) {
     if (arm->kind == AST_ARM_ELSE) {
       has_else = true;
+      pos(c, arm->first);
       ty t = ex(c, arm->first, r);
       f->out_label |= t.label;
       coerce(c, arm->first, t, d->t, r, result_of(c, d));

@@ -63,6 +63,7 @@ typedef struct engine_opts {
   const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */
   bool lenient;              /* a module whose connections cannot be set up is refused, the others start */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
+  uint32_t *hits;            /* coverage of the one module that is loaded, as in vm_cx; NULL = not counted */
   /* One line of JSON without line end. NULL: nothing is logged. */
   void (*log)(void *user, engine_level level, const char *line, size_t len);
   void *log_user;

@@ -99,7 +99,7 @@ static hdw_status prepare(eng_run *r, const void *body, size_t len) {
   if (s) return s;
   uint8_t h[REC_HASH];
   cod_sha256(r->identity, REC_HASH, &r->id, sizeof r->id, h);
-  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.created_us, .env = &eng_env_run, .user = e};
+  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.created_us, .env = &eng_env_run, .user = e, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
   return vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
 }

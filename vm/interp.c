@@ -6,6 +6,13 @@
 #include "interp_int.h"
 #include <string.h>
 
+/* interp_count.c compiles this file once more, with counting: the loop that everybody runs has no trace of it. */
+#ifndef COUNTING
+#define VM_GO vm_go
+#define COUNT() ((void)0)
+#define BEGIN_COUNT() do { if (__builtin_expect(r->cx->hits != NULL, 0)) return vm_go_counting(r); } while (0)
+#endif
+
 #define INT_MAX32 INT64_C(2147483647)
 #define INT_MIN32 (-INT64_C(2147483647) - 1)
 
@@ -69,7 +76,7 @@ static vm_state failed(vm_run *r, hdw_status s, uint32_t word) {
 #define IMM ((int64_t)(int8_t)(ins >> 24))
 #define DISTANCE(ext) ((int32_t)(int16_t)((ext) >> 16))
 #define OP(name) L_##name
-#define NEXT_INS do { ins = *ip++; goto *labels[ins & 255]; } while (0)
+#define NEXT_INS do { COUNT(); ins = *ip++; goto *labels[ins & 255]; } while (0)
 #define FAIL(s) do { st = (s); goto fail; } while (0)
 /* Fuel and slice are one countdown in a local: SAVE before anything that looks at cx->fuel, LOAD after it. */
 #define SAVE() do { int64_t used_ = start - left; cx->fuel -= used_; slice -= used_; } while (0)
@@ -142,7 +149,8 @@ static vm_state failed(vm_run *r, hdw_status s, uint32_t word) {
   }
 
 /* All instructions in one long function, because registers, instruction pointer and constants then stay in locals of the loop. */
-vm_state vm_go(vm_run *r) {
+vm_state VM_GO(vm_run *r) {
+  BEGIN_COUNT();
   static const void *const labels[OP_COUNT] = {
 #define OPCODE(name, a, b, c, ext, doc) &&L_##name,
 #include "opcodes.def"

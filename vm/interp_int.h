@@ -33,6 +33,8 @@ hdw_status vm_object(vm_run *r, const mod_shape *s, const val *fields, val *out)
 hdw_status vm_join(vm_cx *cx, const val *parts, uint32_t n, val *out);
 /* A payload field or typed load: every item converted to the declared type, the number of items within bounds. */
 hdw_status vm_check(vm_run *r, const mod_check *c, val v, val *out);
+/* vm_go with cx->hits (interp_count.c). */
+vm_state vm_go_counting(vm_run *r);
 /* Journal key of effect site `site` into r->request.path: "3.7[12].1". */
 hdw_status vm_path_text(vm_run *r, uint32_t site);
 hdw_status vm_condition_count(vm_cx *cx, val v);

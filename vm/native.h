@@ -48,6 +48,7 @@ struct vm_cx {
   vm_error err;
   const vm_env *env;
   void *user;              /* of the embedder */
+  uint32_t *hits;          /* coverage: for each code word how often it was executed, and how often it jumped. NULL = not counted */
 };
 
 typedef hdw_status (*vm_native)(vm_cx *cx, const val *args, unsigned n, val *out);

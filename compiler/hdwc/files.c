@@ -5,12 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include "io_file.h"
 
 _Static_assert(HC_PATH_MAX >= PATH_MAX, "realpath needs that much");
 enum { READ_MAX = 1 << 30, WALK_DEPTH = 32 };
+
+uint64_t hc_space(const char *path) {
+  struct statvfs v;
+  return statvfs(path, &v) ? 0 : (uint64_t)v.f_bavail * v.f_frsize;
+}
 
 int64_t hc_now_us(void) {
   struct timespec t;

@@ -78,6 +78,8 @@ bool hc_list_add(arena *a, hc_list *l, const char *s);
 bool hc_walk(arena *a, const char *dir, const char *suffix, hc_list *out);
 /* Deletes a folder with everything in it. */
 void hc_remove_tree(const char *path);
+/* Free bytes where path lies; 0 when that cannot be found out. */
+uint64_t hc_space(const char *path);
 /* Unix time, and a clock for measuring. */
 int64_t hc_now_us(void);
 int64_t hc_clock_ns(void);

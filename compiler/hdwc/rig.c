@@ -9,7 +9,7 @@
 #include "model.h"
 #include "pack.h"
 
-enum { SETTLE_EVENTS = 2000000 };
+enum { SETTLE_EVENTS = 2000000, SHM_MIN = 256 << 20 };
 static const int64_t settle_us = INT64_C(600) * 1000000; /* longest virtual time that a run's own retries are waited for */
 
 /* ---- keeping values ------------------------------------------------------------------------------------------------- */
@@ -141,6 +141,7 @@ static bool start(rig *r, char text[200]) {
   engine_opts o = {.dir = data, .config = &r->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .log = on_log, .log_user = r};
   o.mock = rig_on_effect, o.mock_user = r, o.mock_only = true;
   o.log_segment_bytes = 1 << 20;
+  o.hits = r->hits;
   config_init(&r->cfg, &r->a);
   r->cfg.top.min_free_bytes = 0;
   text[0] = 0;
@@ -159,14 +160,19 @@ void rig_init(rig *r, hdwc *h) {
   arena_init(&r->a, &h->mem.m, 0);
 }
 
+static bool scratch(rig *r, const char *dir) {
+  snprintf(r->dir, sizeof r->dir, "%s/hdwc-XXXXXX", dir);
+  if (mkdtemp(r->dir)) return true;
+  r->dir[0] = 0;
+  return false;
+}
+
 bool rig_open(rig *r, const char *file, const uint8_t *bytes, size_t len, int64_t wall_us) {
   char text[200] = "";
-  const char *tmp = getenv("TMPDIR");
-  if (!tmp || strlen(tmp) > 40) tmp = "/tmp";
-  snprintf(r->dir, sizeof r->dir, "%s/hdwc-XXXXXX", tmp);
-  if (!mkdtemp(r->dir)) {
+  /* In memory where there is room: what the engine writes is thrown away, and a disk would take most of the time. */
+  const char *given = getenv("TMPDIR"), *tmp = given && strlen(given) <= 40 ? given : hc_space("/dev/shm") > SHM_MIN ? "/dev/shm" : "/tmp";
+  if (!scratch(r, tmp) && (given || !scratch(r, tmp = "/tmp"))) {
     hc_say("no scratch folder can be made in %s", tmp);
-    r->dir[0] = 0;
     rig_close(r);
     return false;
   }

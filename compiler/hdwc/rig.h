@@ -22,6 +22,7 @@ typedef struct rig_mock {
   val *answers;
   uint32_t n, used;
   bool shared;                        /* of the file: asked after the test's own */
+  const char *where;                  /* for people */
   struct rig_mock *next;              /* newest first */
 } rig_mock;
 
@@ -74,6 +75,7 @@ typedef struct rig {
   rig_reply reply;                    /* of the latest input */
   const char *workflow;               /* of the latest input */
   bool answered;
+  uint32_t *hits;                     /* of coverage, set after rig_init; NULL = not wanted */
   const char *file;                   /* of the module */
   const uint8_t *bytes;
   size_t len;
@@ -99,7 +101,7 @@ bool rig_request(rig *r, const meta_workflow *w, const char *json, size_t len, c
 void rig_advance(rig *r, int64_t us);
 
 /* rig_mock.c */
-void rig_mock_add(rig *r, rig_target target, const val *answers, uint32_t n, bool shared);
+rig_mock *rig_mock_add(rig *r, rig_target target, const val *answers, uint32_t n, bool shared); /* NULL: out of memory */
 rig_target rig_target_parse(arena *a, const char *text);
 /* both: "crm.get"; args as in rig_target. */
 rig_target rig_target_of(arena *a, const char *text, const char *both, val args);

@@ -165,9 +165,9 @@ const char *rig_shown(arena *a, val v, size_t max) {
 
 /* ---- answers --------------------------------------------------------------------------------------------------------------- */
 
-void rig_mock_add(rig *r, rig_target target, const val *answers, uint32_t n, bool shared) {
+rig_mock *rig_mock_add(rig *r, rig_target target, const val *answers, uint32_t n, bool shared) {
   rig_mock *m = (rig_mock *)arena_zalloc(&r->a, 1, sizeof *m);
-  if (!m) return;
+  if (!m) return NULL;
   m->target = target;
   m->shared = shared;
   if (rig_keep(&r->a, target.args, &m->target.args)) m->target.args = VAL_NONE;
@@ -176,6 +176,7 @@ void rig_mock_add(rig *r, rig_target target, const val *answers, uint32_t n, boo
   m->n = n;
   m->next = r->mocks;
   r->mocks = m;
+  return m;
 }
 
 int64_t rig_duration(val v) {

@@ -28,6 +28,7 @@ static bool compile_app(program *p) {
   hc_module_seal(r.bytes, r.len_bytes);
   mod_error e = {0};
   if (mod_load(a, r.bytes, r.len_bytes, &p->app_m, &e)) return false;
+  if (p->cover) p->app_hits = (uint32_t *)arena_zalloc(a, 2 * (size_t)p->app_m.ncode + 2, sizeof *p->app_hits);
   p->app = r.bytes;
   p->app_len = r.len_bytes;
   return true;
@@ -39,6 +40,7 @@ bool test_need_rig(runner *x) {
     test_give_up(x, "the program does not compile");
     return false;
   }
+  x->r.hits = x->p->app_hits;
   x->open = rig_open(&x->r, x->p->s->v[x->p->root].shown, x->p->app, x->p->app_len, x->wall_us);
   if (!x->open) test_give_up(x, "the engine could not be started");
   x->start_us = x->wall_us;
@@ -67,7 +69,7 @@ static void vm_trouble(runner *x, vm_state st) {
 
 /* Runs a function of the module to its end. */
 static bool drive(runner *x, uint32_t fn, const val *args, uint32_t n) {
-  x->cx = (vm_cx){.a = &x->a, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = x->wall_us};
+  x->cx = (vm_cx){.a = &x->a, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = x->wall_us, .hits = x->p->hits};
   hdw_status s = vm_start(&x->vm, &x->p->m, host_get(), x->p->bound, &x->cx, fn, args, n);
   if (s) return test_give_up(x, hdw_status_text(s)), false;
   for (;;) {
@@ -113,6 +115,8 @@ static bool run_case(program *p, arena *keep, const comp_test *t, uint32_t row, 
   if (ok) drive(x, t->func, args, n);
   if (x->open && c->first) test_story(x);
   c->took_ns = hc_clock_ns() - start;
+  for (const rig_mock *m = p->cover ? x->r.mocks : NULL; m; m = m->next)
+    if (!m->used && !m->shared) hc_list_add(keep, &p->cover->mocks, hc_text(keep, "mock %s   (%s)", m->target.text, m->where));
   rig_close(&x->r);
   arena_free(&x->a);
   p->h->mem.m.put(&p->h->mem.m, x, sizeof *x);
@@ -147,7 +151,7 @@ static bool first_time(arena *a, hc_list *seen, const char *key) {
 }
 
 static void test_program(hdwc *h, hc_sources *s, uint32_t root, const char *filter, hc_list *seen, test_results *r) {
-  program p = {.h = h, .s = s, .root = root};
+  program p = {.h = h, .s = s, .root = root, .cover = r->cover};
   diag_list l;
   comp_result cr;
   comp_options opt = {.tests = true};
@@ -161,6 +165,7 @@ static void test_program(hdwc *h, hc_sources *s, uint32_t root, const char *filt
     r->broken++;
     return;
   }
+  if (p.cover) p.hits = (uint32_t *)arena_zalloc(&h->a, 2 * (size_t)p.m.ncode + 2, sizeof *p.hits);
   for (uint32_t i = 0; i < cr.ntests; i++) {
     const comp_test *t = &cr.tests[i];
     const char *file = l.files[t->file].path;
@@ -176,33 +181,47 @@ static void test_program(hdwc *h, hc_sources *s, uint32_t root, const char *filt
       else r->passed++;
     }
   }
+  if (p.hits) test_cover_add(p.cover, s, &p.m, p.hits);
+  if (p.app_hits) test_cover_add(p.cover, s, &p.app_m, p.app_hits);
+  if (p.hits && (p.app_hits || compile_app(&p))) test_cover_steps(p.cover, s, &p.app_m, p.app_hits);
+}
+
+static int print_results(hdwc *h, const test_results *r, int how, bool listing, const char *lcov) {
+  buf b;
+  buf_init(&b, &h->a, 256 << 20);
+  if (how == 0) test_report_text(&b, r, h->color);
+  else if (how == 1) test_report_json(&b, r);
+  else test_report_junit(&b, r);
+  if (r->cover && listing) test_cover_listing(&b, r->cover);
+  if (r->cover && how == 0) test_cover_text(&b, r->cover);
+  hc_print(&b);
+  if (lcov) {
+    buf t;
+    buf_init(&t, &h->a, 256 << 20);
+    test_cover_lcov(&t, r->cover);
+    if (t.status || !hc_write(&h->a, lcov, t.p ? t.p : "", t.len)) return EXIT_USAGE;
+  }
+  return r->failed || r->broken ? EXIT_FINDINGS : EXIT_OK;
 }
 
 int hc_test(hdwc *h, const hc_command *c, int argc, char **argv) {
   static const char *const formats[] = {"text", "json", "junit", NULL};
-  const char *format = "text", *filter = NULL;
-  bool coverage = false;
-  const hc_option options[] = {{"format", NULL, &format}, {"filter", NULL, &filter}, {"coverage", &coverage, NULL}};
+  const char *format = "text", *filter = NULL, *lcov = NULL;
+  bool coverage = false, listing = false;
+  const hc_option options[] = {{"format", NULL, &format}, {"filter", NULL, &filter}, {"coverage", &coverage, NULL}, {"listing", &listing, NULL}, {"lcov", NULL, &lcov}};
   hc_args args;
   int status, how;
   hc_sources s;
   if (!hc_parse(h, c, argc, argv, options, sizeof options / sizeof *options, &args, &status)) return status;
   if (args.n == 0) return hc_usage(c, "what is to be tested?");
   if ((how = hc_choice(format, formats)) < 0) return hc_usage(c, "there is no format '%s'", format);
-  if (coverage) {
-    hc_say("'test --coverage' is not yet available in this version");
-    return EXIT_USAGE;
-  }
+  if (listing && how) return hc_usage(c, "--listing is text; with --format=%s use --coverage or --lcov FILE", format);
   if (!hc_sources_open(&s, &h->a, args.v, args.n)) return EXIT_USAGE;
   uint32_t n, *roots = hc_sources_roots(&s, &n);
-  test_results r = {0};
+  test_cover cover = {.a = &h->a};
+  test_results r = {.cover = coverage || listing || lcov ? &cover : NULL};
   hc_list seen = {0};
   for (uint32_t i = 0; roots && i < n; i++) test_program(h, &s, roots[i], filter, &seen, &r);
-  buf b;
-  buf_init(&b, &h->a, 256 << 20);
-  if (how == 0) test_report_text(&b, &r, h->color);
-  else if (how == 1) test_report_json(&b, &r);
-  else test_report_junit(&b, &r);
-  hc_print(&b);
-  return r.failed || r.broken ? EXIT_FINDINGS : EXIT_OK;
+  if (!r.passed && !r.failed && !r.broken) hc_say(filter ? "no test has '%s' in its name" : "there are no tests", filter);
+  return print_results(h, &r, how, listing, lcov);
 }

@@ -43,14 +43,48 @@ typedef struct test_case {
   struct test_case *next;
 } test_case;
 
+/* One line of a source file that has code. */
+typedef struct cover_branch {
+  uint32_t col, nth;          /* nth conditional jump at this place of the source */
+  uint64_t taken[2];          /* went on; jumped */
+  struct cover_branch *next;
+} cover_branch;
+typedef struct cover_line {
+  bool code;
+  uint64_t hits;
+  cover_branch *branches;
+} cover_line;
+typedef struct cover_file {
+  const char *shown, *text;
+  size_t len;
+  cover_line *lines;          /* [1 .. nlines] */
+  uint32_t nlines;
+  struct cover_file *next;
+} cover_file;
+typedef struct test_cover {
+  arena *a;
+  cover_file *files;
+  hc_list steps, mocks;       /* effects that nothing performed; mocks that answered nothing */
+} test_cover;
+
 typedef struct test_results {
   test_case *first, *last;
   uint32_t passed, failed;
   uint32_t broken;            /* programs that do not compile; their diagnostics were printed */
+  test_cover *cover;          /* NULL: not wanted */
 } test_results;
 
 /* Where two values differ, as lines for people; nothing when they are equal. */
 void test_difference(arena *a, val left, val right, hc_list *out);
+
+/* Adds the counts of a module (as in vm_cx.hits) to the lines of its sources. Functions of tests do not count. */
+void test_cover_add(test_cover *c, const hc_sources *s, const module *m, const uint32_t *hits);
+/* Effects that no test came to; after the last test_cover_add of the module that ran. */
+void test_cover_steps(test_cover *c, const hc_sources *s, const module *m, const uint32_t *hits);
+void test_cover_text(buf *b, const test_cover *c);
+void test_cover_json(buf *b, const test_cover *c);
+void test_cover_listing(buf *b, const test_cover *c);
+void test_cover_lcov(buf *b, const test_cover *c);
 
 void test_report_text(buf *b, const test_results *r, bool color);
 void test_report_json(buf *b, const test_results *r);

@@ -97,13 +97,15 @@ static val ask_hl7(runner *x, const char *text) {
 static void ask_mock(runner *x, const vm_request *q, bool sequence) {
   val v = arg(q, 3), shared = arg(q, 4);
   rig_target t = rig_target_of(&x->r.a, text_arg(x, q, 0), text_arg(x, q, 1), arg(q, 2));
-  if (!sequence || v.tag != VAL_OBJ) {
-    rig_mock_add(&x->r, t, &v, 1, shared.u.i == 1);
-    return;
+  val one[1] = {v}, *answers = one;
+  uint32_t n = 1;
+  if (sequence && v.tag == VAL_OBJ) {
+    n = v.len;
+    answers = (val *)arena_zalloc(&x->a, n + 1u, sizeof *answers);
+    for (uint32_t i = 0; answers && i < n; i++) (void)val_norm(&x->a, v.u.v[2 * i + 1], &answers[i]);
   }
-  val *answers = (val *)arena_zalloc(&x->a, v.len + 1u, sizeof *answers);
-  for (uint32_t i = 0; answers && i < v.len; i++) (void)val_norm(&x->a, v.u.v[2 * i + 1], &answers[i]);
-  if (answers) rig_mock_add(&x->r, t, answers, v.len, shared.u.i == 1);
+  rig_mock *m = answers ? rig_mock_add(&x->r, t, answers, n, shared.u.i == 1) : NULL;
+  if (m) m->where = hc_text(x->keep, "%s:%u", x->file, x->line);
 }
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------------------------------- */

@@ -20,7 +20,8 @@ typedef struct program {
   size_t app_len;
   module app_m;             /* the same, loaded: for places in the source */
   bool app_tried;
-  struct test_cover *cover; /* NULL: not wanted */
+  test_cover *cover;        /* NULL: not wanted */
+  uint32_t *hits, *app_hits; /* of m and app_m, when coverage is wanted */
 } program;
 
 /* Something that the test did, between what it made happen. */

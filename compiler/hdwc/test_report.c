@@ -115,7 +115,12 @@ void test_report_json(buf *b, const test_results *r) {
     }
     buf_puts(b, "]}");
   }
-  buf_puts(b, "]}\n");
+  buf_putc(b, ']');
+  if (r->cover) {
+    buf_puts(b, ",\"coverage\":");
+    test_cover_json(b, r->cover);
+  }
+  buf_puts(b, "}\n");
 }
 
 /* ---- JUnit ------------------------------------------------------------------------------------------------------------------ */

@@ -301,6 +301,73 @@ class Tests(Base):
         self.assertEqual(p.returncode, 1)
         self.assertIn("1 program does not compile", p.stdout)
 
+    def test_no_tests_is_said(self):
+        p = hdwc("test", self.dir, "--filter", "nothing")
+        self.assertEqual(p.returncode, 0)
+        self.assertIn("no test has 'nothing' in its name", p.stderr)
+
+
+class Story(Base):
+    """A failed case tells what happened, in each form."""
+    samples = ROOT / "tests/lang/test"
+
+    def test_json(self):
+        d = json.loads(hdwc("test", "--format=json", "fails_story.hdw", cwd=self.samples).stdout)
+        trace = d["tests"][0]["trace"]
+        self.assertEqual([t["kind"] for t in trace], ["when", "step", "send", "log", "after", "send", "restart", "when", "run"])
+        step = trace[1]
+        self.assertEqual((step["operation"], step["workflow"], step["attempt"], step["mock"]), ("drop.write", "forward", 1, "drop"))
+        self.assertRegex(step["at"], r"^lib/people\.hdw:\d+:\d+$")
+        self.assertEqual(trace[2]["error"], "the receiver answered AE")
+        self.assertEqual(trace[5]["delay_ms"], 2000)
+
+    def test_junit(self):
+        s = ET.fromstring(hdwc("test", "--format=junit", "fails_story.hdw", cwd=self.samples).stdout).find("testsuite")
+        out = s.findall("testcase")[1].find("system-out").text
+        self.assertIn("step crm.post", out)
+        self.assertIn("exists already", out)
+
+    def test_differences_of_messages(self):
+        d = json.loads(hdwc("test", "--format=json", "fails_messages.hdw", cwd=self.samples).stdout)
+        self.assertEqual(d["tests"][0]["failures"][0]["differences"], ['at PID-3[1].1: "88-99" is not "88-98"', 'at PID-5.1: "SMITH" is not "SMYTH"'])
+
+
+class Coverage(Base):
+    program = ROOT / "tests/lang/cover/choices.hdw"
+
+    def test_json(self):
+        c = json.loads(hdwc("test", "--coverage", "--format=json", self.program).stdout)["coverage"]
+        f = c["files"][0]
+        self.assertEqual((f["lines"], f["reached"]), (18, 12))
+        self.assertEqual((f["hits"]["15"], f["hits"]["17"]), (1, 0))
+        self.assertEqual(len(c["never_performed"]), 2)
+
+    def test_lcov(self):
+        out = self.dir / "cover.info"
+        p = hdwc("test", "--lcov", out, self.program)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        text = out.read_text()
+        self.assertIn("DA:15,1\n", text)
+        self.assertIn("DA:17,0\n", text)
+        self.assertIn("LF:18\nLH:12\nend_of_record\n", text)
+
+    def test_counting_changes_nothing(self):
+        plain = hdwc("test", ".", cwd=ROOT / "tests/lang/test").stdout.splitlines()
+        counted = hdwc("test", "--coverage", ".", cwd=ROOT / "tests/lang/test").stdout.splitlines()
+        self.assertEqual(plain[:len(plain)], counted[:len(plain)])
+
+
+class Speed(Base):
+    def test_a_thousand_cases(self):
+        shutil.copytree(ROOT / "tests/lang/test/lib", self.dir / "lib")
+        cases = "".join("test 'case %d' {\n  mock crm.get  = error(404)\n  mock crm.post = { id: 'P-%d' }\n  when person({ id: '%d', name: 'A' })\n"
+                        "  expect result.id = 'P-%d'\n}\n" % (i, i, i, i) for i in range(200))
+        self.put("many.hdw", "hdw 1\nuse lib/people\n" + cases)
+        begin = time.time()
+        p = hdwc("test", self.dir / "many.hdw")
+        self.assertEqual(p.stdout.splitlines()[-1], "200 passed, 0 failed")
+        self.assertLess(time.time() - begin, 60)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)
