@@ -137,6 +137,8 @@ void admin_modules_list(admin_query *q);
 int admin_deployments(admin_query *q);
 int admin_sources(admin_query *q);
 /* Views of admin_runs.c, admin_server.c, admin_audit.c and admin_metrics.c. */
+int admin_messages(admin_query *q);
+int admin_message(admin_query *q);
 int admin_metrics(admin_query *q);
 int admin_livez(admin_query *q);
 int admin_readyz(admin_query *q);
@@ -151,6 +153,8 @@ int admin_resume(admin_query *q);
 void admin_run_row(admin_query *q, const store_run *r);
 void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);
 int admin_lanes(admin_query *q); /* admin_lanes.c */
+/* admin_story.c: what happened to an input, what waits for what, and what can be done: two members of the object in b. */
+void admin_story(admin_query *q, const store_input *in, bool *first);
 /* Every dead run and delivery, for redrive --all. */
 typedef struct admin_subject { uint8_t subject; uint64_t id; } admin_subject;
 uint32_t admin_all_dead(admin *ad, admin_subject *out, uint32_t cap);

@@ -1,4 +1,4 @@
-/* admin_views.c - status, messages, sinks, limits. */
+/* admin_views.c - status, sinks, limits; the table of all views. */
 #include <stdio.h>
 #include "admin_int.h"
 #include "json.h"
@@ -175,98 +175,11 @@ static int limits(admin_query *q) {
   return 200;
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------------------------- */
-
-static void put_str(buf *b, bool *f, const char *k, cod_str s) {
-  if (s.len) admin_text(b, f, k, s.p, s.len);
-}
-
-static void message_row(admin_query *q, const store_input *in) {
-  buf *b = q->b;
-  bool f = true;
-  admin_number(b, &f, "id", in->id);
-  admin_time(b, &f, "received", in->received_us);
-  put_str(b, &f, "source", in->source);
-  put_str(b, &f, "type", in->type);
-  put_str(b, &f, "control_id", in->control_id);
-  put_str(b, &f, "sender", in->sender);
-  put_str(b, &f, "peer", in->peer);
-  admin_text(b, &f, "state", admin_input_state(in->state), strlen(admin_input_state(in->state)));
-  put_str(b, &f, "ack", in->ack_code);
-  put_str(b, &f, "error", in->error_code);
-  put_str(b, &f, "text", in->text);
-  admin_number(b, &f, "attempts", in->attempts);
-  admin_number(b, &f, "bytes", in->body_len);
-}
-
-typedef struct listing {
-  admin_query *q;
-  bool first;
-  int64_t since_us;
-  unsigned left;
-} listing;
-static bool message_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  listing *l = (listing *)user;
-  store_input in;
-  (void)part, (void)state;
-  if (store_get_input(l->q->ad->e->store, ENG_PART, id, l->q->a, &in)) return true;
-  if (in.received_us < l->since_us) return false;
-  buf_puts(l->q->b, l->first ? "{" : ",{");
-  l->first = false;
-  message_row(l->q, &in);
-  buf_puts(l->q->b, "}");
-  return --l->left > 0;
-}
-
-static int messages(admin_query *q) {
-  const char *cid = admin_param(q, "control_id"), *sender = admin_param(q, "sender"), *patient = admin_param(q, "patient"), *since = admin_param(q, "since"),
-             *limit = admin_param(q, "limit");
-  uint64_t n = 50, since_us = 0;
-  if (patient && !admin_values(q)) return admin_error(q, 403, "to search by patient is to see whether the patient is here: it needs the role phi_viewer and a reason");
-  (void)admin_id(limit, &n);
-  (void)admin_id(since, &since_us);
-  listing l = {.q = q, .first = true, .since_us = (int64_t)since_us, .left = n && n < 100000 ? (unsigned)n : 50};
-  store_index by = cid ? STORE_BY_CONTROL_ID : sender ? STORE_BY_SENDER : patient ? STORE_BY_PATIENT : STORE_BY_TIME;
-  buf_puts(q->b, "[");
-  hdw_status s = store_list_inputs(q->ad->e->store, ENG_PART, by, cod_cstr(cid ? cid : sender ? sender : patient ? patient : ""), 0, true, l.left, message_one, &l);
-  buf_puts(q->b, "]");
-  return s && s != HDW_E_NOTFOUND ? 500 : 200;
-}
-
-static bool run_of_message(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  listing *l = (listing *)user;
-  store_run r;
-  (void)part, (void)state;
-  if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
-  buf_puts(l->q->b, l->first ? "{" : ",{");
-  l->first = false;
-  admin_run_row(l->q, &r);
-  buf_puts(l->q->b, "}");
-  return true;
-}
-
-static int message(admin_query *q) {
-  store_input in;
-  log_rec rec;
-  uint64_t id;
-  listing l = {.q = q, .first = true};
-  bool f = false;
-  if (!admin_id(q->rest, &id) || store_get_input(q->ad->e->store, ENG_PART, id, q->a, &in)) return 404;
-  buf_puts(q->b, "{");
-  message_row(q, &in);
-  if (admin_values(q) && !log_read(q->ad->e->log, in.pos, q->a, &rec)) admin_text(q->b, &f, "body", (const char *)rec.body, rec.body_len);
-  admin_key(q->b, &f, "runs");
-  buf_puts(q->b, "[");
-  (void)store_list_runs_of_input(q->ad->e->store, ENG_PART, id, run_of_message, &l);
-  buf_puts(q->b, "]}");
-  return 200;
-}
-
 enum { LOOK = ADMIN_VIEWER | ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER };
 const admin_view admin_views[] = {
     {"GET", "/status", LOOK | ADMIN_QUIET, status, 0},
-    {"GET", "/messages", LOOK, messages, 0},
-    {"GET", "/messages/", LOOK, message, 0},
+    {"GET", "/messages", LOOK, admin_messages, 0},
+    {"GET", "/messages/", LOOK, admin_message, 0},
     {"GET", "/runs", LOOK, admin_runs, 0},
     {"GET", "/runs/", LOOK, admin_run, 0},
     {"GET", "/dead", LOOK, admin_dead, 0},

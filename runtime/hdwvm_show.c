@@ -1,4 +1,4 @@
-/* hdwvm_show.c - what an operator looks at: status, messages, runs, dead letters, sinks, limits; and redrive, discard. */
+/* hdwvm_show.c - what an operator looks at: status, runs, dead letters, sinks, limits; and redrive, discard. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -135,27 +135,6 @@ bool hv_since(const char *option, const char *s, char out[32]) {
   return us >= 0;
 }
 
-int hv_messages(const hv_args *args) {
-  static const column cols[] = {{"ID", "id", false}, {"RECEIVED", "received", true}, {"SOURCE", "source", false}, {"TYPE", "type", false}, {"SENDER", "sender", false},
-                                {"CONTROL ID", "control_id", false}, {"ACK", "ack", false}, {"STATE", "state", false}, {"TEXT", "text", false}};
-  view v;
-  buf b;
-  char since[32];
-  view_init(&v);
-  buf_init(&b, &v.a, 8192);
-  buf_puts(&b, "/messages");
-  param(&v.a, &b, "control_id", args->control_id);
-  param(&v.a, &b, "sender", args->sender);
-  param(&v.a, &b, "patient", args->patient);
-  param(&v.a, &b, "limit", args->limit);
-  if (args->since) {
-    if (!hv_since("--since", args->since, since)) return view_end(&v, EXIT_USAGE);
-    param(&v.a, &b, "since", since);
-  }
-  buf_putc(&b, 0);
-  return view_end(&v, list(args, b.p, cols, 9, "no messages"));
-}
-
 int hv_runs(const hv_args *args) {
   static const column cols[] = {{"ID", "id", false}, {"CREATED", "created", true}, {"WORKFLOW", "workflow", false}, {"MESSAGE", "message", false}, {"STATE", "state", false},
                                 {"STEPS", "steps", false}, {"WAKES", "wakes", true}, {"REASON", "reason", false}};
@@ -217,43 +196,6 @@ static bool target_id(const hv_args *args, const char *path, char out[80]) {
 static void line(view *v, val x, const char *title, const char *member, bool time) {
   const char *s = time ? hv_time_cell(&v->a, x, member) : hv_cell(&v->a, x, member);
   if (s[0]) printf("%-14s %s\n", title, s);
-}
-
-/* Segments on their own lines. */
-static void print_body(const char *s) {
-  for (; s && *s; s++) {
-    if (*s == '\r') putchar('\n');
-    else if ((unsigned char)*s >= ' ' || *s == '\n' || *s == '\t') putchar(*s);
-  }
-}
-
-int hv_message(const hv_args *args) {
-  view v;
-  val m;
-  bool done;
-  char target[80];
-  if (!target_id(args, "/messages/", target)) return EXIT_USAGE;
-  view_init(&v);
-  int code = hv_get(args, &v.a, target, &m, &done);
-  if (code || done) return view_end(&v, code);
-  printf("message %s\n", hv_cell(&v.a, m, "id"));
-  static const char *const members[][2] = {{"type", "type"}, {"control id", "control_id"}, {"sender", "sender"}, {"source", "source"}, {"peer", "peer"},
-                                           {"state", "state"}, {"answer", "ack"}, {"error", "error"}, {"text", "text"}, {"attempts", "attempts"}};
-  line(&v, m, "received", "received", true);
-  for (size_t i = 0; i < sizeof members / sizeof *members; i++) line(&v, m, members[i][0], members[i][1], false);
-  putchar('\n');
-  print_body(jv_text(&v.a, jv_get(m, "body")));
-  printf("\n");
-  val runs = jv_get(m, "runs");
-  hv_table t;
-  hv_table_init(&t, &v.a, 5, (const char *const[]){"RUN", "WORKFLOW", "STATE", "STEPS", "REASON"});
-  for (uint32_t i = 0; i < jv_count(runs); i++) {
-    val x = jv_item(runs, i);
-    hv_table_row(&t, (const char *const[]){hv_cell(&v.a, x, "id"), hv_cell(&v.a, x, "workflow"), hv_cell(&v.a, x, "state"), hv_cell(&v.a, x, "steps"), hv_cell(&v.a, x, "reason")});
-  }
-  if (jv_count(runs)) hv_table_print(&t);
-  else printf("no runs\n");
-  return view_end(&v, EXIT_OK);
 }
 
 static void print_step(view *v, val x) {
