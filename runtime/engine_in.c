@@ -38,19 +38,6 @@ hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, const
   return st;
 }
 
-static void patients(eng_message *m, const hl7_msg *msg) {
-  uint32_t pid = hl7_find(msg, HL7_NAME('P', 'I', 'D'), 0);
-  if (pid == HL7_NO_SEGMENT) return;
-  for (uint32_t rep = 0; rep < REC_MAX_PATIENTS; rep++) {
-    hl7_slice s = hl7_raw(msg, pid, 3, rep, 1, 1);
-    if (!s.len) {
-      if (rep) return;
-      continue;
-    }
-    if (s.len <= REC_NAME_MAX) m->patients[m->npatients++] = (cod_str){s.p, s.len};
-  }
-}
-
 static cod_str clip(hl7_slice s) { return (cod_str){s.p, s.len > REC_NAME_MAX ? REC_NAME_MAX : s.len}; }
 
 static cod_str type_text(eng_message *m) {
@@ -113,7 +100,7 @@ static bool decide(eng_message *m, uint64_t known) {
     problem(m, why.code >= 200 && why.code <= 203 ? "AR" : "AE", &why);
     return true;
   }
-  patients(m, msg);
+  eng_patients_hl7(m, msg);
   if (!eng_check_message(m, msg)) return true;
   eng_verdict *v = (eng_verdict *)arena_alloc(&m->a, sizeof *v);
   if (!v) {

@@ -459,6 +459,10 @@ void eng_message_again(eng_message *m, const store_input *old);
 /* Key out of parts, the first being the listener; false: no memory. A part that is empty at the end means no duplicate detection. */
 bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
 
+/* engine_patient.c: the identifiers by which the input is found. */
+void eng_patients_hl7(eng_message *m, const hl7_msg *msg);
+void eng_patients_json(eng_message *m, val input);
+
 eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len);
 eng_pending *eng_pending_by_input(engine *e, uint64_t input);
 eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len);

@@ -84,6 +84,7 @@ static void handle(eng_message *m, const engine_request *q) {
     else if (eng_message_duplicate(m, &old, &again)) return;
   }
   if (!s) s = eng_input_value(e, &m->a, m->p, m->len, &(eng_reading){.identity = q->src.identity}, &input, &why);
+  if (!s) eng_patients_json(m, input);
   eng_verdict *v = s ? NULL : (eng_verdict *)arena_alloc(&m->a, sizeof *v);
   if (!v) {
     eng_message_refuse(m, "AE", 207, "The request cannot be taken now");

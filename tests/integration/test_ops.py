@@ -156,6 +156,53 @@ s.sendall(b'{method} {path} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\nCo
         self.assertEqual(ask(0, 0, 'POST', '/pause?sink=crm'), 200)
 
 
+class Finding(Case):
+    def test_search_filters_and_pages(self):
+        c = self.mllp()
+        for i in range(7):
+            c.ask(adt(f'M{i}', mrn=f'47{i}'))
+        c.ask(adt('U1', event='ADT^A02'))
+        c.ask(adt('R1', mrn=''))
+        self.done(7)
+        ids = lambda *a: [m['control_id'] for m in self.d.ask('messages', *a)]
+        self.assertEqual(ids('--patient', '473'), ['M3'])
+        self.assertEqual(ids('--patient', '473', '--control-id', 'M4'), [])
+        self.assertEqual(ids('--state', 'unmatched'), ['U1'])
+        self.assertEqual(ids('--state', 'rejected', '--since', '1h'), ['R1'])
+        self.assertEqual(ids('--type', 'ADT^A02'), ['U1'])
+        self.assertEqual(len(ids('--type', 'ADT')), 9)
+        self.assertEqual(ids('--until', '2020-01-01'), [])
+        self.assertEqual(ids('--limit', '3'), ['R1', 'U1', 'M6'])
+        out = self.hdwvm('messages', '--limit', '3').stdout
+        after = out.strip().split()[-1]
+        self.assertEqual(ids('--limit', '3', '--after', after), ['M5', 'M4', 'M3'])
+        self.assertIn('accepted, unmatched', self.hdwvm('messages', '--state', 'x', expect=1).stderr)
+
+    def test_121_message_says_what_waits_and_what_to_do(self):
+        self.sink.answer = lambda r: (422, {}, {})
+        c = self.mllp()
+        c.ask(adt('M1'))
+        run = wait_for(lambda: self.d.ask('dead'))[0]['id']
+        m = self.d.ask('message', '--control-id', 'M1')
+        text = ' '.join(m['what'])
+        for want in ('answered AA', f'run {run} of admit is a dead letter', '422', 'permanent'):
+            self.assertIn(want, text)
+        self.assertIn(f'hdwvm redrive {run}', ' '.join(m['next']))
+        self.hdwvm('redrive', str(run), '--yes')
+        self.sink.answer = lambda r: (503, {}, {}) if r['path'] == '/notices' else (201, {'id': 1}, {})
+        wait_for(lambda: self.d.ask('dead'))
+        self.hdwvm('redrive', str(run), '--yes')
+        wait_for(lambda: 'attempt' in ' '.join(self.d.ask('message', '--control-id', 'M1')['what']), what='the delivery waits')
+        self.hdwvm('pause', 'crm')
+        m = self.d.ask('message', '--control-id', 'M1')
+        self.assertIn('hdwvm resume crm', ' '.join(m['next']))
+        out = self.hdwvm('message', '--control-id', 'M1').stdout
+        for want in ('what happened', 'next', '503', 'paused by an operator', 'PID|1||4711'):
+            self.assertIn(want, out)
+        self.hdwvm('message', '99999999', expect=1)
+        self.assertIn('control id', self.hdwvm('message', '--control-id', 'nobody', expect=1).stderr)
+
+
 class Audit(Case):
     def test_O13_calls_refusals_start_and_stop_are_recorded_and_chained(self):
         self.mllp().ask(adt('M1'))
