@@ -279,7 +279,6 @@ static hdw_status one_place(engine *e, places *ps, const meta_listener *m, char 
 
 static hdw_status make_places(engine_stage *st, places *ps, char text[200]) {
   engine *e = st->e;
-  ps->slots = e->nlisteners;
   for (uint32_t i = 0; i < st->n; i++)
     for (uint32_t k = 0; k < st->apps[i]->meta.nlisteners; k++) {
       if (ps->n == ENG_MAX_LISTENERS) return HDW_E_LIMIT;
@@ -404,7 +403,7 @@ static void on_reap(void *user) {
 hdw_status engine_switch(engine_stage *st, const config *c, const char *who, char text[200]) {
   engine *e = st->e;
   arena a;
-  places ps = {0};
+  places ps = {.slots = e->nlisteners};
   const config *config_before = e->o.config;
   eng_conn **conns = e->conns, *old = e->old_conns;
   uint32_t nconns = e->nconns;
