@@ -140,6 +140,9 @@ static int status(admin_query *q) {
   admin_number(b, &f, "log_sync_us_last", (uint64_t)ls.sync_us_last);
   admin_number(b, &f, "log_sync_us_max", (uint64_t)ls.sync_us_max);
   admin_number(b, &f, "store_bytes", used);
+  admin_number(b, &f, "log_bytes", s.log_bytes);
+  admin_number(b, &f, "pinned_bytes", s.pinned_bytes);
+  admin_number(b, &f, "freed_bytes", s.retain_freed_bytes);
   admin_key(b, &f, "listeners");
   listeners(q);
   admin_key(b, &f, "modules");

@@ -62,6 +62,7 @@ typedef struct engine_opts {
   const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
   const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */
   bool lenient;              /* a module whose connections cannot be set up is refused, the others start */
+  int64_t retain_every_us;   /* retention looks so often; 0 = a minute, on the simulated side never by itself */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
   uint32_t *hits;            /* coverage of the one module that is loaded, as in vm_cx; NULL = not counted */
   /* One line of JSON without line end. NULL: nothing is logged. */
@@ -176,6 +177,7 @@ typedef struct engine_status {
   int64_t started_us;
   uint64_t held_lanes;       /* now */
   uint64_t no_lane;          /* since start: runs of workflows with `order by` whose keys were all empty */
+  uint64_t retain_passes, retain_freed_bytes, retain_expired, log_bytes, pinned_bytes; /* since start; in the log's files now; kept for what is unfinished */
 } engine_status;
 void engine_get_status(const engine *e, engine_status *out);
 

@@ -298,7 +298,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_start(e->conns[i]);
   eng_wake_at(e, io_wall_us(e->io));
   on_intake_timer(e);
-  return HDW_OK;
+  return eng_retain_start(e);
 }
 
 uint64_t eng_last_seq(const engine *e) {
@@ -380,6 +380,7 @@ void engine_drain(engine *e, int64_t drain_us, void (*done)(void *user), void *u
 
 void engine_close(engine *e) {
   e->closing = true;
+  eng_retain_close(e);
   log_close(e->log); /* its last callbacks still fold into the store */
   store_close(e->store);
   io_timer_cancel(e->io, &e->drain_timer);
@@ -389,6 +390,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->rescan_timer);
   io_timer_cancel(e->io, &e->reap);
   eng_once_close(e);
+  eng_retain_free(e);
   while (e->runs) eng_run_free(e->runs);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
   for (eng_conn *o = e->old_conns; o; o = o->next_old) eng_conn_close(o);

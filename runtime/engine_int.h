@@ -11,6 +11,8 @@
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what                               watch.c         metrics and traces
+ *   audit.c          who did what
+ *   engine_retain.c  what is over goes
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -299,6 +301,7 @@ struct engine {
   io_timer drain_timer;
   bool drain_done;
   uint64_t hash_seed;
+  struct eng_retain *retain;
   engine_status st;
   uint8_t meta[REC_META_MAX];
   struct metrics *metrics;   /* NULL: nothing is counted (hdwc) */
@@ -575,6 +578,13 @@ void eng_conn_outcome(eng_call *call);
 void eng_conn_restore(eng_conn *c);
 void eng_conn_start(eng_conn *c);
 int64_t eng_give_up_us(const eng_conn *c);
+
+/* engine_retain.c. now: a pass begins at once (when none is on its way). */
+hdw_status eng_retain_start(engine *e);
+void eng_retain_now(engine *e);
+bool eng_retain_busy(const engine *e);
+void eng_retain_close(engine *e); /* before the log closes, whose last callbacks may still come */
+void eng_retain_free(engine *e);
 
 /* ---- outbox --------------------------------------------------------------------------------------------------------------------- */
 

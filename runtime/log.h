@@ -17,6 +17,13 @@
  * segment's salt and the record's offset: bytes that look like a record in another place are none. Type 0 (preallocated zeros) is the end.
  * Sequences are consecutive over all segments. previous hash = SHA-256 over the previous segment's header and the CRCs of its records.
  *
+ * A compacted segment (retention, log_compact_*) has flags 1 and the same name, salt and header otherwise; it holds what was still needed, in order:
+ *
+ *   128      LOG_T_COMPACT: what it was (below); then entries: | offset in the original u32 | 0 u32 | record |; at the end LOG_T_INDEX with their places
+ *
+ * An entry is the record as it was, its CRC still seeded with the offset that it had, so positions stay true; one without its body has LOG_F_BARE
+ * and a CRC of its own. The hash that the next segment's header names is kept in LOG_T_COMPACT. Missing sequences are those that were dropped.
+ *
  * Writing: the loop hands over records; a writer takes all that are queued, writes them with one call and syncs once, then the callbacks come
  * on the loop in order. The first record of each such batch carries LOG_F_FIRST: a batch is begun only after the one before was synced, so a bad
  * record with a LOG_F_FIRST behind it is damage, and a bad record without is a torn tail, which nobody was told about, and is cut off.
@@ -32,10 +39,11 @@ enum { LOG_HEADER = 128, LOG_RECORD_HEADER = 32, LOG_FORMAT = 1, LOG_EXIT_CODE =
 enum {
   LOG_F_FIRST = 0x8000, /* first of a batch; set by the writer */
   LOG_F_ZSTD = 0x4000,  /* the body is u32 raw length + zstd frame; resolved by readers */
-  LOG_F_SEALED = 0x2000 /* encrypted under key id (reserved) */
+  LOG_F_SEALED = 0x2000, /* encrypted under key id (reserved) */
+  LOG_F_BARE = 0x1000    /* retention took the body: body is NULL, body_len what it was. Set by readers */
 };
 /* The one type that the log itself writes: a clean end. Its batch protects the one before it from being taken for a torn tail. */
-enum { LOG_T_CLOSE = 14 };
+enum { LOG_T_CLOSE = 14, LOG_T_INDEX = 254, LOG_T_COMPACT = 255 /* the last two never come out of a reader */ };
 
 typedef struct hlog hlog;
 typedef struct log_iter log_iter;
@@ -64,6 +72,7 @@ typedef struct log_opts {
   uint64_t low_water_bytes;   /* 0 = 256 MiB: log_intake is false below */
   int64_t fatal_grace_us;     /* 0 = 200,000 */
   uint64_t synced_seq;        /* known to have been synced (the store's applied sequence): their lack is damage, not a torn tail */
+  bool fresh_segment;         /* a restored or promoted folder: the first append begins a new segment */
   bool prezero;               /* write zeros into new segments: faster syncs, twice the bytes written */
   bool compress;              /* zstd for bodies over 512 bytes */
 } log_opts;
@@ -100,8 +109,12 @@ void log_get_stats(const hlog *l, log_stats *out);
 /* False when intake must stop: disk below low water (looked at once a second), half of max_unsynced_bytes used, or failed. */
 bool log_intake(hlog *l);
 
-/* Reads one durable record; bytes in a. HDW_E_NOTFOUND: no such segment; HDW_E_CORRUPT: not a valid record there; HDW_E_NOMEM. */
+/* Reads one durable record; bytes in a. HDW_E_NOTFOUND: no such segment, or retention took it (with LOG_F_BARE in out->flags: only its body; out->body_len tells its size); HDW_E_CORRUPT: not a valid record there; HDW_E_NOMEM. */
 hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out);
+/* The next append begins a new segment. No effect while the current one is empty. */
+void log_roll(hlog *l);
+/* Files of the segment may have changed: log_read opens it again. */
+void log_forget(hlog *l, uint64_t seg);
 /* Removes closed segments all of whose records are older than seq. *dropped may be NULL. */
 hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped);
 
@@ -115,11 +128,47 @@ hdw_status log_iter_skip_segment(log_iter *it, uint64_t *lost);
 /* Bytes read and bytes in all segments, for progress. */
 void log_iter_progress(const log_iter *it, uint64_t *read_bytes, uint64_t *total_bytes);
 void log_iter_close(log_iter *it);
+/* The segment that the last record came from was compacted: sequences may be missing. */
+bool log_iter_compacted(const log_iter *it);
+/* The sequence that comes next, as far as is known: behind the last record at the end. */
+uint64_t log_iter_next_seq(const log_iter *it);
+/* The sequence with which the oldest segment begins; 0 = there is none. */
+uint64_t log_iter_first_seq(const log_iter *it);
+
+/* ---- retention: log_retain.c ---- */
+
+/* What a compaction knows. Times in Unix microseconds. */
+typedef struct log_compact_info {
+  uint64_t as_of;            /* sequence of the state by which it was filtered; 0 = not compacted */
+  int64_t at_us;             /* when */
+  int64_t horizon_us[4];     /* of the classes inputs, values, runs, audit: older records were taken out */
+  uint64_t pinned_bytes;     /* that stayed although their class was over */
+  uint64_t next_seq;         /* of the segment that follows */
+  int64_t last_us;           /* time of its last record, gone or not */
+  uint64_t was_bytes;        /* used bytes of the original */
+  uint32_t entries;
+  uint64_t class_bytes[4];   /* kept: inputs' bodies, other bodies, the rest of everything but audit, audit */
+} log_compact_info;
+
+typedef enum log_verdict { LOG_V_DROP, LOG_V_BARE, LOG_V_KEEP } log_verdict;
+/* klass: index for class_bytes of what is kept. */
+typedef log_verdict (*log_judge)(const log_rec *rec, bool *pinned, unsigned *klass, void *user);
+typedef struct log_compaction log_compaction;
+/* Makes DIR/compact.tmp out of a closed segment. info: as_of, at_us, horizon_us. HDW_E_CORRUPT: the segment is damaged; then it stays as it is. */
+hdw_status log_compact_begin(io *x, const char *dir, uint64_t seg, const log_compact_info *info, log_compaction **out);
+/* Looks at n records. *done: everything was looked at and written. */
+hdw_status log_compact_step(log_compaction *c, log_judge judge, void *user, unsigned n, bool *done);
+/* Makes the file durable and puts it in the place of the segment: at any crash either one is there. After *done; any thread, nobody else touching it. *info: what came out. */
+hdw_status log_compact_commit(log_compaction *c, log_compact_info *info, uint64_t *size);
+void log_compact_end(log_compaction *c);
+/* Of one segment: HDW_OK with info->as_of 0 when it was never compacted. */
+hdw_status log_compact_read(io *x, const char *dir, uint64_t seg, log_compact_info *out);
 
 /* One segment's state, for check, backup and listing. */
 typedef struct log_segment_info {
   uint64_t first_seq, size_bytes;
   int64_t created_us;
+  bool compacted;
 } log_segment_info;
 /* Fills at most cap, oldest first; *n = how many there are. */
 hdw_status log_segments(io *x, const char *dir, log_segment_info *out, size_t cap, size_t *n);

@@ -9,7 +9,7 @@ void log_head_put(const log_head *h, uint8_t out[LOG_HEADER]) {
   cod_w w = cod_writer(out, LOG_HEADER);
   cod_put_raw(&w, magic, sizeof magic);
   cod_put_u16(&w, LOG_FORMAT);
-  cod_put_u16(&w, 0);
+  cod_put_u16(&w, h->compacted);
   cod_put_u32(&w, LOG_HEADER);
   cod_put_u64(&w, h->first_seq);
   cod_put_u64(&w, (uint64_t)h->created_us);
@@ -25,7 +25,9 @@ hdw_status log_head_get(const uint8_t in[LOG_HEADER], log_head *out) {
   if (cod_get_u32(&c) != cod_crc32c(0, in, LOG_HEADER - 4) || memcmp(in, magic, sizeof magic) != 0) return HDW_E_CORRUPT;
   cod_r r = cod_reader(in + sizeof magic, LOG_HEADER - sizeof magic);
   if (cod_get_u16(&r) != LOG_FORMAT) return HDW_E_VERSION;
-  cod_get_u16(&r);
+  uint16_t flags = cod_get_u16(&r);
+  if (flags > 1) return HDW_E_VERSION;
+  out->compacted = flags == 1;
   if (cod_get_u32(&r) != LOG_HEADER) return HDW_E_VERSION;
   out->first_seq = cod_get_u64(&r);
   out->created_us = (int64_t)cod_get_u64(&r);
@@ -89,12 +91,13 @@ hdw_status log_rec_get(const uint8_t *p, size_t avail, uint32_t seed, uint64_t m
     return HDW_E_NOTFOUND;
   }
   if ((uint64_t)out->meta_len + out->body_len > max_bytes) return HDW_E_CORRUPT;
-  *size = (size_t)log_rec_size(out->meta_len, out->body_len);
+  bool bare = (out->flags & LOG_F_BARE) != 0;
+  *size = (size_t)log_rec_size(out->meta_len, bare ? 0 : out->body_len);
   if (avail < *size) return HDW_E_AGAIN;
   cod_r c = cod_reader(p + *size - 4, 4);
   if (cod_get_u32(&c) != cod_crc32c(seed, p, *size - 4)) return HDW_E_CORRUPT;
   out->meta = p + LOG_RECORD_HEADER;
-  out->body = out->meta + out->meta_len;
+  out->body = bare ? NULL : out->meta + out->meta_len;
   return HDW_OK;
 }
 

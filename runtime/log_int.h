@@ -11,6 +11,7 @@ typedef struct log_head {
   uint64_t first_seq, size_bytes;
   int64_t created_us;
   uint8_t salt[16], prev[32];
+  bool compacted;
 } log_head;
 
 void log_head_put(const log_head *h, uint8_t out[LOG_HEADER]);
@@ -27,6 +28,19 @@ void log_rec_put(const log_rec *r, uint8_t *out);
 uint32_t log_rec_seal(uint8_t *rec, size_t size, uint32_t seed, bool first);
 /* Looks at p[0..avail). HDW_OK: *out and *size filled, slices into p. HDW_E_NOTFOUND: type 0. HDW_E_AGAIN: *size bytes are needed. HDW_E_CORRUPT. */
 hdw_status log_rec_get(const uint8_t *p, size_t avail, uint32_t seed, uint64_t max_bytes, log_rec *out, size_t *size);
+
+/* ---- compacted segments ---- */
+
+enum { LOG_ENTRY = 8 /* before each record */, LOG_DIGEST = 32, LOG_COMPACT_META = 208, LOG_COMPACT_BEGIN = LOG_HEADER + LOG_RECORD_HEADER + LOG_COMPACT_META + 8 };
+/* The LOG_T_COMPACT record. */
+typedef struct log_compacted {
+  log_compact_info info;
+  uint8_t digest[LOG_DIGEST];   /* of the original */
+  uint64_t index_off;           /* of the LOG_T_INDEX record: the end of the entries */
+} log_compacted;
+hdw_status log_compacted_read(io *x, int fd, const log_head *h, log_compacted *out);
+/* Where the record that was at pos is now. HDW_E_NOTFOUND. */
+hdw_status log_compacted_find(io *x, int fd, const log_compacted *c, uint32_t was, uint64_t *off);
 
 /* DIR/NAME.seg; HDW_E_INVALID when too long. */
 hdw_status log_seg_path(const char *dir, uint64_t first_seq, char out[LOG_PATH]);
@@ -52,13 +66,19 @@ typedef struct log_scan {
   uint8_t *raw;            /* unpacked body */
   size_t raw_cap;
   uint64_t next_seq;
-  EVP_MD_CTX *chain;       /* hash over header and CRCs; NULL when not wanted */
+  EVP_MD_CTX *chain;       /* hash over header and CRCs; NULL when not wanted or compacted */
   uint8_t last_type;
+  const uint8_t *stored;   /* the last record as it stands in the file; until the next call */
+  size_t stored_size;
+  log_compacted comp;      /* when head.compacted */
+  uint32_t entries, last_off;
 } log_scan;
 /* HDW_E_CORRUPT when the header is bad. On failure nothing is left open. */
 hdw_status log_scan_open(log_scan *s, io *x, const char *path, uint64_t first_seq, uint64_t max_bytes, bool chain);
 /* HDW_OK; HDW_E_NOTFOUND: zeros or end of file at s->off; HDW_E_CORRUPT: no valid record at s->off, or a wrong sequence. */
 hdw_status log_scan_next(log_scan *s, log_rec *rec);
+/* The hash that the next segment must name, after the last record. HDW_E_NOMEM. */
+hdw_status log_scan_digest(log_scan *s, uint8_t out[LOG_DIGEST]);
 /* From s->off on: is there any byte that is not zero; is there a valid record that begins a batch? */
 hdw_status log_scan_tail(log_scan *s, bool *dirty, bool *later_batch, uint64_t *dirty_end);
 void log_scan_close(log_scan *s);

@@ -16,9 +16,8 @@ struct log_iter {
 static hdw_status open_at(log_iter *it, size_t at) {
   char path[LOG_PATH];
   uint8_t prev[32];
-  unsigned len = 0;
   bool check = it->open && it->whole && at == it->at + 1;
-  if (check && !EVP_DigestFinal_ex(it->scan.chain, prev, &len)) return HDW_E_NOMEM;
+  if (check && log_scan_digest(&it->scan, prev)) return HDW_E_NOMEM;
   if (it->open) {
     it->read_bytes += it->scan.size;
     log_scan_close(&it->scan);
@@ -102,6 +101,10 @@ hdw_status log_iter_next(log_iter *it, log_rec *rec) {
       return HDW_OK;
     }
     if (s != HDW_E_NOTFOUND && s != HDW_E_CORRUPT) return s;
+    if (it->scan.head.compacted) {
+      if (s == HDW_E_NOTFOUND) it->next_seq = it->scan.next_seq;
+      if (it->at + 1 == it->list.n) return s == HDW_E_CORRUPT ? stuck_at(it, rec, it->scan.off) : s;
+    }
     if (it->at + 1 == it->list.n) return end_or_damage(it, rec);
     if (s == HDW_E_CORRUPT) return stuck_at(it, rec, it->scan.off);
     s = open_at(it, it->at + 1);
@@ -145,6 +148,12 @@ hdw_status log_iter_skip_segment(log_iter *it, uint64_t *lost) {
   return HDW_E_NOTFOUND;
 }
 
+uint64_t log_iter_next_seq(const log_iter *it) { return it->next_seq; }
+
+uint64_t log_iter_first_seq(const log_iter *it) { return it->list.n ? it->list.seq[0] : 0; }
+
+bool log_iter_compacted(const log_iter *it) { return it->open && it->scan.head.compacted; }
+
 void log_iter_progress(const log_iter *it, uint64_t *read_bytes, uint64_t *total_bytes) {
   *read_bytes = it->read_bytes + (it->open ? it->scan.off : 0);
   *total_bytes = it->total_bytes;
@@ -177,7 +186,7 @@ hdw_status log_segments(io *x, const char *dir, log_segment_info *out, size_t ca
     size_t got = 0;
     log_head h;
     if (io_open(x, path, IO_O_READ, &fd)) continue;
-    if (io_pread(x, fd, head, sizeof head, 0, &got) == HDW_OK && got == sizeof head && log_head_get(head, &h) == HDW_OK) out[i].created_us = h.created_us;
+    if (io_pread(x, fd, head, sizeof head, 0, &got) == HDW_OK && got == sizeof head && log_head_get(head, &h) == HDW_OK) out[i].created_us = h.created_us, out[i].compacted = h.compacted;
     io_fclose(x, fd);
   }
   log_list_free(x, &list);

@@ -49,11 +49,13 @@ hdw_status log_scan_open(log_scan *s, io *x, const char *path, uint64_t first_se
   st = io_pread(x, s->fd, head, sizeof head, 0, &got);
   if (!st) st = got < sizeof head ? HDW_E_CORRUPT : log_head_get(head, &s->head);
   if (!st && s->head.first_seq != first_seq) st = HDW_E_CORRUPT;
-  if (!st && chain) {
+  if (!st && s->head.compacted) st = log_compacted_read(x, s->fd, &s->head, &s->comp);
+  if (!st && s->comp.index_off > s->size) st = HDW_E_CORRUPT;
+  if (!st && chain && !s->head.compacted) {
     s->chain = EVP_MD_CTX_new();
     if (!s->chain || !EVP_DigestInit_ex(s->chain, EVP_sha256(), NULL) || !EVP_DigestUpdate(s->chain, head, sizeof head)) st = HDW_E_NOMEM;
   }
-  s->off = LOG_HEADER;
+  s->off = s->head.compacted ? LOG_COMPACT_BEGIN : LOG_HEADER;
   s->next_seq = first_seq;
   if (st) log_scan_close(s);
   return st;
@@ -69,11 +71,56 @@ static size_t zero_bytes(const uint8_t *p, size_t n) {
   return i;
 }
 
+/* The next entry of a compacted segment. Between entries only sequences may be missing. */
+static hdw_status next_entry(log_scan *s, log_rec *rec) {
+  size_t avail = 0, need = LOG_RECORD_HEADER;
+  uint64_t end = s->comp.index_off;
+  log_rec r;
+  hdw_status st;
+  if (s->off >= end) {
+    if (s->off != end || s->entries != s->comp.info.entries) return HDW_E_CORRUPT;
+    s->next_seq = s->comp.info.next_seq;
+    return HDW_E_NOTFOUND;
+  }
+  uint32_t was = 0;
+  do {
+    st = win_fill(s, s->off, LOG_ENTRY + need, &avail);
+    if (st) return st;
+    if (avail < LOG_ENTRY + need || s->off + LOG_ENTRY + need > end) return HDW_E_CORRUPT;
+    const uint8_t *p = s->win + (s->off - s->win_off);
+    cod_r c = cod_reader(p, LOG_ENTRY);
+    was = cod_get_u32(&c);
+    if (cod_get_u32(&c)) return HDW_E_CORRUPT;
+    st = log_rec_get(p + LOG_ENTRY, avail - LOG_ENTRY, log_crc_seed(s->head.salt, was), s->max_bytes, &r, &need);
+  } while (st == HDW_E_AGAIN && avail < LOG_ENTRY + need);
+  if (st) return HDW_E_CORRUPT;
+  if (r.seq < s->next_seq || r.seq >= s->comp.info.next_seq || was <= s->last_off) return HDW_E_CORRUPT;
+  s->stored = s->win + (s->off - s->win_off) + LOG_ENTRY, s->stored_size = need;
+  s->last_off = was;
+  s->entries++;
+  r.pos = (log_pos){s->head.first_seq, was};
+  *rec = r;
+  s->last_type = r.type;
+  s->off += LOG_ENTRY + need;
+  s->next_seq = r.seq + 1;
+  return r.flags & LOG_F_BARE ? HDW_OK : log_unpack(s->x->mem, rec, &s->raw, &s->raw_cap, s->max_bytes);
+}
+
+hdw_status log_scan_digest(log_scan *s, uint8_t out[LOG_DIGEST]) {
+  unsigned len = 0;
+  if (s->head.compacted) {
+    memcpy(out, s->comp.digest, LOG_DIGEST);
+    return HDW_OK;
+  }
+  return s->chain && EVP_DigestFinal_ex(s->chain, out, &len) ? HDW_OK : HDW_E_NOMEM;
+}
+
 hdw_status log_scan_next(log_scan *s, log_rec *rec) {
   size_t avail = 0, need = LOG_RECORD_HEADER;
   memset(rec, 0, sizeof *rec);
   rec->pos = (log_pos){s->head.first_seq, (uint32_t)s->off};
   rec->seq = s->next_seq;
+  if (s->head.compacted) return next_entry(s, rec);
   log_rec r;
   hdw_status st = HDW_E_AGAIN;
   uint32_t seed = log_crc_seed(s->head.salt, (uint32_t)s->off);
@@ -88,7 +135,8 @@ hdw_status log_scan_next(log_scan *s, log_rec *rec) {
     if (st == HDW_E_AGAIN && (avail >= need || s->off + need > s->size || s->win_off + s->win_len >= s->size)) return HDW_E_CORRUPT;
   }
   if (st) return st;
-  if (r.seq != s->next_seq) return HDW_E_CORRUPT;
+  if (r.seq != s->next_seq || (r.flags & LOG_F_BARE)) return HDW_E_CORRUPT;
+  s->stored = s->win + (s->off - s->win_off), s->stored_size = need;
   if (s->chain && !EVP_DigestUpdate(s->chain, s->win + (s->off - s->win_off) + need - 4, 4)) return HDW_E_NOMEM;
   r.pos = rec->pos;
   *rec = r;

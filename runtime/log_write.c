@@ -41,6 +41,7 @@ struct hlog {
     uint64_t seg, used;
     int fd;
     uint8_t salt[16];
+    log_compacted comp;      /* as_of 0: not compacted */
   } files[4];                /* for log_read */
   uint64_t file_use;
 
@@ -299,7 +300,7 @@ static uint32_t compress(uint8_t *scratch, const log_rec *rec) {
 hdw_status log_append(hlog *l, log_rec *rec, log_cb cb, void *user) {
   uint64_t size = log_rec_size(rec->meta_len, rec->body_len);
   if (l->failed) return HDW_E_IO;
-  if (rec->type == 0 || (rec->flags & (LOG_F_FIRST | LOG_F_ZSTD | LOG_F_SEALED))) return HDW_E_INVALID;
+  if (rec->type == 0 || (rec->flags & (LOG_F_FIRST | LOG_F_ZSTD | LOG_F_SEALED | LOG_F_BARE))) return HDW_E_INVALID;
   if ((uint64_t)rec->meta_len + rec->body_len > l->opts.max_record_bytes) return HDW_E_LIMIT;
   if (l->unsynced + size > l->opts.max_unsynced_bytes && l->unsynced) return HDW_E_FULL;
   bool pack = l->opts.compress && rec->body_len > LOG_BODY_MIN_ZSTD;
@@ -524,6 +525,7 @@ hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out
     if (u && u != HDW_E_NOTFOUND) s = u;
   }
   if (!s) s = open_segments(l, info);
+  if (!s && o->fresh_segment) log_roll(l);
   if (!s) s = io_worker_start(x, step, l, &l->worker);
   if (s) {
     log_free(l);
@@ -568,14 +570,16 @@ static hdw_status read_file(hlog *l, uint64_t seg, struct log_open_file **out) {
   hdw_status s = log_seg_path(l->opts.dir, seg, path);
   if (!s) s = io_open(l->x, path, IO_O_READ, &fd);
   if (s) return s;
+  log_compacted comp = {.info.as_of = 0};
   s = io_pread(l->x, fd, head, sizeof head, 0, &got);
   if (!s) s = got < sizeof head ? HDW_E_CORRUPT : log_head_get(head, &h);
+  if (!s && h.compacted) s = log_compacted_read(l->x, fd, &h, &comp);
   if (s) {
     io_fclose(l->x, fd);
     return s;
   }
   if (f->seg) io_fclose(l->x, f->fd);
-  *f = (struct log_open_file){.seg = seg, .fd = fd, .used = ++l->file_use};
+  *f = (struct log_open_file){.seg = seg, .fd = fd, .used = ++l->file_use, .comp = comp};
   memcpy(f->salt, h.salt, sizeof f->salt);
   *out = f;
   return HDW_OK;
@@ -588,11 +592,14 @@ hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out) {
   hdw_status s = read_file(l, pos.seg, &f);
   if (s) return s;
   uint32_t seed = log_crc_seed(f->salt, pos.off);
+  uint64_t off = pos.off;
+  if (f->comp.info.as_of) s = log_compacted_find(l->x, f->fd, &f->comp, pos.off, &off);
+  if (s) return s;
   size_t need = FIRST_READ, got = 0, size = 0;
   for (int round = 0; round < 2; round++) {
     uint8_t *p = (uint8_t *)arena_alloc(a, need);
     if (!p) return HDW_E_NOMEM;
-    s = io_pread(l->x, f->fd, p, need, pos.off, &got);
+    s = io_pread(l->x, f->fd, p, need, off, &got);
     if (s) return s;
     s = log_rec_get(p, got, seed, UINT32_MAX / 2, out, &size);
     if (s != HDW_E_AGAIN || size <= need) break;
@@ -600,6 +607,7 @@ hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out) {
   }
   if (s) return HDW_E_CORRUPT;
   out->pos = pos;
+  if (out->flags & LOG_F_BARE) return HDW_E_NOTFOUND;
   if (out->flags & LOG_F_ZSTD) {
     mem *m = l->x->mem;
     uint8_t *raw = NULL;
@@ -611,6 +619,18 @@ hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out) {
   return s;
 }
 
+void log_roll(hlog *l) {
+  if (l->off > LOG_HEADER) l->seg_bytes = l->off;
+}
+
+void log_forget(hlog *l, uint64_t seg) {
+  for (unsigned k = 0; k < sizeof l->files / sizeof l->files[0]; k++)
+    if (l->files[k].seg == seg) {
+      io_fclose(l->x, l->files[k].fd);
+      l->files[k] = (struct log_open_file){0};
+    }
+}
+
 hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped) {
   log_list list;
   uint64_t n = 0;
@@ -618,11 +638,7 @@ hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped) {
   /* A segment's records end where the next one begins; the newest is never dropped. */
   for (size_t i = 0; !s && i + 1 < list.n && list.seq[i + 1] <= seq && list.seq[i + 1] <= l->synced_seq; i++) {
     char path[LOG_PATH];
-    for (unsigned k = 0; k < sizeof l->files / sizeof l->files[0]; k++)
-      if (l->files[k].seg == list.seq[i]) {
-        io_fclose(l->x, l->files[k].fd);
-        l->files[k] = (struct log_open_file){0};
-      }
+    log_forget(l, list.seq[i]);
     s = log_seg_path(l->opts.dir, list.seq[i], path);
     if (!s) s = io_unlink(l->x, path);
     if (!s) n++;

@@ -141,15 +141,22 @@ hdw_status store_flush(store *s) {
   return st ? fail(s, st) : HDW_OK;
 }
 
-/* Applies the log from the applied position to until (0 = its end). */
+/* Applies the log from the applied position to until (0 = its end). info->behind: retention has passed the applied position, so that records that would
+ * have changed what is here may be gone: only a rebuild is right. */
 static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsigned batch) {
   log_iter *it;
   log_rec rec;
+  bool fresh = !info || info->rebuilt || !s->applied;
   hdw_status st = log_iter_open(s->x, s->log_dir, s->applied + 1, &it);
   if (st == HDW_E_NOTFOUND) {
     /* No log yet, or its beginning was dropped by retention. */
     st = log_iter_open(s->x, s->log_dir, 0, &it);
     if (st == HDW_E_NOTFOUND) return HDW_OK;
+    if (!st && !fresh) {
+      log_iter_close(it);
+      info->behind = true;
+      return HDW_E_VERSION;
+    }
   }
   if (st) return st;
   for (unsigned n = 1; !st && (!until || s->applied < until); n++) {
@@ -162,12 +169,10 @@ static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsi
       continue;
     }
     if (st || rec.seq <= s->applied) continue;
-    if (rec.seq != s->applied + 1) {
-      if (!info) st = HDW_E_CORRUPT;
-      else if (!info->skipped) info->skipped = rec.seq - s->applied - 1;
-      if (st) break;
-    }
-    st = apply_one(s, &rec);
+    if (!fresh && log_iter_compacted(it)) info->behind = true, st = HDW_E_VERSION;
+    else if (rec.seq != s->applied + 1 && !info) st = HDW_E_CORRUPT; /* else retention took what lay between: the iterator vouches for that */
+    if (info && !s->applied) info->first_seq = log_iter_first_seq(it);
+    if (!st) st = apply_one(s, &rec);
     if (info && !st) info->caught_up++;
     if (!st && s->pending >= batch) st = commit(s);
     if (info && s->opts.progress && n % 4096 == 0) {
@@ -176,6 +181,7 @@ static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsi
       s->opts.progress(done, total, s->opts.progress_user);
     }
   }
+  if (st == HDW_E_NOTFOUND && log_iter_next_seq(it) > s->applied + 1) s->applied = log_iter_next_seq(it) - 1; /* the last ones were taken */
   log_iter_close(it);
   return st == HDW_E_NOTFOUND ? HDW_OK : st;
 }
@@ -295,6 +301,7 @@ static hdw_status bring_up(store *s, store_info *info) {
   if (!st) st = store_txn(s);
   if (!st) st = commit(s);
   if (st) store_abort(s);
+  if (info->first_seq > 1 && info->first_seq > s->first) info->skipped += info->first_seq - 1;
   info->applied_seq = s->applied;
   return st;
 }
@@ -337,6 +344,13 @@ hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **o
   if (!st) st = load_hash_key(s);
   if (!st) st = open_state(s, info);
   if (!st) st = bring_up(s, info);
+  if (st && info->behind) {
+    store_env_close(s);
+    *info = (store_info){.rebuilt = true, .behind = true};
+    st = remove_files(s);
+    if (!st) st = open_fresh(s, info);
+    if (!st) st = bring_up(s, info);
+  }
   if (st) {
     store_env_close(s);
     x->mem->put(x->mem, s, sizeof *s);

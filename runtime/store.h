@@ -33,7 +33,9 @@ typedef struct store_info {
   uint64_t applied_seq;      /* after opening */
   uint64_t caught_up;        /* records applied from the log while opening */
   uint64_t skipped;          /* records lost in damaged segments */
-  bool rebuilt;              /* state.mdb was missing, damaged or of another version */
+  bool rebuilt;              /* state.mdb was missing, damaged, of another version, or older than what retention left of the log */
+  bool behind;               /* the last of these */
+  uint64_t first_seq;        /* when rebuilt: with which the oldest segment began */
   log_pos bad;               /* first damage met */
 } store_info;
 

@@ -279,11 +279,11 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
   input_state(s, &st, 0, &in);
   if (r.dedup_key.len) {
     skey k HDW_UNSET;
-    uint8_t b[16];
+    uint8_t b[2];
     cod_w w = cod_writer(b, sizeof b);
     cod_put_u16(&w, rec->partition);
-    cod_put_var(&w, rec->seq);
     key_dedup(s, &k, r.source, r.dedup_key);
+    cod_put_be64(&k.w, rec->seq);
     put(s, &st, &k, b, w.len);
   }
   input_index(s, &st, &in, T_BY_CONTROL, r.control_id);

@@ -19,7 +19,7 @@ enum { STORE_FORMAT = 2, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX =
 typedef enum store_table {
   T_META = 1,     /* nothing -> format, applied, counts */
   T_INPUT,        /* id */
-  T_DEDUP,        /* source str8, then the duplicate key, or its keyed hash when long */
+  T_DEDUP,        /* source str8, then the duplicate key str8, or its keyed hash when long; id: the last one counts */
   T_BY_CONTROL,   /* control id str8, or its keyed hash when long; id */
   T_BY_SENDER,    /* keyed hash, id */
   T_BY_PATIENT,
@@ -120,7 +120,7 @@ bool row_get_deploy(cod_str v, store_deploy *r);
 
 /* Keys. */
 void key_id(skey *k, uint16_t part, store_table t, uint64_t id);
-void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key);
+void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key);              /* without id */
 void key_hashed(const store *s, skey *k, uint16_t part, store_table t, cod_str what);   /* without id */
 void key_queue(skey *k, uint16_t part, cod_str sink);                                     /* without lane, id */
 void key_effect(skey *k, uint16_t part, uint64_t run);                                   /* without path */

@@ -46,18 +46,21 @@ hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store
 
 hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, arena *a, store_input *out) {
   skey k HDW_UNSET;
-  cod_str v;
+  sit i;
+  uint16_t part = 0;
+  uint64_t id = 0;
   memset(out, 0, sizeof *out);
   if (!dedup_key.len) return HDW_E_NOTFOUND;
   key_dedup(s, &k, source, dedup_key);
-  hdw_status st = store_txn(s);
-  if (!st) st = store_get(s, &k, &v);
-  if (st) return st;
-  cod_r r = cod_reader(v.p, v.len);
-  uint16_t part = cod_get_u16(&r);
-  uint64_t id = cod_get_var(&r);
-  if (!cod_done(&r)) return HDW_E_CORRUPT;
-  st = store_get_input(s, part, id, a, out);
+  sit_begin(&i, s, &k, NULL, true);
+  if (sit_next(&i)) {
+    cod_r r = cod_reader(i.value.p, i.value.len);
+    part = cod_get_u16(&r);
+    id = cod_get_be64(&i.key);
+    if (!cod_done(&r) || !cod_done(&i.key)) i.status = HDW_E_CORRUPT;
+  }
+  sit_end(&i);
+  hdw_status st = i.status ? i.status : id ? store_get_input(s, part, id, a, out) : HDW_E_NOTFOUND;
   if (st) return st;
   /* A keyed hash may stand for the key: the row decides. */
   return cod_equal(out->dedup_key, dedup_key) && cod_equal(out->source, source) ? HDW_OK : HDW_E_NOTFOUND;

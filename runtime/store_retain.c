@@ -127,7 +127,6 @@ static void del_hashed(store *s, hdw_status *st, uint16_t part, store_table t, c
 static void drop_input(store *s, hdw_status *st, uint16_t part, uint64_t id) {
   store_input in;
   skey k;
-  cod_str v;
   hdw_status got = get_input(s, part, id, &in);
   if (got == HDW_E_NOTFOUND) return;
   if (got) {
@@ -143,11 +142,10 @@ static void drop_input(store *s, hdw_status *st, uint16_t part, uint64_t id) {
     del(s, st, &k);
   }
   del_index(s, st, part, T_DEAD, SUBJECT_INPUT, id);
-  if (in.dedup_key.len) { /* a later input may have taken the key */
+  if (in.dedup_key.len) {
     key_dedup(s, &k, in.source, in.dedup_key);
-    got = store_get(s, &k, &v);
-    cod_r r = cod_reader(v.p, v.len);
-    if (!got && cod_get_u16(&r) == part && cod_get_var(&r) == id) del(s, st, &k);
+    cod_put_be64(&k.w, id);
+    del(s, st, &k);
   }
   if (!*st) *st = store_once_drop(s, id);
   key_id(&k, part, T_INPUT, id);
@@ -308,7 +306,8 @@ static bool old(int64_t time_us, int64_t horizon_us) { return horizon_us > 0 && 
 
 /* Its row is there: the record stays, its body as long as `needed` or young. */
 static store_keep body(const log_rec *rec, bool needed, int64_t time_us, int64_t horizon_us, bool *pinned) {
-  if (!rec->body_len || !old(time_us, horizon_us)) return STORE_KEEP;
+  if (!rec->body_len || !old(rec->time_us, horizon_us)) return STORE_KEEP;
+  needed |= !old(time_us, horizon_us); /* it ended late */
   *pinned |= needed;
   return needed ? STORE_KEEP : STORE_BARE;
 }
@@ -325,6 +324,7 @@ static store_keep keep_input(store *s, const log_rec *rec, uint64_t id, const st
   store_input in;
   hdw_status st = get_input(s, rec->partition, id, &in);
   if (st) return st == HDW_E_NOTFOUND ? STORE_DROP : STORE_KEEP;
+  *pinned |= old(rec->time_us, h->runs_us);
   if (!rec->body_len || !old(rec->time_us, h->inputs_us)) return STORE_KEEP;
   group g = {.s = s, .keep = in.state == INPUT_RUNNING || is_dead(s, rec->partition, SUBJECT_INPUT, id)};
   st = store_list_runs_of_input(s, rec->partition, id, any_open, &g);
@@ -335,20 +335,28 @@ static store_keep keep_run(store *s, const log_rec *rec, uint64_t id, const stor
   store_run r;
   hdw_status st = get_run(s, rec->partition, id, &r);
   if (st) return st == HDW_E_NOTFOUND ? STORE_DROP : STORE_KEEP;
+  *pinned |= old(rec->time_us, h->runs_us);
   int64_t until = rec->type == REC_RUN_END && (r.flags & RUN_F_ACK_AFTER) ? h->answers_us : h->values_us;
   return body(rec, !run_over(&r), r.changed_us, until, pinned);
 }
 
 static store_keep keep_effect(store *s, const log_rec *rec, const store_horizon *h, bool *pinned) {
   rec_effect f;
+  skey k;
+  cod_str v;
   if (rec_get_effect(rec, &f)) return STORE_KEEP;
-  return keep_run(s, rec, f.run, h, pinned);
+  key_effect(&k, rec->partition, f.run);
+  cod_put_raw(&k.w, f.path.p, f.path.len);
+  if (store_get(s, &k, &v) == HDW_E_NOTFOUND) return STORE_DROP;
+  store_keep keep = keep_run(s, rec, f.run, h, pinned);
+  return keep == STORE_DROP ? body(rec, false, rec->time_us, h->values_us, pinned) : keep;
 }
 
 static store_keep keep_delivery(store *s, const log_rec *rec, uint64_t id, const store_horizon *h, bool *pinned) {
   store_delivery d;
   hdw_status st = get_delivery(s, rec->partition, id, &d);
   if (st) return st == HDW_E_NOTFOUND ? STORE_DROP : STORE_KEEP;
+  *pinned |= old(rec->time_us, h->runs_us);
   return body(rec, !delivery_over(&d), d.changed_us, h->values_us, pinned);
 }
 

@@ -259,12 +259,12 @@ void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key) {
   skey_begin(k, 0, T_DEDUP);
   put_name(k, source);
   if (dedup_key.len <= PLAIN_MAX) {
-    cod_put_u8(&k->w, 0);
+    cod_put_u8(&k->w, (uint8_t)dedup_key.len);
     cod_put_raw(&k->w, dedup_key.p, dedup_key.len);
   } else {
     uint8_t h[STORE_SIP];
     cod_siphash128(s->hash_key, dedup_key.p, dedup_key.len, h);
-    cod_put_u8(&k->w, 1);
+    cod_put_u8(&k->w, 255);
     cod_put_raw(&k->w, h, sizeof h);
   }
 }
