@@ -11,7 +11,6 @@
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what                               watch.c         metrics and traces
- *   audit.c          who did what
  *   engine_retain.c  what is over goes
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
