@@ -415,11 +415,19 @@ static hdw_status walk(store *s, EVP_MD_CTX *hash) {
   if (!st) st = store_error(mdb_cursor_open(s->txn, s->dbi, &c));
   if (st) return st;
   uint64_t keys = 0;
+  skey last HDW_UNSET;
+  last.w = cod_writer(last.b, sizeof last.b);
   int rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
   for (; !rc && !st; rc = st ? rc : mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
-    skey key;
+    skey key HDW_UNSET;
     cod_str value;
     keys++;
+    /* Rising: a page that took another's place repeats keys. */
+    int order = memcmp(last.b, k.mv_data, last.w.len < k.mv_size ? last.w.len : k.mv_size);
+    if (order > 0 || (!order && last.w.len >= k.mv_size)) st = HDW_E_CORRUPT;
+    last.w = cod_writer(last.b, sizeof last.b);
+    cod_put_raw(&last.w, k.mv_data, k.mv_size);
+    if (st) break;
     key.w = cod_writer(key.b, sizeof key.b);
     cod_put_raw(&key.w, k.mv_data, k.mv_size);
     st = store_get(s, &key, &value); /* by its key too: a damaged branch leads elsewhere */
