@@ -1,7 +1,10 @@
 /* dispatch_mllp.c - HL7 receivers over MLLP: message, send (builtins.def, kind mllp).
  *
- * One connection, one message in flight; the next waits for its acknowledgement (H-19, H-21). AA, CA: done. AE, CE: transient. AR, CR:
- * permanent. No MSA that is ours: unknown, sent again with the same MSH-10 (H-20). */
+ * One connection, one message in flight; the next waits for its acknowledgement (H-19, H-21). What that means: dispatch_ack.c. No MSA that is
+ * ours: unknown, sent again with the same MSH-10 (H-20).
+ *
+ * What completes a message: its application acknowledgement (AA, AE, AR), unless the program says ack: 'accept' or the message itself asks for none
+ * (MSH-15 is there and MSH-16 is empty or NE); ack: 'commit' is the block of MLLP 2. A refusal (CE, CR) always completes it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "engine_int.h"
@@ -13,6 +16,8 @@ typedef struct eng_mllp {
   uint64_t resolve;
   char id[256];                      /* our MSH-10 */
   size_t id_len;
+  bool commit, accept;               /* by declaration */
+  bool accept_now;                   /* for the current message an accept acknowledgement is enough */
 } eng_mllp;
 
 typedef struct wait {
@@ -23,6 +28,28 @@ typedef struct wait {
 } wait;
 
 static wait *wait_of(eng_call *c) { return (wait *)c->driver; }
+
+static hdw_status ack_mode(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  const char *ack = jv_text(&e->a, jv_get(c->args, "ack"));
+  if (!ack || !strcmp(ack, "application")) return HDW_OK;
+  c->clients->accept = !strcmp(ack, "accept");
+  c->clients->commit = !strcmp(ack, "commit");
+  if (c->clients->commit && c->cfg->o.mllp_version != 2) {
+    snprintf(text, ENG_TEXT, "ack: 'commit' needs mllp_version 2");
+    return HDW_E_INVALID;
+  }
+  if (c->clients->accept || c->clients->commit) return HDW_OK;
+  snprintf(text, ENG_TEXT, "ack: 'application', 'accept' or 'commit' is expected, not '%.40s'", ack);
+  return HDW_E_INVALID;
+}
+
+static hdw_status open_tls(eng_conn *c, char text[ENG_TEXT]) {
+  char why[160] = "";
+  tls_opts o = {.cert_pem = c->cfg->cert_pem, .key_pem = c->cfg->key_pem, .ca_pem = c->cfg->ca_pem};
+  hdw_status s = tls_ctx_new(&o, &c->tls, why, sizeof why);
+  if (s) snprintf(text, ENG_TEXT, "tls: %.150s", why[0] ? why : hdw_status_text(s));
+  return s;
+}
 
 static hdw_status mllp_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   int64_t port = 0;
@@ -47,7 +74,8 @@ static hdw_status mllp_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   c->clients = (eng_mllp *)arena_zalloc(&e->a, 1, sizeof *c->clients);
   if (!c->clients) return HDW_E_NOMEM;
   c->clients->c = c;
-  return HDW_OK;
+  hdw_status s = ack_mode(e, c, text);
+  return s || !c->cfg->has_tls ? s : open_tls(c, text);
 }
 
 static void next(eng_mllp *m);
@@ -62,26 +90,10 @@ static void finish(eng_mllp *m) {
 
 static bool is_ours(void *user, const uint8_t *p, size_t len) {
   const eng_mllp *m = (const eng_mllp *)user;
-  return mllp_ack_is_for(p, len, m->id, m->id_len);
-}
-
-static void read_ack(eng_call *call, const uint8_t *p, size_t len) {
-  hl7_msg *msg;
-  hl7_ack_info ack;
-  const char *copy = arena_dup(call->a, p, len);
-  hl7_opts o = {.schema = call->e->o.schema};
-  hdw_status s = copy ? hl7_parse(call->a, copy, len, &o, &msg, NULL) : HDW_E_NOMEM;
-  if (!s) s = hl7_ack_read(msg, &ack);
-  if (s || !ack.code[0]) {
-    eng_call_fail(call, FAIL_AMBIGUOUS, 0, "no_ack", "the answer is no acknowledgement");
-    return;
-  }
-  char error[24] = "";
-  if (ack.nerrors) snprintf(error, sizeof error, " error %.*s", (int)(ack.errors[0].code.len > 12 ? 12 : ack.errors[0].code.len), ack.errors[0].code.p);
-  if (ack.code[1] == 'A') {
-    call->ok = true;
-    if (hl7_value(call->a, msg, &call->result)) call->result = VAL_NONE;
-  } else eng_call_fail(call, ack.code[1] == 'E' ? FAIL_TRANSIENT : FAIL_PERMANENT, 0, ack.code, "the receiver answered %s%s", ack.code, error);
+  char code[3];
+  if (!mllp_ack_is_for(p, len, m->id, m->id_len)) return false;
+  /* A commit of the receiver's store is not the application's word (H-19): that is still to come. */
+  return !eng_ack_code(p, len, code) || strcmp(code, "CA") != 0 || m->accept_now;
 }
 
 static void on_answer(void *user, hdw_status s, bool sent, const uint8_t *p, size_t len) {
@@ -90,7 +102,8 @@ static void on_answer(void *user, hdw_status s, bool sent, const uint8_t *p, siz
   if (!call) return;
   call->sent = sent;
   if (s) eng_call_fail(call, s == HDW_E_DENIED ? FAIL_PERMANENT : sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", hdw_status_text(s));
-  else read_ack(call, p, len);
+  else if (len) eng_ack_judge(call, p, len, m->id, m->id_len);
+  else call->ok = true; /* the commit block */
   finish(m);
 }
 
@@ -111,11 +124,13 @@ static void transmit(eng_mllp *m, const io_addr *a) {
   const wait *w = wait_of(call);
   hdw_status s = HDW_OK;
   if (!m->client) {
-    mllp_client_opts o = {.addr = *a, .host = m->c->host, .version = 1, .connect_timeout_us = m->c->timeout_us, .reply_timeout_us = m->c->timeout_us,
+    mllp_client_opts o = {.addr = *a, .host = m->c->cfg->tls.name && m->c->cfg->tls.name[0] ? m->c->cfg->tls.name : m->c->host, .tls = m->c->tls,
+                          .version = (uint8_t)m->c->cfg->o.mllp_version, .commit_retries = (unsigned)m->c->cfg->o.commit_retries, .commit_only = m->commit,
+                          .connect_timeout_us = m->c->timeout_us, .reply_timeout_us = m->c->timeout_us,
                           .idle_close_us = 60000000, .max_frame_bytes = (size_t)m->c->cfg->o.max_response_bytes};
     s = mllp_client_new(e->io, &o, &m->client);
   } else mllp_client_set_addr(m->client, a);
-  if (!s) s = mllp_client_send(m->client, w->p, w->len, m->id_len ? is_ours : NULL, on_answer, m);
+  if (!s) s = mllp_client_send(m->client, w->p, w->len, is_ours, on_answer, m);
   if (!s) return;
   eng_call_fail(call, s == HDW_E_DATA ? FAIL_DATA : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", s == HDW_E_DATA ? "the message holds framing bytes" : hdw_status_text(s));
   io_timer_set(e->io, &call->timer, 0, on_broken, m);
@@ -145,6 +160,13 @@ static void next(eng_mllp *m) {
   if (!hl7_head_read((const char *)wait_of(call)->p, wait_of(call)->len, &h, NULL) && h.control_id.len < sizeof m->id) {
     memcpy(m->id, h.control_id.p, h.control_id.len);
     m->id_len = h.control_id.len;
+    bool no_app = !h.app_ack.len || (h.app_ack.len == 2 && !memcmp(h.app_ack.p, "NE", 2));
+    m->accept_now = m->accept || (h.accept_ack.len && no_app);
+  }
+  if (!m->id_len) { /* no answer could be told from another's */
+    eng_call_fail(call, FAIL_DATA, 0, "no_control_id", "the message has no MSH-10, or one that is too long");
+    io_timer_set(m->c->e->io, &call->timer, 0, on_broken, m);
+    return;
   }
   char text[300];
   io_addr a;
@@ -210,6 +232,8 @@ static void mllp_close(eng_conn *c) {
   if (m->resolve) io_cancel(c->e->io, m->resolve);
   if (m->client) mllp_client_free(m->client);
   m->client = NULL;
+  if (c->tls) tls_ctx_free(c->tls);
+  c->tls = NULL;
 }
 
 const eng_driver eng_driver_mllp = {.kind = "mllp", .in_order = true, .setup = mllp_setup, .start = mllp_start, .cancel = mllp_cancel, .close = mllp_close};

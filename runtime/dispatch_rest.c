@@ -2,10 +2,14 @@
  *
  * The address is the operator's; a program gives a path below it. Every hole of a template is percent-encoded, so a value cannot leave
  * its path segment or add a parameter; a path with '..' is refused. Names are resolved here and each address asked of the egress policy; only allowed
- * addresses are handed to the client. Redirects are not followed. */
+ * addresses are handed to the client. Redirects are followed only for GET and where the operator says so, here and not by the client: each hop is
+ * resolved and judged like a first request, and credentials stay with their origin.
+ *
+ * An HL7 message as the body is HL7 over HTTP (H-46 .. H-49): the acknowledgement in the answer decides. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "engine_int.h"
+#include "http_curl.h"
 #include "json.h"
 #include "url.h"
 
@@ -13,8 +17,14 @@ enum { MAX_HEADERS = 40, MAX_PIN = 8 };
 
 typedef struct rest {
   eng_call *call;
+  bool https;                /* where this request goes: the connection's address, or that of a redirect */
+  const char *host;
+  uint16_t port;
   const char *target;
   const char *method;
+  unsigned hops;
+  bool elsewhere;            /* another origin than the connection's */
+  const char *control_id;    /* MSH-10 of an HL7 message as the body; NULL = the body is none */
   io_http_header headers[MAX_HEADERS];
   unsigned nheaders;
   const void *body;
@@ -44,6 +54,12 @@ static hdw_status parse_base(engine *e, eng_conn *c, const char *text_url, char 
 }
 
 static hdw_status rest_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  if (c->cfg->has_tls) { /* never given back: the client's pools are known by its address */
+    http_identity *who = (http_identity *)arena_zalloc(&e->a, 1, sizeof *who);
+    if (!who) return HDW_E_NOMEM;
+    *who = (http_identity){c->cfg->cert_pem, c->cfg->key_pem, c->cfg->ca_pem};
+    c->identity = who;
+  }
   const char *base = c->cfg->o.base[0] ? c->cfg->o.base : jv_text(&e->a, jv_get(c->args, "base"));
   if (!base) {
     snprintf(text, ENG_TEXT, "base: missing; neither hdw.json nor the program says where it is");
@@ -160,8 +176,11 @@ static bool make_headers(rest *r) {
     const char *value = v.tag == VAL_EMPTY ? NULL : eng_arg_text(call->a, v, NULL);
     if (value && !header(r, extra[i].name, value)) return false;
   }
-  if ((!strcmp(r->method, "POST") || !strcmp(r->method, "PATCH")) && !find_header(r, "Idempotency-Key") && !header(r, "Idempotency-Key", call->idem)) return false;
-  if (!find_header(r, "Accept") && !header(r, "Accept", "application/json, */*;q=0.1")) return false;
+  if ((!strcmp(r->method, "POST") || !strcmp(r->method, "PATCH")) && !find_header(r, call->c->cfg->o.idempotency_header) &&
+      !header(r, call->c->cfg->o.idempotency_header, call->idem)) return false;
+  val body = jv_get(call->request, "body");
+  if (body.tag == VAL_EMPTY) body = jv_get(call->request, "1");
+  if (!find_header(r, "Accept") && !header(r, "Accept", hl7_of(body) ? "application/hl7-v2, */*;q=0.1" : "application/json, */*;q=0.1")) return false;
   if (call->c->auth_name && !header(r, call->c->auth_name, call->c->auth_value)) return false;
   return true;
 }
@@ -189,6 +208,8 @@ static hdw_status make_body(rest *r) {
     if (hl7_of(v)->level == HL7_MSG) st = hl7_bytes(call->a, hl7_of(v)->m, &s);
     else s = hl7_node_raw(hl7_of(v));
     if (!st) buf_put(&b, s.p, s.len);
+    hl7_head h;
+    if (!st && hl7_of(v)->level == HL7_MSG && !hl7_head_read(s.p, s.len, &h, NULL)) r->control_id = arena_dup(call->a, h.control_id.p, h.control_id.len);
     made = "application/hl7-v2; charset=UTF-8";
   } else if (v.tag == VAL_STR || v.tag == VAL_TPL) {
     const char *t = eng_arg_text(call->a, v, NULL);
@@ -241,26 +262,82 @@ static hdw_status read_body(eng_call *call, const io_http_res *res) {
   return HDW_OK;
 }
 
+/* Seconds, or an HTTP-date; what has passed, or is garbage, is 0; at most an hour. */
+static int64_t retry_after_us(eng_call *call, const char *v) {
+  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  char mon[4] = "", *end;
+  int day, year, h, m, s;
+  int64_t us = 0;
+  if (!v) return 0;
+  if (v[0] >= '0' && v[0] <= '9') {
+    unsigned long seconds = strtoul(v, &end, 10);
+    us = *end ? 0 : seconds > 3600 ? INT64_C(3600000000) : (int64_t)seconds * 1000000;
+  } else if (sscanf(v, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &day, mon, &year, &h, &m, &s) == 6) {
+    const char *at = strstr(months, mon);
+    char iso[64];
+    tm_val t;
+    int64_t when;
+    int n = at ? snprintf(iso, sizeof iso, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, (int)(at - months) / 3 + 1, day, h, m, s) : 0;
+    if (at && !tm_parse_datetime(iso, (size_t)n, &t) && !tm_to_unix_us(&t, &when)) us = when - io_wall_us(call->e->io);
+  }
+  return us < 0 ? 0 : us > INT64_C(3600000000) ? INT64_C(3600000000) : us;
+}
+
+static bool is_hl7(const char *type) {
+  char low[64];
+  size_t n = 0;
+  for (; type && type[n] && type[n] != ';' && n < sizeof low - 1; n++) low[n] = type[n] >= 'A' && type[n] <= 'Z' ? (char)(type[n] + 32) : type[n];
+  low[n] = 0;
+  return strstr(low, "application/hl7-v2") != NULL; /* x- before it, +er7 behind it (H-47) */
+}
+
+static void on_success(rest *r, const io_http_res *res) {
+  eng_call *call = r->call;
+  call->status = res->code;
+  if (r->control_id && is_hl7(res_header(res, "Content-Type"))) {
+    eng_ack_judge(call, res->body, res->body_len, r->control_id, strlen(r->control_id));
+    return;
+  }
+  if (r->control_id && strcmp(call->c->cfg->o.hl7_answer, "any") != 0) {
+    eng_call_fail(call, FAIL_AMBIGUOUS, res->code, "no_ack", "HTTP %d without an HL7 acknowledgement; hl7_answer: any takes that for success", res->code);
+    return;
+  }
+  hdw_status s = read_body(call, res);
+  call->ok = !s;
+  if (s) eng_call_fail(call, s == HDW_E_NOMEM ? FAIL_PERMANENT : FAIL_DATA, res->code, hdw_status_name(s), "the response's body is not what its type says");
+}
+
+static void on_refusal(rest *r, const io_http_res *res) {
+  eng_call *call = r->call;
+  char code[16];
+  int n = snprintf(code, sizeof code, "%d", res->code);
+  eng_reaction how = eng_reaction_of(call->c, code, (size_t)n);
+  if (how == REACT_DONE) {
+    call->status = res->code;
+    call->ok = true;
+    if (read_body(call, res)) call->result = VAL_NONE;
+    return;
+  }
+  uint8_t klass = how == REACT_RETRY ? FAIL_TRANSIENT : how == REACT_DEAD || res->code < 400 ? FAIL_PERMANENT : 0;
+  eng_call_fail(call, klass, res->code, code, "HTTP %d %s", res->code, http_reason(res->code));
+  call->judged = how == REACT_RETRY && res->code < 500;
+  call->retry_after_us = retry_after_us(call, res_header(res, "Retry-After"));
+}
+
+static bool redirected(rest *r, const io_http_res *res);
+
 static void on_response(const io_http_res *res, void *user) {
-  eng_call *call = (eng_call *)user;
+  rest *r = (rest *)user;
+  eng_call *call = r->call;
+  r->id = 0;
+  if (!res->status && redirected(r, res)) return;
   call->driver = NULL;
   if (res->status) {
     call->sent = res->sent;
     uint8_t klass = res->status == HDW_E_LIMIT || res->status == HDW_E_DENIED ? FAIL_PERMANENT : res->sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT;
     eng_call_fail(call, klass, 0, hdw_status_name(res->status), "%s", res->error && res->error[0] ? res->error : hdw_status_text(res->status));
-  } else if (res->code >= 200 && res->code < 300) {
-    hdw_status s = read_body(call, res);
-    call->status = res->code;
-    call->ok = !s;
-    if (s) eng_call_fail(call, s == HDW_E_NOMEM ? FAIL_PERMANENT : FAIL_DATA, res->code, hdw_status_name(s), "the response's body is not what its type says");
-  } else {
-    const char *after = res_header(res, "Retry-After");
-    char code[16];
-    snprintf(code, sizeof code, "%d", res->code);
-    eng_call_fail(call, res->code < 400 ? FAIL_PERMANENT : 0, res->code, code, "HTTP %d %s", res->code, http_reason(res->code));
-    long seconds = after ? strtol(after, NULL, 10) : 0;
-    if (seconds > 0) call->retry_after_us = (seconds > 3600 ? 3600 : seconds) * INT64_C(1000000);
-  }
+  } else if (res->code >= 200 && res->code < 300) on_success(r, res);
+  else on_refusal(r, res);
   eng_call_done(call);
 }
 
@@ -272,10 +349,11 @@ static void fail_soon(eng_call *call, uint8_t klass, const char *code, const cha
 
 static void go(rest *r) {
   eng_call *call = r->call;
-  io_http_req q = {.method = r->method, .https = call->c->https, .host = call->c->host, .port = call->c->port, .target = r->target, .headers = r->headers,
+  io_http_req q = {.method = r->method, .https = r->https, .host = r->host, .port = r->port, .target = r->target, .headers = r->headers,
                    .nheaders = r->nheaders, .body = r->body, .body_len = r->body_len, .pin = r->pin, .npin = r->npin, .timeout_us = call->c->timeout_us,
-                   .max_body_bytes = (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536};
-  hdw_status s = io_http_request(call->e->io, &q, on_response, call, &r->id);
+                   .max_body_bytes = (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
+                   .tls = r->elsewhere ? NULL : call->c->identity};
+  hdw_status s = io_http_request(call->e->io, &q, on_response, r, &r->id);
   if (s) fail_soon(call, FAIL_TRANSIENT, hdw_status_name(s), "the request cannot be made");
 }
 
@@ -296,6 +374,28 @@ static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *us
   if (s || !n) eng_call_fail(call, FAIL_TRANSIENT, 0, hdw_status_name(s ? s : HDW_E_NOTFOUND), "the host's name cannot be resolved");
   else eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_DENIED", "the address is %s: connections.%.60s.grant.networks does not allow it", rule ? rule : "not allowed", call->c->name);
   eng_call_done(call);
+}
+
+/* The address, resolved and judged; then the request. */
+static void reach(rest *r) {
+  eng_call *call = r->call;
+  io_addr lit;
+  char text[300];
+  snprintf(text, sizeof text, strchr(r->host, ':') ? "[%.250s]:%u" : "%.250s:%u", r->host, r->port);
+  if (!io_addr_parse(text, &lit)) {
+    if (!eng_egress_ok(call->c, &lit)) {
+      const char *rule = egress_rule(&lit);
+      eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_DENIED", "the address is %s: connections.%.60s.grant.networks does not allow it", rule ? rule : "not allowed", call->c->name);
+      call->driver = NULL;
+      eng_call_later(call);
+      return;
+    }
+    r->pin[r->npin++] = lit;
+    go(r);
+    return;
+  }
+  hdw_status s = io_resolve(call->e->io, r->host, r->port, call->c->timeout_us, on_resolved, r, &r->id);
+  if (s) fail_soon(call, FAIL_TRANSIENT, hdw_status_name(s), "the host's name cannot be resolved");
 }
 
 static void rest_start(eng_call *call) {
@@ -320,23 +420,36 @@ static void rest_start(eng_call *call) {
     fail_soon(call, FAIL_DATA, hdw_status_name(s), s == HDW_E_INVALID ? "a header is malformed" : "the body cannot be written");
     return;
   }
-  io_addr lit;
-  char text[300];
-  snprintf(text, sizeof text, strchr(call->c->host, ':') ? "[%s]:%u" : "%s:%u", call->c->host, call->c->port);
-  if (!io_addr_parse(text, &lit)) {
-    if (!eng_egress_ok(call->c, &lit)) {
-      const char *rule = egress_rule(&lit);
-      eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_DENIED", "the address is %s: connections.%.60s.grant.networks does not allow it", rule ? rule : "not allowed", call->c->name);
-      call->driver = NULL;
-      eng_call_later(call);
-      return;
+  r->https = call->c->https, r->host = call->c->host, r->port = call->c->port;
+  reach(r);
+}
+
+/* 301, 302, 307, 308 to a GET, as often as the operator allows; https only, but for the connection's own origin. True: the attempt goes on or has ended. */
+static bool redirected(rest *r, const io_http_res *res) {
+  eng_call *call = r->call;
+  const char *to = res_header(res, "Location");
+  bool is = res->code == 301 || res->code == 302 || res->code == 303 || res->code == 307 || res->code == 308;
+  url from = {.https = r->https, .host = r->host, .port = r->port, .target = r->target, .path = r->target}, next, home;
+  if (!is || !to || strcmp(r->method, "GET") != 0 || r->hops >= (unsigned)call->c->cfg->o.redirects) return false;
+  if (strlen(to) > URL_MAX_BYTES || url_resolve(call->a, &from, to, strlen(to), &next)) return false;
+  home = (url){.https = call->c->https, .host = call->c->host, .port = call->c->port};
+  bool same = url_same_origin(&next, &home);
+  if (!same && !next.https) return false;
+  r->hops++;
+  if (!same) { /* credentials stay with their origin, also when a later hop comes back */
+    unsigned n = 0;
+    for (unsigned i = 0; i < r->nheaders; i++) {
+      const char *h = r->headers[i].name;
+      if (strcasecmp(h, "Accept") != 0) continue;
+      r->headers[n++] = r->headers[i];
     }
-    r->pin[r->npin++] = lit;
-    go(r);
-    return;
+    r->nheaders = n;
+    r->elsewhere = true;
   }
-  s = io_resolve(call->e->io, call->c->host, call->c->port, call->c->timeout_us, on_resolved, r, &r->id);
-  if (s) fail_soon(call, FAIL_TRANSIENT, hdw_status_name(s), "the host's name cannot be resolved");
+  r->https = next.https, r->host = next.host, r->port = next.port, r->target = next.target;
+  r->npin = 0;
+  reach(r);
+  return true;
 }
 
 static void rest_cancel(eng_call *call) {

@@ -101,6 +101,8 @@ struct eng_conn {
   uint32_t row_failures;
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;
+  tls_ctx *tls;              /* mllp: speaks TLS */
+  const struct http_identity *identity; /* rest: own certificates or authorities */
   /* rest */
   bool https;
   char *host, *prefix;       /* prefix: path of the base without trailing '/' */
@@ -607,6 +609,13 @@ void eng_call_text(const eng_call *call, char out[ENG_TEXT]);
 /* Fails or succeeds from the loop, soon. */
 void eng_call_later(eng_call *call);
 uint8_t eng_class_of_status(int status);
+/* dispatch_ack.c. What the operator says about a code (MSA-1, ERR-3 or HTTP status), REACT_NONE when nothing. */
+typedef enum eng_reaction { REACT_NONE, REACT_DONE, REACT_RETRY, REACT_DEAD } eng_reaction;
+eng_reaction eng_reaction_of(const eng_conn *c, const char *code, size_t len);
+/* Takes an answer as the acknowledgement of the message with this MSH-10: success or failure of the attempt. */
+void eng_ack_judge(eng_call *call, const void *p, size_t len, const char *id, size_t id_len);
+/* MSA-1 of an answer; false when it is none of the six. */
+bool eng_ack_code(const void *answer, size_t len, char out[3]);
 extern const eng_driver eng_driver_rest, eng_driver_mllp, eng_driver_folder;
 hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]);
 /* Cancels its attempts and frees what it holds. */

@@ -46,9 +46,9 @@ class HttpSink:
                     time.sleep(30)
                     return
                 status, value, headers = answer
-                out = json.dumps(value).encode()
+                out = (value if isinstance(value, str) else json.dumps(value)).encode()
                 self.send_response(status)
-                self.send_header('Content-Type', 'application/json')
+                headers = {'Content-Type': 'application/json', **headers}
                 self.send_header('Content-Length', str(len(out)))
                 for k, v in headers.items():
                     self.send_header(k, v)
