@@ -104,6 +104,8 @@ void admin_finish(admin_query *q, int status);
 /* An answer that comes when something is durable. NULL: no memory. */
 typedef struct admin_later admin_later;
 admin_later *admin_later_new(admin_query *q);
+/* Frees l: the view answers by itself. */
+void admin_later_drop(admin_later *l);
 /* Sends the answer and frees l. */
 void admin_later_reply(admin_later *l, int status, const char *json, size_t len);
 
@@ -146,6 +148,8 @@ int admin_audit(admin_query *q);
 int admin_runs(admin_query *q);
 int admin_run(admin_query *q);
 int admin_dead(admin_query *q);
+int admin_select(admin_query *q);
+int admin_skip_lane(admin_query *q);
 int admin_redrive(admin_query *q);
 int admin_discard(admin_query *q);
 int admin_pause(admin_query *q);
@@ -155,8 +159,5 @@ void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);
 int admin_lanes(admin_query *q); /* admin_lanes.c */
 /* admin_story.c: what happened to an input, what waits for what, and what can be done: two members of the object in b. */
 void admin_story(admin_query *q, const store_input *in, bool *first);
-/* Every dead run and delivery, for redrive --all. */
-typedef struct admin_subject { uint8_t subject; uint64_t id; } admin_subject;
-uint32_t admin_all_dead(admin *ad, admin_subject *out, uint32_t cap);
 
 #endif

@@ -241,23 +241,3 @@ int admin_dead(admin_query *q) {
   buf_puts(q->b, "]");
   return 200;
 }
-
-typedef struct gather {
-  admin_subject *out;
-  uint32_t n, cap;
-  uint8_t subject;
-} gather;
-static bool gather_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  gather *g = (gather *)user;
-  (void)part, (void)state;
-  g->out[g->n++] = (admin_subject){g->subject, id};
-  return g->n < g->cap;
-}
-
-uint32_t admin_all_dead(admin *ad, admin_subject *out, uint32_t cap) {
-  gather g = {out, 0, cap, SUBJECT_RUN};
-  (void)store_list_dead(ad->e->store, ENG_PART, SUBJECT_RUN, 0, cap, gather_one, &g);
-  g.subject = SUBJECT_DELIVERY;
-  if (g.n < cap) (void)store_list_dead(ad->e->store, ENG_PART, SUBJECT_DELIVERY, 0, cap, gather_one, &g);
-  return g.n;
-}

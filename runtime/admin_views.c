@@ -201,6 +201,8 @@ const admin_view admin_views[] = {
     {"POST", "/rollback", ADMIN_DEPLOYER, admin_rollback, 0},
     {"POST", "/withdraw", ADMIN_DEPLOYER, admin_withdraw, 0},
     {"POST", "/reload", ADMIN_DEPLOYER, admin_reload, 0},
+    {"GET", "/select", LOOK, admin_select, 0},
+    {"POST", "/skip-lane", ADMIN_OPERATOR, admin_skip_lane, 0},
     {"POST", "/redrive", ADMIN_OPERATOR, admin_redrive, 0},
     {"POST", "/discard", ADMIN_OPERATOR, admin_discard, 0},
     {"POST", "/pause", ADMIN_OPERATOR, admin_pause, 0},

@@ -262,24 +262,27 @@ static hdw_status read_body(eng_call *call, const io_http_res *res) {
   return HDW_OK;
 }
 
+/* IMF-fixdate, RFC 9110 section 5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT". */
+static bool http_date_us(const char *v, int64_t *us) {
+  static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  char iso[32];
+  tm_val t;
+  unsigned m = 0;
+  if (strlen(v) != HTTP_DATE_BYTES || v[3] != ',' || strcmp(v + 25, " GMT") != 0) return false;
+  while (m < 12 && memcmp(v + 8, months[m], 3) != 0) m++;
+  int n = snprintf(iso, sizeof iso, "%.4s-%02u-%.2sT%.8sZ", v + 12, m + 1, v + 5, v + 17);
+  return m < 12 && !tm_parse_datetime(iso, (size_t)n, &t) && !tm_to_unix_us(&t, us);
+}
+
 /* Seconds, or an HTTP-date; what has passed, or is garbage, is 0; at most an hour. */
 static int64_t retry_after_us(eng_call *call, const char *v) {
-  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  char mon[4] = "", *end;
-  int day, year, h, m, s;
-  int64_t us = 0;
+  char *end;
+  int64_t us = 0, when;
   if (!v) return 0;
   if (v[0] >= '0' && v[0] <= '9') {
     unsigned long seconds = strtoul(v, &end, 10);
     us = *end ? 0 : seconds > 3600 ? INT64_C(3600000000) : (int64_t)seconds * 1000000;
-  } else if (sscanf(v, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &day, mon, &year, &h, &m, &s) == 6) {
-    const char *at = strstr(months, mon);
-    char iso[64];
-    tm_val t;
-    int64_t when;
-    int n = at ? snprintf(iso, sizeof iso, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, (int)(at - months) / 3 + 1, day, h, m, s) : 0;
-    if (at && !tm_parse_datetime(iso, (size_t)n, &t) && !tm_to_unix_us(&t, &when)) us = when - io_wall_us(call->e->io);
-  }
+  } else if (http_date_us(v, &when)) us = when - io_wall_us(call->e->io);
   return us < 0 ? 0 : us > INT64_C(3600000000) ? INT64_C(3600000000) : us;
 }
 

@@ -238,6 +238,9 @@ hdw_status engine_skip_lane(engine *e, const uint8_t lane[REC_LANE], const char 
 /* What a dead run or delivery holds goes on without it; it stays a dead letter. HDW_E_INVALID: it holds nothing. */
 hdw_status engine_skip(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 
+/* Runs of the workflow that have not begun wait, until it is resumed. Survives restarts. HDW_E_NOTFOUND. */
+hdw_status engine_pause_workflow(engine *e, const char *workflow, bool pause, const char *who, engine_done_cb cb, void *user);
+
 /* Stops or resumes everything that goes to a connection: deliveries wait, runs that come to a step of it park. Survives restarts. HDW_E_NOTFOUND. */
 hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who, engine_done_cb cb, void *user);
 

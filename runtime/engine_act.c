@@ -119,3 +119,52 @@ hdw_status engine_pause(engine *e, const char *sink, bool pause, const char *who
   if (s) eng_put(e, x, sizeof *x);
   return s;
 }
+
+/* ---- workflows: their new runs wait queued --------------------------------------------------------------------------------------- */
+
+static cod_str paused_key(const char *workflow, size_t len, char key[META_MAX_NAME + 16]) {
+  int n = snprintf(key, META_MAX_NAME + 16, "workflow:%.*s", (int)len, workflow);
+  return cod_bytes(key, (size_t)n);
+}
+
+bool eng_workflow_paused(engine *e, cod_str name) {
+  arena a;
+  cod_str v;
+  char key[META_MAX_NAME + 16];
+  arena_init(&a, e->mem, 65536);
+  bool paused = name.len <= META_MAX_NAME && !store_get_named(e->store, cod_cstr("paused"), paused_key(name.p, name.len, key), &a, &v);
+  arena_free(&a);
+  return paused;
+}
+
+typedef struct pausing_workflow {
+  bool pause;
+  engine_done_cb cb;
+  void *user;
+} pausing_workflow;
+
+static void on_workflow_paused(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  pausing_workflow x = *(pausing_workflow *)user;
+  (void)rec;
+  eng_put(e, user, sizeof(pausing_workflow));
+  if (!s && !x.pause) { /* those that waited are looked for */
+    if (e->rescan) e->rescan_again = true;
+    e->rescan = true;
+    eng_sched(e);
+  }
+  if (x.cb) x.cb(x.user, s);
+}
+
+hdw_status engine_pause_workflow(engine *e, const char *workflow, bool pause, const char *who, engine_done_cb cb, void *user) {
+  bool known = !pause && eng_workflow_paused(e, cod_cstr(workflow)); /* also one that is gone may be resumed */
+  for (uint32_t i = 0; i < e->napps && !known; i++) known = !e->apps[i]->retired && eng_workflow(e->apps[i], workflow, strlen(workflow));
+  pausing_workflow *x = known ? (pausing_workflow *)eng_get(e, sizeof *x) : NULL;
+  if (!x) return known ? HDW_E_NOMEM : HDW_E_NOTFOUND;
+  *x = (pausing_workflow){pause, cb, user};
+  rec_action r = {.action = pause ? ACTION_PAUSE : ACTION_RESUME, .subject = SUBJECT_WORKFLOW, .name = cod_cstr(workflow), .who = cod_cstr(who)};
+  cod_w w = eng_writer(e);
+  hdw_status s = rec_put_action(&w, &r);
+  if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_workflow_paused, x, NULL);
+  if (s) eng_put(e, x, sizeof *x);
+  return s;
+}

@@ -562,6 +562,8 @@ const char *eng_hold_text(eng_hold h);
 eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us);
 /* Parks the run until the connection is free; no attempt is counted. */
 void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, const char *path);
+/* engine_act.c */
+bool eng_workflow_paused(engine *e, cod_str name);
 /* It was parked because of a connection that is free now: its wake time does not matter. */
 bool eng_run_unheld(const eng_run *r);
 /* The connection is free: parked runs that wait for it go on, a bounded number at a time. */

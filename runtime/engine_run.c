@@ -128,6 +128,10 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_run_free(r);
     return;
   }
+  if (r->row.state == RUN_QUEUED && !r->row.attempts && eng_workflow_paused(e, r->row.workflow)) {
+    eng_run_free(r);
+    return;
+  }
   /* The lanes may have been taken by an earlier run that a person sent back into the queue: who ends there looks for the next one. */
   bool first = eng_lanes_free(e, id, r->row.lanes, r->row.nlanes);
   if (!first || (!fresh && eng_lanes_busy(e, &r->row))) {

@@ -20,6 +20,7 @@ typedef struct hv_args {
   int nwords;
   const char *config, *data, *to, *state, *control_id, *sender, *patient, *since, *limit, *reason, *example, *subject;
   const char *url, *token_file, *who, *after, *until, *type;
+  const char *sink, *workflow, *code;
   bool json, check, all, yes, help, verify, fhir;
 } hv_args;
 
@@ -48,6 +49,7 @@ int hv_run(const hv_args *a);
 int hv_dead(const hv_args *a);
 int hv_redrive(const hv_args *a);
 int hv_discard(const hv_args *a);
+int hv_skip_lane(const hv_args *a);
 int hv_pause(const hv_args *a);
 int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);

@@ -188,7 +188,7 @@ class DaemonTest(unittest.TestCase):
         self.assertEqual(sorted(first), ['4711', '4711', '4711', '4712', '4712'])
 
     def redrive_all(self):
-        r = subprocess.run([HDWVM, 'redrive', '--all', '--yes', '--config', 'hdw.json'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
+        r = subprocess.run([HDWVM, 'redrive', '--all', '--yes', '--json', '--config', 'hdw.json'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
         self.assertEqual(r.returncode, 0, r.stderr)
         return json.loads(r.stdout.strip().split('\n')[-1])['done']
 

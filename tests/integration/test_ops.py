@@ -218,7 +218,7 @@ class Audit(Case):
         self.assertEqual((kinds.count('start'), kinds.count('stop'), kinds.count('denied')), (2, 1, 2))
         pause = next(r for r in rows if r['action'] == 'POST /pause' and r['outcome'] == 'done')
         self.assertTrue(pause['who'].startswith(f'uid:{os.geteuid()}'))
-        self.assertEqual(pause['query'], 'sink=crm')
+        self.assertEqual(pause['query'], 'name=crm')
         self.assertIn('whole', self.hdwvm('audit', '--verify').stdout)
         for line in self.hdwvm('audit', '--fhir').stdout.splitlines():
             self.assertEqual(json.loads(line)['resourceType'], 'AuditEvent')

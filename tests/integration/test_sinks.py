@@ -60,6 +60,8 @@ class Peer:
                             c.sendall(b'\x0b' + out.encode() + b'\x1c\r')
         except OSError:
             pass
+        finally:
+            c.close()
 
     def close(self):
         self.sock.close()
@@ -81,8 +83,8 @@ class Mllps(unittest.TestCase):
         for x in reversed(self.todo):
             x.close()
 
-    def start(self, answer, program=PROGRAM, tls=None, **conn):
-        self.peer = Peer(answer, tls)
+    def start(self, answer, program=PROGRAM, peer_tls=None, **conn):
+        self.peer = Peer(answer, peer_tls)
         self.todo.append(self.peer)
         conn.setdefault('address', f'127.0.0.1:{self.peer.port}')
         d = Daemon(program, {'listeners': {'adt': {'port': 0}}, 'connections': {'ward': {'grant': {'networks': ['127.0.0.0/8']}, **conn}}})
@@ -146,7 +148,7 @@ class Mllps(unittest.TestCase):
 
     def test_H19_a_message_that_asks_for_no_application_answer_is_done_by_the_commit(self):
         self.start(lambda n, m, c: [ack('CA', c)])
-        self.send('A', extra='|||AL|NE')
+        self.assertEqual(ack_code(self.m.ask(adt('A', extra='|||AL|NE'))), 'CA')
         self.delivered(1)
         self.assertEqual(controls(self.peer), ['A'])
 
@@ -182,7 +184,7 @@ class Mllps(unittest.TestCase):
             ctx.load_verify_locations(os.path.join(pki, 'client.pem'))
             ctx.verify_mode = ssl.CERT_REQUIRED
             at = {k: os.path.join(pki, v) for k, v in {'ca': 'server.pem', 'cert': 'client.pem', 'key': 'client.key'}.items()}
-            self.start(lambda n, m, c: [ack('AA', c)], tls=ctx, **{'tls': at})
+            self.start(lambda n, m, c: [ack('AA', c)], peer_tls=ctx, tls=at)
             self.send('A')
             self.delivered(1)
             self.m.close()
