@@ -79,7 +79,7 @@ typedef struct decl {
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
 
-typedef struct local { str name; int reg; ty t; ast *at; } local;
+typedef struct local { str name; int reg; ty t; ast *at; bool hidden; /* of another branch that is not over */ } local;
 typedef struct this_scope { int reg, index, total; ty t; ty total_t; } this_scope;
 enum { MAX_LOCALS = 200, MAX_THIS = 40 };
 
@@ -105,7 +105,8 @@ typedef struct fnctx {
   bool has_got;
   uint8_t out_label;           /* labels of all that is returned */
   uint32_t paths;              /* journal sites that are open: return leaves them */
-  int yield_builder;           /* register, -1 outside */
+  int yield_builder;           /* register, -1 outside, -2 in a branch of a block */
+  int in_branch;               /* of parallel */
   ty yield_t;
   bool has_yield;
   uint32_t site;               /* next journal site */

@@ -59,7 +59,7 @@ local *find_local(comp *c, str name) {
 local *add_local(comp *c, ast *name, ty t, int reg) {
   if (c->f->nlocals == MAX_LOCALS) { err(c, E0228, name, "more than %d names in one function", MAX_LOCALS); return &c->f->locals[MAX_LOCALS - 1]; }
   local *l = &c->f->locals[c->f->nlocals++];
-  *l = (local){node_name(c, name), reg, t, name};
+  *l = (local){node_name(c, name), reg, t, name, false};
   return l;
 }
 

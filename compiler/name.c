@@ -92,6 +92,13 @@ static ty ambient(comp *c, str name, int dst, bool *found) {
   return ty_one(TY_ERR);
 }
 
+static void other_branch(comp *c, ast *n, const local *l) {
+  if (!l->hidden) return;
+  diag *d = err(c, E0201, n, "'%.*s' is bound by another branch of this parallel block, which may not have ended", STR(l->name));
+  diag_also(c->d, d, c->u->file, l->at->off, l->at->end, "here");
+  diag_note(c->d, d, "behind the block it is there; what needs it here stands in that branch: a step that depends on another comes after it");
+}
+
 /* A bare name: in a criterion a member of $this; else a local, a declaration, an ambient name; at the root of an evaluated expression its member. */
 ty name_value(comp *c, ast *n, int dst) {
   fnctx *f = c->f;
@@ -102,6 +109,7 @@ ty name_value(comp *c, ast *n, int dst) {
   }
   local *l = find_local(c, name);
   if (l) {
+    other_branch(c, n, l);
     if (l->reg != dst) op3(c, OP_MOVE, dst, l->reg, 0);
     return l->t;
   }
@@ -140,6 +148,7 @@ ty var_value(comp *c, ast *n, int dst) {
   }
   local *l = find_local(c, name);
   if (l) {
+    other_branch(c, n, l);
     op3(c, OP_MOVE, dst, l->reg, 0);
     return l->t;
   }

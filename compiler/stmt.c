@@ -36,12 +36,18 @@ static void let(comp *c, ast *n) {
   add_local(c, name, t, r);
 }
 
-/* A loop; its value (yields) goes to dst when it has one. */
+/* Journal path of a branch: its own place among the branches of this site, by a register with its number. */
+static void branch_path(comp *c, uint32_t site, int number) {
+  emit_bx(&c->e, c->f->fn, OP_PPUSH, 0, site);
+  emit_op(&c->e, c->f->fn, OP_PINDEX, (uint32_t)number, 0, 0);
+}
+
+/* A loop; its value (yields) goes to dst when it has one. With effects and `parallel`, each iteration is a branch. */
 static ty for_loop(comp *c, ast *n, int dst) {
   fnctx *f = c->f;
   ast *name = n->first, *src = name->next, *limit = src->next, *body = limit->next;
-  bool effects = has_effect(body);
-  int top = f->top, nlocals = f->nlocals;
+  bool effects = has_effect(body), branches = effects && n->kind == AST_PARFOR;
+  int top = f->top, nlocals = f->nlocals, in_branch = f->in_branch;
   int it = regs_new(c, 4), count = -1, k = reg_new(c);
   ty t = ty_make(TY_LONG, 0, true);
   vm_op next = OP_NEXT;
@@ -59,7 +65,12 @@ static ty for_loop(comp *c, ast *n, int dst) {
     ty lt = ex(c, limit, count);
     if (!ty_is_open(lt) && lt.kind != TY_INT) err(c, E0209, limit, "a limit is an integer");
   }
-  if (effects) { emit_bx(&c->e, f->fn, OP_PPUSH, 0, f->site++); f->paths++; }
+  uint32_t own = f->site, fork = MOD_NO_INDEX;
+  if (effects) f->site++, f->paths++;
+  if (branches) {
+    if (count < 0) op3(c, OP_EMPTY, count = reg_new(c), 0, 0);
+    emit_op(&c->e, f->fn, OP_PAR, (uint32_t)count, 0, 0);
+  } else if (effects) emit_bx(&c->e, f->fn, OP_PPUSH, 0, own);
   uint32_t site = f->site;
   int yb = f->yield_builder;
   ty yt = f->yield_t;
@@ -67,25 +78,42 @@ static ty for_loop(comp *c, ast *n, int dst) {
   if (dst >= 0) {
     f->yield_builder = reg_new(c);
     f->has_yield = false;
-    op3(c, OP_NEWB, f->yield_builder, 0, 0);
-  }
+    if (!branches) op3(c, OP_NEWB, f->yield_builder, 0, 0);
+  } else if (branches) f->yield_builder = -1;
   if (effects) f->site = 0;
+  bool region = effects && !branches; /* what an iteration with effects allocates is given back at its end */
+  if (region) emit_op(&c->e, f->fn, OP_REGION, (uint32_t)it + 1, 0, 0);
   uint32_t head = emit_here(&c->e, f->fn);
   uint32_t out = emit_jump(&c->e, f->fn, next, (uint32_t)it), stop = MOD_NO_INDEX;
   if (count >= 0 && n->kind == AST_FOR) {
     op3(c, OP_LT, k, it + 3, count);
     stop = emit_jump(&c->e, f->fn, OP_JMPN, (uint32_t)k);
   }
-  if (effects) emit_op(&c->e, f->fn, OP_PINDEX, (uint32_t)it + 3, 0, 0);
+  if (branches) {
+    fork = emit_jump(&c->e, f->fn, OP_FORK, 0);
+    branch_path(c, own, it + 3);
+    if (dst >= 0) op3(c, OP_NEWB, f->yield_builder, 0, 0);
+    f->in_branch = 1;
+  } else if (effects) emit_op(&c->e, f->fn, OP_PINDEX, (uint32_t)it + 3, 0, 0);
   add_local(c, name, ty_card(t, 1, false), it + 2);
   stmt_block(c, body);
+  if (branches) {
+    if (dst >= 0) op3(c, OP_BUILD, f->yield_builder, f->yield_builder, 0);
+    emit_op(&c->e, f->fn, OP_BEND, dst >= 0 ? (uint32_t)f->yield_builder : 0, 0, dst >= 0);
+    emit_patch(&c->e, f->fn, fork);
+    f->in_branch = in_branch;
+  }
+  if (region) emit_op(&c->e, f->fn, OP_RECYCLE, (uint32_t)it + 1, 0, 0);
   emit_jump_to(&c->e, f->fn, OP_JMP, 0, head);
   emit_patch(&c->e, f->fn, out);
   if (stop != MOD_NO_INDEX) emit_patch(&c->e, f->fn, stop);
-  if (effects) { op3(c, OP_PPOP, 0, 0, 0); f->site = site; f->paths--; }
+  if (branches) emit_op(&c->e, f->fn, OP_JOIN, (uint32_t)(dst >= 0 ? dst : k), 0, 0);
+  else if (effects) op3(c, OP_PPOP, 0, 0, 0);
+  if (effects) f->site = site, f->paths--;
   ty result = ty_make(TY_ANY, 0, true);
+  if (branches && dst < 0) f->yield_builder = yb;
   if (dst >= 0) {
-    op3(c, OP_BUILD, dst, f->yield_builder, 0);
+    if (!branches) op3(c, OP_BUILD, dst, f->yield_builder, 0);
     if (f->has_yield) result = ty_card(f->yield_t, 0, true);
     f->yield_builder = yb;
     f->yield_t = yt;
@@ -220,8 +248,47 @@ static void match(comp *c, ast *n) {
   f->top = top;
 }
 
+/* parallel { … }: each statement with effects is a branch; what a branch binds is there when all have ended. */
+static void parallel(comp *c, ast *n) {
+  fnctx *f = c->f;
+  int in_branch = f->in_branch, yb = f->yield_builder, outside = f->nlocals;
+  uint32_t own = f->site, i = 0;
+  if (!has_effect(n)) {
+    for (ast *x = n->first->first; x; x = x->next) stmt_one(c, x);
+    return;
+  }
+  int number = reg_new(c);
+  f->site++;
+  uint32_t site = f->site;
+  pos(c, n);
+  op3(c, OP_EMPTY, number, 0, 0);
+  emit_op(&c->e, f->fn, OP_PAR, (uint32_t)number, 0, 0);
+  for (ast *x = n->first->first; x; x = x->next, i++) {
+    if (!has_effect(x)) { stmt_one(c, x); continue; }
+    uint32_t fork = emit_jump(&c->e, f->fn, OP_FORK, 0);
+    int first = f->top;
+    f->in_branch = 1;
+    f->yield_builder = -2;
+    emit_bx(&c->e, f->fn, OP_LOADI, (uint32_t)number, i);
+    branch_path(c, own, number);
+    f->paths++;
+    f->site = 0;
+    stmt_one(c, x);
+    f->paths--;
+    emit_op(&c->e, f->fn, OP_BEND, (uint32_t)(f->top > first ? first : 0), (uint32_t)(f->top - first), 0);
+    emit_patch(&c->e, f->fn, fork);
+    f->in_branch = in_branch;
+    f->yield_builder = yb;
+    for (int k = outside; k < f->nlocals; k++) f->locals[k].hidden = true;
+  }
+  for (int k = outside; k < f->nlocals; k++) f->locals[k].hidden = false;
+  f->site = site;
+  emit_op(&c->e, f->fn, OP_JOIN, (uint32_t)number, 0, 0);
+}
+
 static void return_stmt(comp *c, ast *n) {
   fnctx *f = c->f;
+  if (f->in_branch) { err(c, E0222, n, "'return' stands outside of parallel: branches end by themselves, and what they bind is there behind the block"); return; }
   int top = f->top, r = reg_new(c);
   pos(c, n);
   ty t = ex(c, n->first, r);
@@ -340,14 +407,13 @@ static void stmt1(comp *c, ast *n) {
       break;
     case AST_LOG: log_stmt(c, n); break;
     case AST_FOR: case AST_PARFOR: for_loop(c, n, -1); break;
-    case AST_PARALLEL: /* branches join in source order; this version performs them one after the other */
-      for (ast *x = n->first->first; x; x = x->next) stmt_one(c, x);
-      break;
+    case AST_PARALLEL: parallel(c, n); break;
     case AST_IF: if_stmt(c, n); break;
     case AST_MATCH: match(c, n); break;
     case AST_RETURN: return_stmt(c, n); break;
     case AST_YIELD: {
       fnctx *f = c->f;
+      if (f->yield_builder == -2) { err(c, E0222, n, "'yield' stands outside of a parallel block: branches end in no order"); break; }
       if (f->yield_builder < 0) { err(c, E0222, n, "'yield' stands in a loop whose value is wanted: step rows = for …"); break; }
       int top = f->top, r = reg_new(c);
       ty t = ex(c, n->first, r);

@@ -14,7 +14,7 @@ void admin_run_row(admin_query *q, const store_run *r) {
   buf *b = q->b;
   bool f = true;
   char where[200];
-  bool active = r->state < RUN_PARKED && eng_run_find(q->ad->e, r->id) != NULL;
+  bool active = r->state < RUN_PARKED && eng_run_active(q->ad->e, r->id);
   admin_number(b, &f, "id", r->id);
   put_str(b, &f, "workflow", r->workflow);
   if (r->input) admin_number(b, &f, "message", r->input);

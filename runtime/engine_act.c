@@ -50,7 +50,7 @@ static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
   arena_init(&a, e->mem, 0);
   if (subject == SUBJECT_RUN) {
     s = store_get_run(e->store, ENG_PART, id, &a, &run);
-    if (!s && eng_run_find(e, id)) s = HDW_E_INVALID;
+    if (!s && eng_run_active(e, id)) s = HDW_E_INVALID;
     if (!s && run.state != RUN_DEAD && run.state != RUN_FAILED && !(run.state == RUN_PARKED || (discard && run.state == RUN_QUEUED))) s = HDW_E_INVALID;
   } else if (subject == SUBJECT_DELIVERY) {
     s = store_get_delivery(e->store, ENG_PART, id, &a, &d);

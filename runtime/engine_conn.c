@@ -70,7 +70,7 @@ static bool wake_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   s->last = id;
   s->n++;
   arena_init(&a, e->mem, 65536);
-  if (!store_get_run(e->store, ENG_PART, id, &a, &row) && cod_equal(row.held, cod_cstr(s->c->name)) && !eng_run_find(e, id)) {
+  if (!store_get_run(e->store, ENG_PART, id, &a, &row) && cod_equal(row.held, cod_cstr(s->c->name)) && !eng_run_active(e, id)) {
     eng_ready(e, id, false);
     s->woken++;
   }

@@ -312,7 +312,7 @@ hlog *engine_log(engine *e) { return e->log; }
 
 void engine_get_status(const engine *e, engine_status *out) {
   *out = e->st;
-  out->active_runs = e->nruns;
+  out->active_runs = e->nruns + e->naway;
   out->ready_runs = e->nready;
   store_counts c;
   store_get_counts(e->store, &c);
@@ -335,7 +335,7 @@ bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
 }
 
 bool engine_idle(const engine *e) {
-  if (e->nruns || e->outstanding || e->nready || e->rescan || e->sched.set) return false;
+  if (e->nruns || e->nsteps || e->outstanding || e->nready || e->rescan || e->sched.set) return false;
   for (uint32_t i = 0; i < e->nconns; i++)
     if (e->conns[i]->in_flight || e->conns[i]->pump.set) return false;
   return true;
@@ -392,6 +392,8 @@ void engine_close(engine *e) {
   eng_once_close(e);
   eng_retain_free(e);
   while (e->runs) eng_run_free(e->runs);
+  for (unsigned i = 0; i < ENG_HASH; i++)
+    while (e->steps[i]) eng_step_free(e->steps[i]);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
   for (eng_conn *o = e->old_conns; o; o = o->next_old) eng_conn_close(o);
   while (e->pending) eng_pending_free(e->pending);

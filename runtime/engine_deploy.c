@@ -466,10 +466,7 @@ eng_app *eng_app_pinned(engine *e, const uint8_t hash[REC_HASH], const uint8_t d
 /* ---- giving back ------------------------------------------------------------------------------------------------------------------------ */
 
 static bool conn_needed(const engine *e, const eng_conn *c) {
-  if (c->in_flight || c->steps || c->flying) return true;
-  for (const eng_run *r = e->runs; r; r = r->next)
-    if (r->step.open && r->step.c == c) return true;
-  return false;
+  return c->in_flight || c->steps || c->flying || eng_steps_use(e, c);
 }
 
 /* A run of an earlier deployment may still ask for a connection that nothing replaced. */

@@ -5,7 +5,8 @@
  *   engine_commit.c  duplicates, record, answer                engine_request.c API inputs
  *   engine_gate.c    which workflows, gates, lanes             engine_pending.c who waits for an answer
  *   engine_lane.c    which run may start                       engine_run.c    execution of runs
- *   engine_step.c    effects of a run: journal, retry          engine_out.c    the outbox: queues of sinks
+ *   engine_step.c    effects of a run: journal, replay         engine_out.c    the outbox: queues of sinks
+ *   engine_attempt.c steps under way: attempts, retry
  *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
  *   engine_ack.c     answers from records                      engine_listen.c sockets, MLLP
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
@@ -174,14 +175,27 @@ typedef struct eng_recorded { /* a delivery that the run made before a restart *
   struct eng_recorded *next;
 } eng_recorded;
 
+/* An effect under way, with memory of its own: the run that asked for it may leave memory meanwhile and comes back to it by executing again. */
+typedef enum eng_step_state { STEP_INTENT /* being recorded */, STEP_TRIES, STEP_DONE, STEP_FAILED /* finally: its run decides */ } eng_step_state;
 typedef struct eng_step {
-  bool open;
+  engine *e;
+  struct eng_step *next;     /* of those with the same hash */
+  uint64_t run;
+  eng_run *r;                /* NULL: not in memory */
+  vm_run *branch;            /* of r; waits for this */
+  arena a;                   /* all that follows, attempts included */
   eng_conn *c;
-  const mod_effect *effect;
+  char *path, *workflow;
   char operation[96];        /* "rest.post" */
   val request;
-  uint8_t hash[REC_HASH];
+  uint8_t hash[REC_HASH], klass;
+  eng_step_state state;
+  bool intent_due;           /* its record is not durable yet: the callback holds a pointer */
+  bool dropped;              /* nobody wants it; goes with that callback */
   uint32_t attempts;
+  arena_mark mark;           /* an attempt's memory begins here */
+  const void *result;        /* packed */
+  size_t result_len;
   eng_call call;
   io_timer timer;
 } eng_step;
@@ -202,10 +216,14 @@ struct eng_run {
   eng_recorded *sent;
   char parked_path[REC_PATH_MAX];
   bool known;                /* how the attempt at parked_path ended is known: it waited for a time or a person, no crash came between */
+  eng_conn *tried;           /* it parks because of a step of this connection, after so many attempts */
+  uint32_t tries;
   eng_conn *held;            /* it parks because this connection is held: no attempt was made */
   uint32_t steps;
-  eng_step step;
+  bool beyond;               /* came to an effect that was not recorded: log lines are new from here */
+  int64_t retry_after_us;    /* what a failed branch was told */
   io_timer task;             /* goes on from the loop: a run never executes inside another's callback */
+  io_timer leave;            /* suspended for so long, it leaves memory */
 };
 
 /* ---- answers that wait ------------------------------------------------------------------------------------------------ */
@@ -279,6 +297,8 @@ struct engine {
   eng_run *run_hash[ENG_HASH];
   eng_run *runs;             /* active */
   uint32_t nruns;
+  eng_step *steps[ENG_HASH]; /* by run */
+  uint32_t nsteps, naway;    /* all; those whose run is not in memory */
   uint64_t *ready;           /* ring of run id << 1 | never started before */
   uint32_t ready_cap, ready_at, nready;
   bool rescan;               /* the ring overflowed or the process just started: look for queued runs in the store */
@@ -534,7 +554,7 @@ void eng_run_abandon(eng_run *r);
 /* The lanes of a run that ended are free: their next heads may start. */
 void eng_lanes_release(engine *e, const store_run *row);
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n);
-/* A run in memory is in one of the row's lanes. */
+/* A younger run at work is in one of the row's lanes. */
 bool eng_lanes_busy(engine *e, const store_run *row);
 eng_run *eng_run_find(engine *e, uint64_t id);
 /* Loads and executes; fresh: nothing can be in its journal. */
@@ -545,8 +565,33 @@ void eng_run_free(eng_run *r);
 /* Ends with RUN_DONE (value recorded), RUN_FAILED or RUN_DEAD. */
 void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code, const char *text, const char *path);
 void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path);
-/* Handles VM_AWAIT. True: resumed already, go on; false: wait. */
+/* Handles VM_AWAIT: resumes with what is recorded, or begins an attempt. False: the run has ended or left memory. */
 bool eng_step_await(eng_run *r);
+/* A step of r failed finally: handler, end or parking. False as above. The step is gone. */
+bool eng_step_failed(eng_run *r, eng_step *s);
+/* Resumes with the packed result. False as above. */
+bool eng_step_resume(eng_run *r, vm_run *branch, const void *p, size_t len);
+
+/* engine_attempt.c: steps under way. New: in the table, state STEP_INTENT. NULL: no memory. packed: the request. */
+eng_step *eng_step_new(eng_run *r, vm_run *branch, eng_conn *c, uint8_t klass, const char *operation, const uint8_t hash[REC_HASH], const buf *packed);
+eng_step *eng_step_find(engine *e, uint64_t run, const char *path);
+/* The first in the table of the same run. */
+eng_step *eng_step_first(const eng_step *s);
+/* Cancels an attempt in flight. */
+void eng_step_free(eng_step *s);
+/* Makes the next attempt. */
+void eng_step_perform(eng_step *s);
+/* Records a RESULT of the step; failed: what of the call is recorded. */
+hdw_status eng_step_record(eng_step *s, uint8_t state, bool failed, const buf *body);
+/* The run leaves memory, its steps go on. */
+void eng_steps_leave(eng_run *r);
+/* The run is not coming back: what has ended is forgotten, what is under way is cancelled when cancel. */
+void eng_steps_drop(engine *e, uint64_t run, bool cancel);
+/* Has the run steps under way (that have not ended)? */
+bool eng_steps_open(const engine *e, uint64_t run);
+bool eng_steps_use(const engine *e, const eng_conn *c);
+/* In memory, or away with steps under way. */
+bool eng_run_active(engine *e, uint64_t id);
 /* Wakes what is due. */
 void eng_wake(engine *e);
 void eng_wake_at(engine *e, int64_t wall_us);

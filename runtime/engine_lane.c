@@ -39,23 +39,29 @@ bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], un
   return true;
 }
 
-static bool has_lane(const store_run *r, const uint8_t lane[REC_LANE]) {
-  for (unsigned i = 0; i < r->nlanes; i++)
-    if (!memcmp(r->lanes[i], lane, REC_LANE)) return true;
-  return false;
+typedef struct others {
+  engine *e;
+  uint64_t id;
+  bool active;
+} others;
+static bool other_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  others *o = (others *)user;
+  (void)part, (void)state;
+  o->active |= id != o->id && eng_run_active(o->e, id);
+  return !o->active;
 }
 
 /* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. A lane that it was
  * taken out of (skip-lane) does not concern it any more. */
 bool eng_lanes_busy(engine *e, const store_run *row) {
-  for (unsigned i = 0; i < row->nlanes; i++) {
+  others o = {e, row->id, false};
+  for (unsigned i = 0; i < row->nlanes && !o.active; i++) {
     uint64_t head;
     uint8_t state;
     if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || head != row->id) continue;
-    for (eng_run *r = e->runs; r; r = r->next)
-      if (r->id != row->id && has_lane(&r->row, row->lanes[i])) return true;
+    (void)store_list_lane(e->store, ENG_PART, row->lanes[i], 0, 0, other_one, &o);
   }
-  return false;
+  return o.active;
 }
 
 /* Nothing of the run can be in the journal: it was made in this life of the process and has not begun. */
@@ -65,7 +71,7 @@ static bool is_fresh(const engine *e, const store_run *r) {
 
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len) {
   if (e->draining || !eng_lanes_free(e, id, n->lanes, n->nlanes)) return;
-  if (!e->nready && !e->rescan && e->nruns < e->o.config->top.active_runs) eng_run_start(e, id, true, body, len);
+  if (!e->nready && !e->rescan && e->nruns + e->naway < e->o.config->top.active_runs) eng_run_start(e, id, true, body, len);
   else eng_ready(e, id, true);
 }
 
@@ -73,7 +79,7 @@ void eng_lanes_release(engine *e, const store_run *row) {
   for (unsigned i = 0; i < row->nlanes; i++) {
     uint64_t head;
     uint8_t state;
-    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || state > RUN_WAITING || eng_run_find(e, head)) continue;
+    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || state > RUN_WAITING || eng_run_active(e, head)) continue;
     arena a;
     arena_init(&a, e->mem, 0);
     store_run next;
@@ -107,7 +113,7 @@ static void rescan(engine *e) {
     arena a;
     arena_init(&a, e->mem, 0);
     store_run row;
-    if (!eng_run_find(e, s.found[i]) && !store_get_run(e->store, ENG_PART, s.found[i], &a, &row) && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
+    if (!eng_run_active(e, s.found[i]) && !store_get_run(e->store, ENG_PART, s.found[i], &a, &row) && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
     arena_free(&a);
   }
   e->rescan_after = s.last;
@@ -124,13 +130,13 @@ static void on_sched(void *user) {
   if (e->draining || e->failed) return;
   if (!e->nready && e->rescan) rescan(e);
   /* A bounded number of starts, so that sockets get their turn. */
-  for (unsigned i = 0; i < 32 && e->nready && e->nruns < e->o.config->top.active_runs; i++) {
+  for (unsigned i = 0; i < 32 && e->nready && e->nruns + e->naway < e->o.config->top.active_runs; i++) {
     uint64_t x = e->ready[e->ready_at];
     e->ready_at = (e->ready_at + 1) % e->ready_cap;
     e->nready--;
     eng_run_start(e, x >> 1, x & 1, NULL, 0);
   }
-  if ((e->nready && e->nruns < e->o.config->top.active_runs) || (!e->nready && e->rescan)) eng_sched(e);
+  if ((e->nready && e->nruns + e->naway < e->o.config->top.active_runs) || (!e->nready && e->rescan)) eng_sched(e);
   eng_ended(e);
 }
 
@@ -225,12 +231,26 @@ static bool lane_one(uint16_t part, const uint8_t lane[REC_LANE], uint64_t run, 
   return on && l->left > 0;
 }
 
+static bool lanes_of(lane_list *l, uint64_t run) {
+  arena a;
+  store_run row;
+  arena_init(&a, l->e->mem, 0);
+  bool on = true;
+  if (!store_get_run(l->e->store, ENG_PART, run, &a, &row))
+    for (unsigned i = 0; i < row.nlanes && l->left && on; i++) on = lane_one(ENG_PART, row.lanes[i], run, l);
+  arena_free(&a);
+  return on;
+}
+
 void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user) {
   lane_list l = {e, cb, user, limit ? limit : UINT32_MAX};
   (void)store_list_held(e->store, ENG_PART, NULL, 0, lane_one, &l);
   for (eng_run *r = e->runs; r && l.left; r = r->next)
     for (unsigned i = 0; i < r->row.nlanes && l.left; i++)
       if (!lane_one(ENG_PART, r->row.lanes[i], r->id, &l)) return;
+  for (unsigned k = 0; k < ENG_HASH; k++) /* at work, but not in memory */
+    for (eng_step *s = e->steps[k]; s && l.left; s = s->next)
+      if (!s->r && !s->dropped && eng_step_first(s) == s && !lanes_of(&l, s->run)) return;
 }
 
 typedef struct skipping {

@@ -7,6 +7,13 @@
 #include "json.h"
 #include "watch.h"
 
+/* A run that waits for longer leaves memory. */
+#ifdef HDW_STRESS
+enum { SUSPEND_US = 1 };
+#else
+enum { SUSPEND_US = 1000000 };
+#endif
+
 static void on_task(void *user) { eng_run_go((eng_run *)user); }
 void eng_run_resume_soon(eng_run *r) { io_timer_set(r->e->io, &r->task, 0, on_task, r); }
 
@@ -28,11 +35,8 @@ static void link_run(engine *e, eng_run *r) {
 void eng_run_free(eng_run *r) {
   engine *e = r->e;
   io_timer_cancel(e->io, &r->task);
-  io_timer_cancel(e->io, &r->step.timer);
-  if (r->step.call.active) {
-    eng_call_cancel(&r->step.call);
-    r->step.c->steps--;
-  }
+  io_timer_cancel(e->io, &r->leave);
+  eng_steps_leave(r);
   eng_run **at = &e->run_hash[r->id % ENG_HASH];
   while (*at != r) at = &(*at)->hash_next;
   *at = r->hash_next;
@@ -101,7 +105,9 @@ static hdw_status prepare(eng_run *r, const void *body, size_t len) {
   cod_sha256(r->identity, REC_HASH, &r->id, sizeof r->id, h);
   r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.created_us, .env = &eng_env_run, .user = e, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
-  return vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
+  s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
+  r->vm.copies = true; /* requests and results are copied */
+  return s;
 }
 
 static void record_state(eng_run *r, uint8_t state) {
@@ -122,10 +128,12 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
   link_run(e, r);
   if (store_get_run(e->store, ENG_PART, id, &r->a, &r->row) || r->row.state >= RUN_DONE) {
     eng_run_free(r);
+    eng_steps_drop(e, id, false);
     return;
   }
   if (r->row.state >= RUN_PARKED && r->row.wake_us > io_wall_us(e->io) && !eng_run_unheld(r)) { /* it stood in the ring twice */
     eng_run_free(r);
+    eng_steps_drop(e, id, false);
     return;
   }
   if (r->row.state == RUN_QUEUED && !r->row.attempts && eng_workflow_paused(e, r->row.workflow)) {
@@ -136,6 +144,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
   bool first = eng_lanes_free(e, id, r->row.lanes, r->row.nlanes);
   if (!first || (!fresh && eng_lanes_busy(e, &r->row))) {
     if (r->row.state == RUN_PARKED) record_state(r, RUN_QUEUED); /* its time has come, its turn has not */
+    if (!first) eng_lanes_release(e, &r->row);                   /* nor need anybody else look for the older one */
     eng_run_free(r);
     return;
   }
@@ -150,7 +159,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     /* Where it failed last is tried again, whatever was recorded there. */
     snprintf(r->parked_path, sizeof r->parked_path, "%.*s", (int)r->row.path.len, r->row.path.p);
     r->known = r->row.state != RUN_RUNNING;
-    if (r->known) record_state(r, RUN_RUNNING);
+    if (r->row.state == RUN_PARKED || (r->known && r->row.fail_class)) record_state(r, RUN_RUNNING);
   }
   eng_run_resume_soon(r);
 }
@@ -201,9 +210,13 @@ static bool raised_again(eng_run *r, uint8_t *klass) {
   return true;
 }
 
+/* Suspended for long: what it waits for goes on without it. */
+static void on_leave(void *user) { eng_run_free((eng_run *)user); }
+
 void eng_run_go(eng_run *r) {
   engine *e = r->e;
   if (r->ending || e->failed) return;
+  io_timer_cancel(e->io, &r->leave);
   for (;;) {
     r->vm.slice = e->o.config->top.slice;
     uint8_t klass;
@@ -212,6 +225,7 @@ void eng_run_go(eng_run *r) {
     case VM_AWAIT:
       if (eng_step_await(r)) continue;
       return;
+    case VM_WAITING: io_timer_set(e->io, &r->leave, e->o.suspend_us ? e->o.suspend_us : SUSPEND_US, on_leave, r); return;
     case VM_OUT_OF_SLICE: eng_run_resume_soon(r); return;
     case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
     case VM_OUT_OF_MEMORY:
@@ -225,7 +239,7 @@ void eng_run_go(eng_run *r) {
       if (raised_again(r, &klass)) {
         const char *path = jv_text(&r->a, jv_get(r->vm.result, "path")), *code = jv_text(&r->a, jv_get(r->vm.result, "code"));
         const char *msg = jv_text(&r->a, jv_get(r->vm.result, "message"));
-        if (klass == FAIL_TRANSIENT) eng_run_park(r, klass, 0, msg ? msg : "", path ? path : "");
+        if (klass == FAIL_TRANSIENT) eng_run_park(r, klass, r->retry_after_us, msg ? msg : "", path ? path : "");
         else eng_run_end(r, RUN_DEAD, klass, code ? code : "", msg ? msg : "", path ? path : "");
       } else ended_by_fault(r);
       return;
@@ -245,8 +259,8 @@ void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *
   engine *e = r->e;
   int64_t now = io_wall_us(e->io);
   /* What waits for a connection without having tried it cannot have failed for too long. */
-  int64_t give_up = r->step.c ? eng_give_up_us(r->step.c) : e->o.config->top.give_up_ms * 1000;
-  if (!(r->held && !r->step.attempts) && now - r->row.created_us > give_up) {
+  int64_t give_up = r->tried ? eng_give_up_us(r->tried) : e->o.config->top.give_up_ms * 1000;
+  if (!(r->held && !r->tries) && now - r->row.created_us > give_up) {
     eng_run_end(r, RUN_DEAD, fail_class, "give_up", reason, path);
     return;
   }

@@ -19,10 +19,22 @@ static cod_str str(const char *s) { return cod_cstr(s); }
 
 /* ---- the request ---------------------------------------------------------------------------------------------------------------- */
 
+/* What the machine asks for, on its way to an attempt or to what is recorded. */
+typedef struct ask {
+  vm_run *branch;
+  const vm_request *q;
+  const mod_effect *effect;
+  eng_conn *c;
+  char operation[96];
+  val request;
+  buf packed;
+  uint8_t hash[REC_HASH];
+} ask;
+
 /* Arguments as one object: names of ARGN, numbers for those without. Arguments that were not given are left out. */
-static hdw_status make_request(eng_run *r, const vm_request *q) {
-  const mod_effect *f = q->effect;
-  eng_step *s = &r->step;
+static hdw_status make_request(eng_run *r, ask *x) {
+  const vm_request *q = x->q;
+  const mod_effect *f = x->effect = q->effect;
   val *kv = (val *)arena_alloc(&r->a, (size_t)f->nargs * 2 * sizeof *kv + 1);
   uint32_t n = 0;
   if (!kv) return HDW_E_NOMEM;
@@ -40,42 +52,28 @@ static hdw_status make_request(eng_run *r, const vm_request *q) {
     kv[2 * n + 1] = q->args[i];
     n++;
   }
-  s->request = (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
-  s->effect = f;
+  x->request = (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
   uint32_t ol = 0;
   const char *op = mod_text(&r->app->m, f->op, &ol);
-  snprintf(s->operation, sizeof s->operation, "%.*s", (int)ol, op);
-  s->c = NULL;
+  snprintf(x->operation, sizeof x->operation, "%.*s", (int)ol, op);
   if (f->conn != MOD_NO_INDEX) {
     uint32_t cl = 0;
     const char *c = mod_text(&r->app->m, f->conn, &cl);
-    s->c = eng_conn_find(r->e, c, cl);
-    if (!s->c) return HDW_E_NOTFOUND;
+    x->c = eng_conn_find(r->e, c, cl);
+    if (!x->c) return HDW_E_NOTFOUND;
   }
   return HDW_OK;
 }
 
 /* Packs the request and hashes operation, connection and request. */
-static hdw_status hash_request(eng_run *r, buf *packed) {
-  eng_step *s = &r->step;
+static hdw_status hash_request(eng_run *r, ask *x) {
   pack_hl7 h = eng_pack_hooks(r->e);
   char head[256];
-  int n = snprintf(head, sizeof head, "%s\n%s\n", s->operation, s->c ? s->c->name : "");
-  hdw_status st = pack_val(packed, s->request, &h);
-  if (!st) cod_sha256(head, n > 0 && n < (int)sizeof head ? (size_t)n : 0, packed->p, packed->len, s->hash);
+  buf_init(&x->packed, &r->a, (size_t)r->e->o.config->top.run_memory_bytes);
+  int n = snprintf(head, sizeof head, "%s\n%s\n", x->operation, x->c->name);
+  hdw_status st = pack_val(&x->packed, x->request, &h);
+  if (!st) cod_sha256(head, n > 0 && n < (int)sizeof head ? (size_t)n : 0, x->packed.p, x->packed.len, x->hash);
   return st;
-}
-
-/* ---- records ------------------------------------------------------------------------------------------------------------------------ */
-
-static hdw_status record_effect(eng_run *r, uint8_t type, uint8_t state, const eng_call *failed, const buf *body, eng_durable fn, void *user) {
-  eng_step *s = &r->step;
-  rec_effect f = {.run = r->id, .path = str(r->vm.request.path), .operation = str(s->operation), .state = state, .attempts = s->attempts};
-  memcpy(f.request_hash, s->hash, REC_HASH);
-  if (failed) f.fail_class = failed->fail_class, f.error_code = str(failed->code), f.error_text = str(failed->message);
-  cod_w w = eng_writer(r->e);
-  hdw_status st = rec_put_effect(&w, &f);
-  return st ? st : eng_append_rec(r->e, type, &w, body ? body->p : NULL, body ? body->len : 0, fn, user, NULL);
 }
 
 /* ---- outcome ---------------------------------------------------------------------------------------------------------------------------- */
@@ -83,10 +81,11 @@ static hdw_status record_effect(eng_run *r, uint8_t type, uint8_t state, const e
 static val key_of(const char *name) { return val_key(name, strlen(name)); }
 
 /* {status, class, code, path, message}: what `error` is in a handler. */
-static hdw_status error_value(eng_run *r, const eng_call *c, val *out) {
+static hdw_status error_value(eng_run *r, const eng_step *s, val *out) {
+  const eng_call *c = &s->call;
   val *kv = (val *)arena_alloc(&r->a, 10 * sizeof *kv);
   const char *code = arena_dup(&r->a, c->code, strlen(c->code)), *msg = arena_dup(&r->a, c->message, strlen(c->message));
-  const char *path = arena_dup(&r->a, r->vm.request.path, strlen(r->vm.request.path));
+  const char *path = arena_dup(&r->a, s->path, strlen(s->path));
   if (!kv || !code || !msg || !path) return HDW_E_NOMEM;
   kv[0] = key_of("status"), kv[1] = c->status ? val_int(c->status) : VAL_NONE;
   kv[2] = key_of("class"), kv[3] = val_cstr(class_name(c->fail_class));
@@ -97,156 +96,152 @@ static hdw_status error_value(eng_run *r, const eng_call *c, val *out) {
   return HDW_OK;
 }
 
-static void step_performed(eng_call *call, void *user);
+bool eng_step_resume(eng_run *r, vm_run *branch, const void *p, size_t len) {
+  val v;
+  const char *copy = arena_dup(&r->a, p, len); /* strings of the value point into it */
+  hdw_status st = copy ? engine_unpack(r->e, &r->a, copy, len, &v) : HDW_E_NOMEM;
+  if (!st) {
+    vm_resume_branch(branch, v);
+    return true;
+  }
+  bool memory = st == HDW_E_NOMEM;
+  eng_run_end(r, RUN_DEAD, memory ? FAIL_PERMANENT : FAIL_DATA, hdw_status_name(st), memory ? "the result is larger than the run's memory" : "the result cannot be read", branch->request.path);
+  return false;
+}
 
-static void perform(eng_run *r) {
-  eng_step *s = &r->step;
+/* No attempt was made: the run comes back when the connection does, whatever handlers it has. */
+static bool held(eng_run *r, eng_step *s) {
   int64_t wait;
-  eng_hold hold = eng_conn_hold(s->c, s->effect->klass != MOD_CLASS_READ, &wait);
-  if (hold != HOLD_NONE) { /* no attempt: the run comes back when the connection does */
-    char text[ENG_TEXT];
-    snprintf(text, sizeof text, "%.80s: %s", s->c->name, eng_hold_text(hold));
-    eng_run_hold(r, s->c, wait, text, r->vm.request.path);
-    return;
+  eng_conn *c = s->c;
+  eng_hold hold = eng_conn_hold(c, s->klass != MOD_CLASS_READ, &wait);
+  if (hold == HOLD_NONE) { /* it has come back already */
+    engine *e = r->e;
+    uint64_t id = r->id;
+    eng_step_perform(s);
+    return eng_run_find(e, id) == r && !r->ending;
   }
-  eng_call *c = &s->call;
-  uint8_t raw[REC_HASH];
-  *c = (eng_call){.e = r->e, .c = s->c, .a = &r->a, .request = s->request, .workflow = r->wf->name, .run = r->id, .path = r->vm.request.path,
-                  .attempt = ++s->attempts, .writes = s->effect->klass != MOD_CLASS_READ, .done = step_performed, .user = r};
-  const char *dot = strchr(s->operation, '.');
-  snprintf(c->op, sizeof c->op, "%.47s", dot ? dot + 1 : s->operation);
-  eng_idem(r->identity, r->wf->name, r->vm.request.path, c->idem, raw);
-  s->c->steps++;
-  r->e->st.steps++;
-  eng_call_start(c);
+  char text[ENG_TEXT], path[REC_PATH_MAX];
+  snprintf(text, sizeof text, "%.80s: %s", c->name, eng_hold_text(hold));
+  snprintf(path, sizeof path, "%s", s->path);
+  r->tried = c, r->tries = s->attempts;
+  eng_step_free(s);
+  eng_run_hold(r, c, wait, text, path);
+  return false;
 }
 
-static void on_retry(void *user) { perform((eng_run *)user); }
-
-static bool retryable(const eng_run *r, eng_call *c) {
-  if (c->fail_class == FAIL_AMBIGUOUS) {
-    bool safe = r->step.effect->klass != MOD_CLASS_UNSAFE && r->step.effect->klass != MOD_CLASS_LOCAL;
-    if (!safe && !strcmp(r->step.c->cfg->o.ambiguous, "stop")) return false;
-    c->fail_class = FAIL_TRANSIENT; /* the same key again: at most the duplicate that was in flight */
-  }
-  return c->fail_class == FAIL_TRANSIENT;
-}
-
-static void step_failed(eng_run *r) {
-  eng_step *s = &r->step;
+/* Ends or parks the run. */
+static void stop(eng_run *r, eng_step *s) {
   eng_call *c = &s->call;
-  bool again = retryable(r, c);
-  if (again && s->attempts <= s->c->retry_times) {
-    int64_t wait = eng_backoff(r->e, s->c->retry_from_us, s->c->retry_to_us, s->attempts - 1);
-    if (wait < c->retry_after_us) wait = c->retry_after_us;
-    io_timer_set(r->e->io, &s->timer, wait, on_retry, r);
-    return;
-  }
-  s->open = false;
-  val err;
-  if (!error_value(r, c, &err) && vm_resume_error(&r->vm, err)) {
-    buf b;
-    pack_hl7 h = eng_pack_hooks(r->e);
-    buf_init(&b, &r->a, 65536);
-    if (pack_val(&b, err, &h) || record_effect(r, REC_RESULT, EFFECT_FAILED, c, &b, NULL, NULL)) {
-      eng_run_abandon(r);
-      return;
-    }
-    eng_run_go(r);
-    return;
-  }
-  char reason[ENG_TEXT + ENG_CODE + 4];
+  eng_conn *conn = s->c;
+  bool again = c->fail_class == FAIL_TRANSIENT, writes = s->klass != MOD_CLASS_READ;
+  char reason[ENG_TEXT + ENG_CODE + 4], code[ENG_CODE], text[ENG_TEXT], path[REC_PATH_MAX];
   snprintf(reason, sizeof reason, "%s: %s", c->code, c->message);
-  int64_t wait;
-  eng_hold hold = eng_conn_hold(s->c, s->effect->klass != MOD_CLASS_READ, &wait);
-  if (again && hold != HOLD_NONE) eng_run_hold(r, s->c, wait, reason, r->vm.request.path);
-  else if (again) eng_run_park(r, FAIL_TRANSIENT, c->retry_after_us, reason, r->vm.request.path);
-  else {
-    (void)record_effect(r, REC_RESULT, EFFECT_FAILED, c, NULL, NULL, NULL);
-    eng_run_end(r, RUN_DEAD, c->fail_class, c->code, c->message, r->vm.request.path);
-  }
+  snprintf(code, sizeof code, "%s", c->code), snprintf(text, sizeof text, "%s", c->message), snprintf(path, sizeof path, "%s", s->path);
+  uint8_t klass = c->fail_class;
+  int64_t after = c->retry_after_us, wait;
+  r->tried = conn, r->tries = s->attempts;
+  if (!again) (void)eng_step_record(s, EFFECT_FAILED, true, NULL);
+  eng_step_free(s);
+  eng_hold hold = again ? eng_conn_hold(conn, writes, &wait) : HOLD_NONE;
+  if (hold != HOLD_NONE) eng_run_hold(r, conn, wait, reason, path);
+  else if (again) eng_run_park(r, FAIL_TRANSIENT, after, reason, path);
+  else eng_run_end(r, RUN_DEAD, klass, code, text, path);
 }
 
-static void step_performed(eng_call *call, void *user) {
-  eng_run *r = (eng_run *)user;
-  eng_step *s = &r->step;
-  s->c->steps--;
-  if (call->held) { /* it was taken away while the attempt waited for its turn */
-    s->attempts--;
-    perform(r);
-    eng_ended(r->e);
-    return;
+bool eng_step_failed(eng_run *r, eng_step *s) {
+  vm_run *branch = s->branch;
+  eng_call *c = &s->call;
+  if (c->held) return held(r, s);
+  bool again = c->fail_class == FAIL_TRANSIENT, handled = vm_handles(branch);
+  val err;
+  hdw_status st = error_value(r, s, &err);
+  if (st || !(handled || branch->parent)) {
+    stop(r, s);
+    return false;
   }
-  if (!call->ok) {
-    step_failed(r);
-    eng_ended(r->e);
-    return;
-  }
+  /* With a handler the failure is a result like others. A branch without one fails, the others go on, and the run decides when all have ended. */
   buf b;
   pack_hl7 h = eng_pack_hooks(r->e);
-  val result;
-  buf_init(&b, &r->a, (size_t)r->e->o.config->top.run_memory_bytes);
-  s->open = false;
-  hdw_status st = val_norm(&r->a, call->result, &result);
-  if (!st) st = pack_val(&b, result, &h);
-  if (!st) st = record_effect(r, REC_RESULT, EFFECT_DONE, NULL, &b, NULL, NULL);
-  if (st == HDW_E_NOMEM) eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the result is larger than the run's memory", r->vm.request.path);
-  else if (st) eng_run_abandon(r);
-  else {
-    vm_resume(&r->vm, result);
-    eng_run_go(r);
-  }
+  buf_init(&b, &r->a, 65536);
+  if (handled) st = pack_val(&b, err, &h);
+  else if (c->retry_after_us > r->retry_after_us) r->retry_after_us = c->retry_after_us;
+  if (!st && (handled || !again)) st = eng_step_record(s, EFFECT_FAILED, true, handled ? &b : NULL);
+  eng_step_free(s);
+  if (!st && vm_throw(branch, err)) return true;
+  eng_run_abandon(r);
+  return false;
 }
 
 /* The intent is durable: the effect may leave. */
-static void on_intent(engine *e, hdw_status s, const log_rec *rec, void *user) {
-  eng_run *r = eng_run_find(e, (uint64_t)(uintptr_t)user);
-  (void)rec;
-  if (r && !s && r->step.open) perform(r);
+static void on_intent(engine *e, hdw_status st, const log_rec *rec, void *user) {
+  eng_step *s = (eng_step *)user;
+  (void)rec, (void)e;
+  s->intent_due = false;
+  if (s->dropped) eng_step_free(s);
+  else if (!st) eng_step_perform(s);
 }
 
 /* ---- replay ------------------------------------------------------------------------------------------------------------------------------- */
 
-static void diverged(eng_run *r) {
-  eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(HDW_E_DIVERGED), "the run took another path than its record: nothing was performed", r->vm.request.path);
+static void diverged(eng_run *r, const char *path) {
+  eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(HDW_E_DIVERGED), "the run took another path than its record: nothing was performed", path);
 }
 
 typedef enum recalled { RECALL_NONE, RECALL_RESUMED, RECALL_STOPPED } recalled;
 
-static recalled recall(eng_run *r) {
-  engine *e = r->e;
-  eng_step *s = &r->step;
-  store_effect f;
-  if (store_get_effect(e->store, ENG_PART, r->id, str(r->vm.request.path), &r->a, &f)) {
-    r->replay = false; /* beyond the record */
-    return RECALL_NONE;
-  }
-  if (memcmp(f.request_hash, s->hash, REC_HASH) || !cod_equal(f.operation, str(s->operation))) {
-    diverged(r);
+static bool same(const ask *x, const uint8_t hash[REC_HASH], cod_str operation) { return !memcmp(hash, x->hash, REC_HASH) && cod_equal(operation, str(x->operation)); }
+
+/* The step of an earlier time in memory, still under way or ended since. */
+static recalled meet(eng_run *r, const ask *x) {
+  eng_step *s = eng_step_find(r->e, r->id, x->q->path);
+  if (!s) return RECALL_NONE;
+  if (!same(x, s->hash, str(s->operation))) {
+    diverged(r, x->q->path);
     return RECALL_STOPPED;
   }
-  s->attempts = f.attempts;
-  bool parked_here = !strcmp(r->parked_path, r->vm.request.path);
+  if (!s->r) r->e->naway--;
+  s->r = r, s->branch = x->branch;
+  if (s->state == STEP_FAILED) return eng_step_failed(r, s) ? RECALL_RESUMED : RECALL_STOPPED;
+  if (s->state != STEP_DONE) return RECALL_RESUMED; /* it waits, as before */
+  bool alive = eng_step_resume(r, x->branch, s->result, s->result_len);
+  eng_step_free(s);
+  return alive ? RECALL_RESUMED : RECALL_STOPPED;
+}
+
+static recalled recall(eng_run *r, const ask *x) {
+  engine *e = r->e;
+  const char *path = x->q->path;
+  store_effect f;
+  if (store_get_effect(e->store, ENG_PART, r->id, str(path), &r->a, &f)) {
+    r->beyond = true;
+    return RECALL_NONE;
+  }
+  if (!same(x, f.request_hash, f.operation)) {
+    diverged(r, path);
+    return RECALL_STOPPED;
+  }
+  bool parked_here = !strcmp(r->parked_path, path);
   if (f.state == EFFECT_INTENT || parked_here || (f.state == EFFECT_FAILED && !f.result_pos.seg)) {
     /* Not finished, or it failed and the run comes back for another try. Attempts of an earlier life do not count against the in-line retries. */
-    bool unsafe = s->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
-    s->attempts = 0;
-    r->replay = false;
-    if (unsafe && !strcmp(s->c->cfg->o.ambiguous, "stop")) {
-      eng_run_end(r, RUN_DEAD, FAIL_AMBIGUOUS, "ambiguous", "it is unknown whether the effect took place before the restart", r->vm.request.path);
+    bool unsafe = x->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
+    r->beyond = true;
+    if (unsafe && !strcmp(x->c->cfg->o.ambiguous, "stop")) {
+      eng_run_end(r, RUN_DEAD, FAIL_AMBIGUOUS, "ambiguous", "it is unknown whether the effect took place before the restart", path);
       return RECALL_STOPPED;
     }
+    if (parked_here) r->parked_path[0] = 0; /* once */
     return RECALL_NONE;
   }
   log_rec rec;
-  val v;
-  if (log_read(e->log, f.result_pos, &r->a, &rec) || engine_unpack(e, &r->a, rec.body, rec.body_len, &v)) {
-    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(HDW_E_CORRUPT), "a recorded result cannot be read", r->vm.request.path);
+  if (log_read(e->log, f.result_pos, &r->a, &rec)) {
+    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(HDW_E_CORRUPT), "a recorded result cannot be read", path);
     return RECALL_STOPPED;
   }
-  if (f.state == EFFECT_DONE) vm_resume(&r->vm, v);
-  else if (!vm_resume_error(&r->vm, v)) {
-    diverged(r);
+  if (f.state == EFFECT_DONE) return eng_step_resume(r, x->branch, rec.body, rec.body_len) ? RECALL_RESUMED : RECALL_STOPPED;
+  val v;
+  const char *copy = arena_dup(&r->a, rec.body, rec.body_len);
+  if (!copy || engine_unpack(e, &r->a, copy, rec.body_len, &v) || !vm_handles(x->branch) || !vm_throw(x->branch, v)) {
+    diverged(r, path);
     return RECALL_STOPPED;
   }
   return RECALL_RESUMED;
@@ -259,37 +254,36 @@ static void on_delivery(engine *e, hdw_status s, const log_rec *rec, void *user)
   if (!s) eng_out_new(e, (eng_conn *)user);
 }
 
-static bool send(eng_run *r, const buf *packed) {
-  eng_step *s = &r->step;
+static bool send(eng_run *r, const ask *s) {
   for (eng_recorded *k = r->sent; k; k = k->next)
-    if (!strcmp(k->path, r->vm.request.path)) {
+    if (!strcmp(k->path, s->q->path)) {
       if (memcmp(k->request_hash, s->hash, REC_HASH)) {
-        diverged(r);
+        diverged(r, s->q->path);
         return false;
       }
-      vm_resume(&r->vm, VAL_NONE);
+      vm_resume_branch(s->branch, VAL_NONE);
       return true;
     }
   char idem[ENG_HEX + 1];
-  rec_delivery d = {.run = r->id, .path = str(r->vm.request.path), .sink = str(s->c->name), .operation = str(s->operation)};
+  rec_delivery d = {.run = r->id, .path = str(s->q->path), .sink = str(s->c->name), .operation = str(s->operation)};
   if (r->row.nlanes) memcpy(d.lane, r->row.lanes[0], REC_LANE);
   memcpy(d.request_hash, s->hash, REC_HASH);
-  eng_idem(r->identity, r->wf->name, r->vm.request.path, idem, d.idempotency);
+  eng_idem(r->identity, r->wf->name, s->q->path, idem, d.idempotency);
   cod_w w = eng_writer(r->e);
   hdw_status st = rec_put_delivery(&w, &d);
-  if (!st) st = eng_append_rec(r->e, REC_DELIVERY, &w, packed->p, packed->len, on_delivery, s->c, NULL);
+  if (!st) st = eng_append_rec(r->e, REC_DELIVERY, &w, s->packed.p, s->packed.len, on_delivery, s->c, NULL);
   if (st) {
     eng_run_abandon(r);
     return false;
   }
   r->e->st.deliveries++;
-  vm_resume(&r->vm, VAL_NONE);
+  vm_resume_branch(s->branch, VAL_NONE);
   return true;
 }
 
 /* sys.log: a line of the daemon's log. During replay it was written before. */
-static void write_log(eng_run *r) {
-  const val req = r->step.request;
+static void write_log(eng_run *r, const ask *x) {
+  const val req = x->request;
   char id[24], text[512] = "", where[200];
   val s;
   snprintf(id, sizeof id, "%llu", (unsigned long long)r->id);
@@ -307,48 +301,63 @@ static void write_log(eng_run *r) {
   }
   mod_debug d;
   where[0] = 0;
-  if (r->vm.nframes && mod_where(&r->app->m, r->vm.frames[r->vm.nframes - 1].pc - 1, &d)) engine_where(r->e, r->app->m.id, d.file, d.line, d.col, where);
+  if (mod_where(&r->app->m, x->branch->frames[x->branch->nframes - 1].pc - 1, &d)) engine_where(r->e, r->app->m.id, d.file, d.line, d.col, where);
   eng_say(r->e, ENGINE_INFO, "log", "workflow", r->wf->name, "run", id, "message", text, "at", where, NULL);
+}
+
+static hdw_status intent(const ask *x, eng_step *s) {
+  rec_effect f = {.run = s->run, .path = str(s->path), .operation = str(s->operation), .state = EFFECT_INTENT};
+  memcpy(f.request_hash, s->hash, REC_HASH);
+  cod_w w = eng_writer(s->e);
+  hdw_status st = rec_put_effect(&w, &f);
+  s->intent_due = true;
+  if (!st) st = eng_append_rec(s->e, REC_INTENT, &w, x->packed.p, x->packed.len, on_intent, s, NULL);
+  if (st) s->intent_due = false;
+  return st;
 }
 
 bool eng_step_await(eng_run *r) {
   engine *e = r->e;
-  eng_step *s = &r->step;
-  const vm_request *q = &r->vm.request;
-  s->open = false, s->attempts = 0;
+  vm_run *branch = r->vm.request.branch;
+  ask x = {.branch = branch, .q = &branch->request};
   if (++r->steps > e->o.config->top.max_steps) {
-    eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_LIMIT", "the run has more steps than max_steps allows", q->path);
+    eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_LIMIT", "the run has more steps than max_steps allows", x.q->path);
     return false;
   }
-  hdw_status st = make_request(r, q);
+  hdw_status st = make_request(r, &x);
   if (st) {
-    eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, hdw_status_name(st), st == HDW_E_NOTFOUND ? "the connection is not configured" : hdw_status_text(st), q->path);
+    eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, hdw_status_name(st), st == HDW_E_NOTFOUND ? "the connection is not configured" : hdw_status_text(st), x.q->path);
     return false;
   }
-  if (!s->c) {
-    if (!r->replay) write_log(r);
-    vm_resume(&r->vm, VAL_NONE);
+  if (!x.c) {
+    if (!r->replay || r->beyond) write_log(r, &x);
+    vm_resume_branch(branch, VAL_NONE);
     return true;
   }
-  buf packed;
-  buf_init(&packed, &r->a, (size_t)e->o.config->top.run_memory_bytes);
-  st = hash_request(r, &packed);
+  st = hash_request(r, &x);
   if (st) {
-    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(st), "the request cannot be recorded", q->path);
+    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(st), "the request cannot be recorded", x.q->path);
     return false;
   }
-  if (s->effect->flags & MOD_EFFECT_SEND) return send(r, &packed);
+  if (x.effect->flags & MOD_EFFECT_SEND) return send(r, &x);
   if (r->replay) {
-    recalled how = recall(r);
+    recalled how = meet(r, &x);
+    if (how == RECALL_NONE) how = recall(r, &x);
     if (how != RECALL_NONE) return how == RECALL_RESUMED;
   }
-  s->open = true;
-  if (s->effect->klass == MOD_CLASS_READ) {
-    perform(r);
+  eng_step *s = eng_step_new(r, branch, x.c, x.effect->klass, x.operation, x.hash, &x.packed);
+  if (!s) {
+    eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", x.q->path);
     return false;
   }
-  /* By id, not by pointer: the run may leave memory before its intent is durable. */
-  st = record_effect(r, REC_INTENT, EFFECT_INTENT, NULL, &packed, on_intent, (void *)(uintptr_t)r->id);
-  if (st) eng_run_abandon(r);
+  if (x.effect->klass == MOD_CLASS_READ) {
+    uint64_t id = r->id;
+    eng_step_perform(s);
+    return eng_run_find(e, id) == r && !r->ending; /* a connection that is held parks it at once */
+  }
+  st = intent(&x, s);
+  if (!st) return true;
+  eng_step_free(s);
+  eng_run_abandon(r);
   return false;
 }

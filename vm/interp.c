@@ -8,9 +8,9 @@
 
 /* interp_count.c compiles this file once more, with counting: the loop that everybody runs has no trace of it. */
 #ifndef COUNTING
-#define VM_GO vm_go
+#define VM_EXEC vm_exec
 #define COUNT() ((void)0)
-#define BEGIN_COUNT() do { if (__builtin_expect(r->cx->hits != NULL, 0)) return vm_go_counting(r); } while (0)
+#define BEGIN_COUNT() do { if (__builtin_expect(r->cx->hits != NULL, 0)) return vm_exec_counting(r); } while (0)
 #endif
 
 #define INT_MAX32 INT64_C(2147483647)
@@ -149,7 +149,7 @@ static vm_state failed(vm_run *r, hdw_status s, uint32_t word) {
   }
 
 /* All instructions in one long function, because registers, instruction pointer and constants then stay in locals of the loop. */
-vm_state VM_GO(vm_run *r) {
+vm_state VM_EXEC(vm_run *r) {
   BEGIN_COUNT();
   static const void *const labels[OP_COUNT] = {
 #define OPCODE(name, a, b, c, ext, doc) &&L_##name,
@@ -316,7 +316,7 @@ vm_state VM_GO(vm_run *r) {
   OP(TPL): {
     if (*ip == (OP_TEXT | A << 8 | A << 16)) { /* the template is wanted as text at once */
       val t;
-      TRYTO(vm_join(cx, &R[B], C, &t));
+      TRYTO(vm_join_text(cx, &R[B], C, &t));
       if (t.tag != VAL_EMPTY) {
         R[A] = t;
         ip++;
@@ -377,7 +377,9 @@ vm_state VM_GO(vm_run *r) {
     NEXT_INS;
   }
   OP(RET): {
-    uint32_t n = --r->nframes;
+    uint32_t n = r->nframes - 1;
+    if (__builtin_expect(r->ngroups && r->groups[r->ngroups - 1].frame == n, 0)) FAIL(vm_fail(cx, HDW_E_INVALID, "a function ends between its branches"));
+    r->nframes = n;
     while (r->ntries && r->tries[r->ntries - 1].frame == n) r->ntries--;
     if (r->nregions) vm_regions_pop(r, n);
     if (!n) {
@@ -414,12 +416,12 @@ vm_state VM_GO(vm_run *r) {
     r->request.args = &R[A];
     if (r->is_gate) FAIL(vm_fail(cx, HDW_E_DENIED, "an effect inside the gate"));
     TRYTO(vm_path_text(r, r->request.effect->site));
-    vm_regions_spoil(r);
+    if (!r->root->copies || r->root->nbranches) vm_regions_spoil(r);
     end = VM_AWAIT;
     goto out;
   OP(TRY):
     if (r->ntries == VM_MAX_TRIES) FAIL(vm_fail(cx, HDW_E_LIMIT, "error handlers are nested more than %d deep", VM_MAX_TRIES));
-    r->tries[r->ntries++] = (vm_try){.frame = r->nframes - 1, .pc = (uint32_t)(ip - code + SBX), .path = r->npath, .reg = (uint8_t)A};
+    r->tries[r->ntries++] = (vm_try){.frame = r->nframes - 1, .pc = (uint32_t)(ip - code + SBX), .path = r->npath, .groups = r->ngroups, .reg = (uint8_t)A};
     NEXT_INS;
   OP(ENDTRY):
     if (r->ntries && r->tries[r->ntries - 1].frame == r->nframes - 1) r->ntries--;
@@ -428,8 +430,9 @@ vm_state VM_GO(vm_run *r) {
     val e = R[A];
     f->pc = (uint32_t)(ip - code);
     TICK();
-    if (!vm_resume_error(r, e)) {
+    if (!vm_unwind(r, e)) {
       r->result = e;
+      r->raised = true;
       FAIL(vm_fail(cx, HDW_E_IO, "an error of a step was not handled"));
     }
     f = &r->frames[r->nframes - 1];
@@ -448,6 +451,56 @@ vm_state VM_GO(vm_run *r) {
   OP(PPOP):
     if (r->npath) r->npath--;
     NEXT_INS;
+  OP(PAR):
+    vm_regions_spoil(r);
+    TRYTO(vm_group_begin(r, R[A]));
+    NEXT_INS;
+  OP(FORK): /* costs nothing while it waits: how long it does is not the program's doing */
+    vm_regions_spoil(r);
+    SAVE();
+    st = vm_fork(r, (uint32_t)(ip - code));
+    LOAD();
+    if (st == HDW_E_AGAIN) goto blocked;
+    if (st) goto fail;
+    ip += SBX;
+    NEXT_INS;
+  OP(BEND):
+    vm_branch_end(r, A, B, C == 1);
+    goto out;
+  OP(JOIN): {
+    val v;
+    vm_bad *bad = NULL;
+    vm_regions_spoil(r);
+    SAVE();
+    st = vm_join(r, &v, &bad);
+    LOAD();
+    if (st == HDW_E_AGAIN) goto blocked;
+    if (st) goto fail;
+    if (!bad) {
+      R[A] = v;
+      NEXT_INS;
+    }
+    f->pc = (uint32_t)(ip - code);
+    if (bad->raised) {
+      if (!vm_unwind(r, bad->value)) {
+        r->result = bad->value;
+        r->raised = true;
+        FAIL(vm_fail(cx, HDW_E_IO, "an error of a step was not handled"));
+      }
+      f = &r->frames[r->nframes - 1];
+      R = r->regs + f->base;
+      ip = code + f->pc;
+      NEXT_INS;
+    }
+    if (bad->outcome == VM_OUTCOME_NONE) {
+      cx->err = bad->err;
+      FAIL(bad->err.status);
+    }
+    r->outcome = bad->outcome;
+    r->outcome_args[0] = bad->args[0];
+    r->outcome_args[1] = bad->args[1];
+    goto out;
+  }
   OP(OUTCOME):
     r->outcome = (vm_outcome)BX;
     r->outcome_args[0] = R[A];
@@ -469,6 +522,11 @@ tick_out: /* the instruction has done nothing yet and costs nothing; there it go
   if (cx->fuel > 0) return VM_OUT_OF_SLICE;
   cx->fuel = -1;
   return VM_OUT_OF_FUEL;
+blocked: /* the instruction is done again when a branch has ended */
+  st = HDW_OK;
+  f->pc = (uint32_t)(ip - 1 - code);
+  r->stand = VM_BLOCKED;
+  end = VM_WAITING;
 out:
   SAVE();
   r->slice = sliced ? slice : 0;

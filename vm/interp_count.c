@@ -11,7 +11,7 @@ static inline void count(const uint32_t *code, uint32_t *hits, uint32_t at, uint
 }
 
 #define COUNTING 1
-#define VM_GO vm_go_counting
+#define VM_EXEC vm_exec_counting
 #define BEGIN_COUNT() uint32_t last = MOD_NO_INDEX
 #define COUNT() count(code, cx->hits, (uint32_t)(ip - code), &last)
 #include "interp.c"

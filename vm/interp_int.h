@@ -30,16 +30,35 @@ hdw_status vm_member(vm_cx *cx, val coll, val key, val *out);
 hdw_status vm_list(vm_cx *cx, const val *v, uint32_t n, val *out);
 hdw_status vm_object(vm_run *r, const mod_shape *s, const val *fields, val *out);
 /* The n parts of a template joined to a string when all of them are strings and whole numbers; VAL_EMPTY when they are not. */
-hdw_status vm_join(vm_cx *cx, const val *parts, uint32_t n, val *out);
+hdw_status vm_join_text(vm_cx *cx, const val *parts, uint32_t n, val *out);
 /* A payload field or typed load: every item converted to the declared type, the number of items within bounds. */
 hdw_status vm_check(vm_run *r, const mod_check *c, val v, val *out);
-/* vm_go with cx->hits (interp_count.c). */
-vm_state vm_go_counting(vm_run *r);
+/* vm_exec with cx->hits (interp_count.c). */
+vm_state vm_exec_counting(vm_run *r);
 /* Journal key of effect site `site` into r->request.path: "3.7[12].1". */
 hdw_status vm_path_text(vm_run *r, uint32_t site);
 hdw_status vm_condition_count(vm_cx *cx, val v);
 /* True when import i may keep memory of the run's arena in something older than its arguments. */
 bool vm_keeps(const vm_run *r, uint32_t i);
+
+/* branch.c */
+typedef struct vm_bad {       /* how a branch ended that failed or ended the run */
+  uint32_t index;
+  bool raised;
+  vm_outcome outcome;         /* else a fault: err */
+  val value, args[2];
+  vm_error err;
+} vm_bad;
+/* Executes until it stops; VM_WAITING: blocked at FORK or JOIN (stand says so). */
+vm_state vm_exec(vm_run *r);
+hdw_status vm_group_begin(vm_run *r, val limit);
+/* A new branch at word pc; HDW_E_AGAIN: the group is full. */
+hdw_status vm_fork(vm_run *r, uint32_t pc);
+void vm_branch_end(vm_run *r, uint32_t reg, uint32_t n, bool keep);
+/* HDW_E_AGAIN: some are still at work. *bad: it is the run's business now; the group is gone. */
+hdw_status vm_join(vm_run *r, val *out, vm_bad **bad);
+/* Throws e: true when a handler took it. */
+bool vm_unwind(vm_run *r, val e);
 
 /* Regions (see opcodes.def): REGION and RECYCLE of the innermost frame, and events that forbid to give memory back. */
 void vm_region_begin(vm_run *r, uint8_t reg);

@@ -72,7 +72,13 @@ hdw_status vm_start(vm_run *r, const module *m, const vm_host *host, const vm_na
   r->slice = 0;
   r->regs = NULL;
   r->recycled = NULL;
-  r->nregs = r->cap_regs = r->nframes = r->ntries = r->npath = r->nregions = r->nlanes = 0;
+  r->nregs = r->cap_regs = r->nframes = r->ntries = r->npath = r->nregions = r->nlanes = r->ngroups = r->nbranches = r->index = r->in_group = 0;
+  r->root = r;
+  r->parent = r->next = r->spare = NULL;
+  r->stand = VM_GOES;
+  r->copies = r->ended = r->raised = false;
+  r->unique = 0;
+  r->request.branch = r;
   r->request.effect = NULL;
   r->request.effect_index = 0;
   r->request.args = NULL;
@@ -87,24 +93,6 @@ hdw_status vm_start(vm_run *r, const module *m, const vm_host *host, const vm_na
   r->frames[0] = (vm_frame){.func = func, .pc = f->code, .base = 0, .ret = 0};
   r->nframes = 1;
   return HDW_OK;
-}
-
-void vm_resume(vm_run *r, val result) {
-  vm_frame *f = &r->frames[r->nframes - 1];
-  uint32_t ins = r->m->code[f->pc - 1];
-  r->regs[f->base + ((ins >> 8) & 255)] = result;
-}
-
-bool vm_resume_error(vm_run *r, val error) {
-  if (!r->ntries) return false;
-  vm_try t = r->tries[--r->ntries];
-  r->nframes = t.frame + 1;
-  vm_regions_pop(r, r->nframes);
-  vm_frame *f = &r->frames[t.frame];
-  f->pc = t.pc;
-  r->npath = t.path;
-  r->regs[f->base + t.reg] = error;
-  return true;
 }
 
 hdw_status vm_condition_count(vm_cx *cx, val v) { return vm_fail(cx, HDW_E_CARD, "a condition needs one value, %u were found", val_count(v)); }
@@ -209,7 +197,7 @@ static char *digits(int64_t v, char *end) {
   return end;
 }
 
-hdw_status vm_join(vm_cx *cx, const val *parts, uint32_t n, val *out) {
+hdw_status vm_join_text(vm_cx *cx, const val *parts, uint32_t n, val *out) {
   enum { DIGITS = 20 };
   uint64_t room = 0;
   *out = VAL_NONE;

@@ -109,6 +109,7 @@ static hdw_status check_special(verify *v, uint32_t at, uint32_t ins, uint32_t e
       if (!s && m->natives[ext & 0xffff].nargs != 2) s = bad(v, at, "import %u does not take two arguments", ext & 0xffff);
       return s;
     }
+    case OP_BEND: return c > 1 ? bad(v, at, "BEND %u", c) : b ? check_reg(v, at, a + b - 1) : HDW_OK;
     case OP_OUTCOME: return (ins >> 16) <= VM_UNMATCHED ? HDW_OK : bad(v, at, "outcome %u", ins >> 16);
     default: return HDW_OK;
   }
@@ -213,7 +214,7 @@ static void find_empty(verify *v) {
     }
     v->at[i] = s;
     effects_on(v, &s, i, code[i], wide ? code[i + 1] : 0, i + 1 + wide);
-    alive = op != OP_JMP && op != OP_RET && op != OP_RAISE && op != OP_OUTCOME;
+    alive = op != OP_JMP && op != OP_RET && op != OP_RAISE && op != OP_OUTCOME && op != OP_BEND;
     i += wide;
   }
 }

@@ -54,9 +54,8 @@ static inline void prog_compile(prog *p, const char *text) {
 }
 
 static inline void prog_open(prog *p) {
-  const char *stress = getenv("HDW_TEST_SUSPEND"); /* "1": every suspended run leaves memory at once */
   engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .mock = prog_mock, .mock_user = p, .mock_only = true};
-  (void)stress;
+  o.suspend_us = getenv("HDW_TEST_SUSPEND") ? 1 : p->suspend_us; /* set: every suspended run leaves memory at once */
   char text[200];
   mod_error err;
   const meta *metas[4];
