@@ -108,6 +108,20 @@ static const program programs[] = {
     {"state 1: an error of a step was not handled", MAIN(1, "LOADI r0 1; RAISE r0")},
     {"state 1: an error of a step was not handled 4", {"main/0/2", "CALL r0 @f; EFFECT r0 e1; RET r0", "f/0/2", "TRY r1 >h; RET r0; h: RET r1"}},
     {"outcome 1 [\"AE\",\"why\"]", MAIN(2, "LOADK r0 'AE'; LOADK r1 'why'; OUTCOME r0 1")},
+    /* branches */
+    {"[\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3", MAIN(4, "PAR r0; FORK >b; LOADI r0 0; PPUSH 7; PINDEX r0; LOADI r1 1; EFFECT r1 e0; BEND r1 1 0; b: FORK >c; LOADI r0 1; PPUSH 7; PINDEX r0; LOADI r2 2; EFFECT r2 e0; BEND r2 1 0; c: JOIN r0; LIST r3 r1 2; RET r3")},
+    {"[\"ask(0)\",\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3 7[2].3", MAIN(8, "LOADI r7 1; PAR r7; LOADI r0 0; LOADI r1 2; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 7; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5")},
+    {"[\"ask(0)\",\"ask(1)\",\"ask(0)\",\"ask(1)\"] 8[0].3 8[1].3 8[0].3 8[1].3", {"main/0/9", "LOADI r8 1; PAR r8; FORK >b; CALL r6 @f; BEND r6 0 1; b: FORK >c; CALL r6 @f; BEND r6 0 1; c: JOIN r5; RET r5", "f/0/8", "PAR r7; LOADI r0 0; LOADI r1 1; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 8; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5"}},
+    {"{\"error\":\"fail\"} 4 3", MAIN(3, "TRY r1 >h; PAR r0; FORK >n; EFFECT r2 e1; BEND r2 1 0; n: FORK >m; LOADI r2 5; EFFECT r2 e0; BEND r2 1 0; m: JOIN r0; ENDTRY; RET r0; h: RET r1")},
+    {"outcome 5 [1,2] 3", MAIN(3, "PAR r0; FORK >n; LOADI r1 1; LOADI r2 2; OUTCOME r1 5; n: FORK >m; LOADI r2 5; EFFECT r2 e0; BEND r2 1 0; m: JOIN r0; RET r0")},
+    {"state 1: an index is a whole number", MAIN(2, "PAR r0; FORK >n; LOADK r1 'a'; INDEX r1 r1 r1; BEND r1 1 0; n: JOIN r0; RET r0")},
+    {"state 1: a join outside of a group", MAIN(1, "JOIN r0; RET r0")},
+    {"state 1: a branch outside of a group", MAIN(1, "FORK >n; BEND r0 0 0; n: RET r0")},
+    {"state 1: a limit is a whole number", MAIN(1, "LOADK r0 'a'; PAR r0; JOIN r0; RET r0")},
+    {"state 1: a function ends between its branches", MAIN(1, "PAR r0; FORK >n; BEND r0 0 0; n: RET r0")},
+    {"state 1: a function ends within a branch", MAIN(1, "PAR r0; FORK >n; RET r0; n: JOIN r0; RET r0")},
+    {"state 1: a join outside of a group", MAIN(1, "PAR r0; FORK >n; JOIN r0; RET r0; n: JOIN r0; RET r0")},
+    {"state 1: parallel is nested more than 8 deep", MAIN(1, "top: PAR r0; JMP >top")},
     {"\"gate\" 5", MAIN(2, "GATE; EFFECT r0 e2; LOADK r1 'gate'; RET r1")},
     {"lanes [\"a\",\"b\"] once [\"k\",7]", MAIN(3, "LOADK r0 'a'; LOADK r1 'b'; LIST r2 r0 2; LANE r2; LOADK r0 'k'; LOADI r1 7; ONCE r0 r1; EMPTY r0; RET r0")},
     {"state 1: more than 16 lane keys", MAIN(1, "LOADI r0 1; top: LANE r0; JMP >top")},
@@ -172,8 +186,10 @@ static bool answer(rig *r) {
   const vm_request *q = &r->run.request;
   const char *op = mod_text(&r->m, q->effect->op, &(uint32_t){0});
   if (op[0] != 'f') {
-    static char t[64];
-    int n = snprintf(t, sizeof t, "ask(%d)", q->effect->nargs ? (int)q->args[0].u.i : 0);
+    static char texts[16][64]; /* branches have their answers at the same time */
+    static unsigned next;
+    char *t = texts[next++ % 16];
+    int n = snprintf(t, sizeof *texts, "ask(%d)", q->effect->nargs ? (int)q->args[0].u.i : 0);
     vm_resume(&r->run, val_str(t, (size_t)n));
     return true;
   }
