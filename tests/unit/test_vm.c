@@ -111,7 +111,8 @@ static const program programs[] = {
     /* branches */
     {"[\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3", MAIN(4, "PAR r0; FORK >b; LOADI r0 0; PPUSH 7; PINDEX r0; LOADI r1 1; EFFECT r1 e0; BEND r1 1 0; b: FORK >c; LOADI r0 1; PPUSH 7; PINDEX r0; LOADI r2 2; EFFECT r2 e0; BEND r2 1 0; c: JOIN r0; LIST r3 r1 2; RET r3")},
     {"[\"ask(0)\",\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3 7[2].3", MAIN(8, "LOADI r7 1; PAR r7; LOADI r0 0; LOADI r1 2; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 7; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5")},
-    {"[\"ask(0)\",\"ask(1)\",\"ask(0)\",\"ask(1)\"] 8[0].3 8[1].3 8[0].3 8[1].3", {"main/0/9", "LOADI r8 1; PAR r8; FORK >b; CALL r6 @f; BEND r6 0 1; b: FORK >c; CALL r6 @f; BEND r6 0 1; c: JOIN r5; RET r5", "f/0/8", "PAR r7; LOADI r0 0; LOADI r1 1; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 8; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5"}},
+    {"[\"ask(0)\",\"ask(1)\",\"ask(0)\",\"ask(1)\"] 8[0].3 8[1].3 8[0].3 8[1].3", {"main/0/9", "LOADI r8 1; PAR r8; FORK >b; CALL r6 @f; BEND r6 0 1; b: FORK >c; CALL r6 @f; BEND r6 0 1; c: JOIN r5; RET r5",
+      "f/0/8", "PAR r7; LOADI r0 0; LOADI r1 1; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 8; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5"}},
     {"{\"error\":\"fail\"} 4 3", MAIN(3, "TRY r1 >h; PAR r0; FORK >n; EFFECT r2 e1; BEND r2 1 0; n: FORK >m; LOADI r2 5; EFFECT r2 e0; BEND r2 1 0; m: JOIN r0; ENDTRY; RET r0; h: RET r1")},
     {"outcome 5 [1,2] 3", MAIN(3, "PAR r0; FORK >n; LOADI r1 1; LOADI r2 2; OUTCOME r1 5; n: FORK >m; LOADI r2 5; EFFECT r2 e0; BEND r2 1 0; m: JOIN r0; RET r0")},
     {"state 1: an index is a whole number", MAIN(2, "PAR r0; FORK >n; LOADK r1 'a'; INDEX r1 r1 r1; BEND r1 1 0; n: JOIN r0; RET r0")},
