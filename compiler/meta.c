@@ -194,6 +194,13 @@ bool meta_args(comp *c, buf *b, ast *call_node, const bi *row) {
   return ok;
 }
 
+/* The name that its state is known by so far: a deployment takes it over. */
+static void write_was(comp *c, buf *b, const ast *n) {
+  if (n->last->kind != AST_WAS) return;
+  buf_puts(b, ",\"was\":");
+  put_str(b, node_name(c, n->last->first));
+}
+
 static void write_setup(comp *c, buf *b, decl_kind k, const char *key) {
   bool first = true;
   buf_putf(b, ",\"%s\":[", key);
@@ -204,6 +211,7 @@ static void write_setup(comp *c, buf *b, decl_kind k, const char *key) {
     buf_puts(b, first ? "{\"name\":" : ",{\"name\":");
     first = false;
     put_str(b, d->name);
+    write_was(c, b, d->node);
     buf_puts(b, ",\"kind\":");
     put_str(b, d->kind_row->sig.name);
     buf_puts(b, ",\"args\":{");
@@ -321,6 +329,7 @@ static void write_workflows(comp *c, buf *b) {
     buf_puts(b, first ? "{\"name\":" : ",{\"name\":");
     first = false;
     put_str(b, d->name);
+    write_was(c, b, d->node);
     buf_putf(b, ",\"func\":%u", d->fn);
     if (!ast_is_nil(on) && !ast_is_nil(ast_child(on, 1))) { buf_puts(b, ",\"input\":"); put_str(b, node_name(c, ast_child(on, 1))); }
     buf_puts(b, ",\"triggers\":[");

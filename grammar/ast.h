@@ -45,8 +45,8 @@ enum { AST_MAX_DEPTH = 1000 };
   X(FILE, "file", "declaration*")                                                                                                       \
   X(USE, "use", "PATH, alias NAME|NIL")                                                                                                 \
   X(PATH, "path", "NAME+; use a/b/c")                                                                                                   \
-  X(CONNECTION, "connection", "NAME, expression")                                                                                       \
-  X(LISTENER, "listener", "NAME, expression")                                                                                           \
+  X(CONNECTION, "connection", "NAME, expression, WAS?")                                                                                 \
+  X(LISTENER, "listener", "NAME, expression, WAS?")                                                                                     \
   X(PROFILE, "profile", "NAME, expression")                                                                                             \
   X(TABLE, "table", "NAME, expression")                                                                                                 \
   X(SETTING, "setting", "NAME, type, default expression|NIL")                                                                           \
@@ -58,9 +58,10 @@ enum { AST_MAX_DEPTH = 1000 };
   X(MAP, "map", "NAME, PARAMS, type|NIL, ARMS")                                                                                         \
   X(FN, "fn", "NAME, PARAMS, type|NIL, expression or DO")                                                                               \
   X(ACTION, "action", "NAME, PARAMS, type|NIL, DO")                                                                                     \
-  X(WORKFLOW, "workflow", "NAME, PARAMS|NIL, type|NIL, ON|NIL, CLAUSES, DO")                                                            \
+  X(WORKFLOW, "workflow", "NAME, PARAMS|NIL, type|NIL, ON|NIL, CLAUSES, DO, WAS?")                                                      \
   X(TEST, "test", "STRING, PARAMS|NIL, DO")                                                                                             \
   /* parts of declarations */                                                                                                           \
+  X(WAS, "was", "NAME; the name of before, under which there is state")                                                                \
   X(PARAMS, "params", "PARAM*")                                                                                                         \
   X(PARAM, "param", "key, type, default expression|NIL")                                                                                \
   X(T_ONE, "T", "NAME or TYPE_DOT; exactly one")                                                                                        \
