@@ -159,7 +159,6 @@ static void clauses(comp *c, decl *d) {
         if (t.kind == TY_HL7) hl7_text_as(c, t, w, TY_STR);
         if (!ast_is_nil(ast_child(x, 1))) ex(c, ast_child(x, 1), w + 1); else op3(c, OP_EMPTY, w + 1, 0, 0);
         emit_op(&c->e, f->fn, OP_ONCE, (uint32_t)w, (uint32_t)w + 1, 0);
-        not_yet(c, x, "'once by'");
         break;
       }
       case AST_ACK: {
