@@ -108,6 +108,7 @@ void eng_message_commit(eng_message *m) {
   watch_input(e, m->src->listener, &m->v, m->len);
   if (m->l) m->l->messages++;
   count(e, &m->v);
+  eng_early(e, m, seq, r->received_us);
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------------------------------------------- */

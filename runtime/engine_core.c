@@ -167,6 +167,8 @@ hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *b
     return s;
   }
   e->outstanding++;
+  e->appended_us = r.time_us;
+  if (type == REC_RUN_START || type == REC_VERDICT || type == REC_ACTION || type == REC_DEPLOY) e->early_after = r.seq;
   if (seq) *seq = r.seq;
   return HDW_OK;
 }
@@ -391,6 +393,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->reap);
   eng_once_close(e);
   eng_retain_free(e);
+  eng_early_close(e);
   while (e->runs) eng_run_free(e->runs);
   for (unsigned i = 0; i < ENG_HASH; i++)
     while (e->steps[i]) eng_step_free(e->steps[i]);

@@ -6,7 +6,7 @@
  *   engine_gate.c    which workflows, gates, lanes             engine_pending.c who waits for an answer
  *   engine_lane.c    which run may start                       engine_run.c    execution of runs
  *   engine_step.c    effects of a run: journal, replay         engine_out.c    the outbox: queues of sinks
- *   engine_attempt.c steps under way: attempts, retry
+ *   engine_attempt.c steps under way: attempts, retry          engine_early.c  runs before the sync
  *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
  *   engine_ack.c     answers from records                      engine_listen.c sockets, MLLP
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
@@ -54,6 +54,7 @@ typedef struct eng_app {
   const char *text;          /* what the deployment's hash is made of, as recorded */
   size_t text_len;
   int64_t since_us;          /* wall; when it became current */
+  uint64_t has_effects;      /* one bit a workflow (modulo 64): a run of it asked for an effect */
   bool retired;              /* only for runs that pin it */
 } eng_app;
 
@@ -207,12 +208,14 @@ struct eng_run {
   eng_app *app;
   const meta_workflow *wf;
   arena a;                   /* row, input, everything of the run */
+  bool early;                /* its input is not durable yet: nothing may leave */
   store_run row;
   uint8_t identity[REC_HASH];/* of the input; idempotency keys derive from it */
   vm_cx cx;
   vm_run vm;
   bool replay;               /* journal may hold results */
   bool ending;               /* an end or park record is on its way */
+  bool done;                 /* ... that says RUN_DONE */
   eng_recorded *sent;
   char parked_path[REC_PATH_MAX];
   bool known;                /* how the attempt at parked_path ended is known: it waited for a time or a person, no crash came between */
@@ -311,6 +314,9 @@ struct engine {
   eng_pending *pending;
   eng_append *free_appends;
   uint32_t outstanding;      /* appends not yet durable */
+  int64_t appended_us;       /* time of the newest record */
+  uint64_t early_after;      /* a record that may change lanes: until it is part of the state no run goes early */
+  struct eng_late *late;     /* lanes of runs that wait for their input to be durable */
   struct eng_once *once;     /* keys of appends not yet durable */
   io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
@@ -464,6 +470,7 @@ typedef struct eng_message {
   cod_str patients[REC_MAX_PATIENTS];
   rec_verdict v;
   const meta_workflow *after;
+  val input;                 /* parsed; VAL_NONE when it cannot be used for runs */
 } eng_message;
 /* A verdict without gates: code and text, error as in eng_problem_text. */
 void eng_message_verdict(eng_message *m, uint8_t state, const char *code, const char *error, const char *text);
@@ -551,6 +558,14 @@ void eng_http_request(void *user, http_token t, const http_request *r);
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len);
 void eng_ready(engine *e, uint64_t id, bool fresh);
 void eng_sched(engine *e);
+/* engine_early.c. The runs of an input that was just appended as record seq: those that need nothing but their input are executed at once, so that one sync
+ * serves for input and end. Whatever would leave the process waits: such a run is dropped and starts when its input is durable. */
+void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_us);
+/* The input of run id is durable; true: the run went early and has ended. */
+bool eng_early_done(engine *e, uint64_t id);
+void eng_early_close(engine *e);
+/* Executes a run before its row is in the store. NULL: it was dropped; otherwise its end (or park) record is on its way. */
+const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input);
 /* The run cannot be written now: it leaves memory and is looked for again later. */
 void eng_run_abandon(eng_run *r);
 /* The lanes of a run that ended are free: their next heads may start. */

@@ -70,6 +70,7 @@ static bool is_fresh(const engine *e, const store_run *r) {
 }
 
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len) {
+  if (eng_early_done(e, id)) return;
   if (e->draining || !eng_lanes_free(e, id, n->lanes, n->nlanes)) return;
   if (!e->nready && !e->rescan && e->nruns + e->naway < e->o.config->top.active_runs) eng_run_start(e, id, true, body, len);
   else eng_ready(e, id, true);

@@ -95,19 +95,31 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
   return s || !p ? s : eng_input_value(e, &r->a, p, len, &(eng_reading){.charset = in.charset, .identity = identity}, out, &why);
 }
 
-static hdw_status prepare(eng_run *r, const void *body, size_t len) {
+static hdw_status start_vm(eng_run *r, val input) {
   engine *e = r->e;
-  val input;
-  if (!find_program(r)) return HDW_E_NOTFOUND;
-  hdw_status s = load_input(r, body, len, &input);
-  if (s) return s;
   uint8_t h[REC_HASH];
   cod_sha256(r->identity, REC_HASH, &r->id, sizeof r->id, h);
   r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.created_us, .env = &eng_env_run, .user = e, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
-  s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
+  hdw_status s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
   r->vm.copies = true; /* requests and results are copied */
   return s;
+}
+
+static hdw_status prepare(eng_run *r, const void *body, size_t len) {
+  val input;
+  if (!find_program(r)) return HDW_E_NOTFOUND;
+  hdw_status s = load_input(r, body, len, &input);
+  return s ? s : start_vm(r, input);
+}
+
+static eng_run *run_new(engine *e, uint64_t id) {
+  eng_run *r = (eng_run *)eng_get(e, sizeof *r);
+  if (!r) return NULL;
+  r->e = e, r->id = id;
+  arena_init(&r->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
+  link_run(e, r);
+  return r;
 }
 
 static void record_state(eng_run *r, uint8_t state) {
@@ -118,14 +130,12 @@ static void record_state(eng_run *r, uint8_t state) {
 
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len) {
   if (eng_run_find(e, id)) return;
-  eng_run *r = (eng_run *)eng_get(e, sizeof *r);
+  eng_run *r = run_new(e, id);
   if (!r) {
     e->rescan = true;
     return;
   }
-  r->e = e, r->id = id, r->replay = !fresh;
-  arena_init(&r->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
-  link_run(e, r);
+  r->replay = !fresh;
   if (store_get_run(e->store, ENG_PART, id, &r->a, &r->row) || r->row.state >= RUN_DONE) {
     eng_run_free(r);
     eng_steps_drop(e, id, false);
@@ -162,6 +172,27 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     if (r->row.state == RUN_PARKED || (r->known && r->row.fail_class)) record_state(r, RUN_RUNNING);
   }
   eng_run_resume_soon(r);
+}
+
+const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input) {
+  uint64_t id = rec_run_id(in->id, index);
+  eng_run *r = run_new(e, id);
+  if (!r) return NULL;
+  r->early = true;
+  r->row = (store_run){.id = id, .input = in->id, .partition = ENG_PART, .state = RUN_QUEUED, .flags = n->flags, .nlanes = n->nlanes, .created_us = in->time_us, .changed_us = in->time_us, .workflow = n->workflow};
+  memcpy(r->row.module, n->module, REC_HASH);
+  memcpy(r->row.deployment, n->deployment, REC_HASH);
+  memcpy(r->row.lanes, n->lanes, sizeof r->row.lanes);
+  eng_identity(in, r->identity);
+  if (find_program(r) && !start_vm(r, input)) eng_run_go(r);
+  r = eng_run_find(e, id);
+  if (!r) return NULL; /* it could not be written */
+  if (r->ending) {
+    r->row.workflow = cod_cstr(r->wf->name); /* the verdict's text goes with the message */
+    return r;
+  }
+  eng_run_free(r);
+  return NULL;
 }
 
 /* ---- going ------------------------------------------------------------------------------------------------------------------- */
@@ -223,10 +254,15 @@ void eng_run_go(eng_run *r) {
     switch (vm_go(&r->vm)) {
     case VM_DONE: ended(r); return;
     case VM_AWAIT:
+      if (r->early) return;
       if (eng_step_await(r)) continue;
       return;
-    case VM_WAITING: io_timer_set(e->io, &r->leave, e->o.suspend_us ? e->o.suspend_us : SUSPEND_US, on_leave, r); return;
-    case VM_OUT_OF_SLICE: eng_run_resume_soon(r); return;
+    case VM_WAITING:
+      if (!r->early) io_timer_set(e->io, &r->leave, e->o.suspend_us ? e->o.suspend_us : SUSPEND_US, on_leave, r);
+      return;
+    case VM_OUT_OF_SLICE:
+      if (!r->early) eng_run_resume_soon(r);
+      return;
     case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
     case VM_OUT_OF_MEMORY:
       /* The process's budget, not the run's: it comes back when others have ended. */
@@ -368,6 +404,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   }
   r->ending = true;
   watch_run_end(r, state);
+  r->done = state == RUN_DONE;
   if (state == RUN_DONE) e->st.runs_done++;
   else e->st.runs_dead++;
   say_end(r, state, code, text, path);

@@ -55,6 +55,7 @@ struct lx {
 
   int wake_fd;
   struct event wake_ev;
+  pthread_t loop;          /* the thread that runs it */
   pthread_mutex_t post_lock;
   io_task *post_head, *post_tail;
   unsigned posted;
@@ -161,7 +162,7 @@ static void lx_post(io *b, io_task *t) {
   x->post_tail = t;
   x->posted++;
   pthread_mutex_unlock(&x->post_lock);
-  if (first) {
+  if (first && !pthread_equal(pthread_self(), x->loop)) { /* the loop itself looks before it waits */
     uint64_t one = 1;
     ssize_t n = write(x->wake_fd, &one, sizeof one);
     (void)n; /* a full counter is awake already */
@@ -195,12 +196,8 @@ static void lx_unpost(io *b, io_task *t) {
   pthread_mutex_unlock(&x->post_lock);
 }
 
-static void wake_ready(evutil_socket_t fd, short what, void *user) {
-  (void)what;
-  lx *x = (lx *)user;
-  uint64_t v;
-  ssize_t r = read(fd, &v, sizeof v);
-  (void)r;
+/* What was posted so far; what these tasks post comes in the next turn. */
+static void run_posted(lx *x) {
   pthread_mutex_lock(&x->post_lock);
   unsigned n = x->posted;
   pthread_mutex_unlock(&x->post_lock);
@@ -209,15 +206,14 @@ static void wake_ready(evutil_socket_t fd, short what, void *user) {
     if (!t) return;
     t->fn(t->user);
   }
-  pthread_mutex_lock(&x->post_lock);
-  bool more = x->post_head != NULL;
-  pthread_mutex_unlock(&x->post_lock);
-  if (more) {
-    /* Posted meanwhile: posters saw a list that was not empty and did not wake us. */
-    uint64_t one = 1;
-    r = write(fd, &one, sizeof one);
-    (void)r;
-  }
+}
+
+/* The tasks run at the end of the turn. */
+static void wake_ready(evutil_socket_t fd, short what, void *user) {
+  (void)what, (void)user;
+  uint64_t v;
+  ssize_t r = read(fd, &v, sizeof v);
+  (void)r;
 }
 
 /* ---- loop ---- */
@@ -240,12 +236,20 @@ static hdw_status lx_signal_on(io *b, int signo, void (*fn)(int, void *), void *
   return HDW_OK;
 }
 
+/* A turn: sockets and timers that are due, then what was posted, by them or by other threads. Whoever posts onto a list that is not empty does not wake us: so
+ * it is looked at before waiting. */
 static hdw_status lx_run(io *b) {
   lx *x = of(b);
   x->stop = false;
+  x->loop = pthread_self();
   timer_arm(x);
-  while (!x->stop)
-    if (event_base_loop(x->eb, EVLOOP_NO_EXIT_ON_EMPTY) < 0) return HDW_E_IO;
+  while (!x->stop) {
+    pthread_mutex_lock(&x->post_lock);
+    bool more = x->post_head != NULL;
+    pthread_mutex_unlock(&x->post_lock);
+    if (event_base_loop(x->eb, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | (more ? EVLOOP_NONBLOCK : 0)) < 0) return HDW_E_IO;
+    if (!x->stop) run_posted(x);
+  }
   return HDW_OK;
 }
 
@@ -800,6 +804,7 @@ hdw_status io_linux_new(mem *m, io **out) {
     m->put(m, x, sizeof *x);
     return HDW_E_IO;
   }
+  x->loop = pthread_self();
   pthread_mutex_init(&x->post_lock, NULL);
   pthread_mutex_init(&x->res_lock, NULL);
   pthread_cond_init(&x->res_cond, NULL);

@@ -2,8 +2,9 @@
 #include "points.h"
 #include <zstd.h>
 
-/* Two threads meet here. The loop plans: it gives each record its sequence, segment and offset, and pushes it on `queue`. The writer takes the whole queue,
- * seals, writes and syncs, and pushes the records on `done`; the loop makes the callbacks. Both lists are stacks that one
+/* Two threads meet here. The loop plans: it gives each record its sequence, segment and offset, and at the end of its turn pushes all of them on `queue`. The writer
+ * takes the whole queue, seals, writes and syncs, and pushes the records on `done`; the loop makes the callbacks. A small batch for a disk that syncs fast
+ * is written by the loop itself while the writer is idle: two changes of thread cost as much as such a sync. Both lists are stacks that one
  * side pushes and the other takes whole and reverses, so that no lock is needed. Fields are marked [loop], [writer] or [both: atomic]. */
 
 typedef struct log_node {
@@ -21,6 +22,9 @@ typedef struct log_node {
   uint8_t bytes[];           /* record, then the unpacked body when it was compressed */
 } log_node;
 
+/* What the loop writes itself: records and bytes of a turn, and how long the last sync may have taken. */
+enum { HERE_RECORDS = 16, HERE_BYTES = 64 << 10, HERE_SYNC_US = 400 };
+
 struct hlog {
   io *x;
   log_opts opts;             /* dir points to path_dir */
@@ -36,7 +40,9 @@ struct hlog {
   uint64_t unsynced, synced_seq, appended;
   io_timer fatal;
   int lock_fd;
-  io_task done_task;
+  io_task done_task, kick_task;
+  log_node *fresh, *fresh_first; /* appended in this turn: newest first, and the end of that list */
+  unsigned nfresh;
   struct log_open_file {
     uint64_t seg, used;
     int fd;
@@ -48,6 +54,7 @@ struct hlog {
   /* [both] */
   log_node *queue, *done;    /* atomic */
   bool posted;               /* atomic: done_task is on its way */
+  bool busy;                 /* atomic: the writer is in its step */
   uint64_t batches, syncs;   /* atomic */
   int64_t sync_us_last, sync_us_max;
 
@@ -73,13 +80,15 @@ static log_node *take_all(log_node **stack) {
   return out;
 }
 
-/* Returns true when the stack was empty. */
-static bool push(log_node **stack, log_node *n) {
+/* Pushes a list: newest first, oldest at its end. Returns true when the stack was empty. */
+static bool push_list(log_node **stack, log_node *newest, log_node *oldest) {
   log_node *old = __atomic_load_n(stack, __ATOMIC_RELAXED);
-  do n->next = old;
-  while (!__atomic_compare_exchange_n(stack, &old, n, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+  do oldest->next = old;
+  while (!__atomic_compare_exchange_n(stack, &old, newest, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
   return old == NULL;
 }
+
+static void push(log_node **stack, log_node *n) { (void)push_list(stack, n, n); }
 
 static void done_run(void *user);
 
@@ -129,9 +138,11 @@ static hdw_status write_zeros(hlog *l, int fd, uint64_t from, uint64_t to) {
   return s;
 }
 
+static bool wants_spare(const hlog *l) { return !l->spare && l->w_off >= l->w_bytes / 2; }
+
 /* A file that will become the next segment is made ahead, so that a roll costs a rename and two syncs. Failing is no harm. */
 static void prepare_spare(hlog *l) {
-  if (l->spare || l->w_off < l->w_bytes / 2) return;
+  if (!wants_spare(l)) return;
   int fd;
   if (io_open(l->x, l->path_spare, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd)) return;
   hdw_status s = io_alloc(l->x, fd, l->opts.segment_bytes);
@@ -206,8 +217,7 @@ static hdw_status write_part(hlog *l, log_node *n, log_node **rest) {
   return s;
 }
 
-static void step(void *user) {
-  hlog *l = (hlog *)user;
+static void write_queue(hlog *l) {
   log_node *n = take_all(&l->queue);
   if (!n) return;
   __atomic_add_fetch(&l->batches, 1, __ATOMIC_RELAXED);
@@ -224,7 +234,14 @@ static void step(void *user) {
     }
     post_done(l);
   }
+}
+
+static void step(void *user) {
+  hlog *l = (hlog *)user;
+  __atomic_store_n(&l->busy, true, __ATOMIC_SEQ_CST);
+  write_queue(l);
   if (!l->w_failed) prepare_spare(l);
+  __atomic_store_n(&l->busy, false, __ATOMIC_SEQ_CST);
 }
 
 /* ---- loop: callbacks ---- */
@@ -257,8 +274,35 @@ static void done_run(void *user) { done_all((hlog *)user); }
 
 /* ---- loop: appending ---- */
 
+/* The writer's fields may be touched by the loop when the writer is not in its step: it starts one only to find the queue empty. */
+static bool write_here(hlog *l) {
+  if (l->x->sim || l->nfresh > HERE_RECORDS || l->unsynced > HERE_BYTES || __atomic_load_n(&l->busy, __ATOMIC_SEQ_CST) || __atomic_load_n(&l->queue, __ATOMIC_ACQUIRE)) return false;
+  for (const log_node *n = l->fresh; n; n = n->next)
+    if (n->roll) return false;
+  int64_t us = __atomic_load_n(&l->sync_us_last, __ATOMIC_RELAXED);
+  return us && us < HERE_SYNC_US && !wants_spare(l);
+}
+
+/* Hands over what was appended in this turn. */
+static void kick(void *user) {
+  hlog *l = (hlog *)user;
+  if (!l->fresh) return;
+  bool here = write_here(l);
+  l->fresh_first->next = NULL;
+  bool wake = push_list(&l->queue, l->fresh, l->fresh_first);
+  l->fresh = l->fresh_first = NULL;
+  l->nfresh = 0;
+  if (here) write_queue(l);
+  else if (wake) io_worker_wake(l->worker);
+}
+
 static void enqueue(hlog *l, log_node *n) {
-  if (push(&l->queue, n)) io_worker_wake(l->worker);
+  n->next = l->fresh;
+  l->fresh = n;
+  if (l->nfresh++) return;
+  l->fresh_first = n;
+  l->kick_task = (io_task){kick, l, NULL};
+  io_post(l->x, &l->kick_task);
 }
 
 static log_node *node_new(hlog *l, uint64_t extra, log_cb cb, void *user) {
@@ -541,6 +585,11 @@ void log_close(hlog *l) {
   if (!l->failed && l->last_type != LOG_T_CLOSE) {
     log_rec end = {.type = LOG_T_CLOSE, .version = 1};
     log_append(l, &end, NULL, NULL); /* a failure only leaves the end unprotected */
+  }
+  io_unpost(l->x, &l->kick_task);
+  if (l->fresh) {
+    (void)push_list(&l->queue, l->fresh, l->fresh_first);
+    l->fresh = NULL;
   }
   io_worker_stop(l->worker);
   io_unpost(l->x, &l->done_task);

@@ -79,7 +79,8 @@ static hdw_status make_room(store *s) {
 }
 
 static hdw_status commit(store *s) {
-  hdw_status st = meta_put(s);
+  hdw_status st = store_txn(s);
+  if (!st) st = meta_put(s);
   if (st) return st;
   HDW_POINT("store.before_commit");
   st = store_commit(s);
@@ -95,8 +96,7 @@ static hdw_status commit(store *s) {
 static void on_timer(void *user) { store_flush((store *)user); }
 
 static hdw_status apply_one(store *s, const log_rec *rec) {
-  hdw_status st = store_txn(s);
-  if (!st) st = store_fold(s, rec);
+  hdw_status st = store_fold(s, rec);
   if (st) return st;
   s->applied = rec->seq;
   s->pending++;

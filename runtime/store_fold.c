@@ -132,7 +132,7 @@ static void run_move(store *s, hdw_status *st, const store_run *old, const store
   run_row(s, st, now);
 }
 
-static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t input, const rec_run_new *n, const rec_run_start *start) {
+static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t input, const rec_run_new *n, const rec_run_start *start, bool young) {
   store_run none = {0}, r = {.id = rec_run_id(rec->seq, index),
                              .partition = n->partition,
                              .input = input,
@@ -150,6 +150,15 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
   memcpy(r.module, n->module, REC_HASH);
   memcpy(r.deployment, n->deployment, REC_HASH);
   memcpy(r.lanes, n->lanes, sizeof r.lanes);
+  s->counts.runs++;
+  if (young && !(n->flags & RUN_F_ONCE) && n->workflow.len <= sizeof s->young_workflow) {
+    memcpy(s->young_workflow, n->workflow.p, n->workflow.len);
+    r.workflow.p = s->young_workflow;
+    s->young = r;
+    s->has_young = true;
+    s->counts.runs_by_state[RUN_QUEUED]++;
+    return HDW_OK;
+  }
   run_move(s, &st, &none, &r);
   if (input && rec->seq != input) {
     skey k HDW_UNSET;
@@ -158,7 +167,15 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
     put(s, &st, &k, NULL, 0);
   }
   if (!st && input && n->flags & RUN_F_ONCE) st = store_once_take(s, rec, input, n);
-  s->counts.runs++;
+  return st;
+}
+
+hdw_status store_fold_young(store *s) {
+  hdw_status st = HDW_OK;
+  store_run none = {0};
+  run_move(s, &st, &none, &s->young);
+  s->counts.runs_by_state[RUN_QUEUED]--; /* run_move counted it once more */
+  if (!st) s->has_young = false;
   return st;
 }
 
@@ -177,7 +194,7 @@ static hdw_status run_load(store *s, uint16_t part, uint64_t id, store_run *r) {
 static hdw_status fold_run_start(store *s, const log_rec *rec) {
   rec_run_start r;
   hdw_status st = rec_get_run_start(rec, &r);
-  return st ? st : run_new(s, rec, 0, r.input, &r.run, &r);
+  return st ? st : run_new(s, rec, 0, r.input, &r.run, &r, false);
 }
 
 static hdw_status fold_run_state(store *s, const log_rec *rec) {
@@ -198,19 +215,39 @@ static hdw_status fold_run_state(store *s, const log_rec *rec) {
   return st;
 }
 
+static void take_end(store_run *r, const log_rec *rec, const rec_run_end *e) {
+  r->state = e->state, r->fail_class = e->fail_class, r->wake_us = 0;
+  r->reason = e->error_text, r->error_code = e->error_code, r->path = e->path;
+  r->file = e->file, r->line = e->line, r->column = e->column;
+  r->changed_us = rec->time_us;
+  r->result_pos = rec->pos;
+  if (!r->started_us) r->started_us = rec->time_us;
+}
+
+/* The run that the record before made is done: its row is written once, and what queued and held lanes never. */
+static bool young_done(const store *s, const log_rec *rec, const rec_run_end *e) {
+  return s->has_young && e->run == s->young.id && e->state == RUN_DONE && rec->partition == s->young.partition;
+}
+
 static hdw_status fold_run_end(store *s, const log_rec *rec) {
   rec_run_end e;
   store_run old, now;
   hdw_status st = rec_get_run_end(rec, &e);
+  if (st) return st;
+  if (young_done(s, rec, &e)) {
+    take_end(&s->young, rec, &e);
+    run_row(s, &st, &s->young);
+    if (st) return st;
+    s->has_young = false;
+    s->counts.runs_by_state[RUN_QUEUED]--;
+    s->counts.runs_by_state[RUN_DONE]++;
+    return HDW_OK;
+  }
+  st = store_txn(s);
   if (!st) st = run_load(s, rec->partition, e.run, &old);
   if (st) return st == HDW_E_NOTFOUND ? orphan(s) : st;
   now = old;
-  now.state = e.state, now.fail_class = e.fail_class, now.wake_us = 0;
-  now.reason = e.error_text, now.error_code = e.error_code, now.path = e.path;
-  now.file = e.file, now.line = e.line, now.column = e.column;
-  now.changed_us = rec->time_us;
-  now.result_pos = rec->pos;
-  if (!now.started_us) now.started_us = rec->time_us;
+  take_end(&now, rec, &e);
   run_move(s, &st, &old, &now);
   return st;
 }
@@ -243,7 +280,7 @@ static void input_state(store *s, hdw_status *st, uint8_t old, const store_input
 
 static hdw_status verdict_runs(store *s, const log_rec *rec, uint64_t input, const rec_verdict *v) {
   hdw_status st = HDW_OK;
-  for (unsigned i = 0; i < v->nruns && !st; i++) st = run_new(s, rec, i, input, &v->runs[i], NULL);
+  for (unsigned i = 0; i < v->nruns && !st; i++) st = run_new(s, rec, i, input, &v->runs[i], NULL, v->nruns == 1 && rec->seq == input);
   return st;
 }
 
@@ -581,6 +618,10 @@ static hdw_status fold_named(store *s, const log_rec *rec) {
 }
 
 hdw_status store_fold(store *s, const log_rec *rec) {
+  if (rec->type != REC_RUN_END || !s->has_young) { /* fold_run_end looks at the young run first */
+    hdw_status st = store_txn(s);
+    if (st) return st;
+  }
   switch (rec->type) {
   case REC_INPUT: return fold_input(s, rec);
   case REC_VERDICT: return fold_verdict(s, rec);

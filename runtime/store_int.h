@@ -54,6 +54,9 @@ struct store {
   uint64_t applied, committed;
   uint64_t first, committed_first; /* where the log begins, as retention says */
   unsigned pending;         /* records applied since the last commit */
+  bool has_young;           /* a run that the newest record made is not in the tables yet: most end with the next record, and then its indexes are never written */
+  store_run young;
+  char young_workflow[REC_NAME_MAX];
   store_counts counts, committed_counts;
   uint64_t keys;            /* in the database at the last commit */
   hdw_status failed;
@@ -104,6 +107,9 @@ bool sit_next(sit *i);
 /* Goes on at key (ascending). */
 void sit_seek(sit *i, const skey *key);
 void sit_end(sit *i);
+
+/* store_fold.c: puts s->young into the tables. store_txn does so before anybody reads. */
+hdw_status store_fold_young(store *s);
 
 /* ---- store_rows.c ---- */
 size_t row_put_input(store *s, const store_input *r);

@@ -99,13 +99,14 @@ void store_env_close(store *s) {
 
 hdw_status store_txn(store *s) {
   if (s->failed) return s->failed;
-  if (s->txn) return HDW_OK;
-  return store_error(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+  if (!s->txn) return store_error(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+  return s->has_young ? store_fold_young(s) : HDW_OK;
 }
 
 /* Cursors of a write transaction end with it. */
 static void txn_gone(store *s) {
   s->txn = NULL;
+  s->has_young = false;
   memset(s->cursors, 0, sizeof s->cursors);
 }
 

@@ -34,9 +34,9 @@ def start(bin_dir, folder):
     subprocess.run([f'{bin_dir}/hdwc', 'build', source, '-o', module], check=True)
     with open(config, 'w') as f:
         json.dump({'data': os.path.join(folder, 'data'), 'listeners': {'adt': {'port': 0}}}, f)
-    p = subprocess.Popen([f'{bin_dir}/hdwvm', 'serve', '--config', config, module], stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([f'{bin_dir}/hdwvm', 'serve', '--config', config, module], stderr=subprocess.PIPE, bufsize=0)
     while select.select([p.stderr], [], [], 30)[0]:
-        line = p.stderr.readline()
+        line = p.stderr.readline().decode()  # unbuffered: a line that was read ahead would not show in select
         if 'ready' in line:
             return p, re.search(r'adt=\S*:(\d+)', line)[1]
         if not line:
