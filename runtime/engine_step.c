@@ -220,7 +220,8 @@ static recalled recall(eng_run *r, const ask *x) {
     diverged(r, path);
     return RECALL_STOPPED;
   }
-  bool parked_here = !strcmp(r->parked_path, path);
+  /* Failed when the run was parked, or ended and was sent back: that record is over. One made since is not. */
+  bool parked_here = !strcmp(r->parked_path, path) && f.state != EFFECT_DONE && (r->known || f.time_us <= r->row.changed_us);
   if (f.state == EFFECT_INTENT || parked_here || (f.state == EFFECT_FAILED && !f.result_pos.seg)) {
     /* Not finished, or it failed and the run comes back for another try. Attempts of an earlier life do not count against the in-line retries. */
     bool unsafe = x->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);

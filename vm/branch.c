@@ -162,7 +162,7 @@ static vm_run *who(vm_run *root) {
 vm_state vm_go(vm_run *root) {
   if (!root->next && root->stand == VM_GOES) { /* the common case, and how every group begins */
     vm_state s = vm_exec(root);
-    if (s == VM_AWAIT) root->stand = VM_AWAITS;
+    if (s == VM_AWAIT) root->stand = VM_AWAITS, root->request.branch = root;
     if (s != VM_WAITING) return s;
   }
   for (vm_run *b; (b = who(root));) {
@@ -174,6 +174,7 @@ vm_state vm_go(vm_run *root) {
     if (s == VM_AWAIT) {
       b->stand = VM_AWAITS;
       if (b != root) root->request = b->request;
+      root->request.branch = b;
       return s;
     }
     if (s == VM_WAITING) continue;

@@ -109,7 +109,7 @@ static const program programs[] = {
     {"state 1: an error of a step was not handled 4", {"main/0/2", "CALL r0 @f; EFFECT r0 e1; RET r0", "f/0/2", "TRY r1 >h; RET r0; h: RET r1"}},
     {"outcome 1 [\"AE\",\"why\"]", MAIN(2, "LOADK r0 'AE'; LOADK r1 'why'; OUTCOME r0 1")},
     /* branches */
-    {"[\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3", MAIN(4, "PAR r0; FORK >b; LOADI r0 0; PPUSH 7; PINDEX r0; LOADI r1 1; EFFECT r1 e0; BEND r1 1 0; b: FORK >c; LOADI r0 1; PPUSH 7; PINDEX r0; LOADI r2 2; EFFECT r2 e0; BEND r2 1 0; c: JOIN r0; LIST r3 r1 2; RET r3")},
+    {"[\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3 3", MAIN(4, "PAR r0; FORK >b; LOADI r0 0; PPUSH 7; PINDEX r0; LOADI r1 1; EFFECT r1 e0; BEND r1 1 0; b: FORK >c; LOADI r0 1; PPUSH 7; PINDEX r0; LOADI r2 2; EFFECT r2 e0; BEND r2 1 0; c: JOIN r0; EFFECT r0 e0; LIST r3 r1 2; RET r3")},
     {"[\"ask(0)\",\"ask(1)\",\"ask(2)\"] 7[0].3 7[1].3 7[2].3", MAIN(8, "LOADI r7 1; PAR r7; LOADI r0 0; LOADI r1 2; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 7; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5")},
     {"[\"ask(0)\",\"ask(1)\",\"ask(0)\",\"ask(1)\"] 8[0].3 8[1].3 8[0].3 8[1].3", {"main/0/9", "LOADI r8 1; PAR r8; FORK >b; CALL r6 @f; BEND r6 0 1; b: FORK >c; CALL r6 @f; BEND r6 0 1; c: JOIN r5; RET r5",
       "f/0/8", "PAR r7; LOADI r0 0; LOADI r1 1; EMPTY r3; top: RANGE r0 >out; FORK >next; PPUSH 8; PINDEX r3; MOVE r4 r2; EFFECT r4 e0; BEND r4 0 1; next: JMP >top; out: JOIN r5; RET r5"}},
