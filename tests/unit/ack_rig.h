@@ -59,7 +59,7 @@ static inline void ack_listen(ackrig *x) {
   if (engine_listen(x->p->e, text)) fail_msg("engine_listen: %s", text);
 }
 
-/* adt: options of that listener as JSON members, "" for none; web likewise. */
+/* adt: options of that listener as JSON members, "" for none; web likewise. Secrets pw1 and tok1 have their names as values. */
 static inline ackrig *ack_new(const char *program, const char *adt, const char *web) {
   ackrig *x = (ackrig *)calloc(1, sizeof *x);
   prog *p = x->p = (prog *)calloc(1, sizeof *p);
@@ -71,11 +71,12 @@ static inline ackrig *ack_new(const char *program, const char *adt, const char *
   assert_int_equal(io_sim_new(&p->mem.m, &so, &p->io), HDW_OK);
   arena_init(&p->a, &p->mem.m, 0);
   config_init(&p->cfg, &p->a);
-  snprintf(json, sizeof json, "{\"listeners\":{\"adt\":{\"port\":2575%s%s}%s%s%s}}", adt[0] ? "," : "", adt, strstr(program, "= http()") ? ",\"web\":{\"port\":8080" : "",
+  snprintf(json, sizeof json, "{\"secrets\":{\"pw1\":{\"file\":\"f\"},\"tok1\":{\"file\":\"f\"}},\"listeners\":{\"adt\":{\"port\":2575%s%s}%s%s%s}}", adt[0] ? "," : "", adt, strstr(program, "= http()") ? ",\"web\":{\"port\":8080" : "",
            web[0] ? "," : "", strstr(program, "= http()") ? strcat(strcpy((char *)arena_zalloc(&p->a, 1, 1000), web), "}") : "");
   x->json = arena_dup(&p->a, json, strlen(json));
   assert_int_equal(config_read(&p->cfg, &p->mem.m, "hdw.json", x->json, strlen(x->json)), HDW_OK);
   for (uint32_t i = 0; i < p->cfg.nproblems; i++) fail_msg("config: %s", p->cfg.problems[i]);
+  for (uint32_t i = 0; i < p->cfg.nsecrets; i++) p->cfg.secrets[i].value = p->cfg.secrets[i].name, p->cfg.secrets[i].value_len = strlen(p->cfg.secrets[i].name), p->cfg.secrets[i].used = true;
   p->world = ack_world, p->user = x;
   prog_compile(p, program);
   prog_open(p);
