@@ -273,7 +273,19 @@ static void put_list(buf *b, bool *f, const char *key, const config_list *l) {
   buf_puts(b, "]");
 }
 
+/* Counters that are not 0. */
+static void listener_counters(buf *b, bool *f, const engine_source_info *s) {
+  const struct { const char *name; uint64_t n; } c[] = {
+      {"messages", s->messages}, {"duplicates", s->duplicates}, {"conflicts", s->conflicts}, {"refused", s->refused}, {"unparseable", s->unparseable},
+      {"unauthorised", s->unauthorised}, {"lone_conditions", s->lone_conditions}, {"unanswered", s->unanswered}, {"refused_connections", s->refused_connections},
+      {"junk_bytes", s->junk_bytes}, {"partial_frames", s->partial_frames}, {"oversize", s->oversize}, {"violations", s->violations}, {"timeouts", s->timeouts},
+      {"tls_failures", s->tls_failures}};
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++)
+    if (c[i].n) admin_number(b, f, c[i].name, c[i].n);
+}
+
 static void listener_row(admin_query *q, const eng_listener *l) {
+  engine_source_info info;
   buf *b = q->b;
   bool f = true;
   uint64_t open = l->mllp ? mllp_listener_stats(l->mllp)->open : l->http ? http_server_stats(l->http)->open : 0;
@@ -287,6 +299,7 @@ static void listener_row(admin_query *q, const eng_listener *l) {
   admin_number(b, &f, "port", l->closing ? (uint64_t)(l->o->port > 0 ? l->o->port : 0) : engine_port(q->ad->e, l->name));
   admin_number(b, &f, "open", open);
   put_list(b, &f, "allow", &l->o->allow);
+  if (engine_listener_at(q->ad->e, (uint32_t)(l - q->ad->e->listeners), &info)) listener_counters(b, &f, &info);
   if (l->cfg->has_tls) admin_text(b, &f, "tls", l->cfg->tls.client_ca[0] ? "mutual" : "server", 6);
   buf_puts(b, "}");
 }

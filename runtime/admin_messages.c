@@ -20,6 +20,7 @@ static void message_row(admin_query *q, const store_input *in) {
   put_str(b, &f, "control_id", in->control_id);
   put_str(b, &f, "sender", in->sender);
   put_str(b, &f, "peer", in->peer);
+  if (in->identity.len) put_str(b, &f, "identity", in->identity);
   admin_text(b, &f, "state", admin_input_state(in->state), strlen(admin_input_state(in->state)));
   put_str(b, &f, "ack", in->ack_code);
   put_str(b, &f, "error", in->error_code);

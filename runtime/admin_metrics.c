@@ -112,6 +112,22 @@ static void sources(admin *ad, metrics_out *o) {
     const eng_listener *l = &e->listeners[i];
     metrics_sample_u64(o, "hdw_connections_open", l->mllp ? mllp_listener_stats(l->mllp)->open : l->http ? http_server_stats(l->http)->open : 0, "listener", l->name);
   }
+  static const struct { const char *name, *unit, *help; size_t at; } events[] = {
+      {"hdw_duplicates", NULL, "Resends that got the stored answer or joined.", offsetof(engine_source_info, duplicates)},
+      {"hdw_control_ids_reused", NULL, "Control ids that came again with other content.", offsetof(engine_source_info, conflicts)},
+      {"hdw_refused_inputs", NULL, "What was not stored.", offsetof(engine_source_info, refused)},
+      {"hdw_unparseable_inputs", NULL, "Inputs without a usable MSH.", offsetof(engine_source_info, unparseable)},
+      {"hdw_unauthorised_peers", NULL, "No or wrong credentials, certificates that are not mapped.", offsetof(engine_source_info, unauthorised)},
+      {"hdw_mllp_junk_bytes", "bytes", "Bytes between frames.", offsetof(engine_source_info, junk_bytes)},
+      {"hdw_mllp_partial_frames", NULL, "Frames that never ended.", offsetof(engine_source_info, partial_frames)},
+      {"hdw_listener_timeouts", NULL, "Connections closed for silence.", offsetof(engine_source_info, timeouts)}};
+  engine_source_info info;
+  for (size_t k = 0; e->nlisteners && k < sizeof events / sizeof *events; k++) {
+    char total[64];
+    metrics_family(o, events[k].name, "counter", events[k].unit, events[k].help);
+    snprintf(total, sizeof total, "%s_total", events[k].name);
+    for (uint32_t i = 0; engine_listener_at(e, i, &info); i++) metrics_sample_u64(o, total, *(const uint64_t *)(const void *)((const char *)&info + events[k].at), "listener", info.name);
+  }
   bool head = false;
   for (uint32_t i = 0; i < e->nlisteners; i++) {
     int64_t t = e->listeners[i].tls ? tls_ctx_expires(e->listeners[i].tls) : 0;

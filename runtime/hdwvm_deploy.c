@@ -153,6 +153,23 @@ int hv_deployments(const hv_args *args) {
   return talk_end(&t, EXIT_OK);
 }
 
+/* What happened at a listener besides messages, since the start. */
+static void source_events(arena *a, val row) {
+  static const char *const events[][2] = {{"duplicates", "resends"}, {"conflicts", "control ids used again with other content"}, {"refused", "refused"}, {"unparseable", "without a usable MSH"},
+                                          {"unauthorised", "not authorised"}, {"lone_conditions", "with only one of MSH-15 and MSH-16"}, {"refused_connections", "connections refused"},
+                                          {"junk_bytes", "bytes between frames"}, {"partial_frames", "frames cut off"}, {"oversize", "too long"}, {"violations", "violations of the protocol"},
+                                          {"timeouts", "timeouts"}, {"tls_failures", "TLS failures"}};
+  bool any = false;
+  for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+    const char *n = hv_cell(a, row, events[i][0]);
+    if (!n[0]) continue;
+    if (any) printf(", %s %s", n, events[i][1]);
+    else printf("%s: %s %s", hv_cell(a, row, "name"), n, events[i][1]);
+    any = true;
+  }
+  if (any) printf("\n");
+}
+
 int hv_sources(const hv_args *args) {
   talk t;
   val rows;
@@ -161,7 +178,7 @@ int hv_sources(const hv_args *args) {
   talk_init(&t);
   int code = hv_get(args, &t.a, "/sources", &rows, &done);
   if (code || done) return talk_end(&t, code);
-  hv_table_init(&tab, &t.a, 6, (const char *const[]){"NAME", "", "KIND", "STATE", "ADDRESS", "NETWORKS"});
+  hv_table_init(&tab, &t.a, 7, (const char *const[]){"NAME", "", "KIND", "STATE", "ADDRESS", "MESSAGES", "NETWORKS"});
   for (uint32_t i = 0; i < jv_count(rows); i++) {
     val r = jv_item(rows, i), nets = jv_get(r, jv_is(jv_get(r, "direction"), "in") ? "allow" : "networks");
     char where[700], list[300] = "";
@@ -173,8 +190,9 @@ int hv_sources(const hv_args *args) {
       snprintf(list + n, sizeof list - n, "%s%.60s", k ? ", " : "", s ? s : "");
     }
     hv_table_row(&tab, (const char *const[]){hv_cell(&t.a, r, "name"), hv_cell(&t.a, r, "direction"), hv_cell(&t.a, r, "kind"), hv_cell(&t.a, r, "state"),
-                                             arena_dup(&t.a, where, strlen(where)), arena_dup(&t.a, list, strlen(list))});
+                                             arena_dup(&t.a, where, strlen(where)), hv_cell(&t.a, r, "messages"), arena_dup(&t.a, list, strlen(list))});
   }
   hv_table_print(&tab);
+  for (uint32_t i = 0; i < jv_count(rows); i++) source_events(&t.a, jv_item(rows, i));
   return talk_end(&t, EXIT_OK);
 }

@@ -162,7 +162,7 @@ static void print_message(arena *a, val m) {
                                    {"REASON", "reason", false}};
   static const hv_column out[] = {{"DELIVERY", "id", false}, {"RUN", "run", false}, {"SINK", "sink", false}, {"STATE", "state", false}, {"ATTEMPTS", "attempts", false},
                                   {"CHANGED", "changed", true}, {"ERROR", "error", false}};
-  static const char *const members[][2] = {{"type", "type"}, {"control id", "control_id"}, {"sender", "sender"}, {"source", "source"}, {"peer", "peer"}, {"bytes", "bytes"},
+  static const char *const members[][2] = {{"type", "type"}, {"control id", "control_id"}, {"sender", "sender"}, {"source", "source"}, {"peer", "peer"}, {"identity", "identity"}, {"bytes", "bytes"},
                                            {"state", "state"}, {"answer", "ack"}, {"error", "error"}, {"text", "text"}, {"attempts", "attempts"}, {"trace", "trace_id"}};
   printf("message %s\n", hv_cell(a, m, "id"));
   line(a, m, "received", "received", true);
