@@ -221,3 +221,158 @@ static int pause_or_resume(admin_query *q, bool pause) {
 
 int admin_pause(admin_query *q) { return pause_or_resume(q, true); }
 int admin_resume(admin_query *q) { return pause_or_resume(q, false); }
+
+/* ---- reprocess ------------------------------------------------------------------------------------------------------------------- */
+
+/* Inputs: id=MESSAGE; subject=run&id=RUN; workflow=W with since=T (everything that came), sink, code or all (the inputs of dead letters). */
+typedef struct inputs {
+  admin_query *q;
+  const char *workflow;
+  uint64_t *id;
+  uint32_t n;
+  bool more;
+} inputs;
+
+static bool inputs_add(inputs *x, uint64_t id) {
+  for (uint32_t i = x->n; i-- > 0;)
+    if (x->id[i] == id) return true;
+  if (x->n == MANY) {
+    x->more = true;
+    return false;
+  }
+  x->id[x->n++] = id;
+  return true;
+}
+
+typedef struct has_run {
+  inputs *x;
+  bool found;
+} has_run;
+static bool run_of_workflow(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  has_run *h = (has_run *)user;
+  store_run r;
+  (void)part, (void)state;
+  h->found = !store_get_run(h->x->q->ad->e->store, ENG_PART, id, h->x->q->a, &r) && is(r.workflow, h->x->workflow);
+  return !h->found;
+}
+static bool input_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  has_run h = {.x = (inputs *)user};
+  (void)part, (void)state;
+  (void)store_list_runs_of_input(h.x->q->ad->e->store, ENG_PART, id, run_of_workflow, &h);
+  return !h.found || inputs_add(h.x, id);
+}
+
+static void of_dead(inputs *x, const selection *sel) {
+  store *s = x->q->ad->e->store;
+  store_run r;
+  store_delivery d;
+  for (uint32_t i = 0; i < sel->n; i++) {
+    uint64_t run = sel->list[i].id;
+    if (sel->list[i].subject == SUBJECT_DELIVERY) {
+      if (store_get_delivery(s, ENG_PART, run, x->q->a, &d)) continue;
+      run = d.run;
+    }
+    if (!store_get_run(s, ENG_PART, run, x->q->a, &r) && r.input) (void)inputs_add(x, r.input);
+  }
+  x->more |= sel->more;
+}
+
+static int inputs_from(admin_query *q, inputs *x) {
+  const char *id = admin_param(q, "id"), *kind = admin_param(q, "subject"), *since = admin_param(q, "since");
+  uint64_t n = 0, first = 0;
+  store_run r;
+  selection sel;
+  *x = (inputs){.q = q, .workflow = admin_param(q, "workflow"), .id = (uint64_t *)arena_zalloc(q->a, MANY, sizeof *x->id)};
+  if (!x->id) return admin_error(q, 503, "out of memory");
+  if (id) {
+    if (!admin_id(id, &n)) return admin_error(q, 400, "id: a number is expected");
+    if (kind && !strcmp(kind, "run")) {
+      if (store_get_run(q->ad->e->store, ENG_PART, n, q->a, &r) || !r.input) return admin_error(q, 404, "there is no run %s of a message", id);
+      n = r.input;
+      x->workflow = arena_dup(q->a, r.workflow.p, r.workflow.len);
+    }
+    return inputs_add(x, n) ? 0 : 500;
+  }
+  if (!since || admin_param(q, "sink") || admin_param(q, "code")) {
+    int bad = select_from(q, false, &sel);
+    if (!bad) of_dead(x, &sel);
+    return bad;
+  }
+  if (!x->workflow) return admin_error(q, 400, "since: say which workflow, too");
+  if (!admin_id(since, &n)) return admin_error(q, 400, "since: microseconds are expected");
+  if (!store_input_since(q->ad->e->store, ENG_PART, (int64_t)n, &first))
+    (void)store_list_inputs(q->ad->e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), first - 1, false, 0, input_one, x);
+  return 0;
+}
+
+static void put_plan(buf *b, bool *first, const engine_redo *p) {
+  bool f = true;
+  buf_puts(b, *first ? "{" : ",{");
+  *first = false;
+  admin_number(b, &f, "message", p->input);
+  admin_text(b, &f, "workflow", p->workflow, strlen(p->workflow));
+  if (p->of_run) admin_number(b, &f, "of_run", p->of_run);
+  if (p->refused) admin_text(b, &f, "refused", p->refused, strlen(p->refused));
+  else {
+    if (p->lane_waiting) admin_number(b, &f, "lane_waiting", p->lane_waiting);
+    admin_key(b, &f, "effects");
+    buf_puts(b, "[");
+    for (uint32_t i = 0; i < p->nlines; i++) {
+      const engine_redo_line *l = &p->lines[i];
+      bool g = true;
+      buf_puts(b, i ? ",{" : "{");
+      admin_text(b, &g, "path", l->path, strlen(l->path));
+      admin_text(b, &g, "operation", l->operation, strlen(l->operation));
+      admin_text(b, &g, "connection", l->connection, strlen(l->connection));
+      admin_text(b, &g, "kind", l->send ? "send" : "step", 4);
+      admin_text(b, &g, "what", l->what, strlen(l->what));
+      if (l->delivery) admin_number(b, &g, "delivery", l->delivery);
+      buf_puts(b, "}");
+    }
+    buf_puts(b, "]");
+    if (p->nlines_more) admin_number(b, &f, "further", p->nlines_more);
+    admin_text(b, &f, "then", p->end, strlen(p->end));
+  }
+  buf_puts(b, "}");
+}
+
+/* What would be taken over and what performed: of the first 20 in full, the others by number. */
+int admin_reprocess_plan(admin_query *q) {
+  enum { PLANS = 20 };
+  inputs x;
+  bool first = true;
+  char text[200];
+  int bad = inputs_from(q, &x);
+  if (bad) return bad;
+  engine_redo *plans = (engine_redo *)arena_zalloc(q->a, REC_MAX_RUNS, sizeof *plans);
+  if (!plans) return admin_error(q, 503, "out of memory");
+  buf_puts(q->b, "{\"runs\":[");
+  for (uint32_t i = 0; i < x.n && i < PLANS; i++) {
+    uint32_t n;
+    text[0] = 0;
+    hdw_status s = engine_reprocess_plan(q->ad->e, x.id[i], x.workflow, q->a, plans, &n, text);
+    if (s && x.n == 1) return q->b->len = 0, admin_error(q, s == HDW_E_NOTFOUND ? 404 : 409, "%s", text[0] ? text : hdw_status_text(s));
+    for (uint32_t k = 0; k < n; k++) put_plan(q->b, &first, &plans[k]);
+  }
+  buf_putf(q->b, "],\"messages\":%u%s}", x.n, x.more ? ",\"more\":true" : "");
+  return 200;
+}
+
+int admin_reprocess(admin_query *q) {
+  inputs x;
+  char text[200] = "";
+  int bad = inputs_from(q, &x);
+  if (bad) return bad;
+  acting *act_ = acting_new(q);
+  hdw_status s = HDW_OK;
+  if (!act_) return admin_error(q, 503, "out of memory");
+  act_->more = x.more;
+  for (uint32_t i = 0; i < x.n; i++) {
+    uint32_t started;
+    s = engine_reprocess(q->ad->e, x.id[i], x.workflow, admin_actor(q), on_act, act_, &started, text);
+    act_->open += started;
+    act_->refused += s != HDW_OK;
+  }
+  if (s && x.n == 1) return acting_drop(act_, q, s == HDW_E_NOTFOUND ? 404 : 409, text[0] ? text : hdw_status_text(s));
+  return acting_go(act_);
+}

@@ -150,6 +150,8 @@ int admin_run(admin_query *q);
 int admin_dead(admin_query *q);
 int admin_select(admin_query *q);
 int admin_skip_lane(admin_query *q);
+int admin_reprocess_plan(admin_query *q);
+int admin_reprocess(admin_query *q);
 int admin_redrive(admin_query *q);
 int admin_discard(admin_query *q);
 int admin_pause(admin_query *q);

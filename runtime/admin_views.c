@@ -202,6 +202,8 @@ const admin_view admin_views[] = {
     {"POST", "/withdraw", ADMIN_DEPLOYER, admin_withdraw, 0},
     {"POST", "/reload", ADMIN_DEPLOYER, admin_reload, 0},
     {"GET", "/select", LOOK, admin_select, 0},
+    {"GET", "/reprocess", LOOK, admin_reprocess_plan, 0},
+    {"POST", "/reprocess", ADMIN_OPERATOR, admin_reprocess, 0},
     {"POST", "/skip-lane", ADMIN_OPERATOR, admin_skip_lane, 0},
     {"POST", "/redrive", ADMIN_OPERATOR, admin_redrive, 0},
     {"POST", "/discard", ADMIN_OPERATOR, admin_discard, 0},

@@ -239,6 +239,29 @@ hdw_status engine_skip_lane(engine *e, const uint8_t lane[REC_LANE], const char 
 /* What a dead run or delivery holds goes on without it; it stays a dead letter. HDW_E_INVALID: it holds nothing. */
 hdw_status engine_skip(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 
+/* What reprocessing an input would do, one for each run. Texts live in the arena or are constants. */
+enum { REDO_MAX_LINES = 100 };
+typedef struct engine_redo_line {
+  char path[80], operation[96];
+  const char *connection;
+  bool send;
+  const char *what;          /* "taken over", "performed", ... */
+  uint64_t delivery;         /* the one before that it is about; 0 = none */
+} engine_redo_line;
+typedef struct engine_redo {
+  uint64_t input, of_run;    /* 0: it had no run of this workflow */
+  const char *workflow;
+  const char *refused;       /* why it would not start; NULL: it would */
+  engine_redo_line *lines;
+  uint32_t nlines, nlines_more;
+  uint32_t lane_waiting;     /* runs in its lanes that go first */
+  const char *end;           /* how far the plan could look */
+} engine_redo;
+/* workflow NULL: all that the input had. HDW_E_NOTFOUND and others with a text. */
+hdw_status engine_reprocess_plan(engine *e, uint64_t input, const char *workflow, arena *a, engine_redo out[REC_MAX_RUNS], uint32_t *n, char text[200]);
+/* Starts them; cb once for each of *started. Dead letters that they supersede are discarded. HDW_E_INVALID with a text: none could be started. */
+hdw_status engine_reprocess(engine *e, uint64_t input, const char *workflow, const char *who, engine_done_cb cb, void *user, uint32_t *started, char text[200]);
+
 /* Runs of the workflow that have not begun wait, until it is resumed. Survives restarts. HDW_E_NOTFOUND. */
 hdw_status engine_pause_workflow(engine *e, const char *workflow, bool pause, const char *who, engine_done_cb cb, void *user);
 

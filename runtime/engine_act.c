@@ -127,7 +127,23 @@ static cod_str paused_key(const char *workflow, size_t len, char key[META_MAX_NA
   return cod_bytes(key, (size_t)n);
 }
 
+static bool is_workflow(cod_str key, cod_str value, void *user) {
+  bool *any = (bool *)user;
+  (void)value;
+  *any |= key.len > 9 && !memcmp(key.p, "workflow:", 9);
+  return !*any;
+}
+
+void eng_workflows_paused(engine *e) {
+  arena a;
+  arena_init(&a, e->mem, 0);
+  e->paused_workflows = false;
+  (void)store_list_named(e->store, cod_cstr("paused"), &a, is_workflow, &e->paused_workflows);
+  arena_free(&a);
+}
+
 bool eng_workflow_paused(engine *e, cod_str name) {
+  if (!e->paused_workflows) return false;
   arena a;
   cod_str v;
   char key[META_MAX_NAME + 16];
@@ -147,6 +163,7 @@ static void on_workflow_paused(engine *e, hdw_status s, const log_rec *rec, void
   pausing_workflow x = *(pausing_workflow *)user;
   (void)rec;
   eng_put(e, user, sizeof(pausing_workflow));
+  eng_workflows_paused(e);
   if (!s && !x.pause) { /* those that waited are looked for */
     if (e->rescan) e->rescan_again = true;
     e->rescan = true;

@@ -54,7 +54,7 @@ eng_step *eng_step_new(eng_run *r, vm_run *branch, eng_conn *c, uint8_t klass, c
     eng_put(e, s, sizeof *s);
     return NULL;
   }
-  eng_idem(r->identity, r->wf->name, path, s->call.idem, raw);
+  eng_run_key(r, path, s->call.idem, raw);
   s->mark = arena_here(&s->a);
   s->next = e->steps[s->run % ENG_HASH];
   e->steps[s->run % ENG_HASH] = s;

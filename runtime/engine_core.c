@@ -293,6 +293,7 @@ hdw_status engine_start(engine *e, char text[200]) {
     return rs;
   }
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_restore(e->conns[i]);
+  eng_workflows_paused(e);
   e->started = true;
   e->rescan = true;
   e->fresh_after = eng_last_seq(e);

@@ -30,7 +30,7 @@ static bool in_turn(engine *e, const rec_run_new *n, uint64_t id) {
 static bool suits(engine *e, const rec_run_new *n, eng_app **app, uint64_t *bit) {
   *app = eng_app_pinned(e, n->module, n->deployment);
   const meta_workflow *wf = *app ? eng_workflow(*app, n->workflow.p, n->workflow.len) : NULL;
-  if (!wf || (n->flags & RUN_F_ACK_AFTER)) return false;
+  if (!wf || (n->flags & RUN_F_ACK_AFTER) || eng_workflow_paused(e, n->workflow)) return false;
   *bit = (uint64_t)1 << ((size_t)(wf - (*app)->meta.workflows) % 64);
   return !((*app)->has_effects & *bit);
 }

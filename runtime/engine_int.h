@@ -211,6 +211,7 @@ struct eng_run {
   bool early;                /* its input is not durable yet: nothing may leave */
   store_run row;
   uint8_t identity[REC_HASH];/* of the input; idempotency keys derive from it */
+  int64_t input_us;          /* commit time of the input */
   vm_cx cx;
   vm_run vm;
   bool replay;               /* journal may hold results */
@@ -304,6 +305,7 @@ struct engine {
   uint32_t nsteps, naway;    /* all; those whose run is not in memory */
   uint64_t *ready;           /* ring of run id << 1 | never started before */
   uint32_t ready_cap, ready_at, nready;
+  bool paused_workflows;     /* there are some */
   bool rescan;               /* the ring overflowed or the process just started: look for queued runs in the store */
   bool rescan_again;         /* once more when the scan under way has ended */
   uint64_t rescan_after;
@@ -616,6 +618,32 @@ void eng_wake_at(engine *e, int64_t wall_us);
 int64_t eng_duration_us(val v);
 int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);
 
+/* Loads program and input, starts the machine. */
+hdw_status eng_run_prepare(eng_run *r, const void *body, size_t len);
+/* What the machine asks for, on its way to an attempt or to what is recorded. c NULL: sys; then nothing is packed. */
+typedef struct eng_ask {
+  vm_run *branch;
+  const vm_request *q;
+  const mod_effect *effect;
+  eng_conn *c;
+  char operation[96];
+  val request;
+  buf packed;
+  uint8_t hash[REC_HASH];
+} eng_ask;
+hdw_status eng_step_request(eng_run *r, eng_ask *x);
+
+/* ---- reprocessing (engine_reprocess.c) --------------------------------------------------------------------------------------------- */
+
+/* Key of the effect at a path. A run that reprocesses has its own. */
+void eng_run_key(const eng_run *r, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]);
+/* The record of the result that the run before has for the effect at hand; false: perform it. */
+bool eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec);
+typedef enum eng_redo { REDO_PERFORM, REDO_TAKE, REDO_REPLACE /* *old is given up first */ } eng_redo;
+eng_redo eng_redo_send(eng_run *r, const eng_ask *x, uint64_t *old);
+/* The first run of a chain. */
+uint64_t eng_redo_origin(engine *e, const store_run *row);
+
 /* ---- connections held and free (engine_conn.c) ---------------------------------------------------------------------------------- */
 
 typedef enum eng_hold { HOLD_NONE, HOLD_PAUSED, HOLD_HOURS, HOLD_BREAKER, HOLD_ASKED } eng_hold;
@@ -626,6 +654,8 @@ eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us);
 void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, const char *path);
 /* engine_act.c */
 bool eng_workflow_paused(engine *e, cod_str name);
+/* Looks whether there are any. */
+void eng_workflows_paused(engine *e);
 /* It was parked because of a connection that is free now: its wake time does not matter. */
 bool eng_run_unheld(const eng_run *r);
 /* The connection is free: parked runs that wait for it go on, a bounded number at a time. */

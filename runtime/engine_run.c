@@ -83,6 +83,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     s = store_get_input(e->store, ENG_PART, r->row.input, &r->a, &in);
     if (s) return s;
     eng_identity(&in, r->identity);
+    r->input_us = in.time_us;
     identity = arena_dup(&r->a, in.identity.p, in.identity.len);
     if (body) p = arena_dup(&r->a, body, len);
     else {
@@ -98,15 +99,17 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
 static hdw_status start_vm(eng_run *r, val input) {
   engine *e = r->e;
   uint8_t h[REC_HASH];
-  cod_sha256(r->identity, REC_HASH, &r->id, sizeof r->id, h);
-  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.created_us, .env = &eng_env_run, .user = e, .hits = e->o.hits};
+  /* Reprocessed: time and random numbers of the first run, or requests that hold them would not match what is there. */
+  uint64_t origin = r->row.of_run ? eng_redo_origin(e, &r->row) : r->id;
+  cod_sha256(r->identity, REC_HASH, &origin, sizeof origin, h);
+  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.of_run ? r->input_us : r->row.created_us, .env = &eng_env_run, .user = e, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
   hdw_status s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
   r->vm.copies = true; /* requests and results are copied */
   return s;
 }
 
-static hdw_status prepare(eng_run *r, const void *body, size_t len) {
+hdw_status eng_run_prepare(eng_run *r, const void *body, size_t len) {
   val input;
   if (!find_program(r)) return HDW_E_NOTFOUND;
   hdw_status s = load_input(r, body, len, &input);
@@ -158,7 +161,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_run_free(r);
     return;
   }
-  hdw_status s = prepare(r, body, len);
+  hdw_status s = eng_run_prepare(r, body, len);
   if (s) {
     const char *why = s == HDW_E_NOTFOUND ? "the module of this run is not available" : "the run cannot be loaded";
     eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), why, "");

@@ -19,17 +19,7 @@ static cod_str str(const char *s) { return cod_cstr(s); }
 
 /* ---- the request ---------------------------------------------------------------------------------------------------------------- */
 
-/* What the machine asks for, on its way to an attempt or to what is recorded. */
-typedef struct ask {
-  vm_run *branch;
-  const vm_request *q;
-  const mod_effect *effect;
-  eng_conn *c;
-  char operation[96];
-  val request;
-  buf packed;
-  uint8_t hash[REC_HASH];
-} ask;
+typedef eng_ask ask;
 
 /* Arguments as one object: names of ARGN, numbers for those without. Arguments that were not given are left out. */
 static hdw_status make_request(eng_run *r, ask *x) {
@@ -74,6 +64,12 @@ static hdw_status hash_request(eng_run *r, ask *x) {
   hdw_status st = pack_val(&x->packed, x->request, &h);
   if (!st) cod_sha256(head, n > 0 && n < (int)sizeof head ? (size_t)n : 0, x->packed.p, x->packed.len, x->hash);
   return st;
+}
+
+hdw_status eng_step_request(eng_run *r, eng_ask *x) {
+  *x = (eng_ask){.branch = r->vm.request.branch, .q = &r->vm.request.branch->request};
+  hdw_status s = make_request(r, x);
+  return s || !x->c ? s : hash_request(r, x);
 }
 
 /* ---- outcome ---------------------------------------------------------------------------------------------------------------------------- */
@@ -255,6 +251,27 @@ static void on_delivery(engine *e, hdw_status s, const log_rec *rec, void *user)
   if (!s) eng_out_new(e, (eng_conn *)user);
 }
 
+/* What the run before has done with the same request becomes this run's, too. */
+static hdw_status take_over(eng_run *r, const ask *x, const void *p, size_t len) {
+  rec_effect f = {.run = r->id, .path = str(x->q->path), .operation = str(x->operation), .state = EFFECT_DONE};
+  memcpy(f.request_hash, x->hash, REC_HASH);
+  cod_w w = eng_writer(r->e);
+  hdw_status st = rec_put_effect(&w, &f);
+  return st ? st : eng_append_rec(r->e, REC_RESULT, &w, p, len, NULL, NULL, NULL);
+}
+
+typedef enum taken { TAKEN_NO, TAKEN_OVER, TAKEN_FAILED } taken;
+static taken send_taken(eng_run *r, const ask *x) {
+  store_effect own;
+  uint64_t old;
+  if (!r->row.of_run) return TAKEN_NO;
+  if (!store_get_effect(r->e->store, ENG_PART, r->id, str(x->q->path), &r->a, &own)) return TAKEN_OVER; /* as this run found before a restart */
+  eng_redo how = eng_redo_send(r, x, &old);
+  if (how == REDO_REPLACE) (void)engine_discard(r->e, SUBJECT_DELIVERY, old, "reprocess", "reprocessed", NULL, NULL);
+  if (how != REDO_TAKE) return TAKEN_NO;
+  return take_over(r, x, NULL, 0) ? TAKEN_FAILED : TAKEN_OVER;
+}
+
 static bool send(eng_run *r, const ask *s) {
   for (eng_recorded *k = r->sent; k; k = k->next)
     if (!strcmp(k->path, s->q->path)) {
@@ -265,11 +282,15 @@ static bool send(eng_run *r, const ask *s) {
       vm_resume_branch(s->branch, VAL_NONE);
       return true;
     }
+  taken how = send_taken(r, s);
+  if (how == TAKEN_FAILED) eng_run_abandon(r);
+  else if (how == TAKEN_OVER) vm_resume_branch(s->branch, VAL_NONE);
+  if (how != TAKEN_NO) return how == TAKEN_OVER;
   char idem[ENG_HEX + 1];
   rec_delivery d = {.run = r->id, .path = str(s->q->path), .sink = str(s->c->name), .operation = str(s->operation)};
   if (r->row.nlanes) memcpy(d.lane, r->row.lanes[0], REC_LANE);
   memcpy(d.request_hash, s->hash, REC_HASH);
-  eng_idem(r->identity, r->wf->name, s->q->path, idem, d.idempotency);
+  eng_run_key(r, s->q->path, idem, d.idempotency);
   cod_w w = eng_writer(r->e);
   hdw_status st = rec_put_delivery(&w, &d);
   if (!st) st = eng_append_rec(r->e, REC_DELIVERY, &w, s->packed.p, s->packed.len, on_delivery, s->c, NULL);
@@ -345,6 +366,12 @@ bool eng_step_await(eng_run *r) {
     recalled how = meet(r, &x);
     if (how == RECALL_NONE) how = recall(r, &x);
     if (how != RECALL_NONE) return how == RECALL_RESUMED;
+  }
+  log_rec before;
+  if (eng_redo_step(r, &x, &before)) {
+    if (!take_over(r, &x, before.body, before.body_len)) return eng_step_resume(r, branch, before.body, before.body_len);
+    eng_run_abandon(r);
+    return false;
   }
   eng_step *s = eng_step_new(r, branch, x.c, x.effect->klass, x.operation, x.hash, &x.packed);
   if (!s) {

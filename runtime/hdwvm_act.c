@@ -149,3 +149,53 @@ static int pause_or_resume(const hv_args *args, const char *action) {
 
 int hv_pause(const hv_args *args) { return pause_or_resume(args, "pause"); }
 int hv_resume(const hv_args *args) { return pause_or_resume(args, "resume"); }
+
+/* ---- reprocess ------------------------------------------------------------------------------------------------------------------ */
+
+static void print_plan(view *v, val p) {
+  val effects = jv_get(p, "effects");
+  const char *refused = hv_cell(&v->a, p, "refused"), *of = hv_cell(&v->a, p, "of_run"), *lane = hv_cell(&v->a, p, "lane_waiting");
+  printf("message %s, %s%s%s\n", hv_cell(&v->a, p, "message"), hv_cell(&v->a, p, "workflow"), of[0] ? ", after run " : "", of);
+  if (refused[0]) {
+    printf("  not started: %s\n", refused);
+    return;
+  }
+  if (lane[0]) printf("  %s other run(s) of its lanes go first\n", lane);
+  for (uint32_t i = 0; effects.tag == VAL_LIST && i < effects.len; i++) {
+    val e = effects.u.v[i];
+    const char *d = hv_cell(&v->a, e, "delivery");
+    printf("  %-5s %-8s %s.%s: %s%s%s\n", hv_cell(&v->a, e, "kind"), hv_cell(&v->a, e, "path"), hv_cell(&v->a, e, "connection"), hv_cell(&v->a, e, "operation"), hv_cell(&v->a, e, "what"),
+           d[0] ? ", delivery " : "", d);
+  }
+  if (hv_cell(&v->a, p, "further")[0]) printf("  and %s more\n", hv_cell(&v->a, p, "further"));
+  printf("  then: %s\n", hv_cell(&v->a, p, "then"));
+}
+
+int hv_reprocess(const hv_args *args) {
+  view v;
+  buf b;
+  val x;
+  bool done = false;
+  view_init(&v);
+  buf_init(&b, &v.a, 4096);
+  buf_puts(&b, "/reprocess");
+  if (!selection(args, &v, &b, false)) return view_end(&v, EXIT_USAGE);
+  size_t target = b.len;
+  buf_putc(&b, 0);
+  if (!args->json || !args->yes) {
+    int code = hv_get(args, &v.a, b.p, &x, &done);
+    if (code || done) return view_end(&v, code);
+    val runs = jv_get(x, "runs");
+    for (uint32_t i = 0; runs.tag == VAL_LIST && i < runs.len; i++) print_plan(&v, runs.u.v[i]);
+    if (runs.tag != VAL_LIST || !runs.len) {
+      printf("nothing that this would change\n");
+      return view_end(&v, EXIT_FINDINGS);
+    }
+    printf("messages in all: %s%s\n", hv_cell(&v.a, x, "messages"), hv_cell(&v.a, x, "more")[0] ? ", and more" : "");
+    if (!confirm(args, "reprocess")) return view_end(&v, EXIT_USAGE);
+  }
+  b.len = target;
+  hv_param(&v.a, &b, "who", getenv("USER"));
+  buf_putc(&b, 0);
+  return view_end(&v, post(args, &v, b.p, "runs started"));
+}
