@@ -3,6 +3,7 @@
  * One index is followed (patient, control id, sender, else time), newest first; the other conditions are checked row by row. A page ends when it is full or
  * when LOOK_ROWS rows were looked at, so that no search holds the daemon up; "next" is where the following page begins. */
 #include "admin_int.h"
+#include "trace.h"
 
 enum { LOOK_ROWS = 20000, MAX_ROWS = 10000 };
 
@@ -147,6 +148,11 @@ int admin_message(admin_query *q) {
   if (!admin_id(q->rest, &id) || store_get_input(e->store, ENG_PART, id, q->a, &in)) return admin_error(q, 404, "there is no message with this id");
   buf_puts(q->b, "{");
   message_row(q, &in);
+  trace_ctx t;
+  char hex[2 * TRACE_ID + 1];
+  trace_of_input(&in, &t);
+  eng_hex(t.id, TRACE_ID, hex);
+  admin_text(q->b, &f, "trace_id", hex, 2 * TRACE_ID);
   if (admin_values(q)) {
     if (!log_read(e->log, in.pos, q->a, &rec) && rec.body_len) admin_text(q->b, &f, "body", (const char *)rec.body, rec.body_len);
   } else admin_text(q->b, &f, "hidden", "values are shown to phi_viewer, with a reason", 45);

@@ -1,6 +1,7 @@
 /* admin_metrics.c - /metrics, /livez, /healthz, /readyz (O-1 .. O-4). Gauges are read here, when somebody asks. */
 #include <stdio.h>
 #include "admin_int.h"
+#include "trace.h"
 #include "watch.h"
 
 enum { OLDEST_LOOK = 2000 };
@@ -49,6 +50,22 @@ static void totals(admin *ad, metrics_out *o) {
       {"hdw_metrics_dropped", "Series that were not made because there are too many.", metrics_dropped(ad->e->metrics)},
   };
   for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    char name[80];
+    snprintf(name, sizeof name, "%s_total", c[i].name);
+    metrics_family(o, c[i].name, "counter", NULL, c[i].help);
+    metrics_sample_u64(o, name, c[i].n, NULL, NULL);
+  }
+}
+
+static void traces(admin *ad, metrics_out *o) {
+  tracer_stats t;
+  if (!ad->e->tracer) return;
+  tracer_stats_get(ad->e->tracer, &t);
+  one(o, "hdw_trace_spans_queued", NULL, "Spans that wait for the collector.", t.queued);
+  const struct { const char *name, *help; uint64_t n; } c[] = {{"hdw_trace_spans_sent", "Spans that the collector took.", t.sent},
+                                                            {"hdw_trace_spans_dropped", "Spans thrown away because too many waited.", t.dropped},
+                                                            {"hdw_trace_spans_failed", "Spans that the collector refused, or that could not be sent.", t.failed}};
+  for (size_t i = 0; i < 3; i++) {
     char name[80];
     snprintf(name, sizeof name, "%s_total", c[i].name);
     metrics_family(o, c[i].name, "counter", NULL, c[i].help);
@@ -148,6 +165,7 @@ int admin_metrics(admin_query *q) {
   process(q->ad, &o);
   metrics_write(q->ad->e->metrics, &o);
   totals(q->ad, &o);
+  traces(q->ad, &o);
   storage(q->ad, &o);
   connections(q->ad, &o);
   sources(q->ad, &o);

@@ -11,6 +11,7 @@
 #include "engine_int.h"
 #include "http_curl.h"
 #include "json.h"
+#include "trace.h"
 #include "url.h"
 
 enum { MAX_HEADERS = 40, MAX_PIN = 8 };
@@ -163,6 +164,16 @@ static const char *find_header(const rest *r, const char *name) {
   return NULL;
 }
 
+/* The context of this attempt, unless the program says its own. */
+static bool trace_header(rest *r) {
+  trace_ctx t;
+  uint8_t span[TRACE_SPAN], parent[TRACE_SPAN];
+  char *text = (char *)arena_alloc(r->call->a, TRACE_TEXT);
+  if (find_header(r, "traceparent") || !text || !trace_of_call(r->call, &t, span, parent)) return true;
+  trace_format(&t, span, text);
+  return header(r, "traceparent", text);
+}
+
 static bool make_headers(rest *r) {
   eng_call *call = r->call;
   val h = jv_get(call->request, "headers");
@@ -181,6 +192,7 @@ static bool make_headers(rest *r) {
   val body = jv_get(call->request, "body");
   if (body.tag == VAL_EMPTY) body = jv_get(call->request, "1");
   if (!find_header(r, "Accept") && !header(r, "Accept", hl7_of(body) ? "application/hl7-v2, */*;q=0.1" : "application/json, */*;q=0.1")) return false;
+  if (call->c->cfg->o.trace && !trace_header(r)) return false;
   if (call->c->auth_name && !header(r, call->c->auth_name, call->c->auth_value)) return false;
   return true;
 }

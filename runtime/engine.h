@@ -132,6 +132,7 @@ typedef struct engine_source {
   const char *method, *path; /* "POST", "/intake"; NULL for MLLP */
   const char *charset;       /* of Content-Type; NULL = by MSH-18 */
   const char *identity;      /* name of the authenticated peer (H-12, H-50); NULL = none */
+  const void *trace;         /* context of the request, as trace_pack gives it; NULL = none */
   bool commits;              /* the callback also hears of the commit itself (MLLP v2) */
 } engine_source;
 

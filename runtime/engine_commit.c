@@ -5,6 +5,7 @@
  *   else: REC_INPUT -> synced -> answer from the record, runs */
 #include <stdio.h>
 #include "engine_int.h"
+#include "trace.h"
 #include "watch.h"
 
 /* ---- commit --------------------------------------------------------------------------------------------------------------------- */
@@ -31,6 +32,7 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
     if (rec->type == REC_INPUT && !rec_get_input(rec, in)) {
       v = &in->verdict;
       p->input = rec->seq;
+      watch_committed(e, in, rec->seq, p->began_us);
     } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, iv)) v = &iv->verdict;
   }
   if (!v) { /* not stored: the sender keeps it */
@@ -91,6 +93,8 @@ void eng_message_commit(eng_message *m) {
   r->verdict = m->v;
   r->identity = cod_cstr(m->src->identity ? m->src->identity : "");
   r->charset = cod_cstr(m->charset);
+  if (m->src->trace) r->trace = cod_bytes(m->src->trace, TRACE_BYTES);
+  p->began_us = m->began_us;
   r->sequence_key = m->sequence_key, r->sequence_next = m->sequence_next;
   if (m->after) eng_pending_wait(p, m->after);
   cod_w w = eng_writer(e);
@@ -105,7 +109,7 @@ void eng_message_commit(eng_message *m) {
     return;
   }
   e->st.inputs++;
-  watch_input(e, m->src->listener, &m->v, m->len);
+  watch_input(m, r, seq);
   if (m->l) m->l->messages++;
   count(e, &m->v);
   eng_early(e, m, seq, r->received_us);

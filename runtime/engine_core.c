@@ -5,6 +5,7 @@
 #include "engine_int.h"
 #include "json.h"
 #include "metrics.h"
+#include "trace.h"
 
 /* ---- small things ---------------------------------------------------------------------------------------------------- */
 
@@ -13,33 +14,6 @@ void eng_hex(const void *p, size_t n, char *out) {
   const uint8_t *b = (const uint8_t *)p;
   for (size_t i = 0; i < n; i++) out[2 * i] = digits[b[i] >> 4], out[2 * i + 1] = digits[b[i] & 15];
   out[2 * n] = 0;
-}
-
-void eng_say(engine *e, engine_level level, const char *event, ...) {
-  static const char *const names[] = {"debug", "info", "warn", "error"};
-  if (!e->o.log) return;
-  arena a;
-  buf b;
-  arena_init(&a, e->mem, 65536);
-  buf_init(&b, &a, 16384);
-  char stamp[TM_TEXT_MAX + 1];
-  tm_val t;
-  tm_from_unix_us(io_wall_us(e->io), 0, &t);
-  size_t n = tm_format_datetime(&t, stamp);
-  buf_puts(&b, "{\"time\":");
-  json_write_str(&b, stamp, n);
-  buf_putf(&b, ",\"level\":\"%s\",\"event\":\"%s\"", names[level], event);
-  va_list ap;
-  va_start(ap, event);
-  for (const char *k; (k = va_arg(ap, const char *));) {
-    const char *v = va_arg(ap, const char *);
-    buf_putf(&b, ",\"%s\":", k);
-    json_write_str(&b, v ? v : "", v ? strlen(v) : 0);
-  }
-  va_end(ap);
-  buf_puts(&b, "}");
-  if (!b.status) e->o.log(e->o.log_user, level, b.p, b.len);
-  arena_free(&a);
 }
 
 void engine_note(engine *e, engine_level level, const char *event, const char *key, const char *value) { eng_say(e, level, event, key, value, NULL); }
@@ -225,8 +199,10 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   e->st.started_us = io_wall_us(x);
   e->wake_at_us = INT64_MAX;
   if (o->metrics && !(e->metrics = metrics_new(e->mem))) return eng_put(e, e, sizeof *e), HDW_E_NOMEM;
-  hdw_status s = open_files(e, text);
+  hdw_status s = o->metrics && o->config->has_traces ? tracer_new(x, &o->config->traces, &e->tracer, text) : HDW_OK;
+  if (!s) s = open_files(e, text);
   if (s) {
+    tracer_free(e->tracer);
     metrics_free(e->metrics);
     arena_free(&e->a);
     eng_put(e, e, sizeof *e);
@@ -404,6 +380,7 @@ void engine_close(engine *e) {
   for (uint32_t i = 0; i < e->nlisteners; i++) eng_listener_close(&e->listeners[i]);
   for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
+  tracer_free(e->tracer);
   metrics_free(e->metrics);
   arena_free(&e->a);
   eng_put(e, e, sizeof *e);

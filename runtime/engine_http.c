@@ -1,6 +1,7 @@
 /* engine_http.c - HTTP to inputs and back: API requests and HL7 over HTTP (H-46 .. H-53). */
 #include <stdio.h>
 #include "engine_int.h"
+#include "trace.h"
 
 typedef struct http_wait {
   eng_listener *l;
@@ -141,6 +142,13 @@ static void serve(eng_listener *l, arena *a, http_token t, const http_request *r
   snprintf(w->type, sizeof w->type, "%.*s", (int)(type.len > 110 ? 110 : type.len), type.p ? type.p : "text/plain");
   engine_source src = {.listener = l->name, .peer = io_addr_format(&r->peer, addr), .method = method, .path = path, .charset = charset[0] ? charset : NULL,
                        .identity = identity[0] ? identity : NULL};
+  uint8_t trace[TRACE_BYTES];
+  trace_ctx ctx;
+  http_str parent = http_head_get(r->head, "traceparent");
+  if (parent.p && trace_parse(parent.p, parent.len, &ctx)) {
+    trace_pack(&ctx, trace);
+    src.trace = trace;
+  }
   if (route == 3) {
     engine_submit_hl7(e, &src, r->body, r->body_len, on_http_reply, w);
     return;

@@ -139,6 +139,7 @@ void eng_submit_message(engine *e, const engine_source *src, const void *p, size
     eng_answer_refusal(e, &w, p, len, &(eng_refusal){"AE", 207, "Out of memory", 503});
     return;
   }
+  m->began_us = io_wall_us(e->io);
   m->e = e, m->src = src, m->p = p, m->len = len, m->hl7 = true, m->answer = w;
   m->l = eng_listener_find(e, src->listener);
   arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);

@@ -248,6 +248,7 @@ typedef struct eng_answer {  /* somebody who waits for a reply */
 
 /* An input between append and durable, or (waiting) an ack-after-run input until its run ends. */
 typedef struct eng_pending {
+  int64_t began_us;          /* wall; of an input that is on its way to its record */
   engine *e;
   struct eng_pending *hash_next, *prev, *next;
   char *key;                 /* listener + duplicate key; NULL when there is none */
@@ -333,6 +334,7 @@ struct engine {
   struct eng_retain *retain;
   engine_status st;
   uint8_t meta[REC_META_MAX];
+  struct tracer *tracer;     /* NULL: no spans are sent */
   struct metrics *metrics;   /* NULL: nothing is counted (hdwc) */
   struct eng_audit_state {   /* audit.c */
     uint64_t number;         /* of the latest record appended */
@@ -358,6 +360,8 @@ uint64_t eng_last_seq(const engine *e);
 static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e->meta); }
 /* A log line: {"event":..., key: value ...}. Pairs of name and text, ended by NULL. No clinical values. */
 void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
+/* A log line's value with its quotes. */
+void eng_log_text(buf *b, const char *s, size_t n);
 /* engine_sender.c. load: HDW_E_INVALID, HDW_E_NOTFOUND with a text. options: false when no sender of any module claims the message. */
 hdw_status eng_senders_load(engine *e, eng_app *app, mod_error *err);
 bool eng_sender_options(engine *e, arena *a, val message, const char *identity, hl7_opts *o);
@@ -451,6 +455,7 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
 
 /* One input on its way to its record, HL7 message or request; lives during the submit call. */
 typedef struct eng_message {
+  int64_t began_us;          /* wall */
   engine *e;
   const engine_source *src;
   eng_listener *l;

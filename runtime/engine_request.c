@@ -108,6 +108,7 @@ void engine_submit_request(engine *e, const engine_request *q, engine_reply_cb c
     eng_answer_status(e, cb, user, 503, "Out of memory");
     return;
   }
+  m->began_us = io_wall_us(e->io);
   m->e = e, m->src = &q->src, m->answer = eng_answer_for(e, &q->src, false, cb, user);
   m->l = eng_listener_find(e, q->src.listener);
   arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);

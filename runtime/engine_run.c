@@ -359,12 +359,14 @@ static void on_ended(engine *e, hdw_status s, const log_rec *rec, void *user) {
 }
 
 static void say_end(eng_run *r, uint8_t state, const char *code, const char *text, const char *path) {
-  char id[24], wf[META_MAX_NAME + 1], where[200];
+  char id[24], wf[META_MAX_NAME + 1], where[200], trace[33], msg[24];
   if (state == RUN_DONE) return;
+  snprintf(msg, sizeof msg, "%llu", (unsigned long long)r->row.input);
   snprintf(id, sizeof id, "%llu", (unsigned long long)r->id);
   snprintf(wf, sizeof wf, "%.*s", (int)r->row.workflow.len, r->row.workflow.p);
   engine_where(r->e, r->row.module, r->row.file, r->row.line, r->row.column, where);
-  eng_say(r->e, ENGINE_WARN, state == RUN_DEAD ? "run_dead" : "run_failed", "run", id, "workflow", wf, "code", code, "reason", text, "step", path, "at", where, NULL);
+  eng_say(r->e, ENGINE_WARN, state == RUN_DEAD ? "run_dead" : "run_failed", "run", id, "workflow", wf, "code", code, "reason", text, "step", path, "at", where,
+          "trace_id", watch_trace(r->e, &r->row, trace), "msg_ref", msg, NULL);
 }
 
 static void ack_after(eng_run *r, uint8_t state) {

@@ -9,6 +9,7 @@
  *                 without one the run parks (transient) or dies (permanent, data, ambiguous under `stop`) */
 #include <stdio.h>
 #include "engine_int.h"
+#include "watch.h"
 
 static const char *class_name(uint8_t c) {
   static const char *const names[] = {"none", "transient", "permanent", "data", "ambiguous"};
@@ -306,7 +307,8 @@ static bool send(eng_run *r, const ask *s) {
 /* sys.log: a line of the daemon's log. During replay it was written before. */
 static void write_log(eng_run *r, const ask *x) {
   const val req = x->request;
-  char id[24], text[512] = "", where[200];
+  char id[24], text[512] = "", where[200], trace[33], msg[24];
+  snprintf(msg, sizeof msg, "%llu", (unsigned long long)r->row.input);
   val s;
   snprintf(id, sizeof id, "%llu", (unsigned long long)r->id);
   for (uint32_t i = 0; i < req.len; i++) {
@@ -324,7 +326,7 @@ static void write_log(eng_run *r, const ask *x) {
   mod_debug d;
   where[0] = 0;
   if (mod_where(&r->app->m, x->branch->frames[x->branch->nframes - 1].pc - 1, &d)) engine_where(r->e, r->app->m.id, d.file, d.line, d.col, where);
-  eng_say(r->e, ENGINE_INFO, "log", "workflow", r->wf->name, "run", id, "message", text, "at", where, NULL);
+  eng_say(r->e, ENGINE_INFO, "log", "workflow", r->wf->name, "run", id, "message", text, "at", where, "trace_id", watch_trace(r->e, &r->row, trace), "msg_ref", msg, NULL);
 }
 
 static hdw_status intent(const ask *x, eng_step *s) {

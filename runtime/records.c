@@ -135,7 +135,7 @@ hdw_status rec_put_input(cod_w *w, const rec_input *r) {
   put_time(w, r->received_us);
   cod_put_u8(w, r->npatients);
   for (unsigned i = 0; i < r->npatients; i++) cod_put_str(w, r->patients[i]);
-  bool more = r->identity.len || r->charset.len || r->sequence_key.len;
+  bool more = r->identity.len || r->charset.len || r->sequence_key.len || r->trace.len;
   hdw_status s = put_verdict(w, &r->verdict, more);
   if (s) return s;
   if (too_long(r->identity, REC_NAME_MAX) || too_long(r->charset, REC_NAME_MAX) || too_long(r->sequence_key, REC_PATH_MAX - REC_NAME_MAX)) return HDW_E_LIMIT;
@@ -144,6 +144,7 @@ hdw_status rec_put_input(cod_w *w, const rec_input *r) {
     cod_put_str(w, r->charset);
     cod_put_str(w, r->sequence_key);
     put_time(w, r->sequence_next);
+    if (r->trace.len) cod_put_str(w, r->trace);
   }
   return put_done(w);
 }
@@ -164,13 +165,14 @@ hdw_status rec_get_input(const log_rec *rec, rec_input *o) {
   if (o->npatients > REC_MAX_PATIENTS) return HDW_E_CORRUPT;
   for (unsigned i = 0; i < o->npatients; i++) o->patients[i] = cod_get_str(&r);
   bool ok = get_verdict(&r, &o->verdict) && o->source.len <= REC_NAME_MAX;
-  o->identity = o->charset = o->sequence_key = (cod_str){NULL, 0};
+  o->identity = o->charset = o->sequence_key = o->trace = (cod_str){NULL, 0};
   o->sequence_next = 0;
   if (ok && !cod_done(&r)) {
     o->identity = cod_get_str(&r);
     o->charset = cod_get_str(&r);
     o->sequence_key = cod_get_str(&r);
     o->sequence_next = get_time(&r);
+    if (!r.bad && !cod_done(&r)) o->trace = cod_get_str(&r);
     ok = o->identity.len <= REC_NAME_MAX && o->charset.len <= REC_NAME_MAX && o->sequence_key.len <= REC_PATH_MAX - REC_NAME_MAX;
   }
   return finish(&r, ok);

@@ -72,7 +72,7 @@ typedef struct rec_verdict {
 
 /* REC_INPUT, body = the bytes as received.
  *   source str | dedup key str | content hash | control id str | sender str | type str | peer str | received i64 as var | npatients u8 | patients str... | verdict
- *   then, when one of them is not empty:  identity str | charset str | sequence key str | sequence next var */
+ *   then, when one of them is not empty:  identity str | charset str | sequence key str | sequence next var, then trace str when it is not empty */
 typedef struct rec_input {
   cod_str source;            /* declared name of listener, webhook or folder */
   cod_str dedup_key;         /* begins with the sender; "" = no duplicate detection */
@@ -86,6 +86,7 @@ typedef struct rec_input {
   cod_str charset;           /* how the bytes are read: "8859/1" = when MSH-18 is absent, "!8859/1" = whatever MSH-18 says (H-48); "" = by MSH-18 */
   cod_str sequence_key;      /* of the sequence number protocol (H-30); "" = not in use */
   int64_t sequence_next;     /* the number expected next; 0 = any */
+  cod_str trace;             /* context that came with the request (trace.h): 25 bytes or none */
 } rec_input;
 
 /* REC_VERDICT:  input id | verdict */

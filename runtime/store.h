@@ -73,7 +73,7 @@ typedef struct store_input {
   cod_str source, control_id, sender, type, peer, dedup_key, ack_code, error_code, text;
   uint8_t npatients;
   uint8_t patients[REC_MAX_PATIENTS][16]; /* keyed hashes: the index that finds it */
-  cod_str identity, charset; /* as in rec_input */
+  cod_str identity, charset, trace; /* as in rec_input */
 } store_input;
 hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store_input *out);
 /* The latest input with this duplicate key; HDW_E_NOTFOUND. Compare content_hash and state (SEMANTICS 1). */

@@ -307,7 +307,8 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
                     .peer = r.peer,
                     .dedup_key = r.dedup_key,
                     .identity = r.identity,
-                    .charset = r.charset};
+                    .charset = r.charset,
+                    .trace = r.trace};
   memcpy(in.content_hash, r.content_hash, REC_HASH);
   take_verdict(&in, &r.verdict);
   for (unsigned i = 0; i < r.npatients; i++)

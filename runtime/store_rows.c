@@ -38,9 +38,10 @@ size_t row_put_input(store *s, const store_input *r) {
   cod_put_str(&w, r->text);
   cod_put_u8(&w, r->npatients);
   cod_put_raw(&w, r->patients, (size_t)r->npatients * STORE_SIP);
-  if (r->identity.len || r->charset.len) {
+  if (r->identity.len || r->charset.len || r->trace.len) {
     cod_put_str(&w, r->identity);
     cod_put_str(&w, r->charset);
+    if (r->trace.len) cod_put_str(&w, r->trace);
   }
   return done(&w);
 }
@@ -66,10 +67,11 @@ bool row_get_input(cod_str v, store_input *o) {
   o->npatients = cod_get_u8(&r);
   if (o->npatients > REC_MAX_PATIENTS) return false;
   cod_get_raw(&r, o->patients, (size_t)o->npatients * STORE_SIP);
-  o->identity = o->charset = (cod_str){NULL, 0};
+  o->identity = o->charset = o->trace = (cod_str){NULL, 0};
   if (!cod_done(&r)) {
     o->identity = cod_get_str(&r);
     o->charset = cod_get_str(&r);
+    if (!r.bad && !cod_done(&r)) o->trace = cod_get_str(&r);
   }
   return cod_done(&r);
 }

@@ -4,8 +4,11 @@
 #include "engine_int.h"
 #include "metrics.h"
 
-/* An input is on its way to its record. */
-void watch_input(engine *e, const char *listener, const rec_verdict *v, size_t len);
+/* An input is on its way to its record, which has the sequence seq; it is durable. */
+void watch_input(const eng_message *m, const rec_input *r, uint64_t seq);
+void watch_committed(engine *e, const rec_input *r, uint64_t seq, int64_t began_us);
+/* Hex of the run's trace, for log lines. */
+const char *watch_trace(engine *e, const store_run *r, char out[33]);
 /* An answer leaves. */
 void watch_answer(engine *e, const char *code);
 /* A run ended or was put off. */

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
+from rig import Daemon, HDWVM, HttpSink, Mllp, MllpSink, ack_code, adt, wait_for
 
 PROGRAM = '''hdw 1
 setting crm_base: url
@@ -288,6 +289,159 @@ class Full(Case):
     def test_O4_not_ready_without_space_but_alive(self):
         self.assertEqual(self.http('GET', '/livez', door='observe')[0], 200)
         wait_for(lambda: self.http('GET', '/readyz', door='observe')[0] == 503, what='not ready')
+
+
+class Tracing(Case):
+    def setUp(self):
+        self.collector = HttpSink()
+        self.collector.answer = lambda r: (200, {}, {})
+        self.extra = {'traces': {'endpoint': f'http://127.0.0.1:{self.collector.port}/v1/traces', 'networks': ['127.0.0.0/8'], 'interval_ms': 50, 'service': 'it'},
+                      'connections': {'crm': {'grant': {'networks': ['127.0.0.0/8']}, 'trace': True}}}
+        super().setUp()
+
+    def tearDown(self):
+        super().tearDown()
+        self.collector.close()
+
+    def spans(self):
+        return [s for r in self.collector.to('/v1/traces') for s in json.loads(r['body'])['resourceSpans'][0]['scopeSpans'][0]['spans']]
+
+    def test_O5_a_trace_goes_through_and_is_exported(self):
+        trace, parent = '0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331'
+        status = self.http('POST', '/intake', door='web', body='{"a": 1}', headers={'Content-Type': 'application/json', 'traceparent': f'00-{trace}-{parent}-01'})[0]
+        self.assertEqual(status, 202)
+        spans = wait_for(lambda: [s for s in self.spans() if s['name'].startswith('run ')] and self.spans(), what='the run span')
+        by = {s['name'].split()[0]: s for s in spans}
+        self.assertEqual(set(by), {'input', 'gate', 'run', 'rest.post'})
+        self.assertEqual({s['traceId'] for s in spans}, {trace})
+        self.assertEqual(by['input']['parentSpanId'], parent)
+        self.assertEqual(by['gate']['parentSpanId'], by['input']['spanId'])
+        self.assertEqual(by['run']['parentSpanId'], by['input']['spanId'])
+        self.assertEqual(by['rest.post']['parentSpanId'], by['run']['spanId'])
+        sent = self.sink.to('/intake')[0]['headers']
+        self.assertEqual({k.lower(): v for k, v in sent.items()}['traceparent'], f'00-{trace}-{by["rest.post"]["spanId"]}-01')
+        self.assertEqual(self.d.ask('message', self.d.ask('messages')[0]['id'])['trace_id'], trace)
+
+    def test_O6_a_collector_that_is_down_holds_nobody_up(self):
+        self.collector.close()
+        c = self.mllp()
+        for i in range(20):
+            self.assertEqual(ack_code(c.ask(adt(f'M{i}', mrn=f'1{i}'))), 'AA')
+        self.done(20)
+        self.assertIn('hdw_trace_spans_queued', self.http('GET', '/metrics', door='observe')[2])
+        self.assertEqual(self.d.stop(), 0)
+
+
+CANARY_PROGRAM = '''hdw 1
+setting crm_base: url
+connection crm = rest(base: crm_base, timeout: 1 second, auth: bearer(secret('crm_token')))
+connection ward = mllp(timeout: 1 second)
+connection out = folder()
+listener adt = mllp(port: 2575)
+listener web = http(port: 8080)
+payload Card(msg: ADT_A01) {
+  mrn: string = msg.PID-3.idNumber.first()
+  born: date? = msg.PID-7.toDate()
+}
+workflow admit: Card on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.idNumber.first() {
+  if msg.PID-3.idNumber.first().empty() { reject('AE', 'no medical record number') }
+  let card = Card(msg)
+  let mrn = msg.PID-3.idNumber.first()
+  step one = crm.post('/admits/{mrn}', body: { card: card, name: msg.PID-5.familyName })
+  send crm.post('/notices/{mrn}', body: { mrn: mrn })
+  return card
+}
+workflow forward on msg = adt.message(types: ['ADT^A08']) { send ward.message(msg) }
+workflow keep on msg = adt.message(types: ['ADT^A03']) {
+  let mrn = msg.PID-3.idNumber.first()
+  step out.write("{mrn}.json", { mrn: mrn })
+}
+workflow intake on rq = web.post('/intake') ack after run within 5 seconds else AE {
+  step made = crm.post('/intake', body: rq.body)
+  return made
+}
+'''
+MARKS = ['CANARYMRN', 'CANARYNAME', 'CANARYSSN', 'CANARYPHONE', 'CANARYSTREET', 'CANARYBODY', 'CANARYQUERY', 'CANARYHEADER', 'CANARYREPLY', 'CANARYNAK', 'CANARYTOKEN', 'CANARYADMIN', 'CANARYFILE']
+
+
+class Canary(unittest.TestCase):
+    """O-10: marks in every field of inputs, answers and secrets; logs, metrics, traces and what a viewer sees hold none of them."""
+
+    def test_O10_no_mark_leaves(self):
+        sink, ward, collector = HttpSink(), MllpSink(), HttpSink()
+        collector.answer = lambda r: (200, {}, {})
+        replies = iter([422, 503, 500, 302, 400] * 1000)
+        sink.answer = lambda r: (next(replies), {'error': 'CANARYREPLY', 'name': 'CANARYNAME'}, {'X-Note': 'CANARYREPLY', 'Location': 'http://x.example/CANARYREPLY'})
+        ward.codes = lambda n: 'AR|CANARYNAK' if n % 2 else 'AE|CANARYNAK'
+        d = Daemon(CANARY_PROGRAM, {
+            'settings': {'crm_base': f'http://127.0.0.1:{sink.port}'}, 'listeners': {'adt': {'port': 0}, 'web': {'port': 0}}, 'log_level': 'debug',
+            'connections': {'crm': {'grant': {'networks': ['127.0.0.0/8']}}, 'ward': {'address': f'127.0.0.1:{ward.port}', 'grant': {'networks': ['127.0.0.1/32']}}, 'out': {'folder': 'out'}},
+            'roles': {'viewer': ['token:look']}, 'admin_http': {'port': 0}, 'observe': {'port': 0},
+            'traces': {'endpoint': f'http://127.0.0.1:{collector.port}/v1/traces', 'networks': ['127.0.0.0/8'], 'interval_ms': 20}})
+        secrets = {'look': 'CANARYADMIN-token', 'crm_token': 'CANARYTOKEN-secret'}
+        d.config['secrets'] = {}
+        for name, value in secrets.items():
+            with open(os.open(os.path.join(d.dir, name), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
+                f.write(value)
+            d.config['secrets'][name] = {'file': os.path.join(d.dir, name)}
+        try:
+            d.start()
+            self.feed(d)
+            time.sleep(1.5)
+            seen = {'traces': b'\n'.join(r['body'] for r in collector.requests).decode(), 'metrics': self.get(d, 'observe', '/metrics')}
+            ids = {k: json.loads(self.get(d, 'admin_http', '/' + k)) for k in ('messages', 'runs')}
+            paths = ['/status', '/messages', '/runs', '/dead', '/sinks', '/lanes', '/limits', '/modules', '/sources', '/deployments', '/readyz']
+            paths += [f'/{k}/{x["id"]}' for k in ids for x in ids[k]]
+            for p in paths:
+                seen[p] = self.get(d, 'admin_http', p)
+            self.assertGreaterEqual(len(ids['messages']), 8)
+            self.assertGreaterEqual(len(ids['runs']), 3)
+            self.get(d, 'admin_http', '/status', 'CANARYADMIN-wrong')
+            d.stop()
+            time.sleep(0.2)
+            seen['log'] = '\n'.join(d.log)
+            self.assertIn('rest.post', seen['traces'])
+            self.assertIn('_dead"', seen['log'])
+            for where, text in seen.items():
+                for mark in MARKS:
+                    if mark in text:
+                        at = text.index(mark)
+                        self.fail(f'{mark} in {where}: ...{text[max(0, at - 200):at + 60]}')
+            for line in d.log:  # every line is one object, but for those to the person at the terminal
+                if not line.startswith('hdwvm: '):
+                    self.assertLessEqual({'ts', 'level', 'event'}, set(json.loads(line)), line)
+        finally:
+            d.close()
+            for s in (sink, ward, collector):
+                s.close()
+
+    def get(self, d, door, path, token='CANARYADMIN-token'):
+        c = http.client.HTTPConnection('127.0.0.1', d.ports[door], timeout=20)
+        c.request('GET', path, headers={'Authorization': f'Bearer {token}'})
+        text = c.getresponse().read().decode()
+        c.close()
+        return text
+
+    def feed(self, d):
+        c = Mllp(d.ports['adt'])
+        pid = 'PID|1||{mrn}^^^CANARYNAME^MR||CANARYNAME^J||{born}|M|||CANARYSTREET 1||CANARYPHONE||||||CANARYSSN\rZZZ|CANARYBODY\\X0A\\\\E\\|CANARYBODY\x1b[31m\r'
+        head = 'MSH|^~\\&|LAB|HOSP|HUB|HUB|20260101120000||{event}|{id}|P|2.5.1\r'
+        n = 0
+        for event in ('ADT^A01', 'ADT^A08', 'ADT^A03', 'ORU^R01'):
+            for mrn, born in (('CANARYMRN1', '19700101'), ('CANARYMRN2', 'CANARYBODY'), ('', '1970'), ('CANARYMRN3', '20269999')):
+                n += 1
+                c.ask(head.format(event=event, id=f'M{n}') + pid.format(mrn=mrn, born=born))
+        c.ask('MSH|^~\\&|LAB|HOSP|HUB|HUB|CANARYBODY||ADT^A01|M99|P|2.5.1\rPID|CANARYBODY\rCANARYNAME SMITH|x\r')
+        c.ask('CANARYBODY is no message')
+        c.close()
+        for body, kind in [('{"name": "CANARYBODY", "id": "CANARYMRN"}', 'application/json'), ('{"name": CANARYBODY', 'application/json'), ('CANARYBODY', 'text/plain'),
+                           ('{"resourceType": "Patient", "id": "CANARYMRN", "birthDate": "CANARYBODY"}', 'application/fhir+json')]:
+            h = http.client.HTTPConnection('127.0.0.1', d.ports['web'], timeout=20)
+            h.request('POST', '/intake?who=CANARYQUERY', body, {'Content-Type': kind, 'X-Extra': 'CANARYHEADER', 'Authorization': 'Bearer CANARYHEADER', 'Cookie': 'CANARYHEADER'})
+            h.getresponse().read()
+            h.request('GET', '/CANARYQUERY/intake', headers={'X-Extra': 'CANARYHEADER'})
+            h.getresponse().read()
+            h.close()
 
 
 unittest.main()
