@@ -190,7 +190,7 @@ static hdw_status open_files(engine *e, char text[200]) {
 hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]) {
   text[0] = 0;
   engine *e = (engine *)x->mem->get(x->mem, sizeof *e);
-  if (!e) return HDW_E_NOMEM;
+  if (!e) return tracer_free(o->tracer), HDW_E_NOMEM;
   memset(e, 0, sizeof *e);
   e->io = x, e->mem = x->mem, e->o = *o;
   arena_init(&e->a, e->mem, 0);
@@ -198,9 +198,9 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   e->accepting = true;
   e->st.started_us = io_wall_us(x);
   e->wake_at_us = INT64_MAX;
-  if (o->metrics && !(e->metrics = metrics_new(e->mem))) return eng_put(e, e, sizeof *e), HDW_E_NOMEM;
-  hdw_status s = o->metrics && o->config->has_traces ? tracer_new(x, &o->config->traces, &e->tracer, text) : HDW_OK;
-  if (!s) s = open_files(e, text);
+  if (o->metrics) e->metrics = metrics_new(e->mem); /* without memory nothing is counted */
+  e->tracer = o->tracer;
+  hdw_status s = open_files(e, text);
   if (s) {
     tracer_free(e->tracer);
     metrics_free(e->metrics);

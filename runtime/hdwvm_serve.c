@@ -10,6 +10,7 @@
 #include "host.h"
 #include "io_linux.h"
 #include "model.h"
+#include "trace.h"
 
 static int level_of(const char *s) { return !strcmp(s, "debug") ? ENGINE_DEBUG : !strcmp(s, "warn") ? ENGINE_WARN : !strcmp(s, "error") ? ENGINE_ERROR : ENGINE_INFO; }
 
@@ -113,6 +114,10 @@ static int run(hv_daemon *d) {
   engine_opts o = {.dir = c->top.data, .config = c, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .budget = &d->mem,
                    .metrics = true, .lenient = !c->top.strict_start, .log = on_log, .log_user = d};
   if (!hv_problems(c, 0)) return EXIT_FINDINGS;
+  if (c->has_traces && otlp_new(d->io, &c->traces, &o.tracer, text)) {
+    hv_say("%s", text);
+    return EXIT_FINDINGS;
+  }
   if (engine_open(d->io, &o, &d->e, text)) {
     hv_say("%s", text);
     return EXIT_IO;

@@ -10,29 +10,25 @@
 
 enum { BATCH = 512, MAX_TRIES = 6, MAX_PIN = 8 };
 
-struct tracer {
+typedef struct otlp {
+  tracer t;                  /* first */
   io *io;
   config_traces o;           /* a copy: the configuration may be read again */
   arena a;                   /* url, grants */
   url u;
   net_cidr *grants;
   unsigned ngrants;
-  trace_span_rec *ring;
-  uint32_t cap, at, n;
   io_timer timer;
   uint64_t id;               /* of the exchange under way */
-  bool busy;
-  uint32_t batch, tries;     /* spans in it; the oldest of the ring */
-  uint32_t lost;             /* of the batch, pushed out of the ring meanwhile */
+  uint32_t tries;
   io_addr pin[MAX_PIN];
   unsigned npin;
   arena body;
   buf b;
-  tracer_stats st;
-};
+} otlp;
 
 static void on_timer(void *user);
-static void arm(tracer *t, int64_t us) { io_timer_set(t->io, &t->timer, us, on_timer, t); }
+static void arm(otlp *t, int64_t us) { io_timer_set(t->io, &t->timer, us, on_timer, t); }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -69,7 +65,7 @@ static void write_span(buf *b, const trace_span_rec *s) {
   buf_putf(b, "],\"status\":{\"code\":%d}}", s->failed ? 2 : 1);
 }
 
-static hdw_status encode(tracer *t) {
+static hdw_status encode(otlp *t) {
   bool f = true;
   arena_free(&t->body);
   arena_init(&t->body, t->io->mem, 8 << 20);
@@ -78,9 +74,9 @@ static hdw_status encode(tracer *t) {
   attribute(&t->b, &f, "service.name", t->o.service);
   attribute(&t->b, &f, "service.version", HDW_VERSION);
   buf_puts(&t->b, "]},\"scopeSpans\":[{\"scope\":{\"name\":\"hdw\"},\"spans\":[");
-  for (uint32_t i = 0; i < t->batch; i++) {
+  for (uint32_t i = 0; i < t->t.batch; i++) {
     if (i) buf_puts(&t->b, ",");
-    write_span(&t->b, &t->ring[(t->at + i) % t->cap]);
+    write_span(&t->b, &t->t.ring[(t->t.at + i) % t->t.cap]);
   }
   buf_puts(&t->b, "]}]}]}");
   return (hdw_status)t->b.status;
@@ -89,18 +85,18 @@ static hdw_status encode(tracer *t) {
 /* ---- sending ---------------------------------------------------------------------------------------------------------------------------- */
 
 /* The batch leaves the ring; what was pushed out of it meanwhile has left already. */
-static void batch_done(tracer *t, bool taken) {
-  uint32_t left = t->batch - t->lost;
-  t->at = (t->at + left) % t->cap;
-  t->n -= left;
-  if (taken) t->st.sent += t->batch;
-  else t->st.failed += t->batch;
-  t->batch = t->lost = t->tries = 0;
-  t->busy = false;
-  arm(t, t->n >= BATCH ? 0 : t->o.interval_ms * 1000);
+static void batch_done(otlp *t, bool taken) {
+  uint32_t left = t->t.batch - t->t.lost;
+  t->t.at = (t->t.at + left) % t->t.cap;
+  t->t.n -= left;
+  if (taken) t->t.st.sent += t->t.batch;
+  else t->t.st.failed += t->t.batch;
+  t->t.batch = t->t.lost = t->tries = 0;
+  t->t.busy = false;
+  arm(t, t->t.n >= BATCH ? 0 : t->o.interval_ms * 1000);
 }
 
-static void again(tracer *t, int64_t retry_after_us) {
+static void again(otlp *t, int64_t retry_after_us) {
   if (++t->tries >= MAX_TRIES) {
     batch_done(t, false);
     return;
@@ -110,7 +106,7 @@ static void again(tracer *t, int64_t retry_after_us) {
 }
 
 static void on_response(const io_http_res *r, void *user) {
-  tracer *t = (tracer *)user;
+  otlp *t = (otlp *)user;
   int64_t after = 0;
   t->id = 0;
   for (unsigned i = 0; i < r->nheaders && !r->status; i++)
@@ -120,7 +116,7 @@ static void on_response(const io_http_res *r, void *user) {
   else batch_done(t, r->code >= 200 && r->code < 300);
 }
 
-static void post(tracer *t) {
+static void post(otlp *t) {
   io_http_header h = {"Content-Type", "application/json"};
   io_http_req q = {.method = "POST", .https = t->u.https, .host = t->u.host, .port = t->u.port, .target = t->u.target, .headers = &h, .nheaders = 1, .body = t->b.p, .body_len = t->b.len,
                    .pin = t->pin, .npin = t->npin, .timeout_us = 10000000, .max_body_bytes = 65536, .max_header_bytes = 65536};
@@ -128,7 +124,7 @@ static void post(tracer *t) {
 }
 
 static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *user) {
-  tracer *t = (tracer *)user;
+  otlp *t = (otlp *)user;
   egress_policy p = {t->grants, t->ngrants};
   t->id = 0;
   t->npin = 0;
@@ -139,15 +135,15 @@ static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *us
 }
 
 static void on_timer(void *user) {
-  tracer *t = (tracer *)user;
-  if (!t->n) {
-    t->busy = false;
+  otlp *t = (otlp *)user;
+  if (!t->t.n) {
+    t->t.busy = false;
     return;
   }
-  t->busy = true;
-  if (!t->batch) {
-    t->batch = t->n < BATCH ? t->n : BATCH;
-    t->lost = 0;
+  t->t.busy = true;
+  if (!t->t.batch) {
+    t->t.batch = t->t.n < BATCH ? t->t.n : BATCH;
+    t->t.lost = 0;
     if (encode(t)) {
       batch_done(t, false);
       return;
@@ -157,31 +153,23 @@ static void on_timer(void *user) {
   else if (io_resolve(t->io, t->u.host, t->u.port, 5000000, on_resolved, t, &t->id)) again(t, 0);
 }
 
-void tracer_add(tracer *t, const trace_span_rec *s) {
-  if (!t) return;
-  if (t->n == t->cap) { /* drop the oldest */
-    t->at = (t->at + 1) % t->cap;
-    t->n--;
-    if (t->batch > t->lost) t->lost++; /* its copy is on its way */
-    else t->st.dropped++;
-  }
-  t->ring[(t->at + t->n++) % t->cap] = *s;
-  if (!t->busy) {
-    t->busy = true;
-    arm(t, t->o.interval_ms * 1000);
-  }
+static void wake(tracer *t) { arm((otlp *)t, ((otlp *)t)->o.interval_ms * 1000); }
+
+static void close_otlp(tracer *base) {
+  otlp *t = (otlp *)base;
+  io_timer_cancel(t->io, &t->timer);
+  if (t->id) io_cancel(t->io, t->id);
+  if (t->t.ring) t->io->mem->put(t->io->mem, t->t.ring, t->t.cap * sizeof *t->t.ring);
+  arena_free(&t->body);
+  arena_free(&t->a);
+  t->io->mem->put(t->io->mem, t, sizeof *t);
 }
 
-void tracer_stats_get(const tracer *t, tracer_stats *out) {
-  *out = t ? t->st : (tracer_stats){0};
-  if (t) out->queued = t->n;
-}
-
-hdw_status tracer_new(io *x, const config_traces *o, tracer **out, char text[200]) {
-  tracer *t = (tracer *)x->mem->get(x->mem, sizeof *t);
+hdw_status otlp_new(io *x, const config_traces *o, tracer **out, char text[200]) {
+  otlp *t = (otlp *)x->mem->get(x->mem, sizeof *t);
   if (!t) return HDW_E_NOMEM;
   memset(t, 0, sizeof *t);
-  t->io = x, t->o = *o, t->cap = (uint32_t)o->queue;
+  t->io = x, t->o = *o, t->t.cap = (uint32_t)o->queue, t->t.wake = wake, t->t.close = close_otlp;
   arena_init(&t->a, x->mem, 0);
   arena_init(&t->body, x->mem, 8 << 20);
   t->o.service = arena_dup(&t->a, o->service, strlen(o->service));
@@ -200,19 +188,9 @@ hdw_status tracer_new(io *x, const config_traces *o, tracer **out, char text[200
     s = HDW_E_DENIED;
     snprintf(text, 200, "traces.endpoint: the address is %.40s: traces.networks does not allow it", egress_rule(&t->u.addr) ? egress_rule(&t->u.addr) : "not allowed");
   }
-  t->ring = s ? NULL : (trace_span_rec *)x->mem->get(x->mem, t->cap * sizeof *t->ring);
-  if (!s && !t->ring) s = HDW_E_NOMEM, snprintf(text, 200, "traces.queue: out of memory");
-  if (s) tracer_free(t);
-  else *out = t;
+  t->t.ring = s ? NULL : (trace_span_rec *)x->mem->get(x->mem, t->t.cap * sizeof *t->t.ring);
+  if (!s && !t->t.ring) s = HDW_E_NOMEM, snprintf(text, 200, "traces.queue: out of memory");
+  if (s) tracer_free(&t->t);
+  else *out = &t->t;
   return s;
-}
-
-void tracer_free(tracer *t) {
-  if (!t) return;
-  io_timer_cancel(t->io, &t->timer);
-  if (t->id) io_cancel(t->io, t->id);
-  if (t->ring) t->io->mem->put(t->io->mem, t->ring, t->cap * sizeof *t->ring);
-  arena_free(&t->body);
-  arena_free(&t->a);
-  t->io->mem->put(t->io->mem, t, sizeof *t);
 }

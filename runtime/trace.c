@@ -96,3 +96,28 @@ bool trace_of_call(eng_call *call, trace_ctx *t, uint8_t span[TRACE_SPAN], uint8
   arena_free(&a);
   return ok;
 }
+
+/* ---- the ring ----------------------------------------------------------------------------------------------------------------------- */
+
+void tracer_add(tracer *t, const trace_span_rec *s) {
+  if (!t) return;
+  if (t->n == t->cap) { /* drop the oldest */
+    t->at = (t->at + 1) % t->cap;
+    t->n--;
+    if (t->batch > t->lost) t->lost++; /* its copy is on its way */
+    else t->st.dropped++;
+  }
+  t->ring[(t->at + t->n++) % t->cap] = *s;
+  if (t->busy) return;
+  t->busy = true;
+  t->wake(t);
+}
+
+void tracer_stats_get(const tracer *t, tracer_stats *out) {
+  *out = t ? t->st : (tracer_stats){0};
+  if (t) out->queued = t->n;
+}
+
+void tracer_free(tracer *t) {
+  if (t) t->close(t);
+}

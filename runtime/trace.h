@@ -49,12 +49,21 @@ typedef struct trace_span_rec {
   int64_t from_us, to_us;     /* wall */
 } trace_span_rec;
 
-typedef struct tracer tracer;
 typedef struct tracer_stats {
   uint64_t queued, sent, dropped, failed; /* spans waiting; taken by the collector; thrown away because too many waited; refused or not sendable */
 } tracer_stats;
-/* text (200 bytes) says what is wrong with the configuration. */
-hdw_status tracer_new(io *x, const config_traces *o, tracer **out, char text[200]);
+/* Spans that wait, in a ring. Whoever sends them (otlp.c) embeds it. */
+typedef struct tracer {
+  trace_span_rec *ring;
+  uint32_t cap, at, n;
+  uint32_t batch, lost;       /* the oldest, of which a copy is on its way; of these pushed out of the ring meanwhile */
+  bool busy;                  /* a sending is due or under way */
+  tracer_stats st;
+  void (*wake)(struct tracer *t);
+  void (*close)(struct tracer *t);
+} tracer;
+/* OTLP over HTTP; the engine gets it in engine_opts and frees it. text (200 bytes) says what is wrong with the configuration. */
+hdw_status otlp_new(io *x, const config_traces *o, tracer **out, char text[200]);
 /* Never waits, never fails: the oldest goes when there is no room. t NULL: nothing happens. */
 void tracer_add(tracer *t, const trace_span_rec *s);
 void tracer_stats_get(const tracer *t, tracer_stats *out);

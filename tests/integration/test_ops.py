@@ -189,9 +189,7 @@ class Finding(Case):
         for want in ('answered AA', f'run {run} of admit is a dead letter', '422', 'permanent'):
             self.assertIn(want, text)
         self.assertIn(f'hdwvm redrive {run}', ' '.join(m['next']))
-        self.hdwvm('redrive', str(run), '--yes')
         self.sink.answer = lambda r: (503, {}, {}) if r['path'] == '/notices' else (201, {'id': 1}, {})
-        wait_for(lambda: self.d.ask('dead'))
         self.hdwvm('redrive', str(run), '--yes')
         wait_for(lambda: 'attempt' in ' '.join(self.d.ask('message', '--control-id', 'M1')['what']), what='the delivery waits')
         self.hdwvm('pause', 'crm')

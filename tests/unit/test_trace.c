@@ -90,7 +90,7 @@ static trig *begin(int64_t queue, const char *network) {
   io_sim_opts so = {.seed = 1, .orderly = true};
   assert_int_equal(io_sim_new(&r->m.m, &so, &r->io), HDW_OK);
   io_sim_on_http(r->io, on_http, &r->c);
-  if (tracer_new(r->io, &o, &r->t, text)) {
+  if (otlp_new(r->io, &o, &r->t, text)) {
     assert_non_null(strstr(text, "networks"));
     r->t = NULL;
   }
