@@ -16,6 +16,8 @@ void admin_note(admin *a, const char *kind, const char *who, const char *action,
 /* Bound port of admin_http or observe; 0 when it is not there. */
 uint16_t admin_port(const admin *a, bool observe);
 void admin_free(admin *a);
+/* A GET view of an engine that is open read-only (engine_opts.read_only): its JSON into b; HTTP status. */
+int admin_offline(engine *e, const config *cfg, const char *target, arena *a, buf *b);
 
 /* A change of what is deployed, made by whoever reads hdw.json and the modules. */
 typedef struct admin_change {

@@ -63,6 +63,7 @@ typedef struct engine_opts {
   const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
   const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */
   bool lenient;              /* a module whose connections cannot be set up is refused, the others start */
+  bool read_only;            /* only for looking: the folder as it was last committed; engine_start must not be called */
   int64_t retain_every_us;   /* retention looks so often; 0 = a minute, on the simulated side never by itself */
   int64_t suspend_us;        /* runs that wait for longer leave memory and are rebuilt from the journal: 0 = 1 second, 1 = at once (stress) */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */

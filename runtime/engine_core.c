@@ -149,6 +149,18 @@ hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *b
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------- */
 
+static hdw_status open_to_read(engine *e, char text[200]) {
+  char path[1024];
+  store_opts so = {.dir = e->o.dir, .read_only = true};
+  store_info si;
+  snprintf(path, sizeof path, "%s/log", e->o.dir);
+  hdw_status s = store_open(e->io, &so, &si, &e->store);
+  if (!s) s = log_open_read(e->io, path, &e->log);
+  if (s) snprintf(text, 200, "the store in %.100s cannot be read: %s", e->o.dir, s == HDW_E_NOTFOUND ? "there is none" : hdw_status_text(s));
+  if (s && e->store) store_close(e->store);
+  return s;
+}
+
 static hdw_status open_files(engine *e, char text[200]) {
   char path[1024];
   const char *dir = e->o.dir;
@@ -200,7 +212,7 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   e->wake_at_us = INT64_MAX;
   if (o->metrics) e->metrics = metrics_new(e->mem); /* without memory nothing is counted */
   e->tracer = o->tracer;
-  hdw_status s = open_files(e, text);
+  hdw_status s = o->read_only ? open_to_read(e, text) : open_files(e, text);
   if (s) {
     tracer_free(e->tracer);
     metrics_free(e->metrics);

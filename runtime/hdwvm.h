@@ -72,6 +72,8 @@ int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *targ
 unsigned hv_lookup(io *x, const char *host, uint16_t port, io_addr out[8]);
 /* GET, parsed; EXIT_OK, else an exit code (message printed). With --json the text is printed and *done set. */
 int hv_get(const hv_args *a, arena *ar, const char *target, val *out, bool *done);
+/* The same from the data folder, when no daemon answers: false when it cannot be read. */
+bool hv_offline(const hv_args *a, arena *ar, const char *target, int *status, const char **body, size_t *len);
 /* The data folder: --data, or "data" of --config, or of ./hdw.json. */
 const char *hv_data_dir(const hv_args *a, arena *ar, char admin_path[200]);
 /* Says what the {"error": text} of an answer says. */

@@ -107,6 +107,8 @@ int hv_ask_with(const hv_args *a, arena *ar, const char *method, const char *tar
   io_linux_free(e.x);
   buf_putc(&e.in, 0);
   const char *blank = !e.status && !e.in.status ? strstr(e.in.p, "\r\n\r\n") : NULL;
+  int offline = 0;
+  if (!blank && e.in.len <= 1 && !strcmp(method, "GET") && hv_offline(a, ar, target, &offline, body, len)) return offline;
   if (!blank || strncmp(e.in.p, "HTTP/1.1 ", 9)) {
     hv_say("the daemon does not answer at %s (is it running, and is --data right?)", path);
     return -1;

@@ -90,6 +90,8 @@ typedef void (*log_cb)(hdw_status s, const log_rec *rec, void *user);
 /* Checks the last segment, cuts a torn tail, makes the log ready to append. The opts' strings are copied. One process at a time: the lock is
  * DIR/lock, HDW_E_DENIED when another has it. HDW_E_CORRUPT: damage within the last segment (info->bad); HDW_E_VERSION; HDW_E_IO, HDW_E_FULL, HDW_E_DENIED, HDW_E_NOMEM. */
 hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out);
+/* Only for log_read, beside a running daemon too: no lock is taken, nothing can be appended. */
+hdw_status log_open_read(io *x, const char *dir, hlog **out);
 /* Writes what is queued, makes the callbacks, writes a clean end and frees. Blocks until the last sync. */
 void log_close(hlog *l);
 
@@ -161,6 +163,8 @@ hdw_status log_compact_step(log_compaction *c, log_judge judge, void *user, unsi
 /* Makes the file durable and puts it in the place of the segment: at any crash either one is there. After *done; any thread, nobody else touching it. *info: what came out. */
 hdw_status log_compact_commit(log_compaction *c, log_compact_info *info, uint64_t *size);
 void log_compact_end(log_compaction *c);
+/* Are all entries found by the places that they had? HDW_E_CORRUPT with the sequence of the first that is not (0: the segment itself does not read). */
+hdw_status log_compact_check(io *x, const char *dir, uint64_t seg, uint64_t *wrong);
 /* Of one segment: HDW_OK with info->as_of 0 when it was never compacted. */
 hdw_status log_compact_read(io *x, const char *dir, uint64_t seg, log_compact_info *out);
 

@@ -103,6 +103,24 @@ hdw_status log_compact_read(io *x, const char *dir, uint64_t seg, log_compact_in
   return s;
 }
 
+hdw_status log_compact_check(io *x, const char *dir, uint64_t seg, uint64_t *wrong) {
+  char path[LOG_PATH];
+  log_scan sc;
+  log_rec r;
+  *wrong = 0;
+  hdw_status s = log_seg_path(dir, seg, path);
+  if (!s) s = log_scan_open(&sc, x, path, seg, UINT32_MAX / 2, false);
+  if (s) return s;
+  while (!s && sc.head.compacted && !(s = log_scan_next(&sc, &r))) {
+    uint64_t off = 0;
+    s = log_compacted_find(x, sc.fd, &sc.comp, r.pos.off, &off);
+    if (s == HDW_E_NOTFOUND || (!s && off != sc.off - sc.stored_size)) s = HDW_E_CORRUPT;
+    if (s == HDW_E_CORRUPT) *wrong = r.seq;
+  }
+  log_scan_close(&sc);
+  return s == HDW_E_NOTFOUND ? HDW_OK : s;
+}
+
 /* ---- making one ---- */
 
 static bool grow(io *x, uint8_t **p, size_t len, size_t *cap, size_t want) {

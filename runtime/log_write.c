@@ -591,12 +591,30 @@ void log_close(hlog *l) {
     (void)push_list(&l->queue, l->fresh, l->fresh_first);
     l->fresh = NULL;
   }
-  io_worker_stop(l->worker);
+  if (l->worker) io_worker_stop(l->worker);
   io_unpost(l->x, &l->done_task);
   while (__atomic_load_n(&l->done, __ATOMIC_ACQUIRE)) done_all(l);
   io_timer_cancel(l->x, &l->fatal);
   if (l->spare) io_unlink(l->x, l->path_spare);
   log_free(l);
+}
+
+hdw_status log_open_read(io *x, const char *dir, hlog **out) {
+  *out = NULL;
+  hlog *l = (hlog *)x->mem->get(x->mem, sizeof *l);
+  if (!l) return HDW_E_NOMEM;
+  memset(l, 0, sizeof *l);
+  l->x = x, l->fd = l->lock_fd = -1, l->failed = true;
+  l->opts.max_record_bytes = 1u << 30;
+  hdw_status s = strlen(dir) < sizeof l->path_dir ? HDW_OK : HDW_E_INVALID;
+  if (s) {
+    log_free(l);
+    return s;
+  }
+  memcpy(l->path_dir, dir, strlen(dir) + 1);
+  l->opts.dir = l->path_dir;
+  *out = l;
+  return HDW_OK;
 }
 
 /* ---- reading one record, dropping old segments ---- */

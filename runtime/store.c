@@ -213,7 +213,7 @@ static hdw_status check_dir(store *s) {
   io_stat_info info;
   io_space_info space;
   hdw_status st = io_file_stat(s->lmdb_dir, &info);
-  if (st == HDW_E_NOTFOUND) {
+  if (st == HDW_E_NOTFOUND && !s->opts.read_only) {
     st = io_file_mkdir(s->lmdb_dir);
     if (!st) st = io_file_stat(s->lmdb_dir, &info);
   }
@@ -240,7 +240,7 @@ static hdw_status load_hash_key(store *s) {
     if (!st) st = io_file_stat(path, &info);
     return st ? st : info.mode & 077 ? HDW_E_DENIED : HDW_OK;
   }
-  if (st != HDW_E_NOTFOUND) return st;
+  if (st != HDW_E_NOTFOUND || s->opts.read_only) return st;
   io_random(s->x, s->hash_key, sizeof s->hash_key);
   st = io_file_open(tmp, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd);
   if (st) return st;
@@ -289,6 +289,7 @@ static hdw_status open_state(store *s, store_info *info) {
   hdw_status st = store_env_open(s);
   if (!st) st = meta_get(s);
   if (st == HDW_OK) return HDW_OK;
+  if (s->opts.read_only) return st;
   bool missing = st == HDW_E_NOTFOUND, unusable = st == HDW_E_CORRUPT || st == HDW_E_VERSION;
   store_env_close(s);
   if (!missing && !unusable) return st;
@@ -297,7 +298,7 @@ static hdw_status open_state(store *s, store_info *info) {
 }
 
 static hdw_status bring_up(store *s, store_info *info) {
-  hdw_status st = catch_up(s, 0, info);
+  hdw_status st = catch_up(s, s->opts.until, info);
   if (!st) st = store_txn(s);
   if (!st) st = commit(s);
   if (st) store_abort(s);
@@ -343,7 +344,8 @@ hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **o
   st = check_dir(s);
   if (!st) st = load_hash_key(s);
   if (!st) st = open_state(s, info);
-  if (!st) st = bring_up(s, info);
+  if (!st && opts->read_only) info->applied_seq = s->applied;
+  else if (!st) st = bring_up(s, info);
   if (st && info->behind) {
     store_env_close(s);
     *info = (store_info){.rebuilt = true, .behind = true};

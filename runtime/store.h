@@ -25,6 +25,8 @@ typedef struct store_opts {
   int64_t commit_us;         /* 0 = 100,000 */
   unsigned commit_records;   /* 0 = 20,000 */
   uint16_t partitions;       /* 0 = 1 */
+  bool read_only;            /* the state as last committed, also beside a running daemon: nothing is made, caught up or written. HDW_E_NOTFOUND, HDW_E_CORRUPT */
+  uint64_t until;            /* catches up to this sequence only; 0 = to the end of the log */
   store_progress progress;   /* may be NULL */
   void *progress_user;
 } store_opts;

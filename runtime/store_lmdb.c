@@ -78,8 +78,10 @@ hdw_status store_env_open(store *s) {
   while (map < size + size / 4 && map < s->opts.map_max_bytes) map *= 2;
   rc = mdb_env_set_mapsize(s->env, (size_t)map);
   /* Default flags: every commit is synced. On the simulated seam the file is scratch. */
-  if (!rc) rc = mdb_env_open(s->env, s->mdb_path, MDB_NOSUBDIR | (s->x->sim ? MDB_NOSYNC : 0u), 0600);
-  if (!rc) rc = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+  unsigned read_only = s->opts.read_only ? MDB_RDONLY : 0u;
+  if (s->opts.read_only && !size) rc = MDB_NOTFOUND;
+  if (!rc) rc = mdb_env_open(s->env, s->mdb_path, MDB_NOSUBDIR | read_only | (s->x->sim ? MDB_NOSYNC : 0u), 0600);
+  if (!rc) rc = mdb_txn_begin(s->env, NULL, read_only, &s->txn);
   if (!rc) rc = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
   if (rc) {
     store_env_close(s);
@@ -99,7 +101,7 @@ void store_env_close(store *s) {
 
 hdw_status store_txn(store *s) {
   if (s->failed) return s->failed;
-  if (!s->txn) return store_error(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+  if (!s->txn) return store_error(mdb_txn_begin(s->env, NULL, s->opts.read_only ? MDB_RDONLY : 0u, &s->txn));
   return s->has_young ? store_fold_young(s) : HDW_OK;
 }
 
@@ -111,6 +113,9 @@ static void txn_gone(store *s) {
 }
 
 void store_abort(store *s) {
+  /* Cursors of a reading transaction outlive it. */
+  for (size_t i = 0; s->opts.read_only && i < sizeof s->cursors / sizeof *s->cursors; i++)
+    if (s->cursors[i]) mdb_cursor_close(s->cursors[i]);
   if (s->txn) mdb_txn_abort(s->txn);
   txn_gone(s);
 }
