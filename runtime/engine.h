@@ -167,6 +167,11 @@ void engine_submit_request(engine *e, const engine_request *rq, engine_reply_cb 
 /* Whether anything listens at this path: 0 = no, 1 = yes for other methods only (allow gets them), 2 = yes, 3 = HL7 messages. */
 int engine_route(const engine *e, const char *listener, const char *method, const char *path, char allow[64]);
 
+/* ---- retention ------------------------------------------------------------------------------------------------------ */
+
+/* Offline: what is over by the configuration goes, without anything else being started; done when two passes were made. */
+hdw_status engine_retain(engine *e, void (*done)(void *user), void *user);
+
 /* ---- looking in ------------------------------------------------------------------------------------------------------ */
 
 /* Nothing executing, nothing in flight, nothing durable outstanding (parked runs and waiting deliveries may exist). */

@@ -34,6 +34,8 @@ struct eng_retain {
   hdw_status commit;
   log_compact_info got;
   uint64_t got_size, freed, expired;
+  void (*finished)(void *user);
+  void *finished_user;
 };
 typedef struct eng_retain retain;
 
@@ -347,6 +349,11 @@ static void tick(void *user) {
     r->at = P_IDLE;
   }
   if (r->waiting || r->at == P_COMMIT) return;
+  if (r->at == P_IDLE && r->finished) { /* the second pass sees what the first one measured */
+    if (r->e->st.retain_passes >= 2) r->finished(r->finished_user);
+    else soon(r, 0);
+    return;
+  }
   if (r->at != P_IDLE) soon(r, PAUSE_US);
   else if (r->e->o.retain_every_us || !r->e->io->sim) soon(r, r->e->o.retain_every_us ? r->e->o.retain_every_us : EVERY_US);
 }
@@ -359,6 +366,15 @@ hdw_status eng_retain_start(engine *e) {
     (void)list(r);
     soon(r, e->o.retain_every_us ? e->o.retain_every_us : EVERY_US / 12);
   }
+  return HDW_OK;
+}
+
+hdw_status engine_retain(engine *e, void (*done)(void *user), void *user) {
+  hdw_status s = e->retain ? HDW_OK : eng_retain_start(e);
+  if (s) return s;
+  e->retain->finished = done, e->retain->finished_user = user;
+  if (list(e->retain)) log_roll(e->log);
+  soon(e->retain, 0);
   return HDW_OK;
 }
 

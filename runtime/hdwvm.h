@@ -21,6 +21,7 @@ typedef struct hv_args {
   const char *config, *data, *to, *state, *control_id, *sender, *patient, *since, *limit, *reason, *example, *subject;
   const char *url, *token_file, *who, *after, *until, *type;
   const char *sink, *workflow, *code;
+  const char *from;
   bool json, check, all, yes, help, verify, fhir;
 } hv_args;
 
@@ -56,6 +57,11 @@ int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
 int hv_lanes(const hv_args *a);
 int hv_limits(const hv_args *a);
+int hv_check(const hv_args *a);
+int hv_backup(const hv_args *a);
+int hv_restore(const hv_args *a);
+int hv_compact(const hv_args *a);
+int hv_export(const hv_args *a);
 int hv_audit(const hv_args *a);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */
@@ -74,6 +80,7 @@ unsigned hv_lookup(io *x, const char *host, uint16_t port, io_addr out[8]);
 int hv_get(const hv_args *a, arena *ar, const char *target, val *out, bool *done);
 /* The same from the data folder, when no daemon answers: false when it cannot be read. */
 bool hv_offline(const hv_args *a, arena *ar, const char *target, int *status, const char **body, size_t *len);
+extern bool hv_was_offline; /* that happened: status then ends with 69 all the same */
 /* The data folder: --data, or "data" of --config, or of ./hdw.json. */
 const char *hv_data_dir(const hv_args *a, arena *ar, char admin_path[200]);
 /* Says what the {"error": text} of an answer says. */

@@ -36,6 +36,11 @@ const hv_command hv_commands[] = {
     {"lanes", "[--limit N]", "Lanes (order by) that are held by a failed or parked run, or where runs wait for their turn.", hv_lanes},
     {"limits", "", "Limits in force, with their meaning.", hv_limits},
     {"audit", "[--since T] [--who W] [--limit N] [--verify] [--fhir]", "Who did what; --verify checks the chain, --fhir prints AuditEvents (NDJSON).", hv_audit},
+    {"check", "--data DIR", "Reads everything in a data folder or a backup, also beside a running daemon; says what is damaged.", hv_check},
+    {"backup", "--data DIR --to DIR", "Copies what is stored, also beside a running daemon; a second time only what is new.", hv_backup},
+    {"restore", "--from DIR --data DIR", "Makes a data folder out of a backup.", hv_restore},
+    {"compact", "--data DIR [--config hdw.json]", "Lets go what retention allows and gives free pages back; the daemon must not run.", hv_compact},
+    {"export", "--data DIR [--since T]", "Messages and runs with their values as NDJSON: patients' data.", hv_export},
     {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},
     {NULL, NULL, NULL, NULL},
 };
@@ -59,6 +64,7 @@ static const option options[] = {
     TEXT("--patient", patient), TEXT("--since", since), TEXT("--limit", limit), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
     TEXT("--url", url), TEXT("--token-file", token_file), TEXT("--who", who), TEXT("--after", after), TEXT("--until", until), TEXT("--type", type),
     TEXT("--sink", sink), TEXT("--workflow", workflow), TEXT("--code", code),
+    TEXT("--from", from),
     FLAG("--verify", verify), FLAG("--fhir", fhir),
     FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help),
 };
@@ -120,7 +126,8 @@ int main(int argc, char **argv) {
       printf("hdwvm %s %s\n\n%s\n", c->name, c->args, c->help);
       return EXIT_OK;
     }
-    return c->run(&a);
+    int code = c->run(&a);
+    return code == EXIT_OK && hv_was_offline && c->run == hv_status ? EXIT_UNAVAILABLE : code;
   }
   unknown("command", a.command, true);
   return EXIT_USAGE;

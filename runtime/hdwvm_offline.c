@@ -9,6 +9,8 @@
 #include "io_linux.h"
 #include "model.h"
 
+bool hv_was_offline;
+
 bool hv_offline(const hv_args *a, arena *ar, const char *target, int *status, const char **body, size_t *len) {
   char admin_path[200], text[200];
   const char *dir = hv_data_dir(a, ar, admin_path);
@@ -27,6 +29,7 @@ bool hv_offline(const hv_args *a, arena *ar, const char *target, int *status, co
     ok = !b.status;
     *body = b.p, *len = ok ? b.len - 1 : 0;
     engine_close(e);
+    hv_was_offline |= ok;
     if (ok) hv_say("the daemon is not running: showing what is stored in %s", dir);
   }
   io_linux_free(x);

@@ -376,6 +376,30 @@ uint64_t store_peek_applied(io *x, const char *dir) {
   return applied;
 }
 
+hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_t *after_bytes) {
+  store *s;
+  store_opts o = {.dir = dir};
+  char tmp[STORE_PATH];
+  io_stat_info st = {0};
+  hdw_status e = store_new(x, &o, &s);
+  if (e) return e;
+  e = path_of(tmp, s->lmdb_dir, "state.mdb.new");
+  if (!e) e = io_file_stat(s->mdb_path, &st);
+  *before_bytes = *after_bytes = st.size_bytes;
+  if (!e) e = store_env_open(s);
+  store_abort(s);
+  (void)io_file_unlink(tmp);
+  if (!e) e = store_error(mdb_env_copy2(s->env, tmp, MDB_CP_COMPACT));
+  store_env_close(s);
+  if (!e) e = io_file_stat(tmp, &st);
+  if (!e) e = io_file_rename(tmp, s->mdb_path);
+  if (!e) e = io_file_sync_dir(s->lmdb_dir);
+  if (!e) *after_bytes = st.size_bytes;
+  else (void)io_file_unlink(tmp);
+  x->mem->put(x->mem, s, sizeof *s);
+  return e;
+}
+
 void store_close(store *s) {
   if (!s) return;
   io *x = s->x;

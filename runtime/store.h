@@ -194,6 +194,10 @@ store_keep store_keeps(store *s, const log_rec *rec, const store_horizon *h, boo
 /* Rows that are over (finished, last changed before until_us, not waited for), as they go into one REC_EXPIRE: SUBJECT_DELIVERY, SUBJECT_INPUT (with all its
  * runs), SUBJECT_RUN (without an input). Looks at most at `look` rows behind `after`; *next = where to go on, 0 = all were looked at. */
 hdw_status store_find_expired(store *s, uint16_t part, uint8_t subject, uint64_t after, int64_t until_us, unsigned look, rec_expired *out, uint32_t cap, uint32_t *n, uint64_t *next);
+/* All ids of SUBJECT_INPUT, SUBJECT_RUN or SUBJECT_DELIVERY, in order, behind `after`; state 0. */
+hdw_status store_list_all(store *s, uint16_t part, uint8_t subject, uint64_t after, unsigned limit, store_id_cb cb, void *user);
+/* Writes state.mdb anew without its free pages; nobody may have it open. */
+hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_t *after_bytes);
 /* Everything up to here is in state.mdb for good. */
 uint64_t store_committed(const store *s);
 /* The sequence with which the log begins since retention dropped what was before; 0 = nothing was dropped. */

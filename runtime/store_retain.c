@@ -300,6 +300,19 @@ hdw_status store_find_expired(store *s, uint16_t part, uint8_t subject, uint64_t
   return i.status;
 }
 
+hdw_status store_list_all(store *s, uint16_t part, uint8_t subject, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
+  store_table t = subject == SUBJECT_INPUT ? T_INPUT : subject == SUBJECT_RUN ? T_RUN : T_DELIVERY;
+  skey prefix, from;
+  sit i;
+  if (!limit) limit = UINT32_MAX;
+  skey_begin(&prefix, part, t);
+  key_id(&from, part, t, after + 1);
+  sit_begin(&i, s, &prefix, &from, false);
+  while (limit-- && sit_next(&i) && cb(part, cod_get_be64(&i.key), 0, user));
+  sit_end(&i);
+  return i.status;
+}
+
 /* ---- which records are needed ------------------------------------------------------------------------------------------------------ */
 
 static bool old(int64_t time_us, int64_t horizon_us) { return horizon_us > 0 && time_us < horizon_us; }

@@ -7,3 +7,5 @@ add_test(NAME integration/tutorial COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURR
 set_tests_properties(integration/tutorial PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR}")
 add_test(NAME integration/ops COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_ops.py)
 set_tests_properties(integration/ops PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
+add_test(NAME integration/store COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_store.py)
+set_tests_properties(integration/store PROPERTIES TIMEOUT 400 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")

@@ -1,0 +1,385 @@
+/* hdwvm_store.c - tools for a data folder: check, backup, restore, compact, export. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "admin.h"
+#include "backup.h"
+#include "hdwvm.h"
+#include "hl7_dict.h"
+#include "host.h"
+#include "io_linux.h"
+#include "model.h"
+#include "store.h"
+
+enum { PATH = 1200 };
+
+typedef struct tool {
+  io_mem mem;
+  arena a;
+  io *io;
+  const char *dir;
+  char log[PATH];
+  bool json;
+} tool;
+
+static bool begin(tool *t, const hv_args *a) {
+  char admin_path[200];
+  io_mem_init(&t->mem, 0);
+  arena_init(&t->a, &t->mem.m, 0);
+  t->json = a->json;
+  t->dir = hv_data_dir(a, &t->a, admin_path);
+  snprintf(t->log, sizeof t->log, "%.1100s/log", t->dir);
+  if (!io_linux_new(&t->mem.m, &t->io)) return true;
+  arena_free(&t->a);
+  return false;
+}
+
+static int end(tool *t, int code) {
+  if (t->io) io_linux_free(t->io);
+  arena_free(&t->a);
+  return code;
+}
+
+/* Does a daemon (or another tool) have the folder? */
+static bool in_use(tool *t) {
+  char path[PATH + 8];
+  int fd;
+  snprintf(path, sizeof path, "%s/lock", t->log);
+  hdw_status s = io_open(t->io, path, IO_O_READ | IO_O_LOCK, &fd);
+  if (!s) io_fclose(t->io, fd);
+  return s == HDW_E_DENIED;
+}
+
+static int failed(const char *what, const char *where, hdw_status s) {
+  hv_say("%s %s: %s", what, where, s == HDW_E_NOTFOUND ? "there is nothing" : s == HDW_E_DENIED ? "a daemon runs on it, or it may not be read" : hdw_status_text(s));
+  return s == HDW_E_CORRUPT ? EXIT_FINDINGS : EXIT_IO;
+}
+
+/* ---- check ------------------------------------------------------------------------------------------------------------------------- */
+
+static void say_line(const char *line, void *user) {
+  (void)user;
+  printf("%s\n", line);
+}
+
+static int check_the_log(tool *t) {
+  check_report r;
+  hdw_status s = check_log(t->io, t->log, say_line, NULL, &r);
+  if (s && s != HDW_E_CORRUPT) return failed("the log in", t->log, s);
+  printf("log: %llu segments (%llu filtered), %llu records up to %llu, %llu bytes: %s\n", (unsigned long long)r.segments, (unsigned long long)r.compacted,
+         (unsigned long long)r.records, (unsigned long long)r.last_seq, (unsigned long long)r.bytes, s ? "DAMAGED" : "good");
+  if (s) printf("     %llu places damaged, %llu records cannot be read\n", (unsigned long long)r.damaged, (unsigned long long)r.lost);
+  return s ? EXIT_FINDINGS : EXIT_OK;
+}
+
+typedef struct positions {
+  store *s;
+  hlog *l;
+  arena a;
+  uint8_t subject;
+  uint64_t rows, bad;
+} positions;
+
+static bool at_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  positions *p = (positions *)user;
+  store_input in = {.id = 0};
+  store_delivery d = {.id = 0};
+  log_rec rec = {.type = 0};
+  (void)state;
+  bool input = p->subject == SUBJECT_INPUT;
+  hdw_status s = input ? store_get_input(p->s, part, id, &p->a, &in) : store_get_delivery(p->s, part, id, &p->a, &d);
+  if (!s) s = log_read(p->l, input ? in.pos : d.pos, &p->a, &rec);
+  bool gone = s == HDW_E_NOTFOUND && (rec.flags & LOG_F_BARE);
+  p->rows++;
+  if ((s && !gone) || rec.seq != id) {
+    p->bad++;
+    printf("state.mdb: %s %llu: its record is not at its place in the log\n", input ? "message" : "delivery", (unsigned long long)id);
+  }
+  arena_reset(&p->a);
+  return p->bad < 100;
+}
+
+/* The log folded again beside, up to where the state is: the same? */
+static hdw_status fold_again(tool *t, store *s, bool *same) {
+  char dir[PATH], path[PATH + 32], key[PATH];
+  uint8_t mine[32], again[32];
+  store *o;
+  store_info info;
+  size_t n = 0;
+  snprintf(dir, sizeof dir, "%.1000s/check.tmp", t->dir);
+  hdw_status st = io_mkdir(t->io, dir);
+  if (st && st != HDW_E_EXISTS) return st;
+  snprintf(key, sizeof key, "%.1000s/hash.key", t->dir);
+  char *bytes = hv_read(&t->a, key, &n);
+  int fd = -1;
+  snprintf(path, sizeof path, "%s/hash.key", dir);
+  st = bytes ? io_open(t->io, path, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd) : HDW_E_IO;
+  if (!st) st = io_pwrite(t->io, fd, bytes, n, 0);
+  if (fd >= 0) io_fclose(t->io, fd);
+  store_opts so = {.dir = t->dir, .lmdb_dir = dir, .until = store_applied(s)};
+  if (!st) st = store_open(t->io, &so, &info, &o);
+  if (!st) {
+    st = store_hash(s, mine);
+    if (!st) st = store_hash(o, again);
+    *same = !st && !memcmp(mine, again, 32) && !info.skipped;
+    store_close(o);
+  }
+  static const char *const files[] = {"hash.key", "state.mdb", "state.mdb-lock"};
+  for (int i = 0; i < 3; i++) {
+    snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+    (void)io_unlink(t->io, path);
+  }
+  (void)rmdir(dir);
+  return st;
+}
+
+static int check_the_state(tool *t) {
+  store_opts so = {.dir = t->dir, .read_only = true};
+  store_info info;
+  store *s;
+  positions p = {.bad = 0};
+  char path[PATH];
+  io_stat_info fi;
+  snprintf(path, sizeof path, "%.1000s/state.mdb", t->dir);
+  if (io_stat(t->io, path, &fi) == HDW_E_NOTFOUND) {
+    printf("state: there is none; it is made from the log at the next start\n");
+    return EXIT_OK;
+  }
+  hdw_status st = store_open(t->io, &so, &info, &s);
+  if (st) {
+    printf("state.mdb: %s\n", st == HDW_E_VERSION ? "of another version: it is made again at the next start" : st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log at the next start" : hdw_status_text(st));
+    return EXIT_FINDINGS;
+  }
+  st = store_check(s);
+  p.s = s;
+  arena_init(&p.a, &t->mem.m, 0);
+  if (!st) st = log_open_read(t->io, t->log, &p.l);
+  for (p.subject = SUBJECT_DELIVERY; !st && p.subject <= SUBJECT_INPUT; p.subject++) st = store_list_all(s, 0, p.subject, 0, 0, at_its_place, &p);
+  arena_free(&p.a);
+  if (p.l) log_close(p.l);
+  bool same = true, folded = !st && !p.bad && !in_use(t);
+  if (folded) st = fold_again(t, s, &same);
+  if (st) printf("state.mdb: %s\n", st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log when it is moved away" : hdw_status_text(st));
+  else if (!same) printf("state.mdb: DIFFERS from what the log says: stop the daemon and move it away, it is made again\n");
+  else if (!p.bad) printf("state: up to %llu, %llu messages and deliveries at their places%s: good\n", (unsigned long long)store_applied(s), (unsigned long long)p.rows,
+                          folded ? ", equal to the log folded again" : " (not compared with the log: a daemon runs)");
+  store_close(s);
+  return st || !same || p.bad ? EXIT_FINDINGS : EXIT_OK;
+}
+
+/* In a child: a damaged state.mdb may kill who reads it, and that is an answer. */
+static int in_child(const hv_args *a, int (*fn)(tool *), const char *what) {
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid < 0) return EXIT_INTERNAL;
+  if (pid == 0) {
+    static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    tool t = {.io = NULL};
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL);
+    int code = begin(&t, a) ? end(&t, fn(&t)) : EXIT_INTERNAL;
+    fflush(stdout);
+    _exit(code);
+  }
+  int status = 0;
+  if (waitpid(pid, &status, 0) != pid) return EXIT_INTERNAL;
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  printf("%s: DAMAGED: reading it ended with signal %d\n", what, WTERMSIG(status));
+  return EXIT_FINDINGS;
+}
+
+int hv_check(const hv_args *a) {
+  int log = in_child(a, check_the_log, "log"), state = log == EXIT_IO ? EXIT_OK : in_child(a, check_the_state, "state.mdb");
+  return log > state ? log : state;
+}
+
+/* ---- backup, restore --------------------------------------------------------------------------------------------------------------------- */
+
+static int copied(tool *t, const char *from, const char *to, backup_report *r) {
+  hdw_status s = backup_copy(t->io, from, to, r);
+  if (s == HDW_E_INVALID) hv_say("%s holds segments of another log: choose an empty folder", to);
+  else if (s == HDW_E_CORRUPT) hv_say("%s in %s is damaged (hdwvm check says where); everything was copied as it is", r->bad, from);
+  else if (s == HDW_E_AGAIN) hv_say("retention kept changing segments: try again");
+  else if (s) return failed("copying", from, s);
+  return s ? EXIT_FINDINGS : EXIT_OK;
+}
+
+int hv_backup(const hv_args *a) {
+  tool t = {.io = NULL};
+  char to[PATH];
+  backup_report r;
+  if (!a->to) {
+    hv_say("backup needs --to DIR");
+    return EXIT_USAGE;
+  }
+  if (!begin(&t, a)) return EXIT_INTERNAL;
+  hdw_status s = io_mkdir(t.io, a->to);
+  snprintf(to, sizeof to, "%.1100s/log", a->to);
+  if (s && s != HDW_E_EXISTS) return end(&t, failed("the folder", a->to, s));
+  int code = copied(&t, t.log, to, &r);
+  if (!code && t.json) printf("{\"segments\":%llu,\"copied\":%llu,\"removed\":%llu,\"bytes\":%llu,\"copied_bytes\":%llu,\"last\":%llu}\n", (unsigned long long)r.segments, (unsigned long long)r.copied,
+                              (unsigned long long)r.removed, (unsigned long long)r.bytes, (unsigned long long)r.copied_bytes, (unsigned long long)r.last_seq);
+  else if (!code) printf("%s: %llu segments, %llu bytes, up to record %llu; copied now: %llu segments, %llu bytes\n", a->to, (unsigned long long)r.segments, (unsigned long long)r.bytes,
+                         (unsigned long long)r.last_seq, (unsigned long long)r.copied, (unsigned long long)r.copied_bytes);
+  return end(&t, code);
+}
+
+static void progress(uint64_t done, uint64_t total, void *user) {
+  (void)user;
+  if (isatty(2)) fprintf(stderr, "\r%3llu %%", (unsigned long long)(total ? done * 100 / total : 100));
+}
+
+/* Opens the folder once: the state is made, and a new segment begun, so that what a daemon still writes elsewhere under the old one cannot be taken for its continuation. */
+static int settle(tool *t) {
+  log_opts lo = {.dir = t->log, .fresh_segment = true};
+  store_opts so = {.dir = t->dir, .progress = progress};
+  log_open_info li;
+  store_info si;
+  hlog *l;
+  store *s;
+  hdw_status st = log_open(t->io, &lo, &li, &l);
+  if (st) return failed("the log in", t->log, st);
+  log_rec close = {.type = LOG_T_CLOSE, .version = 1};
+  st = log_append(l, &close, NULL, NULL);
+  log_close(l);
+  int64_t began = io_mono_us(t->io);
+  if (!st) st = store_open(t->io, &so, &si, &s);
+  if (st) return failed("the state in", t->dir, st);
+  if (isatty(2)) fputc('\n', stderr);
+  printf("%s: %llu records folded in %lld ms%s\n", t->dir, (unsigned long long)si.caught_up, (long long)((io_mono_us(t->io) - began) / 1000), si.skipped ? "; damaged ones were skipped" : "");
+  store_close(s);
+  return si.skipped ? EXIT_FINDINGS : EXIT_OK;
+}
+
+int hv_restore(const hv_args *a) {
+  tool t = {.io = NULL};
+  char from[PATH];
+  size_t n = 0;
+  backup_report r;
+  if (!a->from || !a->data) {
+    hv_say("restore needs --from BACKUP --data DIR");
+    return EXIT_USAGE;
+  }
+  if (!begin(&t, a)) return EXIT_INTERNAL;
+  if (!log_segments(t.io, t.log, NULL, 0, &n) && n) {
+    hv_say("%s already holds a log: restore makes a new folder", t.dir);
+    return end(&t, EXIT_FINDINGS);
+  }
+  snprintf(from, sizeof from, "%.1100s/log", a->from);
+  if (log_segments(t.io, from, NULL, 0, &n) || !n) {
+    hv_say("%s is no backup: there is no log in it", a->from);
+    return end(&t, EXIT_FINDINGS);
+  }
+  hdw_status s = io_mkdir(t.io, t.dir);
+  if (s && s != HDW_E_EXISTS) return end(&t, failed("the folder", t.dir, s));
+  int code = copied(&t, from, t.log, &r);
+  if (code == EXIT_OK || code == EXIT_FINDINGS) {
+    int c = settle(&t);
+    code = c ? c : code;
+  }
+  return end(&t, code);
+}
+
+/* ---- compact -------------------------------------------------------------------------------------------------------------------------------- */
+
+static void stop(void *user) { io_stop((io *)user); }
+
+int hv_compact(const hv_args *a) {
+  tool t = {.io = NULL};
+  char text[200] = "";
+  size_t n;
+  uint64_t before = 0, after = 0;
+  engine *e;
+  if (!begin(&t, a)) return EXIT_INTERNAL;
+  config *cfg = (config *)arena_zalloc(&t.a, 1, sizeof *cfg);
+  const char *file = a->config ? a->config : "hdw.json";
+  char *json = cfg && (a->config || access(file, R_OK) == 0) ? hv_read(&t.a, file, &n) : NULL;
+  if (!cfg || (a->config && !json)) return end(&t, EXIT_FINDINGS);
+  config_init(cfg, &t.a);
+  if (json && config_read(cfg, &t.mem.m, file, json, n)) {
+    hv_say("%s cannot be understood (hdwvm serve --check says why)", file);
+    return end(&t, EXIT_FINDINGS);
+  }
+  engine_opts o = {.dir = t.dir, .config = cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema};
+  if (in_use(&t)) {
+    hv_say("a daemon runs on %s: it does the same by itself while it runs; stop it to give free pages back", t.dir);
+    return end(&t, EXIT_FINDINGS);
+  }
+  if (log_segments(t.io, t.log, NULL, 0, &n) || !n) return end(&t, failed("the log in", t.log, HDW_E_NOTFOUND));
+  if (engine_open(t.io, &o, &e, text)) {
+    hv_say("%s", text);
+    return end(&t, EXIT_IO);
+  }
+  engine_status st = {0};
+  if (!engine_retain(e, stop, t.io)) (void)io_run(t.io);
+  engine_get_status(e, &st);
+  engine_close(e);
+  hdw_status s = store_compact(t.io, t.dir, &before, &after);
+  if (s) return end(&t, failed("state.mdb in", t.dir, s));
+  printf("log: %llu bytes, %llu freed now, %llu kept for what is unfinished; %llu expired rows\nstate.mdb: %llu -> %llu bytes\n", (unsigned long long)st.log_bytes, (unsigned long long)st.retain_freed_bytes,
+         (unsigned long long)st.pinned_bytes, (unsigned long long)st.retain_expired, (unsigned long long)before, (unsigned long long)after);
+  return end(&t, EXIT_OK);
+}
+
+/* ---- export ----------------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct exporting {
+  tool *t;
+  engine *e;
+  config *cfg;
+  uint8_t subject;
+  uint64_t n;
+  bool bad;
+} exporting;
+
+static bool export_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  exporting *x = (exporting *)user;
+  arena a;
+  buf b;
+  char target[60];
+  (void)part, (void)state;
+  bool input = x->subject == SUBJECT_INPUT;
+  arena_init(&a, &x->t->mem.m, 0);
+  buf_init(&b, &a, 256 << 20);
+  snprintf(target, sizeof target, "/%s/%llu", input ? "messages" : "runs", (unsigned long long)id);
+  int status = admin_offline(x->e, x->cfg, target, &a, &b);
+  if (status == 200 && !b.status) {
+    printf("{\"kind\":\"%s\",\"value\":", input ? "message" : "run");
+    fwrite(b.p, 1, b.len, stdout);
+    printf("}\n");
+    x->n++;
+  } else x->bad = true;
+  arena_free(&a);
+  return !ferror(stdout);
+}
+
+int hv_export(const hv_args *a) {
+  tool t = {.io = NULL};
+  char text[200] = "", since[32] = "0";
+  exporting x = {.t = &t};
+  uint64_t after = 0;
+  if (a->since && !hv_since("--since", a->since, since)) return EXIT_USAGE;
+  if (!begin(&t, a)) return EXIT_INTERNAL;
+  config *cfg = x.cfg = (config *)arena_zalloc(&t.a, 1, sizeof *cfg);
+  if (!cfg) return end(&t, EXIT_INTERNAL);
+  config_init(cfg, &t.a);
+  engine_opts o = {.dir = t.dir, .config = cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .read_only = true};
+  if (engine_open(t.io, &o, &x.e, text)) {
+    hv_say("%s", text);
+    return end(&t, EXIT_IO);
+  }
+  hv_say("what follows holds patients' data");
+  store *s = engine_store(x.e);
+  bool none = a->since && store_input_since(s, 0, strtoll(since, NULL, 10), &after) != HDW_OK;
+  if (after) after--;
+  x.subject = SUBJECT_INPUT;
+  hdw_status st = none ? HDW_OK : store_list_all(s, 0, SUBJECT_INPUT, after, 0, export_one, &x);
+  x.subject = SUBJECT_RUN;
+  if (!st && !none) st = store_list_all(s, 0, SUBJECT_RUN, after ? rec_run_id(after + 1, 0) - 1 : 0, 0, export_one, &x);
+  engine_close(x.e);
+  if (st) return end(&t, failed("reading", t.dir, st));
+  hv_say("%llu messages and runs", (unsigned long long)x.n);
+  return end(&t, x.bad || fflush(stdout) ? EXIT_IO : EXIT_OK);
+}

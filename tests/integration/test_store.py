@@ -1,0 +1,252 @@
+"""The data folder and its tools: check, backup beside load, restore, compact, export, looking in without a daemon, damage, a full disk."""
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
+
+PROGRAM = """hdw 1
+setting crm_base: url
+connection crm = rest(base: crm_base, timeout: 5 seconds)
+listener adt = mllp(port: 2575)
+workflow admit
+  on msg = adt.message(types: ['ADT^A01'])
+  order by msg.PID-3.idNumber.first()
+{
+  step a = crm.post('/step', body: { id: msg.MSH-10, mrn: msg.PID-3.idNumber.first() })
+  send crm.post('/send', body: { id: msg.MSH-10 })
+}
+"""
+DAMAGES = int(os.environ.get('HDW_DAMAGES', '120'))
+
+
+class Store(unittest.TestCase):
+    def setUp(self):
+        self.sink = HttpSink()
+        self.d = Daemon(PROGRAM, {'settings': {'crm_base': f'http://127.0.0.1:{self.sink.port}'}, 'listeners': {'adt': {'port': 0}},
+                                  'connections': {'crm': {'grant': {'networks': ['127.0.0.0/8']}}}})
+        self.data = self.d.config['data']
+        self.d.start()
+
+    def tearDown(self):
+        self.d.close()
+        self.sink.close()
+
+    def tool(self, *args, code=0):
+        r = subprocess.run([HDWVM, *map(str, args)], cwd=self.d.dir, capture_output=True, text=True, timeout=120)
+        if code is not None:
+            self.assertEqual(r.returncode, code, f'{args}\n{r.stdout}{r.stderr}')
+        return r
+
+    def send(self, n, prefix='M'):
+        c = Mllp(self.d.ports['adt'])
+        acked = []
+        for i in range(n):
+            if ack_code(c.ask(adt(f'{prefix}{i}', mrn=f'P{i % 7}'))) == 'AA':
+                acked.append(f'{prefix}{i}')
+        c.close()
+        return acked
+
+    def settled(self, n):
+        wait_for(lambda: self.d.ask('status')['deliveries'].get('delivered', 0) >= n, 60, 'delivery of everything')
+
+    def test_check_says_good_beside_the_daemon_and_without_it(self):
+        self.send(60)
+        self.settled(60)
+        r = self.tool('check', '--data', self.data)
+        self.assertIn('good', r.stdout)
+        self.assertEqual(self.d.stop(), 0)
+        r = self.tool('check', '--data', self.data)
+        self.assertIn('equal to the log folded again', r.stdout)
+        self.assertFalse(os.path.exists(os.path.join(self.data, 'check.tmp')))
+        self.tool('check', '--data', os.path.join(self.d.dir, 'nothing'), code=74)
+
+    def test_looking_in_without_a_daemon(self):
+        self.send(5)
+        self.settled(5)
+        online = self.d.ask('messages')
+        self.assertEqual(self.d.stop(), 0)
+        r = self.tool('messages', '--data', self.data, '--json')
+        self.assertIn('the daemon is not running', r.stderr)
+        self.assertEqual([m['id'] for m in json.loads(r.stdout)], [m['id'] for m in online])
+        r = self.tool('message', online[0]['id'], '--data', self.data)
+        self.assertIn('M4', r.stdout)
+        run = json.loads(self.tool('runs', '--data', self.data, '--json').stdout)[0]
+        self.assertIn('/step', self.tool('run', run['id'], '--data', self.data).stdout)
+        self.tool('dead', '--data', self.data)
+        self.tool('status', '--data', self.data, code=69)
+        r = self.tool('export', '--data', self.data)
+        kinds = [json.loads(line)['kind'] for line in r.stdout.splitlines()]
+        self.assertEqual((kinds.count('message'), kinds.count('run')), (5, 5))
+        self.assertIn('P4', r.stdout)
+
+    def test_backup_beside_load_and_restore(self):
+        copy, back = os.path.join(self.d.dir, 'copy'), os.path.join(self.d.dir, 'back')
+        before = self.send(50, 'B')
+        acked, stop = [], threading.Event()
+
+        def load():
+            c = Mllp(self.d.ports['adt'])
+            i = 0
+            while not stop.is_set():
+                if ack_code(c.ask(adt(f'L{i}', mrn=f'P{i % 7}'))) == 'AA':
+                    acked.append(f'L{i}')
+                i += 1
+            c.close()
+        t = threading.Thread(target=load)
+        t.start()
+        time.sleep(0.3)
+        sure = before + list(acked)
+        self.tool('backup', '--data', self.data, '--to', copy)
+        time.sleep(0.3)
+        second = list(acked)
+        self.tool('backup', '--data', self.data, '--to', copy)
+        stop.set()
+        t.join()
+        self.tool('check', '--data', copy)
+        self.assertGreater(len(sure), 50)
+        self.d.kill()
+        self.tool('restore', '--from', copy, '--data', back)
+        self.assertIn('equal to the log folded again', self.tool('check', '--data', back).stdout)
+        ids = {m['control_id'] for m in json.loads(self.tool('messages', '--data', back, '--limit', 100000, '--json').stdout)}
+        self.assertLessEqual(set(before + second), ids)
+        self.tool('restore', '--from', copy, '--data', back, code=1)
+        self.d.config['data'] = back
+        self.d.start()
+        self.settled(len(ids))
+        self.assertEqual(ack_code(Mllp(self.d.ports['adt']).ask(adt('B0', mrn='P0'))), 'AA')  # a resend: known
+        self.assertEqual(len(self.d.ask('messages', '--limit', 100000)), len(ids))
+        self.assertEqual(self.d.stop(), 0)
+        self.tool('check', '--data', back)
+
+    def test_compact_lets_go_what_is_over_and_keeps_what_waits(self):
+        self.send(200, 'A')
+        self.settled(200)
+        self.sink.answer = lambda r: (422, {'error': 'no'}, {})
+        self.send(3, 'D')
+        wait_for(lambda: len(self.d.ask('dead')) == 3, 30, 'dead letters')
+        self.assertEqual(self.d.stop(), 0)
+        self.tool('compact', '--data', self.data, '--config', 'hdw.json')
+        self.assertEqual(len(json.loads(self.tool('messages', '--data', self.data, '--limit', 1000, '--json').stdout)), 203)
+        self.d.config.update(retain_inputs_days=0, retain_values_days=0, retain_runs_days=0)
+        self.d.config['listeners']['adt']['duplicate_window_ms'] = 0
+        self.d.write_config()
+        r = self.tool('compact', '--data', self.data, '--config', 'hdw.json')
+        left = json.loads(self.tool('messages', '--data', self.data, '--limit', 1000, '--json').stdout)
+        self.assertEqual({m['control_id'] for m in left}, {'D0', 'D1', 'D2'}, r.stdout)
+        size = sum(os.path.getsize(os.path.join(self.data, 'log', f)) for f in sorted(os.listdir(os.path.join(self.data, 'log')))[:1] if f.endswith('.seg'))
+        self.assertLess(size, 40000)
+        self.assertIn('good', self.tool('check', '--data', self.data).stdout)
+        self.sink.answer = lambda r: (201, {'id': 1}, {})
+        before = len(self.sink.requests)
+        self.d.start()
+        self.tool('redrive', '--all', '--yes', '--config', 'hdw.json')
+        wait_for(lambda: len([r for r in self.sink.requests[before:] if r['path'] == '/send']) == 3, 30, 'the dead ones again')
+        self.assertEqual(self.d.stop(), 0)
+        self.tool('check', '--data', self.data)
+
+    def test_damage_is_never_silent(self):
+        """Flipped bits, zeroed and swapped pages, truncation, foreign bytes, in log and state: check finds it, or what is read is unchanged."""
+        self.send(150)
+        self.settled(150)
+        self.assertEqual(self.d.stop(), 0)
+        seg = os.path.join(self.data, 'log', '00000000000000000001.seg')
+        used = 0
+        with open(seg, 'rb') as f:
+            whole = f.read()
+        used = len(whole.rstrip(b'\0'))
+        os.truncate(seg, (used + 4095) // 4096 * 4096)
+        self.tool('check', '--data', self.data)
+        good = json.loads(self.tool('messages', '--data', self.data, '--limit', 1000, '--json').stdout)
+        rnd = random.Random(7)
+        found = same = 0
+        for i in range(DAMAGES):
+            copy = os.path.join(self.d.dir, 'damaged')
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.data, copy, ignore=shutil.ignore_patterns('*.sock'))
+            target = os.path.join(copy, rnd.choice(['log/00000000000000000001.seg', 'state.mdb']))
+            size = os.path.getsize(target) if target.endswith('.mdb') else used
+            what = rnd.choice(['flip', 'flip', 'zero', 'swap', 'cut', 'foreign'])
+            with open(target, 'r+b') as f:
+                at = rnd.randrange(size)
+                if what == 'flip':
+                    f.seek(at)
+                    b = f.read(1)[0] ^ (1 << rnd.randrange(8))
+                    f.seek(at)
+                    f.write(bytes([b]))
+                elif what == 'cut':
+                    f.truncate(at // 4096 * 4096)
+                else:
+                    page = at // 4096 * 4096
+                    other = rnd.randrange(size) // 4096 * 4096
+                    f.seek(page)
+                    a = f.read(4096)
+                    f.seek(other)
+                    b = f.read(4096)
+                    n = bytes(len(a)) if what == 'zero' else b[:len(a)] if what == 'swap' else rnd.randbytes(len(a))
+                    f.seek(page)
+                    f.write(n)
+                    if what == 'swap':
+                        f.seek(other)
+                        f.write(a[:len(b)])
+            r = self.tool('check', '--data', copy, code=None)
+            self.assertIn(r.returncode, (0, 1, 74), f'{i} {what} {target}: {r.stdout}{r.stderr}')
+            if r.returncode:
+                found += 1
+                continue
+            same += 1
+            now = json.loads(self.tool('messages', '--data', copy, '--limit', 1000, '--json').stdout)
+            self.assertEqual(now, good, f'{i} {what} {target}: silent')
+            self.assertEqual(len(self.tool('export', '--data', copy).stdout.splitlines()), 2 * len(good))
+        print(f'{DAMAGES} damages: {found} reported, {same} without effect, 0 silent', file=sys.stderr)
+        self.assertGreater(found, DAMAGES // 3)
+
+    def test_T10_a_full_disk_answers_AE_and_recovers(self):
+        """A file size limit stands for the full disk: the log cannot grow."""
+        if not shutil.which('mount') or os.geteuid():
+            self.skipTest('needs root for a small file system')
+        self.d.stop()
+        small = os.path.join(self.d.dir, 'small')
+        os.mkdir(small, 0o700)
+        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=160m,mode=0700', 'tmpfs', small], capture_output=True).returncode:
+            self.skipTest('no tmpfs here')
+        try:
+            self.d.config.update(data=os.path.join(small, 'data'), min_free_bytes=24 << 20)
+            self.d.start()
+            for cycle in range(2):
+                self.assertEqual(self.send(20, f'C{cycle}-'), [f'C{cycle}-{i}' for i in range(20)])
+                filler = os.path.join(small, 'filler')
+                free = os.statvfs(small).f_bavail * os.statvfs(small).f_frsize
+                with open(filler, 'wb') as f:
+                    f.write(bytes(max(0, free - (8 << 20))))
+                wait_for(lambda: self.d.ask('status')['state'] == 'refusing', 5, 'intake to stop')
+                began = time.monotonic()
+                c = Mllp(self.d.ports['adt'])
+                try:
+                    code = ack_code(c.ask(adt(f'F{cycle}')))
+                    self.assertIn(code, ('AE', 'CE'))
+                except (OSError, ConnectionError, TimeoutError):
+                    pass  # not taken in at all
+                self.assertLess(time.monotonic() - began, 20)
+                c.close()
+                self.settled(20 * (cycle + 1))  # what was taken in drains
+                os.unlink(filler)
+                wait_for(lambda: self.d.ask('status')['state'] == 'accepting', 10, 'intake again')
+            self.assertEqual(len(self.send(5, 'Z')), 5)
+            self.d.stop()
+            self.tool('check', '--data', self.d.config['data'])
+        finally:
+            self.d.kill() if self.d.p.poll() is None else None
+            subprocess.run(['umount', small])
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
