@@ -244,11 +244,14 @@ static void on_intake_timer(void *user) {
   if (ok != e->accepting) {
     e->accepting = ok;
     eng_say(e, ENGINE_WARN, ok ? "intake_resumed" : "intake_stopped", NULL);
-    for (uint32_t i = 0; i < e->nlisteners; i++) {
-      if (e->listeners[i].mllp) mllp_listener_pause(e->listeners[i].mllp, !ok);
-      if (e->listeners[i].http) http_server_pause(e->listeners[i].http, !ok);
-    }
   }
+  /* Without disk every message is answered AE or 503 at once (T10); without memory not even read. */
+  bool full = !memory_left(e);
+  for (uint32_t i = 0; full != e->unread && i < e->nlisteners; i++) {
+    if (e->listeners[i].mllp) mllp_listener_pause(e->listeners[i].mllp, full);
+    if (e->listeners[i].http) http_server_pause(e->listeners[i].http, full);
+  }
+  e->unread = full;
   if (!e->io->sim && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
 }
 

@@ -325,7 +325,7 @@ struct engine {
   io_timer wake;             /* parked runs and waiting deliveries */
   int64_t wake_at_us;        /* wall */
   io_timer intake;           /* looks whether intake may go on */
-  bool started, draining, accepting, failed, closing;
+  bool started, draining, accepting, failed, closing, unread;
   void (*drained)(void *user);
   void *drained_user;
   io_timer drain_timer;

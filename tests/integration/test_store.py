@@ -2,7 +2,6 @@
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
+from rig import Daemon, HDWVM, HttpSink, Mllp, SLOW, ack_code, adt, wait_for
 
 PROGRAM = """hdw 1
 setting crm_base: url
@@ -122,7 +121,9 @@ class Store(unittest.TestCase):
         self.d.config['data'] = back
         self.d.start()
         self.settled(len(ids))
-        self.assertEqual(ack_code(Mllp(self.d.ports['adt']).ask(adt('B0', mrn='P0'))), 'AA')  # a resend: known
+        c = Mllp(self.d.ports['adt'])
+        self.assertEqual(ack_code(c.ask(adt('B0', mrn='P0'))), 'AA')  # a resend: known
+        c.close()
         self.assertEqual(len(self.d.ask('messages', '--limit', 100000)), len(ids))
         self.assertEqual(self.d.stop(), 0)
         self.tool('check', '--data', back)
@@ -210,7 +211,7 @@ class Store(unittest.TestCase):
         self.assertGreater(found, DAMAGES // 3)
 
     def test_T10_a_full_disk_answers_AE_and_recovers(self):
-        """A file size limit stands for the full disk: the log cannot grow."""
+        """Below min_free_bytes nothing is taken in; what was taken drains; it goes on by itself when there is room."""
         if not shutil.which('mount') or os.geteuid():
             self.skipTest('needs root for a small file system')
         self.d.stop()
@@ -230,12 +231,8 @@ class Store(unittest.TestCase):
                 wait_for(lambda: self.d.ask('status')['state'] == 'refusing', 5, 'intake to stop')
                 began = time.monotonic()
                 c = Mllp(self.d.ports['adt'])
-                try:
-                    code = ack_code(c.ask(adt(f'F{cycle}')))
-                    self.assertIn(code, ('AE', 'CE'))
-                except (OSError, ConnectionError, TimeoutError):
-                    pass  # not taken in at all
-                self.assertLess(time.monotonic() - began, 20)
+                self.assertEqual(ack_code(c.ask(adt(f'F{cycle}'))), 'AE')
+                self.assertLess(time.monotonic() - began, 1 if not SLOW else SLOW)
                 c.close()
                 self.settled(20 * (cycle + 1))  # what was taken in drains
                 os.unlink(filler)
