@@ -152,7 +152,7 @@ static void on_delivery(const store_delivery *d, val request, void *user) {
   cod_str op = d->operation;
   if (dot) op.len -= (uint32_t)(dot + 1 - op.p), op.p = dot + 1;
   rig_effect f = {.connection = hc_text(&x->a, "%.*s", (int)d->sink.len, d->sink.p), .operation = hc_text(&x->a, "%.*s", (int)op.len, op.p), .request = request};
-  if (!rig_matches(&x->a, l->target, &f) || (l->dead && d->state != DELIVERY_DEAD)) return;
+  if (!rig_matches(&x->a, l->target, &f) || (l->dead && d->state != DELIVERY_DEAD && d->state != DELIVERY_PARKED)) return;
   bool fine = d->state == DELIVERY_DELIVERED;
   val v[] = {val_cstr(f.connection), val_cstr(f.operation), val_cstr(delivery_state(d->state)), val_int(d->attempts), fine ? VAL_NONE : word(class_name(d->fail_class)),
              fine ? VAL_NONE : text_val(x, d->error_code), fine ? VAL_NONE : text_val(x, d->error_text)};
