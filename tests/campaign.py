@@ -3,6 +3,8 @@
 
   campaign.py kill9 --bin DIR [--count KILLS | --seconds N] [--seed N] [--record]
       tests/faults/kill_ledger.py: the daemon is killed at drawn moments while senders keep a ledger, again and again.
+  campaign.py scale --bin DIR [--count MESSAGES] [--record]
+      tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000).
   campaign.py fuzz --bin DIR [--seconds N] [--record]
       every fuzz target for N seconds."""
 import argparse
@@ -80,16 +82,46 @@ def fuzz(a):
     return 1 if bad or not names else 0
 
 
+# ---- scale ----------------------------------------------------------------------------------------------------------------
+
+def scale(a):
+    os.environ['HDW_BIN'] = os.path.abspath(a.bin)
+    sys.path.insert(0, os.path.join(ROOT, 'tests'))
+    import scale as s
+    problems = []
+
+    def row(what, result, ok):
+        print(f'scale: {what}: {result}{"" if ok else ": FAILED"}', flush=True)
+        if not ok:
+            problems.append(what)
+        if a.record:
+            record('scale', what, result if ok else result + ': FAILED')
+
+    r = s.idle(10_000)
+    row('10,000 silent connections, half HTTP, half MLLP', f'RssAnon {r["rss_anon_kb"] / 1024:.1f} MiB, {r["bytes_each"]:,.0f} bytes each, {r["cpu_percent"]:.1f} % of a processor while nothing happens',
+        r['rss_anon_kb'] < 65536 + 8 * 10_000 and r['bytes_each'] < 8192 and r['answer'] == '202' and r['cpu_percent'] < 5)
+    r = s.loris(2000)
+    row('2,000 connections that send a head byte by byte beside 8 good clients', f'{r["beside_per_s"]:,.0f} requests/s beside {r["alone_per_s"]:,.0f} without them in the same minutes, ratio {r["ratio"]:.2f}',
+        r['ratio'] > 0.5)
+    r = s.backlog(a.count if a.count > 100 else 1_000_000)
+    row(f'{r["messages"]:,} messages waiting for a sink, kill -9, start', f'taken at {r["taken_per_s"]:,.0f}/s, RssAnon {r["rss_anon_full_kb"] / 1024:.1f} MiB full, {r["rss_anon_restarted_kb"] / 1024:.1f} after the start, '
+        f'{r["rss_anon_drained_kb"] / 1024:.1f} at the end, ready after {r["ready_s"] * 1000:.0f} ms, {r["waiting"]:,} still there, first delivery {r["first_delivery_s"]:.1f} s after the sink came, '
+        f'drained at {r["drained_per_s"]:,.0f}/s', r['waiting'] == r['messages'])
+    print(f'{3 - len(problems)} passed, {len(problems)} failed')
+    return 1 if problems else 0
+
+
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('campaign', choices=('kill9', 'fuzz'))
+    p.add_argument('campaign', choices=('kill9', 'scale', 'fuzz'))
     p.add_argument('--bin', required=True)
     p.add_argument('--count', type=int, default=100)
     p.add_argument('--seconds', type=int, default=0)
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--record', action='store_true')
     a = p.parse_args()
-    sys.exit(kill9(a) if a.campaign == 'kill9' else fuzz(a))
+    sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz}[a.campaign](a))
 
 
-main()
+if __name__ == '__main__':
+    main()

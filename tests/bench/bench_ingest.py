@@ -122,4 +122,5 @@ def main():
             json.dump({'bench': 'ingest', 'rows': rows}, f)
 
 
-main()
+if __name__ == '__main__':
+    main()

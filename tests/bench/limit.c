@@ -1,4 +1,5 @@
-/* limit - how fast this machine can take MLLP frames durably: the peer of ./dev bench ingest. One thread, nothing but the work that any durable intake has.
+/* limit - how fast this machine can take MLLP frames or HTTP posts durably: the peer of ./dev bench ingest and http. One thread, nothing but the work that any
+ * durable intake has.
  *
  *   limit DIR PRELOADED_KEYS        a port is printed as "port=N" when it is ready; SIGTERM ends it
  *
@@ -192,11 +193,40 @@ static void take(limit *l, conn *c, const uint8_t *p, size_t len) {
                     (unsigned long long)l->seq, ni, (const char *)id);
 }
 
+/* A post: its body is the record, its number the key. */
+static void take_post(limit *l, conn *c, const uint8_t *body, size_t len) {
+  l->seq++;
+  put_id(l, 2, l->seq, INPUT_ROW);
+  put_id(l, 7, l->seq << 8, RUN_ROW);
+  add_record(l, body, len, INPUT_META);
+  add_record(l, body, 0, END_BYTES - HEADER - 4);
+  owed *o = &l->owed[l->nowed++];
+  char json[60];
+  int n = snprintf(json, sizeof json, "{\"id\":\"%llu\"}", (unsigned long long)l->seq);
+  o->c = c;
+  o->len = snprintf(o->ack, sizeof o->ack, "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, json);
+}
+
+static void posts(limit *l, conn *c) {
+  uint8_t *end;
+  while (l->nowed < EVENTS && (end = memmem(c->in, c->len, "\r\n\r\n", 4))) {
+    const uint8_t *length = memmem(c->in, (size_t)(end - c->in), "Content-Length: ", 16);
+    size_t head = (size_t)(end + 4 - c->in), body = length ? strtoul((const char *)length + 16, NULL, 10) : 0;
+    if (c->len < head + body) return;
+    take_post(l, c, c->in + head, body);
+    memmove(c->in, c->in + head + body, c->len -= head + body);
+  }
+}
+
 /* False: the connection is over. */
 static bool receive(limit *l, conn *c) {
   ssize_t n = recv(c->fd, c->in + c->len, IN_BYTES - c->len, 0);
   if (n <= 0) return n < 0 && errno == EAGAIN;
   c->len += (size_t)n;
+  if (c->in[0] == 'P') {
+    posts(l, c);
+    return c->len < IN_BYTES;
+  }
   for (uint8_t *e; (e = memchr(c->in, 0x1c, c->len)) && e + 1 < c->in + c->len && l->nowed < EVENTS;) {
     uint8_t *from = memchr(c->in, 0x0b, (size_t)(e - c->in));
     if (from) take(l, c, from + 1, (size_t)(e - from - 1));
