@@ -10,4 +10,7 @@ set_tests_properties(integration/ops PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN
 add_test(NAME integration/store COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_store.py)
 set_tests_properties(integration/store PROPERTIES TIMEOUT 400 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
 add_test(NAME integration/scale COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_scale.py)
-set_tests_properties(integration/scale PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3$<$<BOOL:${HDW_ASAN}>:;HDW_SANITIZED=1>")
+if(HDW_ASAN)
+  set(sanitized ";HDW_SANITIZED=1")
+endif()
+set_tests_properties(integration/scale PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3${sanitized}")
