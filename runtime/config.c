@@ -208,6 +208,7 @@ static void check_listener(config *c, const char *where, const config_listener *
   const config_listener_opts *o = &l->o;
   static const char *const codes[] = {"AA", "AE", "AR", "CA", "CE", "CR"};
   if (!one_of(o->ack, "normal", "original") && !one_of(o->ack, "immediate", "none")) config_problem(c, "%sack: normal, original, immediate or none is expected", where);
+  if (!one_of(o->ack_type, "version", "plain") && strcmp(o->ack_type, "event")) config_problem(c, "%sack_type: version, plain or event is expected", where);
   if (!one_of(o->ack_lone, "never", "always")) config_problem(c, "%sack_lone: never or always is expected", where);
   if (!one_of(o->unparseable, "answer", "close")) config_problem(c, "%sunparseable: answer or close is expected", where);
   if (!one_of(o->duplicates, "key", "content")) config_problem(c, "%sduplicates: key or content is expected", where);

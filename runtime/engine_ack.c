@@ -47,7 +47,7 @@ static void read_problem(const char *s, hl7_problem *p, bool *sequence, int64_t 
 }
 
 /* One acknowledgement. Its own MSH-10 derives from the input, so that a repeated answer is the same message. */
-static hdw_status build(arena *a, const void *in, size_t in_len, const eng_outcome *o, const char *code, hl7_slice *out) {
+static hdw_status build(arena *a, const eng_answer *w, const void *in, size_t in_len, const eng_outcome *o, const char *code, hl7_slice *out) {
   char id[21];
   uint8_t h[32];
   struct { uint64_t input; char code[8]; } tail;
@@ -59,6 +59,7 @@ static hdw_status build(arena *a, const void *in, size_t in_len, const eng_outco
   const char *text = o->text && o->text[0] ? o->text : NULL;
   hl7_problem problem = {.severity = 'E'};
   hl7_ack_opts ao = {.code = code, .text = text, .control_id = id};
+  if (w->l) ao.structure = !strcmp(w->l->o->ack_type, "plain") ? 1 : !strcmp(w->l->o->ack_type, "event") ? 2 : 0;
   if (o->error) read_problem(o->error, &problem, &ao.expected_sequence, &ao.sequence);
   tm_from_unix_us(o->time_us, 0, &ao.now);
   if (outcome_of(code) == HL7_OK) ao.text = NULL; /* a fixed code map may turn an error into a success: then without its text */
@@ -151,7 +152,7 @@ static void give(sender *s, engine_reply r) {
 static void send_code(sender *s, const char *code, bool extra, bool last) {
   hl7_slice ack = {NULL, 0};
   const char *sent = code ? mapped(s->w, code) : NULL;
-  if (sent && build(&s->a, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
+  if (sent && build(&s->a, s->w, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
   engine_reply r = {.http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .last = last};
   snprintf(r.code, sizeof r.code, "%.7s", sent ? sent : "");
   give(s, r);

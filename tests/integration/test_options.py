@@ -22,7 +22,7 @@ PLACE = {'TOP': (), 'LISTENER': ('listeners', 'adt'), 'TLS': ('listeners', 'adt'
          'ADMIN_HTTP': ('admin_http',), 'OBSERVE': ('observe',), 'TRACES': ('traces',)}
 NEEDED = {'admin_http': {'port': 0}, 'observe': {'port': 0}, 'traces': {'endpoint': 'http://127.0.0.1:4318/v1/traces'}}
 CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 'ambiguous': ['retry', 'stop'], 'on_dead': ['hold', 'skip'], 'hl7_answer': ['required', 'any'], 'log_level': ['debug', 'info', 'warn', 'error'],
-           'ack': ['normal', 'original', 'immediate', 'none'], 'ack_lone': ['never', 'always'], 'unparseable': ['answer', 'close'], 'duplicates': ['key', 'content'],
+           'ack': ['normal', 'original', 'immediate', 'none'], 'ack_lone': ['never', 'always'], 'ack_type': ['version', 'plain', 'event'], 'unparseable': ['answer', 'close'], 'duplicates': ['key', 'content'],
            'batch_ack': ['all', 'errors', 'messages'], 'batch_counts': ['reject', 'warn'], 'charset': ['', '8859/1', 'UNICODE UTF-8']}
 ITEM = {'ROLE': 'uid:1'}  # of a list; else a network
 ITEMS = {'reactions': '206=retry', 'ack_codes': 'AE=AA', 'basic': 'lab=token', 'bearer': 'lab=token', 'clients': 'lab=lab.example.org'}

@@ -154,6 +154,20 @@ static void test_H22_H25_H26_H27_answers_name_places_not_values(void **state) {
   ack_free(x);
 }
 
+static void test_H22_type_of_the_answer_by_option(void **state) {
+  (void)state;
+  static const struct { const char *options, *version, *want; } t[] = {{"", "2.3.1", "||ACK|"}, {"", "2.4", "||ACK^A01^ACK|"}, {"\"ack_type\":\"plain\"", "2.8", "||ACK|"}, {"\"ack_type\":\"event\"", "2.2", "||ACK^A01^ACK|"}};
+  for (unsigned i = 0; i < 4; i++) {
+    ackrig *x = ack_new(ack_program, t[i].options, "");
+    peer *p = ack_connect(x, 2575);
+    char rest[20];
+    snprintf(rest, sizeof rest, "P|%s", t[i].version);
+    assert_non_null(strstr(ack_say(x, p, ack_adt(x, "M1", "1", rest)), t[i].want));
+    ack_hang_up(p);
+    ack_free(x);
+  }
+}
+
 static void test_H23_any_field_of_MSH_may_be_empty(void **state) {
   (void)state;
   static const char *const fill[] = {"", "^", "^^", "~", "&", "\"\"", "^~&\\"};
@@ -296,6 +310,7 @@ int main(void) {
       cmocka_unit_test(test_H17_acknowledgements_are_not_acknowledged),
       cmocka_unit_test(test_H18_modes_and_code_map),
       cmocka_unit_test(test_H22_H25_H26_H27_answers_name_places_not_values),
+      cmocka_unit_test(test_H22_type_of_the_answer_by_option),
       cmocka_unit_test(test_H23_any_field_of_MSH_may_be_empty),
       cmocka_unit_test(test_H24_no_usable_head),
       cmocka_unit_test(test_H29_processing_ids),

@@ -216,6 +216,14 @@ static void test_H49_back_pressure_is_503_with_a_time(void **state) {
   ack_free(x);
 }
 
+static void test_H52_signatures_are_ignored(void **state) {
+  (void)state;
+  ackrig *x = ack_new(ack_program, "", "");
+  const char *m = HL7("M1", "1", "");
+  assert_non_null(strstr(request(x, "POST /hl7", "Content-Type: application/hl7-v2\r\nHL7-Signature: MIIF=\r\nX-Whatever: 1\r\n", m, strlen(m)), "MSA|AA|M1"));
+  ack_free(x);
+}
+
 static void test_H53_a_resend_after_a_lost_answer(void **state) {
   (void)state;
   ackrig *x = ack_new(ack_program, "", "");
@@ -254,6 +262,7 @@ int main(void) {
       cmocka_unit_test(test_H51_the_authenticated_peer_goes_before_MSH_3),
       cmocka_unit_test(test_H50_gzip_chunked_continue_and_HTTP_1_0),
       cmocka_unit_test(test_H49_back_pressure_is_503_with_a_time),
+      cmocka_unit_test(test_H52_signatures_are_ignored),
       cmocka_unit_test(test_H53_a_resend_after_a_lost_answer),
       cmocka_unit_test(test_requests_without_a_key_by_content),
   };
