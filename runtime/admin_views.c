@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "admin_int.h"
 #include "json.h"
+#include "metrics.h"
 
 /* ---- writing -------------------------------------------------------------------------------------------------------------------- */
 
@@ -130,6 +131,14 @@ static int status(admin_query *q) {
   counts(b, &f, "runs", c.runs_by_state, 12, admin_run_state);
   counts(b, &f, "deliveries", c.deliveries_by_state, 8, admin_delivery_state);
   bool g = true;
+  int64_t mono = io_mono_us(e->io);
+  admin_key(b, &f, "recent");
+  buf_puts(b, "{");
+  admin_number(b, &g, "1m", metrics_inputs(e->metrics, mono, 60));
+  admin_number(b, &g, "1h", metrics_inputs(e->metrics, mono, 3600));
+  admin_number(b, &g, "24h", metrics_inputs(e->metrics, mono, 86400));
+  buf_puts(b, "}");
+  g = true;
   admin_key(b, &f, "since_start");
   buf_puts(b, "{");
   const struct { const char *k; uint64_t n; } n[] = {{"inputs", s.inputs}, {"duplicates", s.duplicates}, {"conflicts", s.conflicts}, {"refused", s.refused},
@@ -161,6 +170,10 @@ static int sinks(admin_query *q) {
     admin_text(q->b, &f, "name", s.name, strlen(s.name));
     admin_text(q->b, &f, "kind", s.kind, strlen(s.kind));
     admin_text(q->b, &f, "state", s.state, strlen(s.state));
+    cod_str name = cod_cstr(s.name);
+    int64_t oldest = store_oldest_us(q->ad->e->store, ENG_PART, name, 2000);
+    admin_number(q->b, &f, "queued", store_depth(q->ad->e->store, ENG_PART, name));
+    if (oldest) admin_number(q->b, &f, "oldest_s", (uint64_t)((io_wall_us(q->ad->io) - oldest) / 1000000));
     admin_number(q->b, &f, "in_flight", s.in_flight);
     admin_number(q->b, &f, "delivered", s.delivered);
     admin_number(q->b, &f, "failed", s.failed);

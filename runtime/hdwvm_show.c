@@ -56,11 +56,15 @@ int hv_status(const hv_args *args) {
   print_counts(&v, "messages", jv_get(s, "inputs"));
   print_counts(&v, "runs", jv_get(s, "runs"));
   print_counts(&v, "deliveries", jv_get(s, "deliveries"));
+  val recent = jv_get(s, "recent");
+  if (recent.tag == VAL_OBJ) printf("%-12s %s in the last minute, %s in the last hour, %s in 24 hours\n", "arrived", hv_cell(&v.a, recent, "1m"), hv_cell(&v.a, recent, "1h"), hv_cell(&v.a, recent, "24h"));
   print_counts(&v, "since start", jv_get(s, "since_start"));
   printf("%-12s %s runs, %s steps, %s deliveries, %s answers waited for\n", "now", hv_cell(&v.a, s, "active_runs"), hv_cell(&v.a, s, "steps_in_flight"),
          hv_cell(&v.a, s, "deliveries_in_flight"), hv_cell(&v.a, s, "waiting_answers"));
   printf("%-12s sequence %s, sync %s us (longest %s us), state %s bytes\n\n", "log", hv_cell(&v.a, s, "log_sequence"), hv_cell(&v.a, s, "log_sync_us_last"),
          hv_cell(&v.a, s, "log_sync_us_max"), hv_cell(&v.a, s, "store_bytes"));
+  const char *dead_runs = hv_cell(&v.a, jv_get(s, "runs"), "dead"), *dead = hv_cell(&v.a, jv_get(s, "deliveries"), "dead");
+  if (dead_runs[0] || dead[0]) printf("a person is needed: %s dead runs, %s dead deliveries (hdwvm dead)\n\n", dead_runs[0] ? dead_runs : "0", dead[0] ? dead : "0");
   hv_table t;
   val l = jv_get(s, "listeners"), m = jv_get(s, "modules");
   hv_table_init(&t, &v.a, 5, (const char *const[]){"LISTENER", "KIND", "ADDRESS", "OPEN", "MESSAGES"});
@@ -156,9 +160,9 @@ int hv_dead(const hv_args *args) {
 }
 
 int hv_sinks(const hv_args *args) {
-  static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"IN FLIGHT", "in_flight", false}, {"DELIVERED", "delivered", false},
-                                {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
-  return list(args, "/sinks", cols, 8, "no connections");
+  static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"QUEUED", "queued", false}, {"OLDEST (S)", "oldest_s", false},
+                                {"IN FLIGHT", "in_flight", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
+  return list(args, "/sinks", cols, 10, "no connections");
 }
 
 int hv_lanes(const hv_args *args) {
