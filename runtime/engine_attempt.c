@@ -70,6 +70,7 @@ void eng_step_free(eng_step *s) {
     s->c->steps--;
   }
   if (!s->dropped && !s->r) e->naway--;
+  if (s->r && s->r->last_seq < s->seq) s->r->last_seq = s->seq;
   if (s->intent_due && !e->closing) {
     s->dropped = true;
     s->r = NULL;
@@ -109,7 +110,7 @@ hdw_status eng_step_record(eng_step *s, uint8_t state, bool failed, const buf *b
   if (failed) f.fail_class = s->call.fail_class, f.error_code = cod_cstr(s->call.code), f.error_text = cod_cstr(s->call.message);
   cod_w w = eng_writer(s->e);
   hdw_status st = rec_put_effect(&w, &f);
-  return st ? st : eng_append_rec(s->e, REC_RESULT, &w, body ? body->p : NULL, body ? body->len : 0, NULL, NULL, NULL);
+  return st ? st : eng_append_rec(s->e, REC_RESULT, &w, body ? body->p : NULL, body ? body->len : 0, NULL, NULL, &s->seq);
 }
 
 /* ---- attempts ----------------------------------------------------------------------------------------------------------------------- */

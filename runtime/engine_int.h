@@ -195,6 +195,7 @@ typedef struct eng_step {
   bool dropped;              /* nobody wants it; goes with that callback */
   uint32_t attempts;
   arena_mark mark;           /* an attempt's memory begins here */
+  uint64_t seq;              /* of its RESULT */
   const void *result;        /* packed */
   size_t result_len;
   eng_call call;
@@ -224,6 +225,7 @@ struct eng_run {
   uint32_t tries;
   eng_conn *held;            /* it parks because this connection is held: no attempt was made */
   uint32_t steps;
+  uint64_t last_seq;         /* of the records that it lives by: it leaves memory only when the store has them */
   bool beyond;               /* came to an effect that was not recorded: log lines are new from here */
   int64_t retry_after_us;    /* what a failed branch was told */
   io_timer task;             /* goes on from the loop: a run never executes inside another's callback */

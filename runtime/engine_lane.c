@@ -143,6 +143,10 @@ static void on_sched(void *user) {
 
 static void on_rescan_timer(void *user) {
   engine *e = (engine *)user;
+  if (!e->failed && store_applied(e->store) < e->fresh_after) { /* what those runs did before is not all in the store yet */
+    io_timer_set(e->io, &e->rescan_timer, 100000, on_rescan_timer, e);
+    return;
+  }
   e->rescan = true;
   eng_sched(e);
 }

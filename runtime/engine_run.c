@@ -245,7 +245,14 @@ static bool raised_again(eng_run *r, uint8_t *klass) {
 }
 
 /* Suspended for long: what it waits for goes on without it. */
-static void on_leave(void *user) { eng_run_free((eng_run *)user); }
+static void on_leave(void *user);
+static void leave_later(eng_run *r) { io_timer_set(r->e->io, &r->leave, r->e->o.suspend_us ? r->e->o.suspend_us : SUSPEND_US, on_leave, r); }
+static void on_leave(void *user) {
+  eng_run *r = (eng_run *)user;
+  /* What comes back is made from the store: it must know what this run did. */
+  if (store_applied(r->e->store) < r->last_seq) leave_later(r);
+  else eng_run_free(r);
+}
 
 void eng_run_go(eng_run *r) {
   engine *e = r->e;
@@ -261,7 +268,7 @@ void eng_run_go(eng_run *r) {
       if (eng_step_await(r)) continue;
       return;
     case VM_WAITING:
-      if (!r->early) io_timer_set(e->io, &r->leave, e->o.suspend_us ? e->o.suspend_us : SUSPEND_US, on_leave, r);
+      if (!r->early) leave_later(r);
       return;
     case VM_OUT_OF_SLICE:
       if (!r->early) eng_run_resume_soon(r);

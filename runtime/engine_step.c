@@ -294,7 +294,7 @@ static bool send(eng_run *r, const ask *s) {
   eng_run_key(r, s->q->path, idem, d.idempotency);
   cod_w w = eng_writer(r->e);
   hdw_status st = rec_put_delivery(&w, &d);
-  if (!st) st = eng_append_rec(r->e, REC_DELIVERY, &w, s->packed.p, s->packed.len, on_delivery, s->c, NULL);
+  if (!st) st = eng_append_rec(r->e, REC_DELIVERY, &w, s->packed.p, s->packed.len, on_delivery, s->c, &r->last_seq);
   if (st) {
     eng_run_abandon(r);
     return false;
