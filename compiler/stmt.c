@@ -343,7 +343,8 @@ static void outcome(comp *c, ast *n) {
     if (!f->effects) { err(c, E0211, n, "'%.*s' ends a run: it stands in workflows and actions", STR(word)); return; }
     if (args->n < table[i].min || args->n > table[i].max) err(c, E0208, n, "'%s' takes %s", table[i].word, table[i].max == 2 ? "one or two arguments" : table[i].min ? "one argument" : "a reason");
     if (table[i].kind == VM_REDIRECT) not_yet(c, n, "'redirect'");
-    if (table[i].kind == VM_RETRY) not_yet(c, n, "'retry'");
+    if (table[i].kind == VM_RETRY && f->error_reg < 0) { err(c, E0222, n, "'retry' stands in a handler: on error { retry(5 minutes) }"); return; }
+    if (table[i].kind == VM_RETRY && f->ack_after && !strcmp(f->ack_after, "run")) err(c, E0232, n, "the sender waits for this run: retry may take for ever");
     if (table[i].kind == VM_REJECT && f->gate && f->in_workflow && (!f->ack_after || strcmp(f->ack_after, "commit") == 0)) {
       diag *d = err(c, E0215, n, "the message is acknowledged already: reject stands before the first step, send or log");
       const ast *g = first_effect(f->gate);
@@ -366,6 +367,7 @@ static void outcome(comp *c, ast *n) {
       if (table[i].kind == VM_SKIP || table[i].kind == VM_FAIL) no_phi(c, e, t, "the reason of a run, which summaries and logs show");
       if (table[i].kind == VM_REPLY && !ty_is_open(t) && t.kind != TY_HL7_MSG && t.kind != TY_OBJECT && t.kind != TY_PAYLOAD && t.kind != TY_FHIR) err(c, E0209, e, "a reply is an HL7 message, or the body of an HTTP answer; this is %s", ty_text(c, t));
     }
+    if (table[i].kind == VM_RETRY) emit_ext(&c->e, f->fn, OP_MEMBER, (uint32_t)w + 1, (uint32_t)f->error_reg, 0, emit_cstr(&c->e, "path")); /* what is tried again */
     emit_bx(&c->e, f->fn, OP_OUTCOME, (uint32_t)w, table[i].kind);
     f->top = top;
     return;

@@ -151,18 +151,19 @@ static int acting_go(acting *x) {
   return ADMIN_LATER;
 }
 
-typedef enum deed { REDRIVE, DISCARD, SKIP } deed;
+typedef enum deed { REDRIVE, DISCARD, SKIP, CANCEL } deed;
 static hdw_status deed_one(acting *x, deed what, subject s, const char *who, const char *reason) {
   engine *e = x->ad->e;
   switch (what) {
   case REDRIVE: return engine_redrive(e, s.subject, s.id, who, on_act, x);
+  case CANCEL: return s.subject == SUBJECT_RUN ? engine_cancel(e, s.id, who, reason, on_act, x) : HDW_E_INVALID;
   case DISCARD: return engine_discard(e, s.subject, s.id, who, reason, on_act, x);
   default: return engine_skip(e, s.subject, s.id, who, on_act, x);
   }
 }
 
 static int act(admin_query *q, deed what) {
-  static const char *const cannot[] = {"it is no dead letter", "it is neither a dead letter nor waiting", "it holds nothing up"};
+  static const char *const cannot[] = {"it is no dead letter", "it is neither a dead letter nor waiting", "it holds nothing up", "it has ended already (hdwvm discard gives up what is dead)"};
   selection sel;
   int bad = select_from(q, what == SKIP, &sel);
   if (bad) return bad;
@@ -182,6 +183,7 @@ static int act(admin_query *q, deed what) {
 
 int admin_redrive(admin_query *q) { return act(q, REDRIVE); }
 int admin_discard(admin_query *q) { return act(q, DISCARD); }
+int admin_cancel(admin_query *q) { return admin_param(q, "id") ? act(q, CANCEL) : admin_error(q, 400, "id: the number of a run is expected"); }
 
 static bool lane_hash(const char *s, uint8_t out[REC_LANE]) {
   if (strlen(s) != 2 * REC_LANE || strspn(s, "0123456789abcdef") != 2 * REC_LANE) return false;

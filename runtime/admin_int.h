@@ -154,6 +154,7 @@ int admin_reprocess_plan(admin_query *q);
 int admin_reprocess(admin_query *q);
 int admin_redrive(admin_query *q);
 int admin_discard(admin_query *q);
+int admin_cancel(admin_query *q);
 int admin_pause(admin_query *q);
 int admin_resume(admin_query *q);
 void admin_run_row(admin_query *q, const store_run *r);

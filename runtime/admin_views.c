@@ -220,6 +220,7 @@ const admin_view admin_views[] = {
     {"POST", "/skip-lane", ADMIN_OPERATOR, admin_skip_lane, 0},
     {"POST", "/redrive", ADMIN_OPERATOR, admin_redrive, 0},
     {"POST", "/discard", ADMIN_OPERATOR, admin_discard, 0},
+    {"POST", "/cancel", ADMIN_OPERATOR, admin_cancel, 0},
     {"POST", "/pause", ADMIN_OPERATOR, admin_pause, 0},
     {"POST", "/resume", ADMIN_OPERATOR, admin_resume, 0},
     {NULL, NULL, 0, NULL, 0},

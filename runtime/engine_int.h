@@ -305,6 +305,7 @@ struct engine {
   eng_run *runs;             /* active */
   uint32_t nruns;
   eng_step *steps[ENG_HASH]; /* by run */
+  struct eng_cancel *cancels; /* decided, not yet durable */
   uint32_t nsteps, naway;    /* all; those whose run is not in memory */
   uint64_t *ready;           /* ring of run id << 1 | never started before */
   uint32_t ready_cap, ready_at, nready;
@@ -616,6 +617,8 @@ void eng_steps_drop(engine *e, uint64_t run, bool cancel);
 /* Has the run steps under way (that have not ended)? */
 bool eng_steps_open(const engine *e, uint64_t run);
 bool eng_steps_use(const engine *e, const eng_conn *c);
+/* A person has just stopped it. */
+bool eng_cancelled(const engine *e, uint64_t run);
 /* In memory, or away with steps under way. */
 bool eng_run_active(engine *e, uint64_t id);
 /* Wakes what is due. */

@@ -132,7 +132,7 @@ static void record_state(eng_run *r, uint8_t state) {
 }
 
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len) {
-  if (eng_run_find(e, id)) return;
+  if (eng_run_find(e, id) || eng_cancelled(e, id)) return;
   eng_run *r = run_new(e, id);
   if (!r) {
     e->rescan = true;
@@ -227,7 +227,12 @@ static void ended(eng_run *r) {
   val text;
   const char *t = "";
   switch (r->vm.outcome) {
-  case VM_RETRY: eng_run_park(r, FAIL_TRANSIENT, eng_duration_us(r->vm.outcome_args[0]) ? eng_duration_us(r->vm.outcome_args[0]) : 5000000, "retry", ""); return;
+  case VM_RETRY: { /* of a handler: the step that failed is tried again then */
+    int64_t after = eng_duration_us(r->vm.outcome_args[0]);
+    const char *path = jv_text(&r->a, r->vm.outcome_args[1]);
+    eng_run_park(r, FAIL_TRANSIENT, after ? after : 5000000, "retry", path && strlen(path) < REC_PATH_MAX ? path : "");
+    return;
+  }
   case VM_FAIL:
     if (!val_to_str(&r->a, r->vm.outcome_args[0], &text) && text.tag == VAL_STR) t = arena_dup(&r->a, text.u.s, text.len);
     eng_run_end(r, RUN_FAILED, FAIL_PERMANENT, "fail", t ? t : "", "");

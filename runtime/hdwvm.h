@@ -50,6 +50,7 @@ int hv_run(const hv_args *a);
 int hv_dead(const hv_args *a);
 int hv_redrive(const hv_args *a);
 int hv_discard(const hv_args *a);
+int hv_cancel(const hv_args *a);
 int hv_skip_lane(const hv_args *a);
 int hv_reprocess(const hv_args *a);
 int hv_pause(const hv_args *a);

@@ -127,6 +127,11 @@ static int act(const hv_args *args, const char *action, const char *done) {
 
 int hv_redrive(const hv_args *args) { return act(args, "redrive", "sent back into work"); }
 int hv_discard(const hv_args *args) { return act(args, "discard", "given up"); }
+int hv_cancel(const hv_args *args) {
+  if (args->nwords == 1) return act(args, "cancel", "cancelled");
+  hv_say("cancel takes the number of a run (hdwvm runs lists them)");
+  return EXIT_USAGE;
+}
 int hv_skip_lane(const hv_args *args) { return act(args, "skip-lane", "skipped"); }
 
 static int pause_or_resume(const hv_args *args, const char *action) {

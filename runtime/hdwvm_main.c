@@ -28,6 +28,7 @@ const hv_command hv_commands[] = {
     {"redrive", "ID | --sink S --workflow W --code C --since T | --all [--subject run|delivery] [--yes]", "Sends dead letters back into work.", hv_redrive},
     {"discard", "ID | --sink S --workflow W --code C --since T | --all [--subject run|delivery] [--reason TEXT] [--yes]", "Gives dead letters up.", hv_discard},
     {"reprocess", "MESSAGE | RUN --subject run | --workflow W --since T | --sink S --workflow W --code C --all [--yes]", "The same inputs again, on the current deployment; finished effects are taken over.", hv_reprocess},
+    {"cancel", "RUN [--reason TEXT] [--yes]", "Stops a run that has not ended; what it sent stays sent.", hv_cancel},
     {"skip-lane", "SINK | LANE | ID [--subject run|delivery] [--yes]", "What a dead run or delivery holds up goes on without it.", hv_skip_lane},
     {"sinks", "", "Where deliveries go, and how it goes.", hv_sinks},
     {"connections", "", "The same as sinks.", hv_sinks},

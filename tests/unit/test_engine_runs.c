@@ -35,8 +35,8 @@ static engine_mock_verdict world(prog *p, const engine_effect *f, arena *a, engi
   snprintf(w->at[w->n], 24, "%.23s", f->path);
   snprintf(w->path[w->n++], 32, "%.31s", text);
   out->delay_us = w->delay_us + (int64_t)draw(w, (uint64_t)w->spread_us);
-  if (w->bad && !strncmp(text, w->bad, strlen(w->bad)) && (!w->failures || w->failures--)) {
-    if (w->failures == 0 && w->status == 503) w->bad = NULL;
+  if (w->bad && !strncmp(text, w->bad, strlen(w->bad))) {
+    if (w->failures && --w->failures == 0) w->bad = NULL;
     out->status = w->status;
     return MOCK_ERROR;
   }
@@ -279,6 +279,64 @@ static void test_iterations_with_steps_give_their_memory_back(void **state) {
   prog_free(p);
 }
 
+/* ---- outcomes and people ----------------------------------------------------------------------------------------------------------- */
+
+static void test_retry_in_a_handler_tries_the_step_again(void **state) {
+  (void)state;
+  world_state w = {.bad = "/a", .status = 404, .failures = 3, .rnd = 1};
+  char out[600];
+  prog *p = prog_new(HEAD
+                     "  step z = crm.post('/z', body: {:})\n"
+                     "  step a = crm.post('/a', body: {:}) on error where error.class = 'permanent' { retry(10 minutes) }\n"
+                     "  return [z, a]\n}\n", world, &w, 0);
+  prog_submit(p, "A", "1", "");
+  prog_run_for(p, 1000000);
+  store_run row = prog_the_run(p, 0);
+  assert_int_equal(row.state, RUN_PARKED);
+  assert_true(row.wake_us - row.changed_us > INT64_C(590000000));
+  prog_restart(p);
+  prog_run_for(p, INT64_C(3600000000));
+  assert_string_equal(result(p, out), "[\"/z\",\"/a\"]");
+  assert_int_equal(w.n, 5);
+  prog_free(p);
+}
+
+static unsigned cancelled;
+static void on_cancel(void *user, hdw_status s) {
+  (void)user;
+  cancelled += s == HDW_OK;
+}
+
+static void test_a_person_cancels_a_run(void **state) {
+  (void)state;
+  static const char text[] =
+      "hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:1', retry: retry(0))\n"
+      "workflow w on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.idNumber {\n"
+      "  send crm.put(\"/s{msg.MSH-10}\", body: {:})\n"
+      "  step a = crm.post(\"/a{msg.MSH-10}\", body: {:})\n"
+      "  step b = crm.post(\"/b{msg.MSH-10}\", body: {:})\n"
+      "  return 1\n}\n";
+  for (int when = 0; when < 3; when++) { /* at work in memory, at work and away, queued */
+    world_state w = {.delay_us = 10000000, .rnd = 1};
+    cancelled = 0;
+    prog *p = prog_new(text, world, &w, 0);
+    prog_submit(p, "1", "K", "");
+    prog_submit(p, "2", "K", "");
+    prog_run_for(p, when == 0 ? 500000 : 3000000);
+    store_run row = prog_the_run(p, when == 2 ? 1 : 0);
+    assert_int_equal(engine_cancel(p->e, row.id, "test", "no more", on_cancel, NULL), HDW_OK);
+    assert_int_equal(engine_cancel(p->e, row.id, "test", "no more", on_cancel, NULL), HDW_E_INVALID);
+    prog_run_for(p, 120000000);
+    assert_int_equal(cancelled, 1);
+    assert_int_equal(prog_the_run(p, when == 2 ? 1 : 0).state, RUN_DISCARDED);
+    assert_int_equal(prog_the_run(p, when == 2 ? 0 : 1).state, RUN_DONE); /* the lane goes on */
+    assert_int_equal(w.n, when == 2 ? 3 : 5); /* what was sent stays sent */
+    assert_int_equal(engine_cancel(p->e, row.id, "test", "", on_cancel, NULL), HDW_E_INVALID);
+    assert_true(engine_idle(p->e));
+    prog_free(p);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_branches_of_a_block_overlap),
@@ -289,6 +347,8 @@ int main(void) {
       cmocka_unit_test(test_a_run_that_waits_leaves_memory),
       cmocka_unit_test(test_handler_of_a_run_that_left_memory),
       cmocka_unit_test(test_iterations_with_steps_give_their_memory_back),
+      cmocka_unit_test(test_retry_in_a_handler_tries_the_step_again),
+      cmocka_unit_test(test_a_person_cancels_a_run),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
