@@ -140,6 +140,8 @@ int admin_deployments(admin_query *q);
 int admin_sources(admin_query *q);
 /* Views of admin_runs.c, admin_server.c, admin_audit.c and admin_metrics.c. */
 int admin_messages(admin_query *q);
+int admin_log(admin_query *q);        /* admin_ship.c */
+int admin_log_list(admin_query *q);
 int admin_message(admin_query *q);
 int admin_metrics(admin_query *q);
 int admin_livez(admin_query *q);

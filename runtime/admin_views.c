@@ -208,6 +208,8 @@ const admin_view admin_views[] = {
     {"GET", "/healthz", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_livez, 0},
     {"GET", "/readyz", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_readyz, 0},
     {"GET", "/audit", ADMIN_OPERATOR | ADMIN_PHI | ADMIN_DEPLOYER, admin_audit, 0},
+    {"GET", "/log", ADMIN_PHI | ADMIN_QUIET, admin_log, 0},
+    {"GET", "/log/segments", ADMIN_PHI | ADMIN_QUIET, admin_log_list, 0},
     {"GET", "/deployments", LOOK | ADMIN_QUIET, admin_deployments, 0},
     {"GET", "/sources", LOOK | ADMIN_QUIET, admin_sources, 0},
     {"POST", "/deploy", ADMIN_DEPLOYER, admin_deploy, MOD_MAX_BYTES},

@@ -22,6 +22,7 @@ typedef struct hv_args {
   const char *url, *token_file, *who, *after, *until, *type;
   const char *sink, *workflow, *code;
   const char *from;
+  bool live;                 /* asks a running daemon at the socket `from` only, without a word when it does not answer */
   bool json, check, all, yes, help, verify, fhir;
 } hv_args;
 
@@ -63,6 +64,10 @@ int hv_backup(const hv_args *a);
 int hv_restore(const hv_args *a);
 int hv_compact(const hv_args *a);
 int hv_export(const hv_args *a);
+int hv_follow(const hv_args *a);
+int hv_promote(const hv_args *a);
+/* Opens a copied folder once: state made, a new segment begun. Exit code. */
+int hv_settle(const char *dir);
 int hv_audit(const hv_args *a);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */

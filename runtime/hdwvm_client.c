@@ -90,6 +90,7 @@ int hv_ask_with(const hv_args *a, arena *ar, const char *method, const char *tar
   io_addr addr;
   if (a->url) return hv_ask_url(a, ar, method, target, with, with_len, body, len);
   (void)hv_data_dir(a, ar, path);
+  if (a->live) snprintf(path, sizeof path, "%.199s", a->from);
   snprintf(text, sizeof text, "unix:%s", path);
   if (io_addr_parse(text, &addr)) {
     hv_say("the path of the admin socket is too long: %s", path);
@@ -108,9 +109,9 @@ int hv_ask_with(const hv_args *a, arena *ar, const char *method, const char *tar
   buf_putc(&e.in, 0);
   const char *blank = !e.status && !e.in.status ? strstr(e.in.p, "\r\n\r\n") : NULL;
   int offline = 0;
-  if (!blank && e.in.len <= 1 && !strcmp(method, "GET") && hv_offline(a, ar, target, &offline, body, len)) return offline;
+  if (!blank && !a->live && e.in.len <= 1 && !strcmp(method, "GET") && hv_offline(a, ar, target, &offline, body, len)) return offline;
   if (!blank || strncmp(e.in.p, "HTTP/1.1 ", 9)) {
-    hv_say("the daemon does not answer at %s (is it running, and is --data right?)", path);
+    if (!a->live) hv_say("the daemon does not answer at %s (is it running, and is --data right?)", path);
     return -1;
   }
   *body = blank + 4;

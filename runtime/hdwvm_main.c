@@ -40,6 +40,8 @@ const hv_command hv_commands[] = {
     {"check", "--data DIR", "Reads everything in a data folder or a backup, also beside a running daemon; says what is damaged.", hv_check},
     {"backup", "--data DIR --to DIR", "Copies what is stored, also beside a running daemon; a second time only what is new.", hv_backup},
     {"restore", "--from DIR --data DIR", "Makes a data folder out of a backup.", hv_restore},
+    {"follow", "--from DIR|SOCKET (or --url URL --token-file FILE) --data DIR", "A warm standby: copies a running daemon's log as it becomes durable. SIGUSR1 promotes.", hv_follow},
+    {"promote", "--data DIR", "Makes a standby's folder one that can be served.", hv_promote},
     {"compact", "--data DIR [--config hdw.json]", "Lets go what retention allows and gives free pages back; the daemon must not run.", hv_compact},
     {"export", "--data DIR [--since T]", "Messages and runs with their values as NDJSON: patients' data.", hv_export},
     {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},

@@ -114,6 +114,11 @@ static int run(hv_daemon *d) {
   engine_opts o = {.dir = c->top.data, .config = c, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .budget = &d->mem,
                    .metrics = true, .lenient = !c->top.strict_start, .log = on_log, .log_user = d};
   if (!hv_problems(c, 0)) return EXIT_FINDINGS;
+  snprintf(path, sizeof path, "%.1100s/standby", o.dir);
+  if (access(path, F_OK) == 0) {
+    hv_say("%s is a standby's folder: hdwvm promote --data %s first, when the primary is gone for good", o.dir, o.dir);
+    return EXIT_FINDINGS;
+  }
   if (c->has_traces && otlp_new(d->io, &c->traces, &o.tracer, text)) {
     hv_say("%s", text);
     return EXIT_FINDINGS;

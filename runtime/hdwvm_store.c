@@ -253,6 +253,12 @@ static int settle(tool *t) {
   return si.skipped ? EXIT_FINDINGS : EXIT_OK;
 }
 
+int hv_settle(const char *dir) {
+  tool t = {.io = NULL};
+  hv_args a = {.data = dir};
+  return begin(&t, &a) ? end(&t, settle(&t)) : EXIT_INTERNAL;
+}
+
 int hv_restore(const hv_args *a) {
   tool t = {.io = NULL};
   char from[PATH];

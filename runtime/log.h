@@ -103,6 +103,7 @@ hdw_status log_barrier(hlog *l, log_cb cb, void *user);
 
 typedef struct log_stats {
   uint64_t last_seq, synced_seq;  /* given out; durable */
+  log_pos synced_end;             /* behind the last durable record */
   uint64_t unsynced_bytes, appended_bytes, batches, syncs;
   int64_t sync_us_last, sync_us_max;
   bool failed;

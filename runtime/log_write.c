@@ -38,6 +38,7 @@ struct hlog {
   bool failed, low;
   int64_t space_checked_us;
   uint64_t unsynced, synced_seq, appended;
+  log_pos synced_end;
   io_timer fatal;
   int lock_fd;
   io_task done_task, kick_task;
@@ -263,7 +264,10 @@ static void done_all(hlog *l) {
       io_timer_set(l->x, &l->fatal, l->opts.fatal_grace_us, fatal_now, l);
     }
     l->unsynced -= n->size;
-    if (n->size && !n->status) l->synced_seq = n->rec.seq;
+    if (n->size && !n->status) {
+      l->synced_seq = n->rec.seq;
+      l->synced_end = (log_pos){n->rec.pos.seg, (uint32_t)(n->rec.pos.off + n->size)};
+    }
     if (n->cb) n->cb(n->status ? HDW_E_IO : HDW_OK, n->size ? &n->rec : NULL, n->user);
     node_free(l, n);
     n = next;
@@ -389,6 +393,7 @@ hdw_status log_barrier(hlog *l, log_cb cb, void *user) {
 void log_get_stats(const hlog *l, log_stats *out) {
   *out = (log_stats){.last_seq = l->next_seq - 1,
                      .synced_seq = l->synced_seq,
+                     .synced_end = l->synced_end,
                      .unsynced_bytes = l->unsynced,
                      .appended_bytes = l->appended,
                      .batches = __atomic_load_n(&l->batches, __ATOMIC_RELAXED),
@@ -576,6 +581,7 @@ hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out
     return s;
   }
   l->synced_seq = info->last_seq = l->next_seq - 1;
+  l->synced_end = (log_pos){l->seg, (uint32_t)l->off};
   *out = l;
   return HDW_OK;
 }

@@ -376,6 +376,11 @@ uint64_t store_peek_applied(io *x, const char *dir) {
   return applied;
 }
 
+hdw_status store_catch_up(store *s, store_info *info) {
+  memset(info, 0, sizeof *info);
+  return bring_up(s, info);
+}
+
 hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_t *after_bytes) {
   store *s;
   store_opts o = {.dir = dir};

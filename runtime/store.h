@@ -46,6 +46,8 @@ typedef struct store_info {
 hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **out);
 /* The sequence up to which state is committed in dir, before the log is opened: log_opts.synced_seq. 0 when there is none. */
 uint64_t store_peek_applied(io *x, const char *dir);
+/* Folds what was added to dir/log since, and commits: for a folder whose log somebody else writes (a standby). */
+hdw_status store_catch_up(store *s, store_info *info);
 /* Commits and closes. */
 void store_close(store *s);
 /* Folds one record. A record at or before the applied position is ignored (HDW_OK); a gap is HDW_E_INVALID. HDW_E_CORRUPT: the record cannot be read.

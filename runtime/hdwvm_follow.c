@@ -1,0 +1,309 @@
+/* hdwvm_follow.c - a warm standby: takes a running daemon's log as it becomes durable, keeps its own synced copy and its own state, and can take over.
+ *
+ * It is behind by what was made durable since its last question (20 ms when there is nothing): what the primary acknowledged and had not handed over is not
+ * here after a fail-over, but still in the old folder. A folder with the file `standby` in it is not served. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "hdwvm.h"
+#include "io_linux.h"
+#include "json.h"
+#include "log_int.h"
+#include "meta.h"
+#include "ship.h"
+#include "store.h"
+
+enum { PATH = 1200, IDLE_US = 20000, DOWN_US = 500000, FOLD_US = 2000000, TOLD_US = 10000000 };
+
+typedef struct follower {
+  io_mem mem;
+  arena a;
+  io *io;
+  hv_args peer;
+  char dir[1000], log[PATH], marker[PATH];
+  int lock;
+  store *s;
+  uint64_t seg, off;         /* the next byte wanted; seg 0 = nothing yet */
+  int fd;
+  uint8_t salt[16];
+  bool filtered;             /* a segment that retention had filtered came: the others must be of the same moment */
+  bool down, in_sync, fresh;
+  uint64_t synced, unfolded;
+  int64_t folded_us, told_us;
+} follower;
+
+static volatile sig_atomic_t ending, promoting;
+static void on_end(int signo) { ending = 1, promoting |= signo == SIGUSR1; }
+
+static void rest(int64_t us) { usleep((useconds_t)us); }
+
+/* ---- the own copy ------------------------------------------------------------------------------------------------------------------ */
+
+static hdw_status open_segment(follower *f, uint64_t seg, bool make) {
+  char path[LOG_PATH];
+  if (f->fd >= 0) io_fclose(f->io, f->fd);
+  f->fd = -1;
+  hdw_status s = log_seg_path(f->log, seg, path);
+  if (!s) s = io_open(f->io, path, IO_O_READ | IO_O_WRITE | (make ? IO_O_CREATE | IO_O_TRUNC : 0u), &f->fd);
+  if (!s && make) s = io_sync_dir(f->io, f->log);
+  return s;
+}
+
+/* Where the own copy ends; what lies behind (torn, of a crash) is cut off. */
+static hdw_status find_end(follower *f) {
+  log_list list;
+  log_scan sc;
+  log_rec r;
+  char path[LOG_PATH];
+  hdw_status s = log_list_get(f->io, f->log, &list);
+  if (s) return s;
+  f->seg = list.n ? list.seq[list.n - 1] : 0, f->off = 0;
+  log_list_free(f->io, &list);
+  if (!f->seg) return HDW_OK;
+  s = log_seg_path(f->log, f->seg, path);
+  if (!s) s = log_scan_open(&sc, f->io, path, f->seg, UINT32_MAX / 2, false);
+  if (s == HDW_E_CORRUPT) { /* not even its header came */
+    s = io_unlink(f->io, path);
+    return s ? s : find_end(f);
+  }
+  if (s) return s;
+  while (!(s = log_scan_next(&sc, &r)));
+  bool whole = sc.head.compacted && s == HDW_E_NOTFOUND;
+  f->off = whole ? sc.size : sc.head.compacted ? 0 : sc.off;
+  memcpy(f->salt, sc.head.salt, 16);
+  f->filtered |= sc.head.compacted;
+  log_scan_close(&sc);
+  if (s != HDW_E_NOTFOUND && s != HDW_E_CORRUPT) return s;
+  s = open_segment(f, f->seg, false);
+  return s ? s : io_truncate(f->io, f->fd, f->off);
+}
+
+/* Everything that came so far goes: the copy begins again. */
+static hdw_status start_over(follower *f, const char *why) {
+  log_list list;
+  char path[LOG_PATH];
+  hv_say("%s: the copy begins anew", why);
+  if (f->s) store_close(f->s);
+  f->s = NULL;
+  if (f->fd >= 0) io_fclose(f->io, f->fd);
+  f->fd = -1, f->seg = f->off = 0, f->filtered = false, f->unfolded = 0;
+  hdw_status s = log_list_get(f->io, f->log, &list);
+  for (size_t i = 0; !s && i < list.n; i++) {
+    s = log_seg_path(f->log, list.seq[i], path);
+    if (!s) s = io_unlink(f->io, path);
+  }
+  if (!s) log_list_free(f->io, &list);
+  static const char *const files[] = {"state.mdb", "state.mdb-lock"};
+  for (int i = 0; i < 2; i++) {
+    snprintf(path, sizeof path, "%s/%s", f->dir, files[i]);
+    (void)io_unlink(f->io, path);
+  }
+  return s;
+}
+
+static hdw_status fold(follower *f) {
+  store_opts so = {.dir = f->dir};
+  store_info si;
+  f->folded_us = io_mono_us(f->io);
+  if (!f->unfolded && f->s) return HDW_OK;
+  f->unfolded = 0;
+  return f->s ? store_catch_up(f->s, &si) : store_open(f->io, &so, &si, &f->s);
+}
+
+/* Filtered segments are right only together with what the primary filtered before them. True: all of mine are as its own. */
+static bool as_theirs(follower *f, arena *a) {
+  const char *body;
+  size_t len;
+  json_reader r;
+  val v = VAL_NONE;
+  if (hv_ask(&f->peer, a, "GET", "/log/segments", &body, &len) != 200) return false;
+  json_reader_init(&r, a->mem);
+  (void)json_read(&r, a, body, len, NULL, &v, NULL);
+  json_reader_free(&r);
+  uint32_t n = jv_count(v);
+  bool same = n > 0;
+  for (uint32_t i = 0; i < n && same; i++) {
+    val row = jv_item(v, i);
+    log_compact_info info;
+    const char *seg = hv_cell(a, row, "seg"), *as_of = hv_cell(a, row, "as_of");
+    uint64_t id = strtoull(seg, NULL, 10);
+    if (id >= f->seg) break;
+    same = !log_compact_read(f->io, f->log, id, &info) && info.as_of == strtoull(as_of, NULL, 10);
+  }
+  return same;
+}
+
+/* ---- one question ------------------------------------------------------------------------------------------------------------------- */
+
+static hdw_status take(follower *f, const ship_head *h, const uint8_t *p, size_t n) {
+  hdw_status s = HDW_OK;
+  log_head lh;
+  if (h->seg != f->seg || !f->off) {
+    if (n < LOG_HEADER || log_head_get(p, &lh) || lh.first_seq != h->seg) return n ? HDW_E_CORRUPT : HDW_OK;
+    s = open_segment(f, h->seg, true);
+    f->seg = h->seg, f->off = 0;
+    memcpy(f->salt, h->salt, 16);
+    f->filtered |= lh.compacted;
+  }
+  if (!s && n) s = io_pwrite(f->io, f->fd, p, n, f->off);
+  if (!s && n) s = io_sync(f->io, f->fd);
+  if (!s) f->off += n, f->unfolded += n;
+  return s;
+}
+
+typedef enum turn { T_MORE, T_IDLE, T_DOWN, T_STOP } turn;
+
+static turn told(follower *f, bool in_sync, uint64_t behind) {
+  int64_t now = io_mono_us(f->io);
+  if (in_sync != f->in_sync || (!in_sync && now - f->told_us > TOLD_US)) {
+    f->told_us = now;
+    if (in_sync) hv_say("in step with the primary at record %llu", (unsigned long long)f->synced);
+    else hv_say("behind by %llu bytes of segment %llu", (unsigned long long)behind, (unsigned long long)f->seg);
+  }
+  f->in_sync = in_sync;
+  return in_sync ? T_IDLE : T_MORE;
+}
+
+static turn broken(const char *what, hdw_status s) {
+  hv_say("%s: %s", what, hdw_status_text(s));
+  return T_STOP;
+}
+
+static turn ask(follower *f, arena *a) {
+  char target[120];
+  const char *body;
+  size_t len;
+  ship_head h;
+  snprintf(target, sizeof target, "/log?seg=%llu&off=%llu&max=%d", (unsigned long long)f->seg, (unsigned long long)f->off, SHIP_MAX / 2);
+  int status = hv_ask(&f->peer, a, "GET", target, &body, &len);
+  if (status == 404 && f->seg) return start_over(f, "the primary keeps less than the copy has") ? T_STOP : T_MORE;
+  if (status == 409) {
+    hv_say("this folder has records that the primary has not: it was promoted, or is the old primary. Keep it for what was not handed over (hdwvm export), and begin with an empty one");
+    return T_STOP;
+  }
+  if (status != 200 || !ship_get(body, len, &h) || len - SHIP_HEADER > h.end) {
+    if (!f->down) hv_say(status < 0 ? "the primary does not answer" : "the primary refuses (%d)", status);
+    f->down = true, f->in_sync = false;
+    return T_DOWN;
+  }
+  if (f->down) hv_say("the primary answers again");
+  f->down = false;
+  f->synced = h.synced;
+  if (f->off && memcmp(h.salt, f->salt, 16) != 0) {
+    hv_say("segment %llu is another one than the primary's: two folders went their own ways", (unsigned long long)f->seg);
+    return T_STOP;
+  }
+  hdw_status s = take(f, &h, (const uint8_t *)body + SHIP_HEADER, len - SHIP_HEADER);
+  if (s) return broken("the copy cannot be written", s);
+  if (f->off < h.end) return told(f, false, h.end - f->off);
+  if (h.next) {
+    f->seg = h.next, f->off = 0;
+    return T_MORE;
+  }
+  if (f->filtered) {
+    if (!as_theirs(f, a)) return start_over(f, "retention changed segments at the primary meanwhile") ? T_STOP : T_MORE;
+    f->filtered = false;
+  }
+  return told(f, true, 0);
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------------------------------- */
+
+static int prepare(follower *f, const hv_args *a) {
+  char path[PATH], admin_path[200];
+  f->lock = f->fd = -1;
+  io_mem_init(&f->mem, 0);
+  arena_init(&f->a, &f->mem.m, 0);
+  snprintf(f->dir, sizeof f->dir, "%.900s", hv_data_dir(a, &f->a, admin_path));
+  snprintf(f->log, sizeof f->log, "%s/log", f->dir);
+  snprintf(f->marker, sizeof f->marker, "%s/standby", f->dir);
+  if (io_linux_new(&f->mem.m, &f->io)) return EXIT_INTERNAL;
+  hdw_status s = io_mkdir(f->io, f->dir);
+  if (!s || s == HDW_E_EXISTS) s = io_mkdir(f->io, f->log);
+  snprintf(path, sizeof path, "%.1100s/lock", f->log);
+  if (!s || s == HDW_E_EXISTS) s = io_open(f->io, path, IO_O_WRITE | IO_O_CREATE | IO_O_LOCK, &f->lock);
+  if (s) {
+    hv_say("%s: %s", f->dir, s == HDW_E_DENIED ? "a daemon or another follower has it" : hdw_status_text(s));
+    return EXIT_IO;
+  }
+  return EXIT_OK;
+}
+
+static int end(follower *f, int code) {
+  if (f->s) store_close(f->s);
+  if (f->fd >= 0) io_fclose(f->io, f->fd);
+  if (f->lock >= 0) io_fclose(f->io, f->lock);
+  if (f->io) io_linux_free(f->io);
+  arena_free(&f->a);
+  return code;
+}
+
+static void mark(follower *f) {
+  int fd;
+  if (io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE, &fd)) return;
+  (void)io_sync(f->io, fd);
+  io_fclose(f->io, fd);
+}
+
+int hv_follow(const hv_args *a) {
+  follower f = {.io = NULL};
+  bool dir = a->from && !strstr(a->from, ".sock");
+  char socket_path[PATH];
+  if ((!a->from && !a->url) || !a->data) {
+    hv_say("follow needs --data DIR and the primary: --from DATA-FOLDER|SOCKET, or --url https://HOST:PORT --token-file FILE");
+    return EXIT_USAGE;
+  }
+  int code = prepare(&f, a);
+  if (code) return end(&f, code);
+  snprintf(socket_path, sizeof socket_path, dir ? "%.1000s/admin.sock" : "%.1000s", a->from ? a->from : "");
+  f.peer = (hv_args){.url = a->url, .token_file = a->token_file, .from = socket_path, .live = true};
+  hdw_status s = find_end(&f);
+  if (s) return end(&f, (hv_say("%s: %s", f.log, hdw_status_text(s)), EXIT_IO));
+  io_stat_info st;
+  if (f.seg && io_stat(f.io, f.marker, &st)) {
+    hv_say("%s is no standby's folder: begin with an empty one", f.dir);
+    return end(&f, EXIT_FINDINGS);
+  }
+  mark(&f);
+  signal(SIGTERM, on_end), signal(SIGINT, on_end), signal(SIGUSR1, on_end);
+  hv_say("following into %s", f.dir);
+  for (turn t = T_MORE; !ending && t != T_STOP;) {
+    arena ar;
+    arena_init(&ar, &f.mem.m, 0);
+    t = ask(&f, &ar);
+    arena_free(&ar);
+    if (t != T_STOP && f.seg && (io_mono_us(f.io) - f.folded_us > FOLD_US || !f.folded_us) && t != T_MORE && (s = fold(&f))) t = broken("the state", s);
+    if (t == T_STOP) code = EXIT_FINDINGS;
+    if (t == T_IDLE || t == T_DOWN) rest(t == T_IDLE ? IDLE_US : DOWN_US);
+  }
+  if (!code && f.seg && (s = fold(&f))) code = EXIT_IO;
+  end(&f, code);
+  return !code && promoting ? hv_promote(a) : code;
+}
+
+int hv_promote(const hv_args *a) {
+  follower f = {.io = NULL};
+  io_stat_info st;
+  size_t n = 0;
+  int code = prepare(&f, a);
+  if (code) return end(&f, code);
+  if (io_stat(f.io, f.marker, &st)) {
+    hv_say("%s is no standby", f.dir);
+    return end(&f, EXIT_FINDINGS);
+  }
+  if (log_segments(f.io, f.log, NULL, 0, &n) || !n) {
+    hv_say("nothing was copied to %s yet", f.dir);
+    return end(&f, EXIT_FINDINGS);
+  }
+  char dir[1000], marker[PATH];
+  snprintf(dir, sizeof dir, "%s", f.dir);
+  snprintf(marker, sizeof marker, "%s", f.marker);
+  end(&f, 0);
+  /* A segment of its own, with a new salt: what the old primary may still write is no continuation of this. */
+  code = hv_settle(dir);
+  if (!code && unlink(marker)) code = EXIT_IO;
+  if (!code) hv_say("%s is promoted: hdwvm serve --data %s", dir, dir);
+  return code;
+}
