@@ -43,9 +43,10 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
     return;
   }
   const uint8_t *body = rec->type == REC_INPUT ? rec->body : p->bytes;
+  if (rec->type == REC_INPUT) p->time_us = rec->time_us;
   size_t len = rec->type == REC_INPUT ? rec->body_len : p->len;
   bool wait = v->state == INPUT_RUNNING;
-  eng_outcome o = {.input = p->input, .time_us = rec->time_us, .content_hash = p->content_hash, .final = !wait};
+  eng_outcome o = {.input = p->input, .time_us = p->time_us, .content_hash = p->content_hash, .final = !wait};
   verdict_outcome(e, &a, v, &o);
   eng_answer_all(p, &o);
   if (wait) eng_pending_arm(p);
@@ -158,7 +159,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     return;
   }
   memcpy(p->content_hash, m->hash, REC_HASH);
-  p->input = old->id;
+  p->input = old->id, p->time_us = old->time_us;
   if (m->after) eng_pending_wait(p, m->after);
   rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&m->a, 1, sizeof *iv);
   hdw_status s = iv ? HDW_OK : HDW_E_NOMEM;
@@ -222,7 +223,7 @@ static void join_run(eng_message *m, const store_input *old) {
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
   if (p) {
     memcpy(p->content_hash, m->hash, REC_HASH);
-    p->input = old->id;
+    p->input = old->id, p->time_us = old->time_us;
     eng_pending_wait(p, &(meta_workflow){.ack_within_us = 20000000, .ack_else = "AE"});
     eng_pending_arm(p);
   }

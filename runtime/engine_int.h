@@ -266,6 +266,7 @@ typedef struct eng_pending {
   size_t len;
   bool waiting, armed;       /* ack after run: not yet known, and its commit is durable */
   int64_t within_us;
+  int64_t time_us;           /* of the input's commit: answers carry it, so that a repeated one is the same */
 } eng_pending;
 
 /* ---- the engine --------------------------------------------------------------------------------------------------------- */

@@ -59,7 +59,7 @@ bool eng_pending_join(eng_pending *p, const eng_message *m, bool joined) {
   while (*at) at = &(*at)->next;
   *at = w;
   if (p->waiting && p->input && p->armed && p->hl7) { /* it is stored already: what is owed for that goes out now */
-    eng_outcome o = {.input = p->input, .code = "AA", .error = "", .text = "", .time_us = io_wall_us(p->e->io), .content_hash = p->content_hash};
+    eng_outcome o = {.input = p->input, .code = "AA", .error = "", .text = "", .time_us = p->time_us, .content_hash = p->content_hash};
     eng_answer_hl7(p->e, w, p->bytes, p->len, &o);
   }
   return true;

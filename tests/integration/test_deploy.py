@@ -98,6 +98,7 @@ class Deploy(unittest.TestCase):
                 i += 1
                 control = f'S{n}-{i}'
                 log.append((control, ack_code(c.ask(adt(control, mrn=str(n))))))
+                time.sleep(0.05)  # the sink takes 50 a second: what is sent must also be performed within the test
             c.close()
 
         threads = [threading.Thread(target=send, args=(n,)) for n in range(senders)]

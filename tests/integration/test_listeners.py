@@ -1,15 +1,18 @@
 """Listeners as operators bind them: who may connect, certificates, commit blocks, what is shown of them."""
 import http.client
+import json
 import os
+import random
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, Mllp, ack_code, adt, wait_for
+from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
 
 PROGRAM = '''hdw 1
 connection out = folder()
@@ -167,6 +170,48 @@ class Listeners(unittest.TestCase):
         for line in ("web.basic[0]: 'NAME=SECRET' is expected", "web.bearer[0]: there is no secret 'nothing' under secrets", 'web.clients: needs tls.client_ca',
                      'web.ack: normal, original, immediate or none is expected', "web.ack_codes[0]: 'CODE=CODE'", "web.charset: 'klingon' is no character set"):
             self.assertIn(line, r.stderr)
+
+
+AFTER = '''hdw 1
+setting base: url
+connection crm = rest(base: base, timeout: 2 seconds)
+listener adt = mllp(port: 2575)
+workflow admit on msg = adt.message(types: ['ADT^A01']) ack after run within 10 seconds else AE {
+  step made = crm.post('/admits', body: { id: msg.MSH-10 })
+  return made.id
+}
+'''
+
+
+class Killed(unittest.TestCase):
+    def test_H40_killed_while_runs_are_answered(self):
+        """Whenever the process dies: a resend gets AA, and no message is performed under two keys."""
+        rng, sink = random.Random(5), HttpSink()
+        d = Daemon(AFTER, {'settings': {'base': f'http://127.0.0.1:{sink.port}'}, 'listeners': {'adt': {'port': 0}}, 'connections': {'crm': {'grant': {'networks': ['127.0.0.0/8']}}}}).start()
+        try:
+            sent = []
+            for turn in range(8):
+                c = Mllp(d.ports['adt'])
+                more = [f'K{turn}-{i}' for i in range(12)]
+                sent += more
+                for one in more:
+                    c.send(adt(one))
+                time.sleep(rng.uniform(0, 0.08))
+                d.kill()
+                c.close()
+                d.start()
+                c = Mllp(d.ports['adt'])
+                for one in rng.sample(sent, len(sent)):
+                    self.assertEqual(ack_code(c.ask(adt(one))), 'AA', one)
+                c.close()
+            keys = {}
+            for r in sink.to('/admits'):
+                keys.setdefault(json.loads(r['body'])['id'], set()).add(r['key'])
+            self.assertEqual(sorted(keys), sorted(sent))
+            self.assertEqual([one for one, k in keys.items() if len(k) > 1], [])
+        finally:
+            d.close()
+            sink.close()
 
 
 unittest.main()
