@@ -47,6 +47,14 @@ static void keep(engine *e, const rec_run_new *n, uint64_t id) {
   e->late = l;
 }
 
+static const val *known_result(const eng_message *m, const rec_run_new *n) {
+  for (uint32_t i = 0; i < m->gates->n; i++) {
+    const eng_want *w = &m->gates->wants[i];
+    if (w->run && w->whole && cod_equal(cod_cstr(w->wf->name), n->workflow)) return &w->result;
+  }
+  return NULL;
+}
+
 void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_us) {
   bool may = m->input.tag != VAL_EMPTY && !e->o.hits && !e->draining && !e->rescan && !e->nready && store_applied(e->store) >= e->early_after;
   for (uint32_t i = 0; i < e->napps && may; i++) may = !e->apps[i]->has_senders; /* they decide how a run reads its message */
@@ -58,7 +66,7 @@ void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_u
     eng_app *app;
     bool suited = suits(e, n, &app, &bit);
     if (may && suited && e->nruns < e->o.config->top.active_runs && in_turn(e, n, id)) {
-      const eng_run *r = eng_run_early(e, n, &in, i, m->input);
+      const eng_run *r = eng_run_early(e, n, &in, i, m->input, known_result(m, n));
       if (r && r->done) continue;
       if (!r) app->has_effects |= bit;
     }

@@ -182,7 +182,10 @@ static bool gate(engine *e, arena *a, val input, eng_want *w) {
   }
   r->is_gate = true;
   switch (vm_go(r)) {
-  case VM_DONE: return outcome(w, a, r);
+  case VM_DONE:
+    w->whole = !r->gate_reached && r->outcome == VM_OUTCOME_NONE && !cx.ambient;
+    w->result = r->result;
+    return outcome(w, a, r);
   case VM_OUT_OF_FUEL: fault(w, "the decision took too long"); break;
   case VM_OUT_OF_MEMORY: fault(w, "the decision took too much memory"); break;
   default:

@@ -107,7 +107,7 @@ static bool decide(eng_message *m, uint64_t known) {
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return false;
   }
-  m->input = input;
+  m->input = input, m->gates = v;
   eng_gate(e, &m->a, m->src, &m->head, input, v);
   eng_once_filter(e, v, known);
   eng_verdict_record(e, &m->a, m->l, v, true, &m->v, &m->after);

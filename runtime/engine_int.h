@@ -425,6 +425,8 @@ typedef struct eng_want {    /* one workflow's verdict */
   uint16_t error;            /* table 0357 */
   const char *text;
   bool reply;                /* reply(...) before the first effect: the run's answer is the input's */
+  bool whole;                /* the workflow has no effect on its way: the gate came to its end, and what it returned is what the run would */
+  val result;
   bool has_once;
   uint8_t once[REC_LANE];    /* hash of the once-key */
   int64_t once_until_us;
@@ -482,6 +484,7 @@ typedef struct eng_message {
   rec_verdict v;
   const meta_workflow *after;
   val input;                 /* parsed; VAL_NONE when it cannot be used for runs */
+  const eng_verdict *gates;  /* with it */
 } eng_message;
 /* A verdict without gates: code and text, error as in eng_problem_text. */
 void eng_message_verdict(eng_message *m, uint8_t state, const char *code, const char *error, const char *text);
@@ -575,8 +578,8 @@ void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_u
 /* The input of run id is durable; true: the run went early and has ended. */
 bool eng_early_done(engine *e, uint64_t id);
 void eng_early_close(engine *e);
-/* Executes a run before its row is in the store. NULL: it was dropped; otherwise its end (or park) record is on its way. */
-const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input);
+/* Executes a run before its row is in the store; result: what it returns is known from its gate, else NULL. NULL: it was dropped; otherwise its end (or park) record is on its way. */
+const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input, const val *result);
 /* The run cannot be written now: it leaves memory and is looked for again later. */
 void eng_run_abandon(eng_run *r);
 /* The lanes of a run that ended are free: their next heads may start. */

@@ -90,7 +90,7 @@ static void handle(eng_message *m, const engine_request *q) {
     eng_message_refuse(m, "AE", 207, "The request cannot be taken now");
     return;
   }
-  m->input = input;
+  m->input = input, m->gates = v;
   eng_gate(e, &m->a, m->src, NULL, input, v);
   eng_once_filter(e, v, again ? old.id : 0);
   eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);

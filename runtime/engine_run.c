@@ -177,7 +177,9 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
   eng_run_resume_soon(r);
 }
 
-const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input) {
+static void ended(eng_run *r);
+
+const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input, const val *result) {
   uint64_t id = rec_run_id(in->id, index);
   eng_run *r = run_new(e, id);
   if (!r) return NULL;
@@ -187,7 +189,12 @@ const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input 
   memcpy(r->row.deployment, n->deployment, REC_HASH);
   memcpy(r->row.lanes, n->lanes, sizeof r->row.lanes);
   eng_identity(in, r->identity);
-  if (find_program(r) && !start_vm(r, input)) eng_run_go(r);
+  if (find_program(r)) {
+    if (result) {
+      r->vm.result = *result;
+      ended(r);
+    } else if (!start_vm(r, input)) eng_run_go(r);
+  }
   r = eng_run_find(e, id);
   if (!r) return NULL; /* it could not be written */
   if (r->ending) {

@@ -4,6 +4,7 @@
 hdw_status fp_now(vm_cx *cx, const val *args, unsigned n, val *out) {
   tm_val t;
   (void)args, (void)n;
+  cx->ambient = true;
   tm_from_unix_us(cx->now_us, cx->zone_min, &t);
   *out = val_from_time(VAL_DATETIME, &t);
   return HDW_OK;
@@ -33,6 +34,7 @@ static hdw_status time_part(const tm_val *t, val *out) {
 hdw_status fp_today(vm_cx *cx, const val *args, unsigned n, val *out) {
   tm_val t;
   (void)args, (void)n;
+  cx->ambient = true;
   tm_from_unix_us(cx->now_us, cx->zone_min, &t);
   return date_part(&t, out);
 }
@@ -40,6 +42,7 @@ hdw_status fp_today(vm_cx *cx, const val *args, unsigned n, val *out) {
 hdw_status fp_time_of_day(vm_cx *cx, const val *args, unsigned n, val *out) {
   tm_val t;
   (void)args, (void)n;
+  cx->ambient = true;
   tm_from_unix_us(cx->now_us, cx->zone_min, &t);
   return time_part(&t, out);
 }

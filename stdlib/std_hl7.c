@@ -86,6 +86,7 @@ hdw_status std_hl7_build(vm_cx *cx, const val *args, unsigned n, val *out) {
   hdw_status s = edits(cx, args[1], &e, &k);
   if (s) return s;
   hl7_build_defaults d = {.schema = &hl7_dict_schema};
+  cx->ambient = true;
   tm_from_unix_us(cx->now_us, cx->zone_min, &d.now);
   d.now.prec = TM_SECOND;
   d.now.usec -= d.now.usec % 1000000;

@@ -43,6 +43,7 @@ hdw_status std_setting(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   *out = VAL_NONE;
   if (args[0].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "a setting has a name");
+  cx->ambient = true;
   return cx->env && cx->env->setting ? cx->env->setting(cx, args[0].u.s, args[0].len, out) : HDW_OK;
 }
 
@@ -50,6 +51,7 @@ hdw_status std_run(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)args;
   (void)n;
   *out = VAL_NONE;
+  cx->ambient = true;
   return cx->env && cx->env->run ? cx->env->run(cx, out) : HDW_OK;
 }
 
@@ -397,6 +399,7 @@ hdw_status std_uuid(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)args;
   (void)n;
   uint8_t in[24], d[32];
+  cx->ambient = true;
   memcpy(in, cx->run_id, 16);
   uint64_t k = ++cx->unique;
   memcpy(in + 16, &k, 8);

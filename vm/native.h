@@ -48,6 +48,7 @@ struct vm_cx {
   vm_error err;
   const vm_env *env;
   void *user;              /* of the embedder */
+  bool ambient;            /* something was asked that another run with the same arguments may be told differently: clock, uuid, settings, `run` */
   uint32_t *hits;          /* coverage: for each code word how often it was executed, and how often it jumped. NULL = not counted */
 };
 

@@ -10,6 +10,7 @@ import select
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -83,6 +84,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument('--bin', default='build')
     p.add_argument('--json')
+    p.add_argument('--record', action='store_true', help='adds a row to docs/reliability.md')
     p.add_argument('--folder', default='.', help='a folder on the disk to measure')
     p.add_argument('--seconds', type=float, default=3, help='of each round')
     p.add_argument('--rounds', type=int, default=3)
@@ -117,6 +119,11 @@ def main():
                 child.send_signal(signal.SIGTERM)
             for child in (daemon, peer):
                 child.wait(120)
+    if a.record:
+        sys.path.insert(0, os.path.dirname(HERE))
+        from campaign import record
+        record('bench ingest', f'{a.rounds} rounds of {a.seconds:g} s beside limit in turn, {a.keys:,} duplicate keys there before, load of the machine {os.getloadavg()[0]:.1f}',
+               '; '.join(f'{r["name"]} {r["ours"]:,}/s, {r["ratio"]:.2f} of limit, p50 {r["p50_ms"]:.2f} ms, p99 {r["p99_ms"]:.1f} ms' for r in rows) + f'; RssAnon {rows[-1]["rss_anon_mib"]} MiB')
     if a.json:
         with open(a.json, 'w') as f:
             json.dump({'bench': 'ingest', 'rows': rows}, f)
