@@ -119,6 +119,38 @@ int admin_reload(admin_query *q) {
   return change(q, &c, "reload");
 }
 
+/* ---- forgetting ------------------------------------------------------------------------------------------------------------------------ */
+
+static int kept(admin_query *q, const char *name, const engine_lost *l) {
+  bool f = true;
+  buf_puts(q->b, "{");
+  admin_text(q->b, &f, "name", name, strlen(name));
+  admin_number(q->b, &f, "deliveries", l->deliveries);
+  admin_number(q->b, &f, "runs", l->runs);
+  admin_key(q->b, &f, "declared");
+  buf_puts(q->b, l->declared ? "true}" : "false}");
+  return 200;
+}
+
+int admin_kept(admin_query *q) {
+  const char *name = admin_param(q, "name");
+  engine_lost l;
+  if (!name) return admin_error(q, 400, "name: of which connection or workflow?");
+  engine_kept(q->ad->e, name, &l);
+  return kept(q, name, &l);
+}
+
+int admin_forget(admin_query *q) {
+  const char *name = admin_param(q, "name");
+  engine_lost l;
+  if (!name) return admin_error(q, 400, "name: of which connection or workflow?");
+  hdw_status s = engine_forget(q->ad->e, name, admin_actor(q), &l);
+  if (s == HDW_E_NOTFOUND) return admin_error(q, 404, "nothing is kept under the name '%.100s'", name);
+  if (s) return admin_error(q, 503, "it cannot be recorded now");
+  (void)kept(q, name, &l);
+  return answer(q);
+}
+
 /* ---- looking --------------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct pins {

@@ -134,6 +134,8 @@ int admin_deploy(admin_query *q);
 int admin_rollback(admin_query *q);
 int admin_withdraw(admin_query *q);
 int admin_reload(admin_query *q);
+int admin_kept(admin_query *q);
+int admin_forget(admin_query *q);
 int admin_modules(admin_query *q);
 void admin_modules_list(admin_query *q);
 int admin_deployments(admin_query *q);

@@ -216,6 +216,8 @@ const admin_view admin_views[] = {
     {"POST", "/rollback", ADMIN_DEPLOYER, admin_rollback, 0},
     {"POST", "/withdraw", ADMIN_DEPLOYER, admin_withdraw, 0},
     {"POST", "/reload", ADMIN_DEPLOYER, admin_reload, 0},
+    {"GET", "/forget", LOOK | ADMIN_QUIET, admin_kept, 0},
+    {"POST", "/forget", ADMIN_DEPLOYER, admin_forget, 0},
     {"GET", "/select", LOOK, admin_select, 0},
     {"GET", "/reprocess", LOOK, admin_reprocess_plan, 0},
     {"POST", "/reprocess", ADMIN_OPERATOR, admin_reprocess, 0},

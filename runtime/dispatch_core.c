@@ -357,7 +357,7 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
   c = (eng_conn *)arena_zalloc(&e->a, 1, sizeof *c);
   if (!c) return HDW_E_NOMEM;
   *out = c;
-  c->e = e, c->app = app, c->name = mc->name;
+  c->e = e, c->app = app, c->name = mc->name, c->was = mc->was;
   c->cfg = config_find_conn(e->o.config, mc->name);
   if (!c->cfg) {
     snprintf(text, ENG_TEXT, "not bound");

@@ -114,6 +114,18 @@ bool engine_stage_drop(engine_stage *st, const char *name);
 /* For config_bind. */
 uint32_t engine_stage_metas(const engine_stage *st, const meta **out, uint32_t cap);
 void engine_stage_free(engine_stage *st);
+/* Names under which something is kept and that the stage drops: one line each in problems. Before engine_start: engine_names. */
+void engine_stage_names(engine_stage *st, const config *c, buf *problems);
+void engine_stage_each_pinned(engine_stage *st, void (*fn)(void *user, const meta *m), void *user);
+void engine_names(engine *e, buf *problems);
+/* What is kept under a name: deliveries that wait, runs that are not finished. */
+typedef struct engine_lost {
+  uint64_t deliveries, runs;
+  bool declared;             /* a current module declares the name */
+} engine_lost;
+void engine_kept(engine *e, const char *name, engine_lost *out);
+/* Gives it up: now (out: what was discarded), or, when the name is declared, with the deployment that drops it. HDW_E_NOTFOUND: nothing is kept under it. */
+hdw_status engine_forget(engine *e, const char *name, const char *who, engine_lost *out);
 /* c has been bound to the stage's metas without problems, and stays while engine_uses_config says so. */
 hdw_status engine_switch(engine_stage *st, const config *c, const char *who, char text[200]);
 bool engine_uses_config(const engine *e, const config *c);

@@ -62,8 +62,17 @@ eng_step *eng_step_new(eng_run *r, vm_run *branch, eng_conn *c, uint8_t klass, c
   return s;
 }
 
+/* Its run waits to come back into memory: it does not keep others out any more, or the last place would wait for itself. */
+static void back(eng_step *s) {
+  s->e->nback += !s->back;
+  s->back = true;
+  eng_ready(s->e, s->run, false);
+}
+
 void eng_step_free(eng_step *s) {
   engine *e = s->e;
+  e->nback -= s->back;
+  s->back = false;
   io_timer_cancel(e->io, &s->timer);
   if (s->call.active) {
     eng_call_cancel(&s->call);
@@ -129,7 +138,7 @@ static bool retryable(eng_step *s) {
 static void finally(eng_step *s) {
   eng_run *r = s->r;
   s->state = STEP_FAILED;
-  if (!r) eng_ready(s->e, s->run, false);
+  if (!r) back(s);
   else if (eng_step_failed(r, s)) eng_run_resume_soon(r);
 }
 
@@ -180,7 +189,7 @@ static void performed(eng_call *call, void *user) {
   if (eng_step_record(s, EFFECT_DONE, false, &b)) { /* it cannot be written now: later it is performed again, with the same key */
     eng_step_free(s);
     if (r) eng_run_abandon(r);
-  } else if (!r) eng_ready(e, s->run, false);
+  } else if (!r) back(s);
   else {
     bool alive = eng_step_resume(r, s->branch, b.p, b.len);
     eng_step_free(s);

@@ -70,7 +70,7 @@ eng_conn *eng_conn_find(engine *e, const char *name, size_t len) {
     if (strlen(e->conns[i]->name) == len && !memcmp(e->conns[i]->name, name, len)) return e->conns[i];
   for (eng_conn *c = e->old_conns; c; c = c->next_old) /* runs of an earlier deployment */
     if (!c->replaced_by && strlen(c->name) == len && !memcmp(c->name, name, len)) return c;
-  return NULL;
+  return e->store ? eng_conn_renamed(e, name, len) : NULL;
 }
 
 eng_listener *eng_listener_find(engine *e, const char *name) {
@@ -255,6 +255,10 @@ static void on_intake_timer(void *user) {
   if (!e->io->sim && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
 }
 
+void engine_names(engine *e, buf *problems) {
+  if (!e->refused) eng_names_check(e, e->apps, e->napps, e->o.config, problems); /* else we do not know what is dropped */
+}
+
 hdw_status engine_start(engine *e, char text[200]) {
   text[0] = 0;
   eng_reap(e);
@@ -279,6 +283,8 @@ hdw_status engine_start(engine *e, char text[200]) {
   }
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_print(e, e->conns[i]);
   if (!rs && !e->refused) rs = eng_app_withdraw(e, e->apps, e->napps, who); /* of a refused one we may not know the name */
+  if (!rs) rs = eng_names_move(e, e->apps, e->napps, who);
+  if (!rs && !e->refused) eng_names_forget(e, e->apps, e->napps);
   if (rs) {
     snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(rs));
     return rs;

@@ -188,6 +188,8 @@ hdw_status engine_load_deployed(engine *e, bool all, char text[200]) {
 
 typedef struct pinning {
   engine *e;
+  eng_app *const *apps;      /* current or about to be */
+  uint32_t napps;
   uint8_t seen[ENG_MAX_APPS][REC_HASH];
   uint32_t n;
   void (*fn)(void *user, const meta *m);
@@ -202,7 +204,7 @@ static bool pinned_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   arena_init(&a, p->e->mem, 0);
   if (store_get_run(p->e->store, ENG_PART, id, &a, &r)) seen = true;
   for (uint32_t i = 0; i < p->n && !seen; i++) seen = !memcmp(p->seen[i], r.module, REC_HASH);
-  for (uint32_t i = 0; i < p->e->napps && !seen; i++) seen = !p->e->apps[i]->retired && !memcmp(p->e->apps[i]->m.id, r.module, REC_HASH);
+  for (uint32_t i = 0; i < p->napps && !seen; i++) seen = !p->apps[i]->retired && !memcmp(p->apps[i]->m.id, r.module, REC_HASH);
   if (!seen) {
     eng_app *app = eng_app_recorded(p->e, r.module);
     memcpy(p->seen[p->n++], r.module, REC_HASH);
@@ -215,11 +217,13 @@ static bool pinned_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return p->n < ENG_MAX_APPS;
 }
 
-void engine_each_pinned(engine *e, void (*fn)(void *user, const meta *m), void *user) {
+void engine_each_pinned(engine *e, void (*fn)(void *user, const meta *m), void *user) { eng_each_pinned(e, e->apps, e->napps, fn, user); }
+
+void eng_each_pinned(engine *e, eng_app *const *apps, uint32_t n, void (*fn)(void *user, const meta *m), void *user) {
   static const uint8_t states[] = {RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED};
   pinning *p = (pinning *)eng_get(e, sizeof *p);
   if (!p) return;
-  p->e = e, p->fn = fn, p->user = user;
+  p->e = e, p->apps = apps, p->napps = n, p->fn = fn, p->user = user;
   for (size_t i = 0; i < sizeof states; i++) (void)store_list_runs(e->store, ENG_PART, states[i], 0, 0, pinned_one, p);
   eng_put(e, p, sizeof *p);
 }
@@ -333,6 +337,7 @@ hdw_status eng_app_bind(engine *e, eng_app *app) {
   buf_init(&b, &app->a, 4 << 20);
   hdw_status s = eng_app_deployment(e, app, &b, app->deployment);
   if (!s) s = take_settings(e, app, b.p, b.len);
+  if (!s) s = eng_names_bind(e, app);
   app->text = b.p, app->text_len = b.len;
   return s;
 }

@@ -101,7 +101,7 @@ static void keep_lanes(eng_want *w, arena *a, const vm_run *r) {
       return;
     }
     uint8_t h[REC_LANE];
-    rec_lane_hash(cod_cstr(w->wf->name), cod_bytes(s.u.s, s.len), h);
+    rec_lane_hash(cod_cstr(w->wf->state_name), cod_bytes(s.u.s, s.len), h);
     uint32_t at = w->nlanes;
     bool seen = false;
     for (uint32_t k = 0; k < w->nlanes; k++) seen |= !memcmp(w->lanes[k], h, REC_LANE);
@@ -132,7 +132,7 @@ static void keep_once(eng_want *w, arena *a, const vm_run *r) {
     joined[parts.len + s.len] = '\n';
     parts = cod_bytes(joined, parts.len + s.len + 1);
   }
-  rec_lane_hash(cod_cstr(w->wf->name), parts, w->once);
+  rec_lane_hash(cod_cstr(w->wf->state_name), parts, w->once);
   w->has_once = true;
   int64_t within = eng_duration_us(r->once_within);
   w->once_until_us = r->cx->now_us + (within ? within : INT64_C(7) * 86400000000);

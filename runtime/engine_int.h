@@ -85,6 +85,7 @@ struct eng_conn {
   uint8_t print[REC_HASH];   /* of everything that it was made from: equal = nothing changed */
   eng_conn *replaces, *replaced_by, *next_old; /* after a change: the new one begins when nothing of the old one is in flight */
   const char *name;
+  const char *was;           /* the declaration's old name; NULL */
   const eng_driver *driver;
   const config_conn *cfg;
   val args;                  /* resolved */
@@ -193,6 +194,7 @@ typedef struct eng_step {
   eng_step_state state;
   bool intent_due;           /* its record is not durable yet: the callback holds a pointer */
   bool dropped;              /* nobody wants it; goes with that callback */
+  bool back;                 /* done while its run was away: among nback */
   uint32_t attempts;
   arena_mark mark;           /* an attempt's memory begins here */
   uint64_t seq;              /* of its RESULT */
@@ -301,6 +303,7 @@ struct engine {
   eng_conn *old_conns;       /* of earlier deployments, for what is still under way */
   eng_listener *listeners;   uint32_t nlisteners;  /* room for ENG_MAX_LISTENERS: pointers to them stay good */
   eng_refused *refused;
+  uint32_t nback;            /* of naway: done, their runs wait to come back */
   io_timer reap;             /* gives back what earlier deployments left behind */
   eng_run *run_hash[ENG_HASH];
   eng_run *runs;             /* active */
@@ -393,6 +396,19 @@ eng_app *eng_app_recorded(engine *e, const uint8_t hash[REC_HASH]);
 void eng_refuse(engine *e, const char *name, const char *file, const char *reason);
 /* engine_switch.c. The hash of everything that the connection was made from, secrets included. */
 void eng_conn_print(engine *e, eng_conn *c);
+/* engine_names.c. What hashes of the workflows' state are made of. */
+hdw_status eng_names_bind(engine *e, eng_app *app);
+/* Names that these modules (retired ones aside) no longer declare while something is kept under them, or that c does not bind any more while runs of
+ * other modules need them: a line each. */
+void eng_names_check(engine *e, eng_app *const *apps, uint32_t n, const config *c, buf *problems);
+/* Modules that unfinished runs are pinned to and that are not among these. */
+void eng_each_pinned(engine *e, eng_app *const *apps, uint32_t n, void (*fn)(void *user, const meta *m), void *user);
+/* Records what `was` says. */
+hdw_status eng_names_move(engine *e, eng_app *const *apps, uint32_t n, const char *who);
+/* Discards what is kept under dropped names that the operator gave up. */
+void eng_names_forget(engine *e, eng_app *const *apps, uint32_t n);
+/* The connection that took the place of this name; NULL. */
+eng_conn *eng_conn_renamed(engine *e, const char *name, size_t len);
 /* Closes and frees what no run, call or connection needs any more. */
 void eng_reap(engine *e);
 const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);

@@ -246,7 +246,7 @@ static void on_pump(void *user) {
   eng_conn *c = (eng_conn *)user;
   engine *e = c->e;
   int64_t wait;
-  if (e->draining || e->failed) return;
+  if (e->draining || e->failed || c->replaced_by) return;
   for (const eng_conn *p = c->replaces; p; p = p->replaces)
     if (p->in_flight) return; /* its end comes back here: order holds over a change of the connection */
   if (eng_conn_hold(c, true, &wait) != HOLD_NONE) {

@@ -61,7 +61,9 @@ static hdw_status hash_request(eng_run *r, ask *x) {
   pack_hl7 h = eng_pack_hooks(r->e);
   char head[256];
   buf_init(&x->packed, &r->a, (size_t)r->e->o.config->top.run_memory_bytes);
-  int n = snprintf(head, sizeof head, "%s\n%s\n", x->operation, x->c->name);
+  uint32_t cl = 0;
+  const char *conn = mod_text(&r->app->m, x->effect->conn, &cl); /* the name in the program: the connection may have another by now */
+  int n = snprintf(head, sizeof head, "%s\n%.*s\n", x->operation, (int)cl, conn);
   hdw_status st = pack_val(&x->packed, x->request, &h);
   if (!st) cod_sha256(head, n > 0 && n < (int)sizeof head ? (size_t)n : 0, x->packed.p, x->packed.len, x->hash);
   return st;
@@ -197,6 +199,7 @@ static recalled meet(eng_run *r, const ask *x) {
     return RECALL_STOPPED;
   }
   if (!s->r) r->e->naway--;
+  r->e->nback -= s->back, s->back = false;
   s->r = r, s->branch = x->branch;
   if (s->state == STEP_FAILED) return eng_step_failed(r, s) ? RECALL_RESUMED : RECALL_STOPPED;
   if (s->state != STEP_DONE) return RECALL_RESUMED; /* it waits, as before */

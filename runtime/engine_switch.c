@@ -96,6 +96,10 @@ bool engine_stage_drop(engine_stage *st, const char *name) {
   return false;
 }
 
+void engine_stage_names(engine_stage *st, const config *c, buf *problems) { eng_names_check(st->e, st->apps, st->n, c, problems); }
+
+void engine_stage_each_pinned(engine_stage *st, void (*fn)(void *user, const meta *m), void *user) { eng_each_pinned(st->e, st->apps, st->n, fn, user); }
+
 /* ---- back --------------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct back {
@@ -206,10 +210,10 @@ static void swap_conns(engine *e, eng_conn **old, uint32_t nold) {
       if (!strcmp(e->conns[i]->name, o->name)) e->conns[i]->replaces = o, o->replaced_by = e->conns[i];
   for (uint32_t i = 0; i < nold; i++) {
     uint32_t at = 0;
-    while (at < e->nconns && strcmp(e->conns[at]->name, old[i]->name)) at++;
+    while (at < e->nconns && strcmp(e->conns[at]->name, old[i]->name) && !(e->conns[at]->was && !strcmp(e->conns[at]->was, old[i]->name))) at++;
     if (at == e->nconns) {
       retire(e, old[i]);
-    } else if (!memcmp(e->conns[at]->print, old[i]->print, REC_HASH) && !strcmp(e->conns[at]->driver->kind, old[i]->driver->kind)) {
+    } else if (!strcmp(e->conns[at]->name, old[i]->name) && !memcmp(e->conns[at]->print, old[i]->print, REC_HASH) && !strcmp(e->conns[at]->driver->kind, old[i]->driver->kind)) {
       eng_conn_close(e->conns[at]);
       e->conns[at] = old[i];
     } else {
@@ -354,6 +358,7 @@ static hdw_status record(engine_stage *st, const char *who, char text[200]) {
   hdw_status s = HDW_OK;
   for (uint32_t i = 0; i < st->n && !s; i++) s = eng_app_record(st->e, st->apps[i], who);
   if (!s) s = eng_app_withdraw(st->e, st->apps, st->n, who);
+  if (!s) s = eng_names_move(st->e, st->apps, st->n, who);
   if (s) snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(s));
   return s;
 }
@@ -440,9 +445,12 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   if (e->listeners) swap_places(e, &ps);
   swap_apps(st);
   for (uint32_t i = 0; i < e->nconns; i++) {
-    eng_conn_restore(e->conns[i]);
+    bool kept = false;
+    for (uint32_t k = 0; k < nconns; k++) kept |= conns[k] == e->conns[i];
+    if (!kept) eng_conn_restore(e->conns[i]);
     eng_conn_start(e->conns[i]);
   }
+  eng_names_forget(e, st->apps, st->n);
   engine_stage_free(st);
   io_timer_set(e->io, &e->reap, 1000000, on_reap, e);
   arena_free(&a);

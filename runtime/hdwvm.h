@@ -23,7 +23,7 @@ typedef struct hv_args {
   const char *sink, *workflow, *code;
   const char *from;
   bool live;                 /* asks a running daemon at the socket `from` only, without a word when it does not answer */
-  bool json, check, all, yes, help, verify, fhir;
+  bool json, check, all, yes, help, version, verify, fhir;
 } hv_args;
 
 typedef struct hv_command {
@@ -39,6 +39,7 @@ int hv_deploy(const hv_args *a);
 int hv_rollback(const hv_args *a);
 int hv_withdraw(const hv_args *a);
 int hv_reload_now(const hv_args *a);
+int hv_forget(const hv_args *a);
 int hv_modules(const hv_args *a);
 int hv_deployments(const hv_args *a);
 int hv_sources(const hv_args *a);

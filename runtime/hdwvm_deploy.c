@@ -108,6 +108,38 @@ int hv_reload_now(const hv_args *args) {
   return talk_end(&t, post(args, &t, "/reload", NULL, 0));
 }
 
+int hv_forget(const hv_args *args) {
+  talk t;
+  val v;
+  bool done;
+  hv_args quiet = *args;
+  char target[1100];
+  const char *body;
+  size_t len;
+  quiet.json = false;
+  if (args->nwords != 1) {
+    hv_say("forget needs the name of a connection or workflow");
+    return EXIT_USAGE;
+  }
+  talk_init(&t);
+  snprintf(target, sizeof target, "/forget?name=%.400s", hv_escape(&t.a, args->words[0]));
+  int code = hv_get(&quiet, &t.a, target, &v, &done);
+  if (code) return talk_end(&t, code);
+  bool declared = !strcmp(hv_cell(&t.a, v, "declared"), "true");
+  if (!args->json)
+    printf("%s: %s deliveries wait, %s runs are not finished. %s\n", args->words[0], hv_cell(&t.a, v, "deliveries"), hv_cell(&t.a, v, "runs"),
+           declared ? "It is declared: what is there then is discarded with the deployment that drops it." : "They are discarded now.");
+  if (!args->yes) {
+    hv_say("say --yes to do it");
+    return talk_end(&t, EXIT_FINDINGS);
+  }
+  int status = hv_ask(args, &t.a, "POST", target, &body, &len);
+  if (status == 200 && args->json) printf("%.*s\n", (int)len, body);
+  if (status == 200) return talk_end(&t, EXIT_OK);
+  if (status > 0) hv_refused(&t.a, body, len);
+  return talk_end(&t, status < 0 ? EXIT_UNAVAILABLE : EXIT_FINDINGS);
+}
+
 /* ---- looking --------------------------------------------------------------------------------------------------------------------------- */
 
 int hv_modules(const hv_args *args) {

@@ -15,6 +15,7 @@ const hv_command hv_commands[] = {
     {"deploy", "APP.hdwb...", "Gives the running daemon a module, new or in the place of the one with its name.", hv_deploy},
     {"rollback", "[NAME] [--to ID]", "Back to the version before, or to the one whose id begins so.", hv_rollback},
     {"withdraw", "NAME", "Takes a module out of service; its unfinished runs go on.", hv_withdraw},
+    {"forget", "NAME [--yes]", "Gives up what is kept under the name of a connection or workflow: waiting deliveries, unfinished runs.", hv_forget},
     {"reload", "", "hdw.json, secrets, certificates and changed modules again, as SIGHUP does, with the problems shown here.", hv_reload_now},
     {"modules", "", "Modules in the daemon: current, earlier ones that runs still need, refused ones.", hv_modules},
     {"deployments", "[NAME]", "What was deployed, when and by whom.", hv_deployments},
@@ -69,7 +70,7 @@ static const option options[] = {
     TEXT("--sink", sink), TEXT("--workflow", workflow), TEXT("--code", code),
     TEXT("--from", from),
     FLAG("--verify", verify), FLAG("--fhir", fhir),
-    FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help),
+    FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help), FLAG("--version", version),
 };
 enum { NOPTIONS = sizeof options / sizeof *options };
 
@@ -115,11 +116,12 @@ int main(int argc, char **argv) {
   hv_args a = {0};
   signal(SIGPIPE, SIG_IGN);
   if (!read_args(argc, argv, &a)) return EXIT_USAGE;
+  if (!a.command && a.version) a.command = "version";
   if (!a.command || !strcmp(a.command, "help") || (a.help && !a.command)) {
     usage(a.help || a.command ? stdout : stderr);
     return a.help || a.command ? EXIT_OK : EXIT_USAGE;
   }
-  if (!strcmp(a.command, "version")) {
+  if (a.version || !strcmp(a.command, "version")) {
     printf("hdwvm %s\n", HDW_VERSION);
     return EXIT_OK;
   }

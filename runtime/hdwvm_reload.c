@@ -80,9 +80,10 @@ bool hv_change(void *user, const admin_change *c, buf *problems) {
     stage(d, st, c, &a, ids, problems);
     uint32_t n = engine_stage_metas(st, metas, 64);
     check_fixed(&s->cfg, &d->now->cfg);
-    engine_each_pinned(d->e, use, &s->cfg);
+    engine_stage_each_pinned(st, use, &s->cfg);
     if (!problems->len && config_bind(&s->cfg, metas, n, false)) add(problems, "", "out of memory");
     for (uint32_t i = 0; i < s->cfg.nproblems && i < CONFIG_MAX_PROBLEMS; i++) add(problems, s->cfg.file, s->cfg.problems[i]);
+    if (!problems->len) engine_stage_names(st, &s->cfg, problems);
     if (!problems->len && engine_switch(st, &s->cfg, c->who, text)) add(problems, "", text);
     if (problems->len) engine_stage_free(st);
   }

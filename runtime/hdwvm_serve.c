@@ -62,8 +62,17 @@ static bool bind(hv_daemon *d) {
     refused++;
   }
   engine_each_pinned(d->e, use, c);
+  arena a;
+  buf dropped;
+  arena_init(&a, &d->mem.m, 1 << 20);
+  buf_init(&dropped, &a, 1 << 20);
+  if (!refused) engine_names(d->e, &dropped);
+  bool kept = dropped.len > 0;
+  if (kept) fwrite(dropped.p, 1, dropped.len, stderr);
+  arena_free(&a);
+  if (kept) return false;
   uint32_t from = c->nproblems;
-  if (!refused && !engine_any_refused(d->e)) config_unused(c, metas, n); /* else we do not know whose they are */
+  if (n && !refused && !engine_any_refused(d->e)) config_unused(c, metas, n); /* else we do not know whose they are */
   return hv_problems(c, from);
 }
 
@@ -141,9 +150,11 @@ static int run(hv_daemon *d) {
     return EXIT_FINDINGS;
   }
   if (!engine_metas(d->e, any, 1)) {
-    if (d->args->nwords) hv_say("no module could be taken: there is nothing to serve");
-    else hv_say("nothing is deployed in %s yet: name a module (hdwc build makes them)", c->top.data);
-    return EXIT_FINDINGS;
+    if (d->args->nwords) {
+      hv_say("no module could be taken: there is nothing to serve");
+      return EXIT_FINDINGS;
+    }
+    engine_note(d->e, ENGINE_WARN, "nothing_deployed", "data", c->top.data); /* a new workspace: it waits for its first deployment */
   }
   if (engine_listen(d->e, text)) {
     hv_say("%s", text);

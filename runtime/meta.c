@@ -77,6 +77,10 @@ static hdw_status name_of(ctx *c, val obj, const char *key, const char *where, c
   return HDW_OK;
 }
 
+static hdw_status was_of(ctx *c, val obj, const char *where, const char **out) {
+  return jv_get(obj, "was").tag == VAL_EMPTY ? HDW_OK : name_of(c, obj, "was", where, out);
+}
+
 static hdw_status args_of(ctx *c, val obj, const char *where, val *out) {
   *out = jv_get(obj, "args");
   if (out->tag == VAL_EMPTY) *out = (val){.tag = VAL_OBJ};
@@ -153,8 +157,10 @@ static hdw_status read_ack(ctx *c, val v, const char *where, meta_workflow *w) {
 
 static hdw_status read_workflow(ctx *c, val v, meta_workflow *w) {
   hdw_status s = name_of(c, v, "name", "workflow", &w->name);
+  if (!s) s = was_of(c, v, w->name, &w->was);
   if (!s) s = func_of(c, v, "func", w->name, false, 1, &w->func);
   if (s) return s;
+  w->state_name = w->name;
   w->input = jv_text(c->a, jv_get(v, "input"));
   w->returns = jv_text(c->a, jv_get(v, "returns"));
   if (!w->input) w->input = "input";
@@ -197,6 +203,7 @@ static hdw_status read_places(ctx *c, val root, meta *out) {
     meta_listener *x = &out->listeners[i];
     s = name_of(c, list.u.v[i], "name", "listener", &x->name);
     if (!s) s = name_of(c, list.u.v[i], "kind", x->name, &x->kind);
+    if (!s) s = was_of(c, list.u.v[i], x->name, &x->was);
     if (!s) s = args_of(c, list.u.v[i], x->name, &x->args);
   }
   if (!s) s = list_of(c, root, "connections", sizeof(meta_conn), &list, &p, &out->nconns);
@@ -206,6 +213,7 @@ static hdw_status read_places(ctx *c, val root, meta *out) {
     meta_conn *x = &out->conns[i];
     s = name_of(c, list.u.v[i], "name", "connection", &x->name);
     if (!s) s = name_of(c, list.u.v[i], "kind", x->name, &x->kind);
+    if (!s) s = was_of(c, list.u.v[i], x->name, &x->was);
     if (!s) s = args_of(c, list.u.v[i], x->name, &x->args);
     if (!s) s = texts_of(c, jv_get(list.u.v[i], "ops"), x->name, &x->ops, &x->nops);
   }

@@ -15,10 +15,12 @@ typedef struct meta_setting {
 } meta_setting;
 typedef struct meta_listener {
   const char *name, *kind;     /* mllp, http */
+  const char *was;             /* the name of before; NULL */
   val args;                    /* VAL_OBJ */
 } meta_listener;
 typedef struct meta_conn {
   const char *name, *kind;     /* rest, mllp, files ... */
+  const char *was;             /* the name under which its queue stands so far; NULL */
   val args;
   const char **ops;
   uint32_t nops;
@@ -39,6 +41,8 @@ typedef struct meta_trigger {
 } meta_trigger;
 typedef struct meta_workflow {
   const char *name;
+  const char *was;             /* the name of before; NULL */
+  const char *state_name;      /* what lanes and once-keys are hashed with: the first of its names. Set by the engine; name until then */
   uint32_t func;
   const char *input;           /* "msg" */
   const char *returns;         /* NULL when it returns nothing */

@@ -175,6 +175,11 @@ typedef bool (*store_deploy_cb)(const store_deploy *d, void *user);
 hdw_status store_list_deploys(store *s, bool current, arena *a, store_deploy_cb cb, void *user);
 /* Named state (REC_PUT): value copied into a. ACTION_PAUSE puts ("paused", "sink:NAME" or "workflow:NAME"), ACTION_RESUME removes it. */
 hdw_status store_get_named(store *s, cod_str space, cod_str key, arena *a, cod_str *value);
+/* Sinks with something in their queues. */
+typedef bool (*store_sink_cb)(cod_str sink, uint64_t depth, void *user);
+hdw_status store_list_sinks(store *s, uint16_t part, arena *a, store_sink_cb cb, void *user);
+/* Everything in a sink's queue, lane by lane. */
+hdw_status store_list_sink(store *s, uint16_t part, cod_str sink, unsigned limit, store_id_cb cb, void *user);
 typedef bool (*store_named_cb)(cod_str key, cod_str value, void *user);
 hdw_status store_list_named(store *s, cod_str space, arena *a, store_named_cb cb, void *user);
 

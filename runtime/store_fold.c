@@ -552,6 +552,7 @@ static hdw_status fold_action(store *s, const log_rec *rec) {
   hdw_status st = rec_get_action(rec, &a);
   if (st) return st;
   if (a.action == ACTION_PAUSE || a.action == ACTION_RESUME) return act_pause(s, &a);
+  if (a.action == ACTION_RENAME) return store_fold_rename(s, rec, &a);
   switch (a.subject) {
   case SUBJECT_RUN: return act_on_run(s, rec, &a);
   case SUBJECT_DELIVERY: return act_on_delivery(s, rec, &a);

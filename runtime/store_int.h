@@ -133,6 +133,9 @@ void key_effect(skey *k, uint16_t part, uint64_t run);                          
 void key_timer(skey *k, uint16_t part, int64_t at_us, uint8_t subject, uint64_t id);
 void key_named(skey *k, cod_str space);                                                  /* without key */
 
+/* ---- store_rename.c ---- */
+hdw_status store_fold_rename(store *s, const log_rec *rec, const rec_action *a);
+
 /* ---- store_depth.c ---- */
 hdw_status store_fold_depth(store *s, uint16_t part, cod_str sink, bool more);
 

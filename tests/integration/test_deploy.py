@@ -251,6 +251,58 @@ class Deploy(unittest.TestCase):
         self.assertTrue(any('torn.hdwb' in l for l in self.serve('app.hdwb', 'torn.hdwb')))
         self.assertEqual(self.d.p.wait(30), 1)
 
+    SINK = '''hdw 1
+listener adt = mllp()
+connection CONN = rest()
+workflow WF on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3 { send NAME.post('/order', body: { id: msg.MSH-10 }) }
+'''
+
+    def sink_program(self, folder, conn='crm', was='', workflow='admit'):
+        return build(self.d.dir, folder, self.SINK.replace('CONN', conn + was).replace('NAME', conn).replace('WF', workflow))
+
+    def test_a_name_with_a_queue_is_renamed_or_given_up_but_not_lost(self):
+        del self.d.config['settings']
+        shutil.copy(self.sink_program('s1'), os.path.join(self.d.dir, 'app.hdwb'))
+        self.sink.answer = lambda r: (503, {}, {'Retry-After': '1'})
+        self.d.start()
+        c = self.mllp()
+        for i in range(5):
+            self.assertEqual(ack_code(c.ask(adt(f'Q{i}'))), 'AA')
+        wait_for(lambda: self.d.ask('status')['runs'].get('done') == 5, what='the runs')
+        crm = self.d.config['connections'].pop('crm')
+        self.d.config['connections']['crm2'] = crm
+        self.d.write_config()
+        text = self.hdwvm('deploy', self.sink_program('s2', 'crm2'), code=1)
+        self.assertIn('connections.crm: no program declares it any more, and 5 deliveries wait for it', text)
+        self.assertIn('forget crm', text)
+        self.hdwvm('deploy', self.sink_program('s3', 'crm2', ' was crm'))
+        self.assertEqual(ack_code(c.ask(adt('Q5'))), 'AA')
+        self.sink.answer = lambda r: (201, {}, {})
+        wait_for(lambda: len({b['id'] for b in self.bodies('/order')}) == 6 and self.d.ask('status')['deliveries'] == {'delivered': 6}, 60, 'all six')
+        done = [r for r in self.sink.requests if r['path'] == '/order']
+        self.assertEqual(len({r['key'] for r in done}), 6)
+        self.d.kill()
+        self.serve()
+        self.assertEqual(self.d.ask('status')['deliveries'], {'delivered': 6})
+
+    def test_a_name_is_given_up(self):
+        del self.d.config['settings']
+        shutil.copy(self.sink_program('s1'), os.path.join(self.d.dir, 'app.hdwb'))
+        self.sink.answer = lambda r: (503, {}, {'Retry-After': '60'})
+        self.d.start()
+        self.assertEqual(ack_code(self.mllp().ask(adt('Q1'))), 'AA')
+        wait_for(lambda: self.d.ask('status')['runs'].get('done') == 1, what='the run')
+        self.d.config['connections']['crm2'] = self.d.config['connections'].pop('crm')
+        self.d.write_config()
+        two = self.sink_program('s2', 'crm2')
+        self.hdwvm('deploy', two, code=1)
+        self.assertIn('1 deliveries wait', self.hdwvm('forget', 'crm', code=1))
+        self.hdwvm('deploy', two, code=1)
+        self.hdwvm('forget', 'crm', '--yes')
+        self.hdwvm('deploy', two)
+        wait_for(lambda: self.d.ask('status')['deliveries'] == {'discarded': 1}, what='discarded')
+        self.assertIn('nothing is kept', self.hdwvm('forget', 'crm', '--yes', code=1))
+
 
 if __name__ == '__main__':
     unittest.main(verbosity=2)

@@ -91,8 +91,8 @@ static void test_syntax_errors_name_line_and_column(void **state) {
 
 static meta program(void) {
   static meta_setting settings[] = {{"crm_base", "url", false, {0}}, {"retries", "integer", false, {0}}};
-  static meta_listener listeners[] = {{"adt", "mllp", {0}}};
-  static meta_conn conns[] = {{"crm", "rest", {0}, NULL, 0}};
+  static meta_listener listeners[] = {{.name = "adt", .kind = "mllp"}};
+  static meta_conn conns[] = {{.name = "crm", .kind = "rest"}};
   conns[0].args = parse("{\"base\":{\"$setting\":\"crm_base\"},\"auth\":{\"$call\":\"bearer\",\"args\":{\"token\":{\"$secret\":\"crm_token\"}}}}");
   listeners[0].args = parse("{\"port\":2575}");
   return (meta){.name = "app", .settings = settings, .nsettings = 2, .listeners = listeners, .nlisteners = 1, .conns = conns, .nconns = 1};
