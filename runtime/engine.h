@@ -66,6 +66,7 @@ typedef struct engine_opts {
   bool read_only;            /* only for looking: the folder as it was last committed; engine_start must not be called */
   int64_t retain_every_us;   /* retention looks so often; 0 = a minute, on the simulated side never by itself */
   int64_t suspend_us;        /* runs that wait for longer leave memory and are rebuilt from the journal: 0 = 1 second, 1 = at once (stress) */
+  int64_t reconcile_us;      /* how often what stands still is looked for; 0 = as configured, on the simulated seam never */
   uint64_t log_segment_bytes; /* 0 = the log's default; small for engines that live for one test */
   uint32_t *hits;            /* coverage of the one module that is loaded, as in vm_cx; NULL = not counted */
   /* One line of JSON without line end. NULL: nothing is logged. */
@@ -199,6 +200,7 @@ typedef struct engine_status {
   uint64_t held_lanes;       /* now */
   uint64_t no_lane;          /* since start: runs of workflows with `order by` whose keys were all empty */
   uint64_t retain_passes, retain_freed_bytes, retain_expired, log_bytes, pinned_bytes; /* since start; in the log's files now; kept for what is unfinished */
+  uint64_t rescued;          /* runs and queues that stood still and were found by looking: not 0 = a bug */
 } engine_status;
 void engine_get_status(const engine *e, engine_status *out);
 

@@ -298,6 +298,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_start(e->conns[i]);
   eng_wake_at(e, io_wall_us(e->io));
   on_intake_timer(e);
+  eng_reconcile_start(e);
   return eng_retain_start(e);
 }
 
@@ -388,6 +389,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->intake);
   io_timer_cancel(e->io, &e->sched);
   io_timer_cancel(e->io, &e->rescan_timer);
+  io_timer_cancel(e->io, &e->reconcile);
   io_timer_cancel(e->io, &e->reap);
   eng_once_close(e);
   eng_retain_free(e);

@@ -331,6 +331,10 @@ struct engine {
   io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
   int64_t wake_at_us;        /* wall */
+  io_timer reconcile;
+  int64_t reconcile_us;      /* 0 = not looked for */
+  uint64_t reconcile_after;
+  uint8_t reconcile_state;
   io_timer intake;           /* looks whether intake may go on */
   bool started, draining, accepting, failed, closing, unread;
   void (*drained)(void *user);
@@ -716,6 +720,10 @@ void eng_retain_free(engine *e);
 /* Something may be waiting for this sink. */
 void eng_out_new(engine *e, eng_conn *c);
 void eng_out_close(eng_conn *c);
+/* A delivery could have gone for so long and has not. */
+bool eng_out_late(eng_conn *c, int64_t us);
+/* engine_reconcile.c */
+void eng_reconcile_start(engine *e);
 
 /* ---- dispatch --------------------------------------------------------------------------------------------------------------------- */
 

@@ -276,3 +276,20 @@ static void on_pump(void *user) {
   if (!eng_conn_room(c)) c->starved = true;
   if (c->open && !started && !c->probing) eng_conn_probe_run(c);
 }
+
+bool eng_out_late(eng_conn *c, int64_t us) {
+  engine *e = c->e;
+  heads h = {.c = c, .want = SCAN_MAX};
+  int64_t now = io_wall_us(e->io);
+  bool late = false;
+  (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), NULL, 0, SCAN_MAX, head_one, &h);
+  for (uint32_t i = 0; i < h.n && !late; i++) {
+    arena a;
+    store_delivery d;
+    if (h.state[i] == DELIVERY_PARKED && c->driver->in_order) break;
+    arena_init(&a, e->mem, 65536);
+    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us && d.next_us < now - us;
+    arena_free(&a);
+  }
+  return late;
+}

@@ -36,6 +36,7 @@ typedef struct rig {
   unsigned nreplies;
   engine_mock mock;          /* instead of on_mock */
   void *mock_user;
+  int64_t reconcile_us;
 } rig;
 
 /* ---- modules ------------------------------------------------------------------------------------------------------------------ */
@@ -146,7 +147,7 @@ static inline void on_reply(void *user, const engine_reply *x) {
 static const vm_host no_host = {0};
 
 static inline void start(rig *r) {
-  engine_opts o = {.dir = r->dir, .config = &r->cfg, .host = &no_host, .mock = r->mock ? r->mock : on_mock, .mock_user = r->mock ? r->mock_user : r, .mock_only = true, .suspend_us = getenv("HDW_TEST_SUSPEND") ? 1 : 0};
+  engine_opts o = {.dir = r->dir, .config = &r->cfg, .host = &no_host, .mock = r->mock ? r->mock : on_mock, .mock_user = r->mock ? r->mock_user : r, .mock_only = true, .reconcile_us = r->reconcile_us, .suspend_us = getenv("HDW_TEST_SUSPEND") ? 1 : 0};
   char text[200];
   mod_error err;
   hdw_status s = engine_open(r->io, &o, &r->e, text);

@@ -278,6 +278,84 @@ static void test_give_up_is_per_connection_and_counts_from_the_first_failure(voi
   sink_free(s);
 }
 
+static uint64_t rescued(rig *r) {
+  engine_status st;
+  engine_get_status(r->e, &st);
+  return st.rescued;
+}
+
+/* PROTOCOLS R-12: wakes are lost (here: taken away), and what should be moving is found by looking. */
+static void test_R12_lost_wakes_are_found(void **state) {
+  (void)state;
+  sink *s = sink_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED});
+  rig *r = s->r;
+  r->reconcile_us = 60000000;
+  restart(r);
+  eng_conn *c = eng_conn_find(r->e, "crm", 3);
+  run_for(r, 300000000);
+  assert_true(rescued(r) == 0); /* nothing to find */
+  enqueue(s, 0, 5, 5);
+  io_timer_cancel(r->io, &c->pump);
+  run_for(r, 30000000);
+  assert_int_equal(s->ok, 0);
+  run_for(r, 600000000);
+  assert_int_equal(s->ok, 5);
+  assert_true(rescued(r) == 1);
+  sink_free(s);
+
+  r = rig_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED});
+  r->reconcile_us = 60000000;
+  restart(r);
+  script(r, 1, (int[]){503});
+  submit(r, "M1", "ADT^A01", "");
+  run_for(r, 100000);
+  assert_int_equal(the_run(r, 0).state, RUN_PARKED);
+  io_timer_cancel(r->io, &r->e->wake);
+  run_for(r, 30000000);
+  assert_int_equal(the_run(r, 0).state, RUN_PARKED);
+  run_for(r, 900000000);
+  assert_int_equal(the_run(r, 0).state, RUN_DONE);
+  assert_true(rescued(r) >= 1);
+  assert_int_equal(r->ncalls, 2);
+  rig_free(r);
+}
+
+static int64_t at(const char *iso) {
+  tm_val t;
+  int64_t us;
+  assert_int_equal(tm_parse_datetime(iso, strlen(iso), &t), HDW_OK);
+  assert_int_equal(tm_to_unix_us(&t, &us), HDW_OK);
+  return us;
+}
+
+static void test_R15_hours_are_read_strictly_and_count_by_the_wall_clock(void **state) {
+  (void)state;
+  hours h = {0};
+  size_t where;
+  static const char *const bad[] = {"", "Mon", "Mon 8:00-18:00", "Mon-Fri 08:00", "Mon-Fri 08:00-25:00", "Mon-Fri 24:00-25:00", "Moo 08:00-09:00", "Mon 08:00-09:00,", "Mon 08:00-09:00 Tue 08:00-09:00", "Mon- 08:00-09:00", "08:60-09:00"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    if (!hours_parse(bad[i], &h, &where)) fail_msg("accepted: %s", bad[i]);
+  assert_int_equal(hours_parse(" mon-fri 08:00-18:00 , Sat 09:00-12:00, Sun 22:00-06:00", &h, &where), HDW_OK);
+  h.z = NULL;
+  static const struct { const char *at; bool open; int64_t wait_min; } t[] = {
+      {"2026-11-20T07:59:59Z", false, 1}, {"2026-11-20T08:00:00Z", true, 0},    {"2026-11-20T18:00:00Z", false, 15 * 60}, {"2026-11-21T11:59:00Z", true, 0},
+      {"2026-11-21T12:00:00Z", false, 34 * 60}, {"2026-11-22T23:00:00Z", true, 0}, {"2026-11-23T05:59:00Z", true, 0}, {"2026-11-23T06:00:00Z", false, 120}};
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    assert_int_equal(hours_open(&h, at(t[i].at)), t[i].open);
+    int64_t wait = hours_wait_us(&h, at(t[i].at));
+    assert_true(wait <= t[i].wait_min * 60000000 && wait > (t[i].wait_min - 1) * 60000000);
+  }
+  /* A fixed zone: 08:00 there is 06:00 UTC. */
+  rig *r = rig_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED});
+  zone *z;
+  assert_int_equal(zone_load(r->io, &r->a, "+02:00", &z), HDW_OK);
+  h = (hours){.z = z};
+  assert_int_equal(hours_parse("08:00-09:00", &h, NULL), HDW_OK);
+  assert_true(hours_open(&h, at("2026-11-20T06:00:00Z")));
+  assert_false(hours_open(&h, at("2026-11-20T07:00:00Z")));
+  rig_free(r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_sink_down_for_ten_hours_and_back),
@@ -287,6 +365,8 @@ int main(void) {
       cmocka_unit_test(test_paused_connection_holds_steps_and_resume_wakes_them),
       cmocka_unit_test(test_R15_deliveries_and_steps_wait_for_opening_hours),
       cmocka_unit_test(test_H21_dead_delivery_holds_an_ordered_feed),
+      cmocka_unit_test(test_R12_lost_wakes_are_found),
+      cmocka_unit_test(test_R15_hours_are_read_strictly_and_count_by_the_wall_clock),
       cmocka_unit_test(test_give_up_is_per_connection_and_counts_from_the_first_failure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
