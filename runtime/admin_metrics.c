@@ -87,7 +87,7 @@ static void storage(admin *ad, metrics_out *o) {
   by_state(o, "hdw_deliveries_stored", "Deliveries in the store.", c.deliveries_by_state, 8, admin_delivery_state);
   metrics_family(o, "hdw_dead_letters", "gauge", NULL, "What a person must look at.");
   metrics_sample_u64(o, "hdw_dead_letters", c.runs_by_state[RUN_DEAD], "subject", "run");
-  metrics_sample_u64(o, "hdw_dead_letters", c.deliveries_by_state[DELIVERY_DEAD], "subject", "delivery");
+  metrics_sample_u64(o, "hdw_dead_letters", c.deliveries_by_state[DELIVERY_DEAD] + c.deliveries_by_state[DELIVERY_PARKED], "subject", "delivery");
   one(o, "hdw_store_used_bytes", "bytes", "Used of the map of state.mdb.", used);
   one(o, "hdw_store_map_bytes", "bytes", "The map of state.mdb; it grows.", map);
   one(o, "hdw_log_unsynced_bytes", "bytes", "Appended and not yet durable.", l.unsynced_bytes);

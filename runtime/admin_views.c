@@ -55,7 +55,7 @@ const char *admin_input_state(uint8_t s) {
   return s <= INPUT_RUNNING ? n[s] : "";
 }
 const char *admin_delivery_state(uint8_t s) {
-  static const char *const n[] = {"", "pending", "in flight", "delivered", "dead", "parked", "discarded"};
+  static const char *const n[] = {"", "pending", "in flight", "delivered", "dead", "dead, holds its queue", "discarded"};
   return s <= DELIVERY_DISCARDED ? n[s] : "";
 }
 const char *admin_effect_state(uint8_t s) {
