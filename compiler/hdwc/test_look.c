@@ -140,7 +140,7 @@ static val look_sent(runner *x, const rig_target *t) {
 }
 
 static const char *delivery_state(uint8_t s) {
-  static const char *const names[] = {"none", "pending", "in_flight", "delivered", "dead", "dead", "discarded"};
+  static const char *const names[] = {"none", "pending", "in_flight", "delivered", "dead", "parked", "discarded"};
   return s < sizeof names / sizeof *names ? names[s] : "unknown";
 }
 
