@@ -142,7 +142,7 @@ static int status(admin_query *q) {
   admin_key(b, &f, "since_start");
   buf_puts(b, "{");
   const struct { const char *k; uint64_t n; } n[] = {{"inputs", s.inputs}, {"duplicates", s.duplicates}, {"conflicts", s.conflicts}, {"refused", s.refused},
-                                                   {"runs_done", s.runs_done}, {"runs_dead", s.runs_dead}, {"no_lane", s.no_lane}, {"steps", s.steps}, {"deliveries", s.deliveries}, {"rescued", s.rescued}};
+                                                   {"runs_done", s.runs_done}, {"runs_dead", s.runs_dead}, {"no_lane", s.no_lane}, {"steps", s.steps}, {"deliveries", s.deliveries}, {"echoes", s.echoes}, {"rescued", s.rescued}};
   for (size_t i = 0; i < sizeof n / sizeof *n; i++) admin_number(b, &g, n[i].k, n[i].n);
   buf_puts(b, "}");
   admin_number(b, &f, "log_sequence", ls.synced_seq);

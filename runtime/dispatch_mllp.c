@@ -130,6 +130,7 @@ static void transmit(eng_mllp *m, const io_addr *a) {
                           .idle_close_us = 60000000, .max_frame_bytes = (size_t)m->c->cfg->o.max_response_bytes};
     s = mllp_client_new(e->io, &o, &m->client);
   } else mllp_client_set_addr(m->client, a);
+  if (!s) eng_echo_sends(call, w->p, w->len);
   if (!s) s = mllp_client_send(m->client, w->p, w->len, is_ours, on_answer, m);
   if (!s) return;
   eng_call_fail(call, s == HDW_E_DATA ? FAIL_DATA : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", s == HDW_E_DATA ? "the message holds framing bytes" : hdw_status_text(s));

@@ -368,6 +368,7 @@ static void go(rest *r) {
                    .nheaders = r->nheaders, .body = r->body, .body_len = r->body_len, .pin = r->pin, .npin = r->npin, .timeout_us = call->c->timeout_us,
                    .max_body_bytes = (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
                    .tls = r->elsewhere ? NULL : call->c->identity};
+  if (r->body_len) eng_echo_sends(call, r->body, r->body_len);
   hdw_status s = io_http_request(call->e->io, &q, on_response, r, &r->id);
   if (s) fail_soon(call, FAIL_TRANSIENT, hdw_status_name(s), "the request cannot be made");
 }

@@ -200,6 +200,7 @@ typedef struct engine_status {
   uint64_t held_lanes;       /* now */
   uint64_t no_lane;          /* since start: runs of workflows with `order by` whose keys were all empty */
   uint64_t retain_passes, retain_freed_bytes, retain_expired, log_bytes, pinned_bytes; /* since start; in the log's files now; kept for what is unfinished */
+  uint64_t echoes;           /* inputs that were messages of our own */
   uint64_t rescued;          /* runs and queues that stood still and were found by looking: not 0 = a bug */
 } engine_status;
 void engine_get_status(const engine *e, engine_status *out);

@@ -299,6 +299,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   eng_wake_at(e, io_wall_us(e->io));
   on_intake_timer(e);
   eng_reconcile_start(e);
+  eng_echo_start(e);
   return eng_retain_start(e);
 }
 
@@ -390,6 +391,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->sched);
   io_timer_cancel(e->io, &e->rescan_timer);
   io_timer_cancel(e->io, &e->reconcile);
+  io_timer_cancel(e->io, &e->echo_timer);
   io_timer_cancel(e->io, &e->reap);
   eng_once_close(e);
   eng_retain_free(e);

@@ -127,7 +127,7 @@ static void handle(eng_message *m) {
     if (!why.code) why.code = 100;
     problem(m, "AR", &why);
   } else if (!m->head.control_id.len || (m->head.control_id.len == 2 && !memcmp(m->head.control_id.p, "\"\"", 2))) problem(m, "AR", &no_id);
-  else if (!decide(m, again ? old.id : 0)) return;
+  else if (!eng_echo_heard(m, m->p, m->len, NULL) && !decide(m, again ? old.id : 0)) return;
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);
 }

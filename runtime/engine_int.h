@@ -25,7 +25,7 @@
 #include "pack.h"
 #include "records.h"
 
-enum { ENG_MAX_APPS = 128, ENG_MAX_LISTENERS = 256, ENG_HASH = 256, ENG_PART = 0, ENG_CODE = 40, ENG_TEXT = 200, ENG_HEX = 64 };
+enum { ENG_MAX_APPS = 128, ENG_MAX_LISTENERS = 256, ENG_HASH = 256, ENG_ECHOES = 1024, ENG_PART = 0, ENG_CODE = 40, ENG_TEXT = 200, ENG_HEX = 64 };
 
 typedef struct eng_run eng_run;
 typedef struct eng_conn eng_conn;
@@ -331,7 +331,8 @@ struct engine {
   io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
   int64_t wake_at_us;        /* wall */
-  io_timer reconcile;
+  io_timer reconcile, echo_timer;
+  uint64_t echoes[ENG_ECHOES]; /* short forms of marks that may not be durable yet */
   int64_t reconcile_us;      /* 0 = not looked for */
   uint64_t reconcile_after;
   uint8_t reconcile_state;
@@ -514,6 +515,8 @@ bool eng_check_message(eng_message *m, const hl7_msg *msg);
 void eng_submit_message(engine *e, const engine_source *src, const void *p, size_t len, bool in_batch, engine_reply_cb cb, void *user);
 /* engine_batch.c. False: it is a single message. */
 bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user);
+/* It is an echo of what we sent: m->v accepts it without runs. key: the caller's idempotency key, or NULL. */
+bool eng_echo_heard(eng_message *m, const void *p, size_t len, const char *key);
 /* Nothing is stored. code: HL7 acknowledgement code; requests get the matching status. */
 void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const char *text);
 /* Writes the INPUT record with the verdict in m->v; the answer comes from it. */
@@ -722,6 +725,9 @@ void eng_out_new(engine *e, eng_conn *c);
 void eng_out_close(eng_conn *c);
 /* A delivery could have gone for so long and has not. */
 bool eng_out_late(eng_conn *c, int64_t us);
+/* engine_echo.c. Drivers: these bytes are about to leave. */
+void eng_echo_sends(eng_call *call, const void *p, size_t len);
+void eng_echo_start(engine *e);
 /* engine_reconcile.c */
 void eng_reconcile_start(engine *e);
 

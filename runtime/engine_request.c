@@ -91,9 +91,12 @@ static void handle(eng_message *m, const engine_request *q) {
     return;
   }
   m->input = input, m->gates = v;
-  eng_gate(e, &m->a, m->src, NULL, input, v);
-  eng_once_filter(e, v, again ? old.id : 0);
-  eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);
+  v->n = v->matched = 0;
+  if (!eng_echo_heard(m, q->body, q->body_len, q->idempotency_key)) {
+    eng_gate(e, &m->a, m->src, NULL, input, v);
+    eng_once_filter(e, v, again ? old.id : 0);
+    eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);
+  }
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Connections as peers see them: acknowledgements that say no, say nothing or come late; TLS with certificates; HL7 over HTTP; redirects; dead deliveries."""
+import http.client
 import os
 import socket
 import ssl
@@ -283,6 +284,57 @@ class Rest(unittest.TestCase):
         self.m.ask(adt('D', event='ADT^A08'))
         wait_for(lambda: len(self.d.ask('dead')) == 3, what='the dead letter')
         self.assertEqual(self.other.requests, [])
+
+
+ECHO = '''hdw 1
+listener adt = mllp()
+listener web = http()
+connection ward = mllp(timeout: 2 seconds)
+connection crm = rest(timeout: 2 seconds)
+workflow forward on msg = adt.message(types: ['ADT^A01']) {
+  send ward.message(msg.with(MSH-3: 'HUB', MSH-10: 'F' & msg.MSH-10))
+  send crm.post('/x', body: { id: msg.MSH-10 })
+}
+workflow hook on rq = web.post('/hook') { return { ok: true } }
+'''
+
+
+class Echo(unittest.TestCase):
+    def test_R22_what_we_sent_makes_no_run_when_it_comes_back(self):
+        ward, crm = Peer(lambda n, m, c: [ack('AA', c)]), HttpSink()
+        d = Daemon(ECHO, {'listeners': {'adt': {'port': 0, 'echo_of': ['ward']}, 'web': {'port': 0, 'echo_of': ['crm']}}, 'connections': {
+            'ward': {'address': f'127.0.0.1:{ward.port}', 'grant': {'networks': ['127.0.0.0/8']}}, 'crm': {'base': f'http://127.0.0.1:{crm.port}', 'grant': {'networks': ['127.0.0.0/8']}}}}).start()
+        m = Mllp(d.ports['adt'])
+        try:
+            self.assertEqual(ack_code(m.ask(adt('A'))), 'AA')
+            wait_for(lambda: ward.messages and crm.requests, what='the deliveries')
+            sent = ward.messages[0]
+            self.assertEqual(ack_code(m.ask(sent)), 'AA')  # as it is
+            head, rest = sent.split('\r', 1)
+            other = head.replace('|HUB|', '|EHR|', 1).replace('|FA|', '|E77|')
+            self.assertNotEqual(other, head)
+            self.assertEqual(ack_code(m.ask(other + '\r' + rest)), 'AA')  # passed on under an id of its own
+            self.assertEqual(d.ask('status')['since_start']['echoes'], 2)
+
+            def post(body, key=None):
+                c = http.client.HTTPConnection('127.0.0.1', d.ports['web'], timeout=20)
+                c.request('POST', '/hook', body, {'Content-Type': 'application/json', **({'Idempotency-Key': key} if key else {})})
+                status = c.getresponse().status
+                c.close()
+                return status
+            self.assertEqual(post(crm.requests[0]['body']), 202)
+            self.assertEqual(post('{"other":1}', crm.requests[0]['key']), 202)
+            m.close(), d.stop(), d.start()
+            m = Mllp(d.ports['adt'])
+            self.assertEqual(ack_code(m.ask(other.replace('E77', 'E78') + '\r' + rest)), 'AA')  # also over a restart
+            self.assertEqual(d.ask('status')['since_start']['echoes'], 1)
+            self.assertEqual([r['workflow'] for r in d.runs()], ['forward'])
+            self.assertEqual(len(ward.messages), 1)
+            post('{"mine":1}')
+            wait_for(lambda: len(d.runs()) == 2, what='the run of a request that is no echo')
+        finally:
+            for x in (m, d, ward, crm):
+                x.close()
 
 
 if __name__ == '__main__':
