@@ -103,7 +103,7 @@ class Demo:
                        'secrets': {'crm_token': {'file': secret}}}, f, indent=2)
 
     def start(self):
-        self.daemon = subprocess.Popen([self.hdwvm, 'serve', '--config', self.config, *self.modules], cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.daemon = subprocess.Popen([self.hdwvm, 'serve', '--config', self.config, *self.modules], cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, bufsize=0)
         ready = self.read_until_ready()
         if not ready:
             raise SystemExit('hdwvm did not start:\n' + '\n'.join(self.log[-10:]))
