@@ -79,7 +79,7 @@ typedef struct decl {
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
 
-typedef struct local { str name; int reg; ty t; ast *at; bool hidden; /* of another branch that is not over */ } local;
+typedef struct local { str name; int reg; ty t; ast *at; bool hidden; /* of another branch that is not over */ uint32_t debug; } local;
 typedef struct this_scope { int reg, index, total; ty t; ty total_t; } this_scope;
 enum { MAX_LOCALS = 200, MAX_THIS = 40 };
 
@@ -206,6 +206,7 @@ void code_of_set(comp *c, ty t, const ast *lit);       /* E0234 */
 void cond(comp *c, ast *n, int dst);           /* an expression wanted as condition */
 local *find_local(comp *c, str name);
 local *add_local(comp *c, ast *name, ty t, int reg);
+void end_locals(comp *c, int n);               /* all but the first n go out of scope */
 ty native(comp *c, const char *name, int base, int nargs, ty ret);   /* NATIVE with window at base */
 
 /* path.c */

@@ -236,6 +236,7 @@ uint32_t emit_func_new(emit *e, const char *name, size_t len, uint32_t params) {
   emit_func *f = &e->funcs[e->nfuncs];
   memset(f, 0, sizeof *f);
   buf_init(&f->code, e->a, 4 << 20);
+  buf_init(&f->locals, e->a, SECTION_MAX);
   buf_init(&f->debug, e->a, 16 << 20);
   f->name = emit_str(e, name, len);
   f->params = params;
@@ -378,6 +379,33 @@ void emit_pos(emit *e, uint32_t fn, uint32_t file_k, uint32_t line, uint32_t col
   buf_put(d, &m, sizeof m);
 }
 
+uint32_t emit_local(emit *e, uint32_t fn, uint32_t name_k, uint32_t reg) {
+  mod_local l = {0, name_k, reg, here(e, fn), MOD_NO_INDEX};
+  buf *b = &e->funcs[fn].locals;
+  uint32_t at = (uint32_t)(b->len / sizeof l);
+  buf_put(b, &l, sizeof l);
+  return at;
+}
+
+void emit_local_end(emit *e, uint32_t fn, uint32_t at) {
+  buf *b = &e->funcs[fn].locals;
+  uint32_t to = here(e, fn);
+  if ((at + 1) * sizeof(mod_local) <= b->len) memcpy(b->p + at * sizeof(mod_local) + offsetof(mod_local, to), &to, sizeof to);
+}
+
+static void put_locals(emit *e, uint32_t fn, uint32_t at, uint32_t words) {
+  const buf *b = &e->funcs[fn].locals;
+  for (size_t k = 0; k + sizeof(mod_local) <= b->len; k += sizeof(mod_local)) {
+    mod_local l;
+    memcpy(&l, b->p + k, sizeof l);
+    put32(&e->sec[MOD_LOCL], fn);
+    put32(&e->sec[MOD_LOCL], l.name);
+    put32(&e->sec[MOD_LOCL], l.reg);
+    put32(&e->sec[MOD_LOCL], l.from + at);
+    put32(&e->sec[MOD_LOCL], (l.to < words ? l.to : words) + at);
+  }
+}
+
 hdw_status emit_finish(emit *e, const char *meta, size_t meta_len, uint8_t **bytes, size_t *len_bytes) {
   uint32_t at = 0;
   for (uint32_t i = 0; i < e->nfuncs; i++) {
@@ -399,6 +427,7 @@ hdw_status emit_finish(emit *e, const char *meta, size_t meta_len, uint8_t **byt
       put32(&e->sec[MOD_DEBG], m.line);
       put32(&e->sec[MOD_DEBG], m.col);
     }
+    put_locals(e, i, at, words);
     at += words;
   }
   buf_put(&e->sec[MOD_META], meta, meta_len);

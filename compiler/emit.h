@@ -11,6 +11,7 @@ typedef struct emit_text { uint32_t off, len; } emit_text;
 typedef struct emit_func {
   buf code;                 /* 32-bit words */
   buf debug;                /* mod_debug entries relative to the function */
+  buf locals;               /* mod_local entries likewise */
   uint32_t name, params, regs;
   uint32_t label;           /* the last word that something jumps to: what stands before it is not joined with what follows */
   uint32_t last, before;    /* words at which the last instruction and the one before it begin; MOD_NO_INDEX */
@@ -54,6 +55,9 @@ uint32_t emit_jump(emit *e, uint32_t fn, vm_op op, uint32_t a);            /* to
 void emit_patch(emit *e, uint32_t fn, uint32_t at);                        /* the jump at `at` goes to emit_here */
 void emit_jump_to(emit *e, uint32_t fn, vm_op op, uint32_t a, uint32_t target);
 void emit_pos(emit *e, uint32_t fn, uint32_t file_k, uint32_t line, uint32_t col); /* position of the next word */
+/* A name has its value in a register from here on; emit_local_end with the number it gives: until here. Without an end, until the function's. */
+uint32_t emit_local(emit *e, uint32_t fn, uint32_t name_k, uint32_t reg);
+void emit_local_end(emit *e, uint32_t fn, uint32_t at);
 void emit_regs(emit *e, uint32_t fn, uint32_t regs);                       /* raises the number of registers */
 /* meta: JSON. The id is left zero (mod_assemble). */
 hdw_status emit_finish(emit *e, const char *meta, size_t meta_len, uint8_t **bytes, size_t *len_bytes);

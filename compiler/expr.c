@@ -59,8 +59,13 @@ local *find_local(comp *c, str name) {
 local *add_local(comp *c, ast *name, ty t, int reg) {
   if (c->f->nlocals == MAX_LOCALS) { err(c, E0228, name, "more than %d names in one function", MAX_LOCALS); return &c->f->locals[MAX_LOCALS - 1]; }
   local *l = &c->f->locals[c->f->nlocals++];
-  *l = (local){node_name(c, name), reg, t, name, false};
+  *l = (local){node_name(c, name), reg, t, name, false, 0};
+  l->debug = emit_local(&c->e, c->f->fn, emit_str(&c->e, l->name.p, l->name.len), (uint32_t)reg);
   return l;
+}
+
+void end_locals(comp *c, int n) {
+  while (c->f->nlocals > n) emit_local_end(&c->e, c->f->fn, c->f->locals[--c->f->nlocals].debug);
 }
 
 /* ---- templates */

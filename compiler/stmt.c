@@ -13,7 +13,7 @@ void never_reached(comp *c, const ast *n) {
 void stmt_block(comp *c, ast *block) {
   int nlocals = c->f->nlocals, top = c->f->top;
   for (ast *n = block->first; n; n = n->next) { stmt_one(c, n); never_reached(c, n); }
-  c->f->nlocals = nlocals;
+  end_locals(c, nlocals);
   c->f->top = top;
 }
 
@@ -119,7 +119,7 @@ static ty for_loop(comp *c, ast *n, int dst) {
     f->yield_t = yt;
     f->has_yield = hy;
   }
-  f->nlocals = nlocals;
+  end_locals(c, nlocals);
   f->top = top;
   return result;
 }
@@ -154,7 +154,7 @@ static ty handlers(comp *c, ast *list, int err_reg, int dst, ty t) {
     if (n < 32) outs[n++] = emit_jump(&c->e, f->fn, OP_JMP, 0); else err(c, E0228, h, "at most 32 handlers");
     if (skip != MOD_NO_INDEX) emit_patch(&c->e, f->fn, skip);
     f->top = top;
-    f->nlocals = nlocals;
+    end_locals(c, nlocals);
   }
   if (!caught) emit_op(&c->e, f->fn, OP_RAISE, (uint32_t)err_reg, 0, 0);
   for (uint32_t i = 0; i < n; i++) emit_patch(&c->e, f->fn, outs[i]);

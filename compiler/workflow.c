@@ -196,7 +196,7 @@ void workflow_body(comp *c, decl *d) {
     never_reached(c, n);
   }
   if (!gated) op3(c, OP_GATE, 0, 0, 0);
-  f->nlocals = nlocals;
+  end_locals(c, nlocals);
   int r = reg_new(c);
   emit_op(&c->e, f->fn, OP_EMPTY, (uint32_t)r, 0, 0);
   emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char mod_section_names[MOD_SECTION_COUNT][5] = {"CONS", "STRS", "FUNC", "CODE", "NATV", "SHAP", "KEYS", "CHKS", "EFCT", "ARGN", "META", "DEBG"};
+const char mod_section_names[MOD_SECTION_COUNT][5] = {"CONS", "STRS", "FUNC", "CODE", "NATV", "SHAP", "KEYS", "CHKS", "EFCT", "ARGN", "META", "DEBG", "LOCL"};
 
 __attribute__((format(printf, 3, 4))) static hdw_status bad(mod_error *e, hdw_status s, const char *fmt, ...) {
   va_list ap;
@@ -24,7 +24,7 @@ static hdw_status sections(const uint8_t *b, size_t len, span *out, mod_error *e
   if (len < MOD_HEADER_BYTES || memcmp(b, "HDWB", 4) != 0) return bad(e, HDW_E_CORRUPT, "this is no hdw module");
   if (get16(b + 4) != MOD_VERSION) return bad(e, HDW_E_VERSION, "module format %u, this version reads %d", get16(b + 4), MOD_VERSION);
   uint32_t n = get32(b + 8);
-  if (n != MOD_SECTION_COUNT) return bad(e, HDW_E_CORRUPT, "%u sections, %d expected", n, MOD_SECTION_COUNT);
+  if (n != MOD_SECTION_COUNT && n != MOD_LOCL) return bad(e, HDW_E_CORRUPT, "%u sections, %d expected", n, MOD_SECTION_COUNT);
   if (len > MOD_MAX_BYTES || get32(b + 12) != len) return bad(e, HDW_E_CORRUPT, "the file is %zu bytes long, its header says %u", len, get32(b + 12));
   size_t end = MOD_HEADER_BYTES + (size_t)n * 12;
   if (len < end) return bad(e, HDW_E_CORRUPT, "the section table is cut off");
@@ -152,7 +152,9 @@ static hdw_status load_tables(arena *a, module *m, const span *s, mod_error *e) 
   uint32_t *an = arena_alloc(a, m->nargn * sizeof *an);
   m->ndebug = s[MOD_DEBG].len / 16;
   mod_debug *db = arena_alloc(a, m->ndebug * sizeof *db);
-  if (!nv || !ky || !sh || !ck || !ef || !an || !db) return e->status = HDW_E_NOMEM;
+  m->nlocals = s[MOD_LOCL].len / 20;
+  mod_local *lc = arena_alloc(a, m->nlocals * sizeof *lc);
+  if (!nv || !ky || !sh || !ck || !ef || !an || !db || !lc) return e->status = HDW_E_NOMEM;
   const uint8_t *p = s[MOD_NATV].p;
   for (uint32_t i = 0; i < m->nnatives; i++, p += 8) {
     nv[i] = (mod_native){get32(p), get32(p + 4)};
@@ -180,6 +182,12 @@ static hdw_status load_tables(arena *a, module *m, const span *s, mod_error *e) 
   }
   p = s[MOD_DEBG].p;
   for (uint32_t i = 0; i < m->ndebug; i++, p += 16) db[i] = (mod_debug){get32(p), get32(p + 4), get32(p + 8), get32(p + 12)};
+  p = s[MOD_LOCL].p;
+  for (uint32_t i = 0; i < m->nlocals; i++, p += 20) {
+    lc[i] = (mod_local){get32(p), get32(p + 4), get32(p + 8), get32(p + 12), get32(p + 16)};
+    if (lc[i].func >= m->nfuncs || lc[i].reg >= m->funcs[lc[i].func].regs) return bad(e, HDW_E_CORRUPT, "name %u belongs to no register", i);
+  }
+  m->locals = lc;
   m->natives = nv; m->keys = ky; m->shapes = sh; m->checks = ck; m->effects = ef; m->argn = an; m->debug = db;
   return HDW_OK;
 }
@@ -190,7 +198,7 @@ hdw_status mod_load(arena *a, const uint8_t *bytes, size_t len_bytes, module *m,
   *e = (mod_error){HDW_OK, ""};
   hdw_status st = sections(bytes, len_bytes, s, e);
   if (st) return st;
-  static const uint8_t unit[MOD_SECTION_COUNT] = {16, 1, 16, 4, 8, 8, 8, 16, 20, 4, 1, 16};
+  static const uint8_t unit[MOD_SECTION_COUNT] = {16, 1, 16, 4, 8, 8, 8, 16, 20, 4, 1, 16, 20};
   for (int i = 0; i < MOD_SECTION_COUNT; i++)
     if (s[i].len % unit[i]) return bad(e, HDW_E_CORRUPT, "section %s has a broken length", mod_section_names[i]);
   m->bytes = bytes;

@@ -22,13 +22,15 @@
  * ARGN  u32 name K of each argument of each effect (0xffffffff: positional, unnamed)
  * META  JSON: declarations for the daemon (listeners, connections, settings, workflows ...; documented in compiler/meta.h)
  * DEBG  {u32 code word, u32 file K, u32 line, u32 column} sorted by code word
+ * LOCL  {u32 function, u32 name K, u32 register, u32 first code word, u32 word behind the last}: where a name has its value, for people only.
+ *       Modules of before 2026-11 lack this section: they have no names.
  */
 #ifndef HDW_MODULE_H
 #define HDW_MODULE_H
 #include "value.h"
 
 enum { MOD_VERSION = 1, MOD_HEADER_BYTES = 48, MOD_ID_BYTES = 32, MOD_MAX_BYTES = 64 << 20, VM_MAX_NATIVE_ARGS = 16 };
-enum mod_section { MOD_CONS, MOD_STRS, MOD_FUNC, MOD_CODE, MOD_NATV, MOD_SHAP, MOD_KEYS, MOD_CHKS, MOD_EFCT, MOD_ARGN, MOD_META, MOD_DEBG, MOD_SECTION_COUNT };
+enum mod_section { MOD_CONS, MOD_STRS, MOD_FUNC, MOD_CODE, MOD_NATV, MOD_SHAP, MOD_KEYS, MOD_CHKS, MOD_EFCT, MOD_ARGN, MOD_META, MOD_DEBG, MOD_LOCL, MOD_SECTION_COUNT };
 extern const char mod_section_names[MOD_SECTION_COUNT][5];
 #define MOD_NO_INDEX UINT32_MAX
 
@@ -43,6 +45,7 @@ typedef struct mod_effect { uint32_t op, conn, argn; uint16_t nargs; uint8_t fla
 enum { MOD_EFFECT_SEND = 1 };
 enum mod_class { MOD_CLASS_READ, MOD_CLASS_IDEMPOTENT, MOD_CLASS_KEYED, MOD_CLASS_UNSAFE, MOD_CLASS_LOCAL };
 typedef struct mod_debug { uint32_t word, file, line, col; } mod_debug;
+typedef struct mod_local { uint32_t func, name, reg, from, to; } mod_local;
 
 /* A loaded module: arrays point into the caller's bytes (which must stay) or into the arena. */
 typedef struct module {
@@ -60,6 +63,7 @@ typedef struct module {
   const uint32_t *argn;        uint32_t nargn;
   const char *meta;            uint32_t meta_len;
   const mod_debug *debug;      uint32_t ndebug;
+  const mod_local *locals;     uint32_t nlocals;
   bool verified;
 } module;
 
