@@ -166,5 +166,9 @@ void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);
 int admin_lanes(admin_query *q); /* admin_lanes.c */
 /* admin_story.c: what happened to an input, what waits for what, and what can be done: two members of the object in b. */
 void admin_story(admin_query *q, const store_input *in, bool *first);
+int admin_trace(admin_query *q); /* admin_trace.c */
+/* Every dead run and delivery, for redrive --all. */
+typedef struct admin_subject { uint8_t subject; uint64_t id; } admin_subject;
+uint32_t admin_all_dead(admin *ad, admin_subject *out, uint32_t cap);
 
 #endif

@@ -82,31 +82,14 @@ int admin_runs(admin_query *q) {
 
 /* ---- one run -------------------------------------------------------------------------------------------------------------------------- */
 
-/* Source line of an effect: the EFFECT instruction whose row has the site that ends the path. */
-static void where_step(admin_query *q, const uint8_t hash[REC_HASH], cod_str path, char out[200]) {
-  static const bool has_ext[OP_COUNT] = {
-#define OPCODE(name, a, b, c, ext, doc) (#ext)[0] != '_',
-#include "opcodes.def"
-#undef OPCODE
-  };
-  const eng_app *app = eng_app_by_hash(q->ad->e, hash);
-  uint32_t at = path.len;
+/* Source line of the effect at a path. */
+static void where_step(admin_query *q, const store_run *run, cod_str path, char out[200]) {
+  const eng_app *app = eng_app_by_hash(q->ad->e, run->module);
+  const meta_workflow *w = app ? eng_workflow(app, run->workflow.p, run->workflow.len) : NULL;
+  const char *text = arena_dup(q->a, path.p, path.len);
+  mod_debug d;
   out[0] = 0;
-  if (!app) return;
-  while (at > 0 && path.p[at - 1] >= '0' && path.p[at - 1] <= '9') at--;
-  char digits[16];
-  snprintf(digits, sizeof digits, "%.*s", (int)(path.len - at > 15 ? 15 : path.len - at), path.p + at);
-  unsigned long site = strtoul(digits, NULL, 10);
-  for (uint32_t f = 0; f < app->m.nfuncs; f++)
-    for (uint32_t w = 0; w < app->m.funcs[f].words; w++) {
-      uint32_t ins = app->m.code[app->m.funcs[f].code + w], op = ins & 255, bx = ins >> 16;
-      mod_debug d;
-      if (op == OP_EFFECT && bx < app->m.neffects && app->m.effects[bx].site == site && mod_where(&app->m, app->m.funcs[f].code + w, &d)) {
-        engine_where(q->ad->e, hash, d.file, d.line, d.col, out);
-        return;
-      }
-      if (op < OP_COUNT && has_ext[op]) w++;
-    }
+  if (w && text && mod_site(&app->m, w->func, text, &d)) engine_where(q->ad->e, run->module, d.file, d.line, d.col, out);
 }
 
 static void put_body(admin_query *q, bool *f, const char *key, log_pos pos) {
@@ -136,7 +119,7 @@ static bool step_one(const store_effect *e, void *user) {
   put_str(b, &f, "error", e->error_text);
   admin_number(b, &f, "attempts", e->attempts);
   admin_time(b, &f, "time", e->time_us);
-  where_step(s->q, s->run->module, e->path, where);
+  where_step(s->q, s->run, e->path, where);
   put_name(b, &f, "at", where);
   put_body(s->q, &f, "request", e->intent_pos);
   put_body(s->q, &f, "result", e->result_pos);

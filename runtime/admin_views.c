@@ -198,6 +198,7 @@ const admin_view admin_views[] = {
     {"GET", "/messages/", LOOK, admin_message, 0},
     {"GET", "/runs", LOOK, admin_runs, 0},
     {"GET", "/runs/", LOOK, admin_run, 0},
+    {"GET", "/trace/", LOOK, admin_trace, 0},
     {"GET", "/dead", LOOK, admin_dead, 0},
     {"GET", "/lanes", LOOK, admin_lanes, 0},
     {"GET", "/sinks", LOOK | ADMIN_QUIET, sinks, 0},

@@ -49,6 +49,7 @@ int hv_messages(const hv_args *a);
 int hv_message(const hv_args *a);
 int hv_runs(const hv_args *a);
 int hv_run(const hv_args *a);
+int hv_trace(const hv_args *a); /* run --until */
 int hv_dead(const hv_args *a);
 int hv_redrive(const hv_args *a);
 int hv_discard(const hv_args *a);

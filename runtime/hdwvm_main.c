@@ -24,7 +24,7 @@ const hv_command hv_commands[] = {
     {"messages", "[--patient P] [--control-id X] [--sender S] [--type T] [--state S] [--since T] [--until T] [--limit N] [--after ID]", "Inputs, newest first.", hv_messages},
     {"message", "ID | --control-id X [--reason TEXT]", "One input: what became of it, what waits for what, what to do next.", hv_message},
     {"runs", "[--state queued|running|waiting|parked|dead|failed] [--limit N]", "Runs.", hv_runs},
-    {"run", "ID", "One run, step by step.", hv_run},
+    {"run", "ID [--until STEP|PATH|end]", "One run, step by step; --until: executed again up to there, with what its names held.", hv_run},
     {"dead", "", "Dead letters: runs and deliveries that a person must look at.", hv_dead},
     {"redrive", "ID | --sink S --workflow W --code C --since T | --all [--subject run|delivery] [--yes]", "Sends dead letters back into work.", hv_redrive},
     {"discard", "ID | --sink S --workflow W --code C --since T | --all [--subject run|delivery] [--reason TEXT] [--yes]", "Gives dead letters up.", hv_discard},

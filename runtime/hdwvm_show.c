@@ -222,6 +222,7 @@ static void print_delivery(view *v, val x) {
 }
 
 int hv_run(const hv_args *args) {
+  if (args->until) return hv_trace(args);
   view v;
   val r;
   bool done;
