@@ -83,7 +83,7 @@ static bool add_frame(tracer *x, const vm_run *vm, const vm_frame *f, engine_tra
   out->nlocals = 0;
   for (uint32_t i = 0; i < m->nlocals; i++) {
     const mod_local *l = &m->locals[i];
-    if (l->func != f->func || at < l->from || at >= l->to || f->base + l->reg >= vm->nregs || out->nlocals == m->funcs[f->func].regs) continue;
+    if (l->func != f->func || at < l->from || at >= l->to || f->base + l->reg >= vm->cap_regs || out->nlocals == m->funcs[f->func].regs) continue;
     val v = vm->regs[f->base + l->reg];
     if (v.tag == VAL_BUILDER) continue;
     out->locals[out->nlocals++] = (engine_trace_local){text_of(x, l->name), v};
