@@ -69,7 +69,7 @@ static val request_of(tracer *x) {
 /* ---- names ------------------------------------------------------------------------------------------------------------------ */
 
 /* The branch that asks. */
-static const vm_run *asking(const tracer *x) { return &x->r->vm; }
+static const vm_run *asking(const tracer *x) { return x->t->stop == TRACE_FAILED || !x->r->vm.request.branch ? &x->r->vm : x->r->vm.request.branch; }
 
 static bool add_frame(tracer *x, const vm_run *vm, const vm_frame *f, engine_trace_frame *out) {
   const module *m = &x->r->app->m;
@@ -92,12 +92,15 @@ static bool add_frame(tracer *x, const vm_run *vm, const vm_frame *f, engine_tra
 }
 
 static hdw_status look(tracer *x) {
-  const vm_run *vm = asking(x);
   engine_trace *t = x->t;
-  t->frames = (engine_trace_frame *)arena_zalloc(&t->a, vm->nframes + 1u, sizeof *t->frames);
+  uint32_t n = 0;
+  for (const vm_run *vm = asking(x); vm; vm = vm->parent) n += vm->nframes;
+  t->frames = (engine_trace_frame *)arena_zalloc(&t->a, n + 1u, sizeof *t->frames);
   if (!t->frames) return HDW_E_NOMEM;
-  for (uint32_t i = vm->nframes; i-- > 0;)
-    if (!add_frame(x, vm, &vm->frames[i], &t->frames[t->nframes++])) return HDW_E_NOMEM;
+  uint32_t known = 0; /* of the parent: the branch began with a copy of its innermost frame */
+  for (const vm_run *vm = asking(x); vm; vm = vm->parent, known = 1)
+    for (uint32_t i = vm->nframes - (vm->nframes ? known : 0); i-- > 0;)
+      if (!add_frame(x, vm, &vm->frames[i], &t->frames[t->nframes++])) return HDW_E_NOMEM;
   return HDW_OK;
 }
 
@@ -121,7 +124,7 @@ static bool replay(tracer *x, engine_trace_step *s) {
   x->t->stop = TRACE_NOT_RECORDED;
   if (f.state == EFFECT_INTENT || !f.result_pos.seg || log_read(e->log, f.result_pos, &x->t->a, &rec) || engine_unpack(e, &x->t->a, rec.body, rec.body_len, &v)) return false;
   if (f.state == EFFECT_DONE) vm_resume(&r->vm, v);
-  else return vm_resume_error(&r->vm, v);
+  else return vm_handles(r->vm.request.branch) && vm_throw(r->vm.request.branch, v);
   return true;
 }
 

@@ -28,6 +28,10 @@ workflow many on rq = web.post('/many') {
     step made = note(who, twice)
     log('noted', number: n)
   }
+  parallel {
+    step left = crm.post('/left', body: { who: who })
+    step right = note(who, 5)
+  }
   step last = crm.get('/missing') on error where error.status = 404 use { gone: true }
   step never = crm.post('/fails', body: { last: last })
   return { last: last }
@@ -152,9 +156,9 @@ class Loops(Base):
 
     def test_actions_loops_and_where_the_record_ends(self):
         all_of_it = self.until(self.run_id, 'end')
-        self.assertEqual([s['kind'] for s in all_of_it['steps']], ['step', 'log', 'step', 'log', 'step', 'step'])
-        self.assertEqual([s['state'] for s in all_of_it['steps']], ['done', 'log', 'done', 'log', 'failed', 'failed'])
-        self.assertEqual(names(all_of_it['frames'][0]), {'rq': names(all_of_it['frames'][0])['rq'], 'who': 'Okafor', 'last': {'gone': True}})
+        self.assertEqual([s['kind'] for s in all_of_it['steps']], ['step', 'log', 'step', 'log', 'step', 'step', 'step', 'step'])
+        self.assertEqual([s['state'] for s in all_of_it['steps']], ['done', 'log', 'done', 'log', 'done', 'done', 'failed', 'failed'])
+        self.assertEqual(names(all_of_it['frames'][0]), {'rq': names(all_of_it['frames'][0])['rq'], 'who': 'Okafor', 'left': {'id': 3}, 'right': '4', 'last': {'gone': True}})
         third = self.until(self.run_id, 3)
         self.assertEqual([f['function'] for f in third['frames']], ['note', 'many'])
         self.assertEqual(names(third['frames'][0]), {'id': 'Okafor', 'n': 40, 'label': 'Okafor/40'})
@@ -163,6 +167,10 @@ class Loops(Base):
         self.assertEqual(third['steps'][2]['at'], f'app.hdw:{self.line("step r = crm.post")}:16')
         by_path = self.until(self.run_id, third['steps'][2]['path'])
         self.assertEqual(by_path['frames'], third['frames'])
+        branch = self.until(self.run_id, 6)
+        self.assertEqual([f['function'] for f in branch['frames']], ['note', 'many'])
+        self.assertEqual(names(branch['frames'][0])['label'], 'Okafor/5')
+        self.assertEqual(branch['frames'][1]['at'], f'app.hdw:{self.line("step right")}:5')
         self.assertNotIn('made', names(self.until(self.run_id, 5)['frames'][0]), 'what a loop named ends with it')
 
 
