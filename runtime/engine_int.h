@@ -614,8 +614,6 @@ eng_run *eng_run_find(engine *e, uint64_t id);
 /* Loads and executes; fresh: nothing can be in its journal. */
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len);
 void eng_run_go(eng_run *r);
-/* Finds program and input of r (row, memory and engine are set) and puts the machine at its beginning. */
-hdw_status eng_run_prepare(eng_run *r);
 void eng_run_resume_soon(eng_run *r);
 void eng_run_free(eng_run *r);
 /* Ends with RUN_DONE (value recorded), RUN_FAILED or RUN_DEAD. */

@@ -125,8 +125,6 @@ static eng_run *run_new(engine *e, uint64_t id) {
   return r;
 }
 
-hdw_status eng_run_prepare(eng_run *r) { return prepare(r, NULL, 0); }
-
 static void record_state(eng_run *r, uint8_t state) {
   rec_run_change c = {.run = r->id, .state = state, .fail_class = r->row.fail_class, .path = r->row.path, .reason = r->row.reason};
   cod_w w = eng_writer(r->e);

@@ -171,7 +171,7 @@ hdw_status engine_trace_run(engine *e, uint64_t run, const char *until, engine_t
   arena_init(&r->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   hdw_status s = store_get_run(e->store, ENG_PART, run, &out->a, &out->row);
   if (!s) s = store_get_run(e->store, ENG_PART, run, &r->a, &r->row);
-  if (!s) s = eng_run_prepare(r);
+  if (!s) s = eng_run_prepare(r, NULL, 0);
   if (!s) {
     if (r->cx.fuel > trace_fuel) r->cx.fuel = trace_fuel;
     s = drive(&x);

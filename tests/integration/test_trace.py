@@ -170,7 +170,7 @@ class Loops(Base):
         branch = self.until(self.run_id, 6)
         self.assertEqual([f['function'] for f in branch['frames']], ['note', 'many'])
         self.assertEqual(names(branch['frames'][0])['label'], 'Okafor/5')
-        self.assertEqual(branch['frames'][1]['at'], f'app.hdw:{self.line("step right")}:5')
+        self.assertEqual(branch['frames'][1]['at'].rsplit(':', 1)[0], f'app.hdw:{self.line("step right")}')
         self.assertNotIn('made', names(self.until(self.run_id, 5)['frames'][0]), 'what a loop named ends with it')
 
 

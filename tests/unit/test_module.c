@@ -142,7 +142,7 @@ static void test_loading_without_memory(void **state) {
 typedef struct damage { const char *want; size_t at; uint8_t byte; } damage;
 
 static void test_damaged_headers_are_named(void **state) {
-  static const damage rows[] = {{"this is no hdw module", 0, 'X'}, {"module format 9, this version reads 1", 4, 9}, {"11 sections, 12 expected", 8, 11}, {"the file is ", 12, 1},
+  static const damage rows[] = {{"this is no hdw module", 0, 'X'}, {"module format 9, this version reads 1", 4, 9}, {"11 sections, 13 expected", 8, 11}, {"the file is ", 12, 1},
     {"section 0 is not CONS", 48, 'X'}, {"section CONS lies outside the file", 52, 1}, {"section FUNC has a broken length", 80, 0}};
   (void)state;
   test_mem tm;
