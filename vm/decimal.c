@@ -22,8 +22,11 @@ static dec_coef sign(u128 m, bool neg) { return neg ? -(dec_coef)m : (dec_coef)m
 static bool scale_up(u128 m, int n, u128 *out) {
   if (m == 0 || n == 0) return *out = m, true;
   if (n > MAX_DIGITS) return false;
-  if (n <= CHUNK_DIGITS && m <= UINT64_MAX) return *out = (u128)(uint64_t)m * POW64[n], *out < limit();
-  u128 r;
+  u128 r; /* *out may be m's own place: it stays as it is on failure */
+  if (n <= CHUNK_DIGITS && m <= UINT64_MAX) {
+    r = (u128)(uint64_t)m * POW64[n];
+    return r < limit() ? (*out = r, true) : false;
+  }
   if (__builtin_mul_overflow(m, pow10u(n), &r) || r >= limit()) return false;
   return *out = r, true;
 }

@@ -33,6 +33,18 @@ static void test_parse_keeps_digits(void **state) {
   assert_string_equal(F(D("1.00000000000000000000000000000000000000000000")), "1.0000000000000000000000000000");
 }
 
+/* Zeros of the fraction that do not fit are dropped; the value never changes. */
+static void test_zeros_that_do_not_fit(void **state) {
+  (void)state;
+  static const char text[] = "13400000000001300.0010000000000000000000";
+  dec d;
+  char out[DEC_TEXT_MAX];
+  assert_int_equal(dec_parse(text, sizeof text - 1, &d), HDW_OK);
+  assert_int_equal(d.scale, 21);
+  assert_int_equal(dec_format(&d, out), 39);
+  assert_memory_equal(out, text, 39);
+}
+
 static void test_parse_refuses(void **state) {
   (void)state;
   dec d;
@@ -184,7 +196,7 @@ static void test_to_i64(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_parse_keeps_digits), cmocka_unit_test(test_parse_refuses),
+      cmocka_unit_test(test_parse_keeps_digits), cmocka_unit_test(test_zeros_that_do_not_fit), cmocka_unit_test(test_parse_refuses),
       cmocka_unit_test(test_add_sub), cmocka_unit_test(test_mul), cmocka_unit_test(test_mul_reduces_scale),
       cmocka_unit_test(test_div), cmocka_unit_test(test_idiv_mod),
       cmocka_unit_test(test_compare_ignores_trailing_zeros), cmocka_unit_test(test_rounding), cmocka_unit_test(test_to_i64),
