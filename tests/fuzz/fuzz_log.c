@@ -126,6 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     log_rec rec = {.type = 1, .version = 1};
     arena_init(&a, &m.m, 16 << 20);
     for (uint32_t off = 0; off < SIZE; off += 40) log_read(l, (log_pos){1, off}, &a, &rec);
+    arena_free(&a); /* lengths of damaged records may have used it up */
+    arena_init(&a, &m.m, 16 << 20);
     log_rec next = {.type = 1, .version = 1, .body = data, .body_len = (uint32_t)size};
     if (log_append(l, &next, NULL, NULL) == HDW_OK) {
       io_run(x);
