@@ -30,6 +30,16 @@ uint16_t fhir_type_base(uint16_t type);                 /* Patient -> DomainReso
 bool fhir_type_abstract(uint16_t type);
 bool fhir_is_a(uint16_t type, uint16_t base);           /* same or derived */
 fhir_system fhir_type_system(uint16_t type);            /* code -> STRING, instant -> DATETIME; NONE for what is not primitive */
+/* How a primitive is written (R4 datatypes, "Primitive Types"). url and canonical are written as uri, markdown as string. */
+typedef enum fhir_format {
+  FHIR_FMT_NONE = 0, FHIR_FMT_BOOLEAN, FHIR_FMT_INTEGER, FHIR_FMT_UNSIGNED, FHIR_FMT_POSITIVE, FHIR_FMT_DECIMAL, FHIR_FMT_STRING, FHIR_FMT_CODE, FHIR_FMT_ID,
+  FHIR_FMT_URI, FHIR_FMT_OID, FHIR_FMT_UUID, FHIR_FMT_DATE, FHIR_FMT_DATETIME, FHIR_FMT_INSTANT, FHIR_FMT_TIME, FHIR_FMT_BASE64, FHIR_FMT_XHTML
+} fhir_format;
+fhir_format fhir_type_format(uint16_t type);
+/* Whether the text of a JSON string has that form (fhir_format.c). true for what is no string in JSON (boolean, integer, decimal). */
+bool fhir_format_ok(fhir_format f, const char *s, size_t len);
+/* The form in words, for messages: "a date: YYYY, YYYY-MM or YYYY-MM-DD". */
+const char *fhir_format_text(fhir_format f);
 /* The concrete resource of that name, or 0 (data types and abstract ones are none). */
 uint16_t fhir_resource(const char *name, size_t len);
 

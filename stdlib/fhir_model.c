@@ -7,7 +7,7 @@ typedef struct fhir_type_row {
   uint16_t base;
   uint16_t first_element, n_elements; /* own ones, in order of definition */
   uint16_t first_search, n_searches;  /* sorted by name */
-  uint8_t kind, abstract, system;
+  uint8_t kind, abstract, system, format;
 } fhir_type_row;
 typedef struct fhir_element_row {
   uint32_t name;
@@ -91,6 +91,10 @@ bool fhir_is_a(uint16_t type, uint16_t base) {
 
 fhir_system fhir_type_system(uint16_t type) {
   return (fhir_system)row_of(type)->system;
+}
+
+fhir_format fhir_type_format(uint16_t type) {
+  return (fhir_format)row_of(type)->format;
 }
 
 uint16_t fhir_resource(const char *name, size_t len) {

@@ -10,6 +10,9 @@ import ctable  # noqa: E402
 
 KIND = {'primitive': 1, 'complex': 2, 'resource': 3, 'backbone': 4}
 SYSTEM = {'': 0, 'Boolean': 1, 'String': 2, 'Integer': 3, 'Decimal': 4, 'Date': 5, 'DateTime': 6, 'Time': 7}
+# fhir_format of stdlib/fhir.h
+FORMAT = {n: i + 1 for i, n in enumerate('boolean integer unsignedInt positiveInt decimal string code id uri oid uuid date dateTime instant time base64Binary xhtml'.split())}
+FORMAT |= {'markdown': FORMAT['string'], 'url': FORMAT['uri'], 'canonical': FORMAT['uri']}
 SEARCH = {'number': 1, 'date': 2, 'string': 3, 'token': 4, 'reference': 5, 'composite': 6, 'quantity': 7, 'uri': 8, 'special': 9}
 ABSTRACT, CHOICE, MODIFIER, SUMMARY = 1, 1, 2, 4
 
@@ -67,12 +70,12 @@ def main():
                                               int(lo), 0 if hi == '*' else int(hi), bits))
     for base, name, kind, targets, expression in rows('search.tsv', 5):
         searches.setdefault(base, []).append((name, SEARCH[kind], *lists.add(ids[t] for t in targets.split()), pool.add(expression)))
-    type_rows, element_rows, search_rows = [(0,) * 9], [], []
+    type_rows, element_rows, search_rows = [(0,) * 10], [], []
     for name, kind, base, abstract, system in types:
         els = by_type.pop(name, [])
         sps = sorted(searches.pop(name, []), key=lambda s: s[0].encode())
         type_rows.append((pool.add(name), ids.get(base, 0), len(element_rows), len(els), len(search_rows), len(sps), KIND[kind],
-                          ABSTRACT if abstract else 0, SYSTEM[system]))
+                          ABSTRACT if abstract else 0, SYSTEM[system], FORMAT[name] if kind == 'primitive' else 0))
         element_rows += els
         search_rows += [(pool.add(s[0]), *s[1:]) for s in sps]
     assert not by_type and not searches, (by_type, searches)

@@ -1,0 +1,38 @@
+/* std_fhir.c - natives over the FHIR model that are no part of FHIRPath. */
+#include <string.h>
+#include "fhir_validate.h"
+
+hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out);
+
+static val text_of(const char *s) { return val_str(s, strlen(s)); }
+
+/* One problem as {severity, rule, path, text}. */
+static hdw_status problem_object(arena *a, const fhir_problem *p, val *out) {
+  static const char *const names[] = {"severity", "rule", "path", "text"};
+  const val values[] = {text_of(p->warning ? "warning" : "error"), text_of(fhir_rule_name(p->rule)), text_of(p->path), text_of(p->text)};
+  val *kv = arena_alloc(a, 8 * sizeof *kv);
+  if (!kv) return HDW_E_NOMEM;
+  for (size_t i = 0; i < 4; i++) {
+    kv[2 * i] = val_key(names[i], strlen(names[i]));
+    kv[2 * i + 1] = values[i];
+  }
+  *out = (val){.tag = VAL_OBJ, .len = 4, .u.v = kv};
+  return HDW_OK;
+}
+
+hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val_builder b = {0};
+  hdw_status s = HDW_OK;
+  for (uint32_t i = 0; s == HDW_OK && i < val_count(args[0]); i++) {
+    fhir_report r;
+    val v;
+    if ((s = vm_charge(cx, 1000)) || (s = fhir_validate(cx->a, val_item(args[0], i), NULL, &r))) break;
+    for (uint32_t k = 0; s == HDW_OK && k < r.n; k++) {
+      s = problem_object(cx->a, &r.v[k], &v);
+      if (s == HDW_OK) s = val_push(cx->a, &b, v);
+    }
+  }
+  if (s == HDW_OK) *out = val_build(&b);
+  return s;
+}
