@@ -127,12 +127,13 @@ static int verify(admin_query *q) {
   audit_check c;
   char hex[2 * REC_HASH + 1];
   bool f = true;
-  if (audit_verify(q->ad->e, q->a, &c)) return 500;
+  if (audit_verify(q->ad->e->store, q->a, &c)) return 500;
   eng_hex(c.head, REC_HASH, hex);
   buf_puts(q->b, "{");
   admin_number(q->b, &f, "records", c.count);
   admin_number(q->b, &f, "first", c.first);
   admin_number(q->b, &f, "last", c.last);
+  if (c.checkpoint) admin_number(q->b, &f, "checkpoint", c.checkpoint);
   admin_key(q->b, &f, "whole");
   buf_puts(q->b, c.bad ? "false" : "true");
   if (c.bad) {

@@ -154,7 +154,7 @@ int admin_message(admin_query *q) {
   eng_hex(t.id, TRACE_ID, hex);
   admin_text(q->b, &f, "trace_id", hex, 2 * TRACE_ID);
   if (admin_values(q)) {
-    if (!log_read(e->log, in.pos, q->a, &rec) && rec.body_len) admin_text(q->b, &f, "body", (const char *)rec.body, rec.body_len);
+    if (!eng_read(e, in.pos, q->a, &rec) && rec.body_len) admin_text(q->b, &f, "body", (const char *)rec.body, rec.body_len);
   } else admin_text(q->b, &f, "hidden", "values are shown to phi_viewer, with a reason", 45);
   admin_key(q->b, &f, "runs");
   buf_puts(q->b, "[");

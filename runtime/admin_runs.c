@@ -95,7 +95,7 @@ static void where_step(admin_query *q, const store_run *run, cod_str path, char 
 static void put_body(admin_query *q, bool *f, const char *key, log_pos pos) {
   log_rec rec;
   val v;
-  if (!pos.seg || !admin_values(q) || log_read(q->ad->e->log, pos, q->a, &rec) || !rec.body_len) return;
+  if (!pos.seg || !admin_values(q) || eng_read(q->ad->e, pos, q->a, &rec) || !rec.body_len) return;
   if (!engine_unpack(q->ad->e, q->a, rec.body, rec.body_len, &v)) admin_value(q->b, f, key, v);
 }
 

@@ -2,6 +2,7 @@
 #include "audit.h"
 #include "base64.h"
 #include "json.h"
+#include <stdio.h>
 
 hdw_status audit_open(engine *e) {
   hdw_status s = store_audit_head(e->store, &e->audit.number, e->audit.head);
@@ -15,7 +16,8 @@ hdw_status audit_add(engine *e, const audit_event *ev, eng_durable fn, void *use
   uint8_t hash[REC_HASH];
   if (!e->audit.open) return HDW_E_IO;
   rec_audit r = {.number = e->audit.number + 1, .time_us = io_wall_us(e->io), .kind = part(ev->kind), .who = part(ev->who), .roles = part(ev->roles), .action = part(ev->action),
-                 .subject = part(ev->subject), .query = part(ev->query), .reason = part(ev->reason), .outcome = ev->outcome, .status = ev->status};
+                 .subject = part(ev->subject), .query = part(ev->query), .reason = part(ev->reason), .outcome = ev->outcome, .status = ev->status, .until = ev->until};
+  if (ev->until) memcpy(r.until_hash, ev->until_hash, REC_HASH);
   memcpy(r.previous, e->audit.head, REC_HASH);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_audit(&w, &r);
@@ -28,24 +30,52 @@ hdw_status audit_add(engine *e, const audit_event *ev, eng_durable fn, void *use
   return HDW_OK;
 }
 
+hdw_status audit_expire(engine *e, int64_t until_us, unsigned look, eng_durable fn, void *user, uint64_t *until) {
+  uint8_t hash[REC_HASH];
+  char subject[64];
+  *until = 0;
+  if (!e->audit.open) return HDW_OK;
+  hdw_status s = store_audit_over(e->store, until_us, look, until, hash);
+  if (s || !*until) return s;
+  snprintf(subject, sizeof subject, "up to %llu", (unsigned long long)*until);
+  audit_event ev = {.kind = "checkpoint", .who = "daemon", .action = "retention", .subject = subject, .until = *until, .until_hash = hash};
+  return audit_add(e, &ev, fn, user);
+}
+
 /* ---- checking ------------------------------------------------------------------------------------------------------------------ */
 
+typedef struct walk {
+  audit_check *c;
+  uint8_t before[REC_HASH];    /* what the first record names */
+  arena *a;
+  arena_mark mark;
+} walk;
+
 static bool check_one(const rec_audit *r, cod_str bytes, void *user) {
-  audit_check *c = (audit_check *)user;
+  walk *w = (walk *)user;
+  audit_check *c = w->c;
   static const uint8_t zeros[REC_HASH] = {0};
-  if (!c->count) c->first = r->number;
+  if (!c->count) {
+    c->first = r->number;
+    memcpy(w->before, r->previous, REC_HASH);
+  }
+  if (r->until && r->until + 1 == c->first && !memcmp(r->until_hash, w->before, REC_HASH)) c->checkpoint = r->number;
   bool begins = r->number == 1;
   if (!c->bad && c->count && r->number != c->last + 1) c->bad = r->number, c->why = "records before it are missing";
   if (!c->bad && (begins ? memcmp(r->previous, zeros, REC_HASH) : c->count && memcmp(r->previous, c->head, REC_HASH))) c->bad = r->number, c->why = "the record before it is not the one that it names";
   c->count++;
   c->last = r->number;
   cod_sha256(bytes.p, bytes.len, NULL, 0, c->head);
+  arena_release(w->a, w->mark);
   return true;
 }
 
-hdw_status audit_verify(engine *e, arena *a, audit_check *out) {
+hdw_status audit_verify(store *s, arena *a, audit_check *out) {
+  walk w = {.c = out, .a = a, .mark = arena_here(a)};
   *out = (audit_check){.why = ""};
-  return store_list_audit(e->store, 0, false, a, check_one, out);
+  hdw_status st = store_list_audit(s, 0, false, a, check_one, &w);
+  if (out->first > 1 && !out->checkpoint) out->bad = out->first, out->why = "what was before it is gone, and no checkpoint says so";
+  return st;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------------------------ */
@@ -77,6 +107,10 @@ void audit_json(buf *b, const rec_audit *r, bool with_query) {
   text(b, "reason", r->reason);
   buf_putf(b, ",\"outcome\":\"%s\"", r->outcome == 0 ? "done" : r->outcome == AUDIT_REFUSED ? "refused" : "failed");
   if (r->status) buf_putf(b, ",\"status\":%u", r->status);
+  if (r->until) {
+    eng_hex(r->until_hash, REC_HASH, hex);
+    buf_putf(b, ",\"until\":%llu,\"until_hash\":\"%s\"", (unsigned long long)r->until, hex);
+  }
   eng_hex(r->previous, REC_HASH, hex);
   buf_putf(b, ",\"previous\":\"%s\"}", hex);
 }

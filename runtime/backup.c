@@ -58,7 +58,7 @@ static hdw_status copy_segment(io *x, const char *from, const char *to, uint64_t
   hdw_status s = log_seg_path(from, seq, src);
   if (!s) s = log_seg_path(to, seq, dst);
   if (!s) s = log_join(to, "copy.tmp", tmp);
-  if (!s) s = log_scan_open(&sc, x, src, seq, UINT32_MAX / 2, false);
+  if (!s) s = log_scan_open(&sc, x, src, seq, LOG_RECORD_MAX, false);
   if (s) return s;
   while (!(s = log_scan_next(&sc, &r)));
   bool torn = s == HDW_E_CORRUPT && last && !sc.head.compacted, bad = s == HDW_E_CORRUPT && !torn;

@@ -147,6 +147,16 @@ hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *b
   return HDW_OK;
 }
 
+hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out) {
+  hdw_status s = log_read(e->log, pos, a, out);
+  if (!s || s == HDW_E_NOTFOUND) return s;
+  char seg[24], off[16];
+  snprintf(seg, sizeof seg, "%llu", (unsigned long long)pos.seg);
+  snprintf(off, sizeof off, "%u", pos.off);
+  eng_say(e, ENGINE_ERROR, "record_unreadable", "status", hdw_status_text(s), "segment", seg, "offset", off, NULL);
+  return s;
+}
+
 /* ---- opening --------------------------------------------------------------------------------------------------------------- */
 
 static hdw_status open_to_read(engine *e, char text[200]) {

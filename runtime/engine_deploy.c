@@ -414,7 +414,7 @@ eng_app *eng_app_recorded(engine *e, const uint8_t hash[REC_HASH]) {
   mod_error err;
   eng_app *app = NULL;
   arena_init(&a, e->mem, 0);
-  if (!store_get_deploy(e->store, hash, cod_cstr(""), &a, &d) && d.body_len && !log_read(e->log, d.pos, &a, &rec)) {
+  if (!store_get_deploy(e->store, hash, cod_cstr(""), &a, &d) && d.body_len && !eng_read(e, d.pos, &a, &rec)) {
     char file[200];
     snprintf(file, sizeof file, "%.*s", (int)(d.file.len < 190 ? d.file.len : 190), d.file.p);
     if (!eng_app_new(e, file, rec.body, rec.body_len, &err, &app) && memcmp(app->m.id, hash, REC_HASH)) {

@@ -367,6 +367,8 @@ static inline void eng_put(engine *e, void *p, size_t n) { if (p) e->mem->put(e-
 typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *user);
 /* Appends a record with the meta in w (e->meta) and makes it part of the state when it is durable; then fn (may be NULL). *seq may be NULL. */
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
+/* log_read; a record that cannot be read is said with its segment and place. What retention took is none. */
+hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out);
 /* Of the last record given to the log. */
 uint64_t eng_last_seq(const engine *e);
 static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e->meta); }

@@ -137,7 +137,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   eng_call *call = &d->call;
   *call = (eng_call){.e = e, .c = c, .a = &d->a, .delivery = id, .writes = true, .done = delivered, .user = d};
   hdw_status s = store_get_delivery(e->store, ENG_PART, id, &d->a, &d->row);
-  if (!s) s = log_read(e->log, d->row.pos, &d->a, &rec);
+  if (!s) s = eng_read(e, d->row.pos, &d->a, &rec);
   if (!s) s = engine_unpack(e, &d->a, rec.body, rec.body_len, &call->request);
   call->attempt = d->row.attempts + 1;
   call->run = d->row.run;

@@ -23,7 +23,7 @@ bool eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec) {
   store_effect f;
   if (!r->row.of_run || store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(x->q->path), &r->a, &f)) return false;
   if (f.state != EFFECT_DONE || !f.result_pos.seg || memcmp(f.request_hash, x->hash, REC_HASH) || !cod_equal(f.operation, cod_cstr(x->operation))) return false;
-  return !log_read(e->log, f.result_pos, &r->a, rec);
+  return !eng_read(e, f.result_pos, &r->a, rec);
 }
 
 typedef struct old_send {
@@ -115,7 +115,7 @@ static hdw_status redo_load(engine *e, uint64_t input, const char *workflow, are
   hl7_problem why;
   *x = (redo){.e = e, .a = a, .old = {.e = e, .a = a, .workflow = workflow}};
   hdw_status s = store_get_input(e->store, ENG_PART, input, a, &x->in);
-  if (!s) s = log_read(e->log, x->in.pos, a, &rec);
+  if (!s) s = eng_read(e, x->in.pos, a, &rec);
   if (s) {
     snprintf(text, 200, "message %llu: %s", (unsigned long long)input, s == HDW_E_NOTFOUND ? "not found, or its bytes have expired" : hdw_status_text(s));
     return s;

@@ -3,12 +3,13 @@
  * A pass goes through phases, a little in each turn of the loop: deliveries, inputs with their runs, runs of their own; then the segments
  * from the oldest on; then empty ones at the beginning are dropped. Syncing and renaming is done by a worker. */
 #include <stdio.h>
+#include "audit.h"
 #include "engine_int.h"
 
 enum { LOOK = 256, BATCH = 500, EVERY_US = 60000000, PAUSE_US = 2000 };
 static const int64_t day_us = INT64_C(86400000000);
 
-typedef enum phase { P_IDLE, P_DELIVERIES, P_INPUTS, P_RUNS, P_LIST, P_MEASURE, P_CHOOSE, P_COMPACT, P_COMMIT, P_DROP } phase;
+typedef enum phase { P_IDLE, P_DELIVERIES, P_INPUTS, P_RUNS, P_AUDIT, P_LIST, P_MEASURE, P_CHOOSE, P_COMPACT, P_COMMIT, P_DROP } phase;
 
 typedef struct seg {
   uint64_t first, size;
@@ -59,7 +60,7 @@ static void horizons(retain *r) {
     if (i == 0 || w > window) window = w;
   }
   r->h = (store_horizon){.inputs_us = now - t->retain_inputs_days * day_us, .values_us = now - t->retain_values_days * day_us,
-                         .runs_us = now - t->retain_runs_days * day_us, .audit_us = now - t->retain_audit_days * day_us};
+                         .runs_us = now - t->retain_runs_days * day_us, .audit_us = (now / day_us - t->retain_audit_days) * day_us}; /* by whole days: a checkpoint a day */
   /* Bytes over the limit of a class: what is older than the segment where the limit is reached has no more time. */
   const int64_t caps[4] = {t->retain_inputs_bytes, t->retain_values_bytes, t->retain_runs_bytes, t->retain_audit_bytes};
   int64_t *at[4] = {&r->h.inputs_us, &r->h.values_us, &r->h.runs_us, &r->h.audit_us};
@@ -106,6 +107,15 @@ static bool rows(retain *r, uint8_t subject) {
   if (n && !expire(r, 0, items, n)) return false;
   r->after = next;
   if (!next) r->at++;
+  return true;
+}
+
+/* The oldest records of the audit trail, by checkpoints. */
+static bool audit(retain *r) {
+  uint64_t until = 0;
+  if (audit_expire(r->e, r->h.audit_us, BATCH, on_expired, r, &until)) return false;
+  r->waiting = until != 0;
+  if (!until) r->at++;
   return true;
 }
 
@@ -211,6 +221,14 @@ static bool due(const retain *r, const seg *g) {
   return g->info.pinned_bytes && io_wall_us(r->e->io) - g->info.at_us >= again;
 }
 
+/* What is damaged is not touched: somebody has to look. */
+static void damaged(retain *r, seg *g, hdw_status s) {
+  char first[24];
+  g->bad = true;
+  snprintf(first, sizeof first, "%llu", (unsigned long long)g->first);
+  eng_say(r->e, ENGINE_ERROR, "segment_damaged", "status", hdw_status_text(s), "segment", first, NULL);
+}
+
 static bool choose(retain *r) {
   engine *e = r->e;
   char dir[1024];
@@ -225,8 +243,7 @@ static bool choose(retain *r) {
         return true;
       }
       if (s != HDW_E_CORRUPT) return false;
-      g->bad = true;
-      eng_say(e, ENGINE_ERROR, "segment_damaged", "status", hdw_status_text(s), NULL);
+      damaged(r, g, s);
     }
     if (g->info.as_of < r->h.floor) r->h.floor = g->bad ? 0 : g->info.as_of;
   }
@@ -283,8 +300,7 @@ static bool compact(retain *r) {
     log_compact_end(r->c);
     r->c = NULL;
     if (s != HDW_E_CORRUPT) return false;
-    r->segs[r->i].bad = true; /* what is damaged is not touched: somebody has to look */
-    eng_say(r->e, ENGINE_ERROR, "segment_damaged", "status", hdw_status_text(s), NULL);
+    damaged(r, &r->segs[r->i], s);
     r->at = P_CHOOSE;
     return true;
   }
@@ -331,6 +347,7 @@ static bool turn(retain *r) {
   case P_DELIVERIES: return rows(r, SUBJECT_DELIVERY);
   case P_INPUTS: return rows(r, SUBJECT_INPUT);
   case P_RUNS: return rows(r, SUBJECT_RUN);
+  case P_AUDIT: return audit(r);
   case P_LIST: r->at = P_MEASURE; return list(r);
   case P_MEASURE: return measure(r);
   case P_CHOOSE: return choose(r);

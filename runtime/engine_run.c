@@ -88,7 +88,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     if (body) p = arena_dup(&r->a, body, len);
     else {
       log_rec rec;
-      s = log_read(e->log, in.pos, &r->a, &rec);
+      s = eng_read(e, in.pos, &r->a, &rec);
       p = rec.body, len = s ? 0 : rec.body_len;
     }
     if (!s && !p) s = HDW_E_NOMEM;
@@ -358,7 +358,7 @@ hdw_status engine_result(engine *e, const store_run *run, arena *a, vm_outcome *
   *outcome = VM_OUTCOME_NONE;
   *value = VAL_NONE;
   if (!run->result_pos.seg) return HDW_OK;
-  hdw_status s = log_read(e->log, run->result_pos, a, &rec);
+  hdw_status s = eng_read(e, run->result_pos, a, &rec);
   if (s || !rec.body_len) return s;
   *outcome = (vm_outcome)rec.body[0];
   return engine_unpack(e, a, rec.body + 1, rec.body_len - 1, value);

@@ -234,7 +234,7 @@ static recalled recall(eng_run *r, const ask *x) {
     return RECALL_NONE;
   }
   log_rec rec;
-  if (log_read(e->log, f.result_pos, &r->a, &rec)) {
+  if (eng_read(e, f.result_pos, &r->a, &rec)) {
     eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(HDW_E_CORRUPT), "a recorded result cannot be read", path);
     return RECALL_STOPPED;
   }

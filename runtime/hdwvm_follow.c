@@ -63,7 +63,7 @@ static hdw_status find_end(follower *f) {
   log_list_free(f->io, &list);
   if (!f->seg) return HDW_OK;
   s = log_seg_path(f->log, f->seg, path);
-  if (!s) s = log_scan_open(&sc, f->io, path, f->seg, UINT32_MAX / 2, false);
+  if (!s) s = log_scan_open(&sc, f->io, path, f->seg, LOG_RECORD_MAX, false);
   if (s == HDW_E_CORRUPT) { /* not even its header came */
     s = io_unlink(f->io, path);
     return s ? s : find_end(f);

@@ -11,7 +11,9 @@ static int verify(const hv_args *args, arena *a) {
   const char *whole = hv_cell(a, v, "whole");
   bool ok = !strcmp(whole, "true");
   if (done) return ok ? EXIT_OK : EXIT_FINDINGS;
+  if (!strcmp(hv_cell(a, v, "records"), "0")) return (puts("nothing was recorded"), EXIT_OK);
   printf("%s records (%s to %s), head %s\n", hv_cell(a, v, "records"), hv_cell(a, v, "first"), hv_cell(a, v, "last"), hv_cell(a, v, "head"));
+  if (hv_cell(a, v, "checkpoint")[0]) printf("what was before %s retention removed; record %s vouches for it\n", hv_cell(a, v, "first"), hv_cell(a, v, "checkpoint"));
   if (ok) printf("the chain is whole\n");
   else printf("the chain is broken at record %s: %s\n", hv_cell(a, v, "broken_at"), hv_cell(a, v, "why"));
   return ok ? EXIT_OK : EXIT_FINDINGS;

@@ -34,7 +34,7 @@
 #define HDW_LOG_H
 #include "io.h"
 
-enum { LOG_HEADER = 128, LOG_RECORD_HEADER = 32, LOG_FORMAT = 1, LOG_EXIT_CODE = 75 };
+enum { LOG_HEADER = 128, LOG_RECORD_HEADER = 32, LOG_FORMAT = 1, LOG_EXIT_CODE = 75, LOG_RECORD_MAX = 1 << 30 /* meta + body, the most that log_opts allow */ };
 /* Flags of a record. The low byte belongs to the record's type. */
 enum {
   LOG_F_FIRST = 0x8000, /* first of a batch; set by the writer */
@@ -112,7 +112,8 @@ void log_get_stats(const hlog *l, log_stats *out);
 /* False when intake must stop: disk below low water (looked at once a second), half of max_unsynced_bytes used, or failed. */
 bool log_intake(hlog *l);
 
-/* Reads one durable record; bytes in a. HDW_E_NOTFOUND: no such segment, or retention took it (with LOG_F_BARE in out->flags: only its body; out->body_len tells its size); HDW_E_CORRUPT: not a valid record there; HDW_E_NOMEM. */
+/* Reads one durable record; bytes in a. HDW_E_NOTFOUND: no such segment, or retention took it (with LOG_F_BARE in out->flags: only its body; out->body_len tells its size); HDW_E_CORRUPT: not a valid
+ * record there, as far as the segment goes (out->pos is pos); HDW_E_NOMEM: more memory than a has for a record whose length the segment allows. */
 hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out);
 /* The next append begins a new segment. No effect while the current one is empty. */
 void log_roll(hlog *l);

@@ -25,7 +25,7 @@ static hdw_status open_at(log_iter *it, size_t at) {
   it->open = false;
   it->at = at;
   hdw_status s = log_seg_path(it->dir, it->list.seq[at], path);
-  if (!s) s = log_scan_open(&it->scan, it->x, path, it->list.seq[at], UINT32_MAX / 2, true);
+  if (!s) s = log_scan_open(&it->scan, it->x, path, it->list.seq[at], LOG_RECORD_MAX, true);
   if (s) return s;
   it->open = it->whole = true;
   /* A missing segment shows as a gap, an exchanged one as a wrong hash. */

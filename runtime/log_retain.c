@@ -109,7 +109,7 @@ hdw_status log_compact_check(io *x, const char *dir, uint64_t seg, uint64_t *wro
   log_rec r;
   *wrong = 0;
   hdw_status s = log_seg_path(dir, seg, path);
-  if (!s) s = log_scan_open(&sc, x, path, seg, UINT32_MAX / 2, false);
+  if (!s) s = log_scan_open(&sc, x, path, seg, LOG_RECORD_MAX, false);
   if (s) return s;
   while (!s && sc.head.compacted && !(s = log_scan_next(&sc, &r))) {
     uint64_t off = 0;
@@ -168,7 +168,7 @@ hdw_status log_compact_begin(io *x, const char *dir, uint64_t seg, const log_com
     s = log_seg_path(dir, seg, c->path);
   }
   if (!s) s = log_join(dir, "compact.tmp", c->tmp);
-  if (!s) s = log_scan_open(&c->in, x, c->path, seg, UINT32_MAX / 2, true);
+  if (!s) s = log_scan_open(&c->in, x, c->path, seg, LOG_RECORD_MAX, true);
   c->in_open = !s;
   if (!s) s = io_open(x, c->tmp, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &c->fd);
   if (s) {

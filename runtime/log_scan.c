@@ -84,9 +84,10 @@ static hdw_status next_entry(log_scan *s, log_rec *rec) {
   }
   uint32_t was = 0;
   do {
+    if (s->off + LOG_ENTRY + need > end) return HDW_E_CORRUPT;
     st = win_fill(s, s->off, LOG_ENTRY + need, &avail);
     if (st) return st;
-    if (avail < LOG_ENTRY + need || s->off + LOG_ENTRY + need > end) return HDW_E_CORRUPT;
+    if (avail < LOG_ENTRY + need) return HDW_E_CORRUPT;
     const uint8_t *p = s->win + (s->off - s->win_off);
     cod_r c = cod_reader(p, LOG_ENTRY);
     was = cod_get_u32(&c);

@@ -45,7 +45,7 @@ struct hlog {
   log_node *fresh, *fresh_first; /* appended in this turn: newest first, and the end of that list */
   unsigned nfresh;
   struct log_open_file {
-    uint64_t seg, used;
+    uint64_t seg, used, size_bytes; /* size_bytes: that its header says */
     int fd;
     uint8_t salt[16];
     log_compacted comp;      /* as_of 0: not compacted */
@@ -487,7 +487,7 @@ static hdw_status open_last(hlog *l, uint64_t first, log_open_info *info, bool *
   *removed = false;
   hdw_status s = log_seg_path(l->opts.dir, first, path);
   if (s) return s;
-  s = log_scan_open(&sc, l->x, path, first, UINT32_MAX / 2, true);
+  s = log_scan_open(&sc, l->x, path, first, LOG_RECORD_MAX, true);
   info->bad = (log_pos){first, 0};
   if (s == HDW_E_CORRUPT) return headless(l, path, first, removed);
   if (s) return s;
@@ -557,7 +557,7 @@ hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out
   if (!o->max_unsynced_bytes) o->max_unsynced_bytes = 64u << 20;
   if (!o->low_water_bytes) o->low_water_bytes = 256u << 20;
   if (!o->fatal_grace_us) o->fatal_grace_us = 200000;
-  hdw_status s = strlen(opts->dir) < sizeof l->path_dir && o->segment_bytes <= INT32_MAX && o->max_record_bytes <= (1u << 30) ? HDW_OK : HDW_E_INVALID;
+  hdw_status s = strlen(opts->dir) < sizeof l->path_dir && o->segment_bytes <= INT32_MAX && o->max_record_bytes <= LOG_RECORD_MAX ? HDW_OK : HDW_E_INVALID;
   if (!s) {
     memcpy(l->path_dir, opts->dir, strlen(opts->dir) + 1);
     o->dir = l->path_dir;
@@ -611,7 +611,7 @@ hdw_status log_open_read(io *x, const char *dir, hlog **out) {
   if (!l) return HDW_E_NOMEM;
   memset(l, 0, sizeof *l);
   l->x = x, l->fd = l->lock_fd = -1, l->failed = true;
-  l->opts.max_record_bytes = 1u << 30;
+  l->opts.max_record_bytes = LOG_RECORD_MAX;
   hdw_status s = strlen(dir) < sizeof l->path_dir ? HDW_OK : HDW_E_INVALID;
   if (s) {
     log_free(l);
@@ -652,34 +652,47 @@ static hdw_status read_file(hlog *l, uint64_t seg, struct log_open_file **out) {
     return s;
   }
   if (f->seg) io_fclose(l->x, f->fd);
-  *f = (struct log_open_file){.seg = seg, .fd = fd, .used = ++l->file_use, .comp = comp};
+  *f = (struct log_open_file){.seg = seg, .fd = fd, .used = ++l->file_use, .size_bytes = h.size_bytes, .comp = comp};
   memcpy(f->salt, h.salt, sizeof f->salt);
   *out = f;
   return HDW_OK;
 }
 
-hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out) {
+/* The bytes of a record into a: never more than the segment has, whatever a damaged length says. */
+static hdw_status read_bytes(hlog *l, const struct log_open_file *f, uint64_t off, uint32_t seed, arena *a, log_rec *out) {
   enum { FIRST_READ = 4096 };
-  struct log_open_file *f;
-  if (pos.seg == 0 || pos.off < LOG_HEADER || pos.off % 8) return HDW_E_NOTFOUND;
-  hdw_status s = read_file(l, pos.seg, &f);
-  if (s) return s;
-  uint32_t seed = log_crc_seed(f->salt, pos.off);
-  uint64_t off = pos.off;
-  if (f->comp.info.as_of) s = log_compacted_find(l->x, f->fd, &f->comp, pos.off, &off);
-  if (s) return s;
+  uint64_t end = f->comp.info.as_of ? f->comp.index_off : f->size_bytes;
   size_t need = FIRST_READ, got = 0, size = 0;
   for (int round = 0; round < 2; round++) {
     uint8_t *p = (uint8_t *)arena_alloc(a, need);
     if (!p) return HDW_E_NOMEM;
-    s = io_pread(l->x, f->fd, p, need, off, &got);
+    hdw_status s = io_pread(l->x, f->fd, p, need, off, &got);
     if (s) return s;
-    s = log_rec_get(p, got, seed, UINT32_MAX / 2, out, &size);
-    if (s != HDW_E_AGAIN || size <= need) break;
+    s = log_rec_get(p, got, seed, LOG_RECORD_MAX, out, &size);
+    if (s != HDW_E_AGAIN || size <= need) return s ? HDW_E_CORRUPT : HDW_OK;
+    if (off + size > end || got < FIRST_READ) return HDW_E_CORRUPT;
+    /* The file itself may end before what its header says. */
+    uint8_t crc[4];
+    s = io_pread(l->x, f->fd, crc, sizeof crc, off + size - sizeof crc, &got);
+    if (s) return s;
+    if (got < sizeof crc) return HDW_E_CORRUPT;
     need = size;
   }
-  if (s) return HDW_E_CORRUPT;
+  return HDW_E_CORRUPT;
+}
+
+hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out) {
+  struct log_open_file *f;
+  memset(out, 0, sizeof *out);
   out->pos = pos;
+  if (pos.seg == 0 || pos.off < LOG_HEADER || pos.off % 8) return HDW_E_NOTFOUND;
+  hdw_status s = read_file(l, pos.seg, &f);
+  if (s) return s;
+  uint64_t off = pos.off;
+  if (f->comp.info.as_of) s = log_compacted_find(l->x, f->fd, &f->comp, pos.off, &off);
+  if (!s) s = read_bytes(l, f, off, log_crc_seed(f->salt, pos.off), a, out);
+  out->pos = pos;
+  if (s) return s;
   if (out->flags & LOG_F_BARE) return HDW_E_NOTFOUND;
   if (out->flags & LOG_F_ZSTD) {
     mem *m = l->x->mem;

@@ -501,6 +501,10 @@ hdw_status rec_put_audit(cod_w *w, const rec_audit *r) {
   for (size_t i = 0; i < sizeof s / sizeof *s; i++) cod_put_str(w, *s[i]);
   cod_put_u8(w, r->outcome);
   cod_put_var(w, r->status);
+  if (r->until) {
+    cod_put_var(w, r->until);
+    put_hash(w, r->until_hash);
+  }
   return put_done(w);
 }
 
@@ -516,7 +520,13 @@ hdw_status rec_get_audit(const log_rec *rec, rec_audit *o) {
   o->outcome = cod_get_u8(&r);
   uint64_t status = cod_get_var(&r);
   o->status = (uint32_t)status;
-  return finish(&r, status <= 999 && o->number > 0);
+  o->until = 0;
+  memset(o->until_hash, 0, REC_HASH);
+  if (!r.bad && r.p < r.end) {
+    o->until = cod_get_var(&r);
+    get_hash(&r, o->until_hash);
+  }
+  return finish(&r, status <= 999 && o->number > 0 && o->until < o->number);
 }
 
 const char *rec_type_name(uint8_t type) {

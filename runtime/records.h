@@ -172,18 +172,22 @@ typedef struct rec_deploy {
 } rec_deploy;
 
 /* REC_AUDIT:  number var | previous hash | time i64 as var | kind str | who str | roles str | action str | subject str | query str | reason str | outcome u8 | status var
- * Numbers are consecutive from 1; previous hash = SHA-256 of the previous audit record's meta, zeros for number 1. */
+ * and of a checkpoint:  until var | hash of number until
+ * Numbers are consecutive from 1; previous hash = SHA-256 of the previous audit record's meta, zeros for number 1.
+ * A checkpoint is how retention removes the oldest: it is itself a link of the chain, and folding it takes away every row up to `until`. */
 typedef struct rec_audit {
   uint64_t number;
   uint8_t previous[REC_HASH];
   int64_t time_us;
-  cod_str kind;              /* "call", "phi_read", "denied", "start", "stop", "deploy" */
+  cod_str kind;              /* "call", "phi_read", "denied", "start", "stop", "deploy", "checkpoint" */
   cod_str who, roles;        /* "uid:1001 (ann)", "viewer, operator" */
   cod_str action, subject;   /* "GET /messages/", "/messages/17" */
   cod_str query;             /* what was asked for: may name a patient */
   cod_str reason;            /* as given by the caller */
   uint8_t outcome;           /* of AuditEvent: 0 success, 4 refused, 8 failed, 12 grave */
   uint32_t status;           /* HTTP status, 0 = none */
+  uint64_t until;            /* checkpoint: records up to this number are over, less than number; 0 = none */
+  uint8_t until_hash[REC_HASH]; /* of that one: what the first that stays names as its previous */
 } rec_audit;
 
 /* REC_PUT:  space str | key str */

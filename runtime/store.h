@@ -211,6 +211,9 @@ uint64_t store_committed(const store *s);
 uint64_t store_first(const store *s);
 
 /* ---- audit trail (REC_AUDIT) ---- */
+/* The oldest records, at most `look`, that are from before until_us: number and hash of the last of them, for a checkpoint; *until 0 = there are none. */
+hdw_status store_audit_over(store *s, int64_t until_us, unsigned look, uint64_t *until, uint8_t hash[REC_HASH]);
+bool store_has_audit(store *s, uint64_t number);
 /* Number and hash of the latest record; 0 and zeros when there is none. */
 hdw_status store_audit_head(store *s, uint64_t *number, uint8_t hash[REC_HASH]);
 /* bytes: the record's meta, whose SHA-256 the next one carries; slices live in a. Return false to stop. */

@@ -6,6 +6,24 @@ static bool read_meta(cod_str bytes, rec_audit *out) {
   return !rec_get_audit(&rec, out);
 }
 
+/* Rows up to a number go. */
+static hdw_status drop_until(store *s, uint64_t until) {
+  skey prefix, k;
+  hdw_status st = HDW_OK;
+  skey_begin(&prefix, 0, T_AUDIT);
+  for (bool more = true; more && !st;) {
+    sit i HDW_UNSET;
+    uint64_t number = 0;
+    sit_begin(&i, s, &prefix, NULL, false);
+    more = sit_next(&i) && (number = cod_get_be64(&i.key)) <= until;
+    sit_end(&i);
+    st = i.status;
+    key_id(&k, 0, T_AUDIT, number);
+    if (more && !st) st = store_del(s, &k);
+  }
+  return st;
+}
+
 /* A number that is there already is left as it is: what was written first holds. The chain shows what is missing. */
 hdw_status store_fold_audit(store *s, const log_rec *rec) {
   rec_audit r;
@@ -16,7 +34,32 @@ hdw_status store_fold_audit(store *s, const log_rec *rec) {
   key_id(&k, 0, T_AUDIT, r.number);
   st = store_get(s, &k, &v);
   if (st != HDW_E_NOTFOUND) return st;
-  return store_put(s, &k, rec->meta, rec->meta_len);
+  st = store_put(s, &k, rec->meta, rec->meta_len);
+  return !st && r.until ? drop_until(s, r.until) : st;
+}
+
+bool store_has_audit(store *s, uint64_t number) {
+  skey k;
+  cod_str v;
+  key_id(&k, 0, T_AUDIT, number);
+  return store_get(s, &k, &v) != HDW_E_NOTFOUND;
+}
+
+hdw_status store_audit_over(store *s, int64_t until_us, unsigned look, uint64_t *until, uint8_t hash[REC_HASH]) {
+  sit i HDW_UNSET;
+  skey prefix;
+  rec_audit r;
+  *until = 0;
+  hdw_status st = store_txn(s);
+  if (st || until_us <= 0) return st;
+  skey_begin(&prefix, 0, T_AUDIT);
+  sit_begin(&i, s, &prefix, NULL, false);
+  while (look-- && sit_next(&i) && read_meta(i.value, &r) && r.time_us < until_us) {
+    *until = r.number;
+    cod_sha256(i.value.p, i.value.len, NULL, 0, hash);
+  }
+  sit_end(&i);
+  return i.status;
 }
 
 hdw_status store_audit_head(store *s, uint64_t *number, uint8_t hash[REC_HASH]) {

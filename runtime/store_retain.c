@@ -393,6 +393,9 @@ static store_keep keep_deploy(store *s, const log_rec *rec) {
   cod_str v;
   store_deploy d;
   if (rec_get_deploy(rec, &r)) return STORE_KEEP;
+  store_keep over = STORE_DROP;
+  key_id(&k, 0, T_DEPLOYED, rec->seq);
+  if (store_get(s, &k, &v) != HDW_E_NOTFOUND) over = rec->body_len ? STORE_BARE : STORE_KEEP; /* history: who deployed what, without the module */
   for (int current = 0; current < 2; current++) {
     skey_begin(&k, 0, current ? T_CURRENT : T_DEPLOY);
     if (current) cod_put_raw(&k.w, r.name.p, r.name.len);
@@ -401,7 +404,7 @@ static store_keep keep_deploy(store *s, const log_rec *rec) {
     if (st == HDW_E_NOTFOUND) continue;
     if (st || !row_get_deploy(v, &d) || d.seq == rec->seq || (d.pos.seg == rec->pos.seg && d.pos.off == rec->pos.off)) return STORE_KEEP;
   }
-  return STORE_DROP;
+  return over;
 }
 
 /* Old operators' actions: those that still say something about the state stay. */
@@ -425,11 +428,14 @@ static store_keep keep_action(store *s, const log_rec *rec) {
 
 static store_keep keep_audit(store *s, const log_rec *rec, const store_horizon *h, bool *pinned) {
   store_keep k = STORE_KEEP;
+  rec_audit a;
+  rec_expire e;
   if (!old(rec->time_us, h->audit_us)) return k;
   if (rec->type == REC_DEPLOY) k = keep_deploy(s, rec);
   else if (rec->type == REC_ACTION) k = keep_action(s, rec);
-  else if (rec->type == REC_EXPIRE && h->floor >= rec->seq) k = STORE_DROP;
-  *pinned |= k == STORE_KEEP;
+  else if (rec->type == REC_AUDIT) k = !rec_get_audit(rec, &a) && !store_has_audit(s, a.number) ? STORE_DROP : STORE_KEEP;
+  else if (rec->type == REC_EXPIRE && h->floor >= rec->seq) k = !rec_get_expire(rec, &e) && e.first && e.first == s->first ? STORE_KEEP : STORE_DROP;
+  *pinned |= k == STORE_KEEP && rec->type != REC_EXPIRE;
   return k;
 }
 

@@ -23,6 +23,8 @@ typedef struct world {
   uint64_t seq;           /* of the last append */
   unsigned commit_records;
   uint64_t map_bytes;
+  uint64_t audit;         /* number and hash of the last audit record */
+  uint8_t audit_hash[REC_HASH];
 } world;
 
 static inline void on_done(hdw_status s, const log_rec *rec, void *user) {
@@ -155,6 +157,24 @@ static inline void put_named(world *w, const char *space, const char *key, const
   send(w, REC_PUT, &m, value);
 }
 
+/* The next link of the audit trail; until: a checkpoint. */
+static inline void put_audit(world *w, const char *kind, uint64_t until, const uint8_t *until_hash) {
+  rec_audit a = {.number = ++w->audit, .time_us = io_wall_us(w->x), .kind = cod_cstr(kind), .who = cod_cstr("uid:7"), .action = cod_cstr("GET /runs"), .until = until};
+  memcpy(a.previous, w->audit_hash, REC_HASH);
+  if (until) memcpy(a.until_hash, until_hash, REC_HASH);
+  cod_w m = out();
+  assert_int_equal(rec_put_audit(&m, &a), HDW_OK);
+  cod_sha256(m.p, m.len, NULL, 0, w->audit_hash);
+  send(w, REC_AUDIT, &m, "");
+}
+static inline void put_deploy(world *w, uint8_t module, const char *name, const char *bytes) {
+  rec_deploy d = {.name = cod_cstr(name), .file = cod_cstr("app.hdwb"), .who = cod_cstr("ann")};
+  memset(d.module, module, REC_HASH);
+  cod_w m = out();
+  assert_int_equal(rec_put_deploy(&m, &d), HDW_OK);
+  send(w, REC_DEPLOY, &m, bytes);
+}
+
 typedef struct ids {
   uint64_t id[64];
   uint8_t state[64];
@@ -183,7 +203,7 @@ static inline void live(world *w, unsigned seed, unsigned n) {
     memset(body, 'a' + rand() % 26, sizeof body - 1);
     body[rand() % 199] = 0;
     body[199] = 0;
-    switch (rand() % 12) {
+    switch (rand() % 14) {
     case 0:
     case 1:
     case 2: put_input(w, c, body, (uint8_t)(1 + rand() % 5), (unsigned)rand() % 4, rand() % 2 ? c : NULL); break;
@@ -196,6 +216,8 @@ static inline void live(world *w, unsigned seed, unsigned n) {
     case 9: put_delivered(w, pick, (uint8_t)(1 + rand() % 6), rand() % 2 ? rand() : 0); break;
     case 10: put_action(w, (uint8_t)(1 + rand() % 5), (uint8_t)(1 + rand() % 6), rand() % 2 ? pick : rec_run_id(pick, 0), c); break;
     case 11: put_named(w, "cursor", c, rand() % 3 ? body : ""); break;
+    case 12: put_audit(w, "call", 0, NULL); break;
+    case 13: put_deploy(w, (uint8_t)(rand() % 5), rand() % 2 ? "admit" : "lab", rand() % 2 ? body : ""); break;
     }
     if (i % 16 == 0) settle(w);
   }

@@ -13,7 +13,7 @@ static void add(rig *r, const char *kind, const char *who) {
 static audit_check verify(rig *r) {
   audit_check c;
   run_for(r, 1000000);
-  assert_int_equal(audit_verify(r->e, &r->a, &c), HDW_OK);
+  assert_int_equal(audit_verify(engine_store(r->e), &r->a, &c), HDW_OK);
   return c;
 }
 
@@ -64,6 +64,71 @@ static void test_O14_foreign_and_missing_records_are_found(void **state) {
   }
 }
 
+static void note_done(void *user) { *(bool *)user = true; }
+
+/* O-16: the trail has its own time; what leaves it is named by a checkpoint that is part of the chain. */
+static void test_O16_old_records_leave_and_the_chain_still_proves_what_stays(void **state) {
+  (void)state;
+  rig *r = rig_new(&plain);
+  r->cfg.top.retain_audit_days = 10;
+  for (int i = 0; i < 700; i++) {
+    add(r, "call", "uid:1");
+    if (i % 50 == 0) run_for(r, 100000);
+  }
+  (void)verify(r);
+  io_sim_advance(r->io, INT64_C(86400000000) * 5);
+  for (int i = 0; i < 20; i++) add(r, "call", "uid:2");
+  (void)verify(r);
+  for (int day = 6; day <= 30; day += 12) { /* on the sixth day nothing is over */
+    bool done = false;
+    io_sim_advance(r->io, INT64_C(86400000000) * (day == 6 ? 1 : 6));
+    assert_int_equal(engine_retain(r->e, note_done, &done), HDW_OK);
+    for (int i = 0; i < 50 && !done; i++) run_for(r, 1000000);
+    assert_true(done);
+    audit_check c = verify(r);
+    assert_int_equal(c.bad, 0);
+    if (day == 6) assert_true(c.first == 1 && c.count == 720 && !c.checkpoint);
+    else {
+      assert_true(c.first > 700 && c.checkpoint > c.first);
+      assert_int_equal(c.count, c.last - c.first + 1);
+    }
+    if (day == 18) assert_int_equal(c.first, 701);
+    uint8_t h1[32], h2[32];
+    store_info si;
+    assert_int_equal(store_hash(engine_store(r->e), h1), HDW_OK);
+    assert_int_equal(store_rebuild(engine_store(r->e), &si), HDW_OK);
+    assert_int_equal(store_hash(engine_store(r->e), h2), HDW_OK);
+    assert_memory_equal(h1, h2, 32);
+  }
+  restart(r);
+  add(r, "call", "uid:1");
+  assert_int_equal(verify(r).bad, 0);
+  rig_free(r);
+}
+
+/* A beginning that is cut off without a checkpoint is found. */
+static void test_O14_a_missing_beginning_is_found(void **state) {
+  (void)state;
+  rig *r = rig_new(&plain);
+  rec_audit a = {.number = 5, .time_us = 1, .kind = cod_cstr("call"), .who = cod_cstr("uid:2"), .previous = {1}};
+  append_raw(r, &a);
+  audit_check c = verify(r);
+  assert_int_equal(c.bad, 5);
+  /* A checkpoint with another hash does not vouch for it. */
+  rec_audit cp = {.number = 6, .time_us = 1, .kind = cod_cstr("checkpoint"), .who = cod_cstr("daemon"), .until = 4, .until_hash = {2}};
+  memcpy(cp.previous, c.head, REC_HASH);
+  append_raw(r, &cp);
+  c = verify(r);
+  assert_int_equal(c.bad, 5);
+  cp.number = 7, cp.until_hash[0] = 1;
+  memcpy(cp.previous, c.head, REC_HASH);
+  append_raw(r, &cp);
+  c = verify(r);
+  assert_int_equal(c.bad, 0);
+  assert_int_equal(c.checkpoint, 7);
+  rig_free(r);
+}
+
 static bool first_one(const rec_audit *a, cod_str bytes, void *user) {
   (void)bytes;
   *(rec_audit *)user = *a;
@@ -111,6 +176,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_O14_chain_is_whole_also_after_a_restart),
       cmocka_unit_test(test_O14_foreign_and_missing_records_are_found),
+      cmocka_unit_test(test_O16_old_records_leave_and_the_chain_still_proves_what_stays),
+      cmocka_unit_test(test_O14_a_missing_beginning_is_found),
       cmocka_unit_test(test_O12_audit_event_has_its_fields),
       cmocka_unit_test(test_Z6_table_of_views),
   };

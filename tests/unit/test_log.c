@@ -425,6 +425,49 @@ static void test_every_flipped_byte_is_noticed(void **state) {
   free(closed.p);
 }
 
+/* A length that was damaged asks for no more memory than the segment has bytes: the answer is CORRUPT with the place, even in a small arena. */
+static void test_a_damaged_length_is_bounded_by_the_segment(void **state) {
+  (void)state;
+  world w;
+  log_pos pos[20];
+  begin(&w, 19);
+  assert_int_equal(open_log(&w, 16384, 0, false), HDW_OK);
+  for (uint64_t i = 1; i <= 12; i++) {
+    uint8_t b[700];
+    log_rec r = {.type = 1, .version = 1, .body = b, .body_len = (uint32_t)body_of(i, b, sizeof b)};
+    assert_int_equal(log_append(w.l, &r, on_done, &w), HDW_OK);
+    pos[i] = r.pos;
+  }
+  run(&w);
+  static const uint32_t lengths[] = {5000, 16000, 20000, 1u << 20, 1u << 29, (1u << 30) - 64, 1u << 30, 0x7fffffffu, 0xffffffffu};
+  for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++)
+    for (uint64_t i = 1; i <= 12; i++)
+      for (unsigned field = 24; field <= 28; field += 4) {
+        image m = snap(w.x, SEG1);
+        uint8_t *p = m.p + pos[i].off + field;
+        uint8_t was[4];
+        memcpy(was, p, 4);
+        for (unsigned b = 0; b < 4; b++) p[b] = (uint8_t)(lengths[k] >> 8 * b);
+        place(w.x, SEG1, m.p, m.len);
+        size_t before = w.t.live_bytes;
+        arena a;
+        log_rec r;
+        hlog *l;
+        arena_init(&a, &w.t.m, 40000);
+        assert_int_equal(log_open_read(w.x, DIR, &l), HDW_OK);
+        assert_int_equal(log_read(l, pos[i], &a, &r), HDW_E_CORRUPT);
+        assert_int_equal(r.pos.seg, 1);
+        assert_int_equal(r.pos.off, pos[i].off);
+        assert_true(w.t.live_bytes < before + 40000);
+        log_close(l);
+        arena_free(&a);
+        memcpy(p, was, 4);
+        place(w.x, SEG1, m.p, m.len);
+        free(m.p);
+      }
+  end(&w);
+}
+
 static void test_missing_and_exchanged_segments_are_noticed_and_can_be_skipped(void **state) {
   (void)state;
   world w;
@@ -676,6 +719,7 @@ int main(void) {
       cmocka_unit_test(test_torn_last_record_is_cut_at_every_byte),
       cmocka_unit_test(test_later_sectors_of_a_torn_batch_do_not_come_back),
       cmocka_unit_test(test_every_flipped_byte_is_noticed),
+      cmocka_unit_test(test_a_damaged_length_is_bounded_by_the_segment),
       cmocka_unit_test(test_missing_and_exchanged_segments_are_noticed_and_can_be_skipped),
       cmocka_unit_test(test_a_lost_log_is_not_taken_for_a_new_one),
       cmocka_unit_test(test_second_opener_is_refused),

@@ -31,6 +31,20 @@ static uint64_t expire(world *w, uint8_t subject, int64_t until) {
   return sum;
 }
 
+/* The trail's oldest records go, by checkpoints as the engine makes them. */
+static uint64_t expire_audit(world *w, int64_t until) {
+  uint8_t hash[REC_HASH];
+  uint64_t last = 0, to = 0;
+  for (;;) {
+    assert_int_equal(store_audit_over(w->s, until, 20, &to, hash), HDW_OK);
+    if (!to) return last;
+    assert_true(to > last && to <= w->audit);
+    last = to;
+    put_audit(w, "checkpoint", to, hash);
+    settle(w);
+  }
+}
+
 static hdw_status compact_one(world *w, filter *f, uint64_t seg, log_compact_info *info, uint64_t *size) {
   log_compaction *c;
   bool done = false;
@@ -132,6 +146,7 @@ static void test_rebuild_after_retention_gives_equal_state(void **state) {
       int64_t now = io_wall_us(w.x), until = t + (now - t) * (int64_t)(seed % 3) / 2;
       store_horizon h = {.inputs_us = until, .values_us = now, .answers_us = until, .runs_us = until, .audit_us = round == 3 ? now : 1};
       uint64_t gone = expire(&w, SUBJECT_DELIVERY, until) + expire(&w, SUBJECT_INPUT, until) + expire(&w, SUBJECT_RUN, until);
+      if (round & 1) (void)expire_audit(&w, h.audit_us = until);
       assert_true(gone > 0 || seed % 3 == 0);
       rebuilt_is_equal(&w);
       log_roll(w.l);
@@ -224,6 +239,78 @@ static void test_everything_over_frees_everything(void **state) {
   rebuilt_is_equal(&w);
   assert_int_equal(store_get_named(w.s, cod_cstr("cursor"), cod_cstr("poll"), &w.a, &v), HDW_OK);
   assert_str(v, "42");
+  end(&w);
+}
+
+typedef struct trail {
+  uint64_t first, last, n;
+  bool rising;
+} trail;
+static bool note_audit(const rec_audit *r, cod_str bytes, void *user) {
+  trail *t = (trail *)user;
+  (void)bytes;
+  if (!t->n++) t->first = r->number, t->rising = true;
+  else t->rising &= r->number == t->last + 1;
+  t->last = r->number;
+  return true;
+}
+static trail read_trail(world *w) {
+  trail t = {.n = 0};
+  assert_int_equal(store_list_audit(w->s, 0, false, &w->a, note_audit, &t), HDW_OK);
+  return t;
+}
+
+/* The audit trail has a class of its own: its records go from the state, then from the log, and what is left folds to the same. */
+static void test_audit_records_expire_and_a_rebuild_agrees(void **state) {
+  (void)state;
+  world w;
+  size_t n = 0;
+  begin(&w);
+  open_all(&w);
+  for (unsigned i = 0; i < 3000; i++) {
+    put_audit(&w, "call", 0, NULL);
+    if (i % 16 == 0) settle(&w);
+  }
+  put_deploy(&w, 1, "admit", "bytes of the first module");
+  put_deploy(&w, 2, "admit", "bytes of the second");
+  put_deploy(&w, 1, "admit", "");
+  put_deploy(&w, 3, "admit", "bytes of the third");
+  settle(&w);
+  int64_t half = io_wall_us(w.x);
+  io_sim_advance(w.x, 1000000);
+  for (unsigned i = 0; i < 500; i++) put_audit(&w, "call", 0, NULL), settle(&w);
+  uint64_t before = log_bytes(&w, &n);
+  /* The other classes are over: nothing of the trail goes with them. */
+  store_horizon h = {.inputs_us = half, .values_us = half, .answers_us = half, .runs_us = half};
+  log_roll(w.l);
+  put_audit(&w, "call", 0, NULL);
+  settle(&w);
+  compact_all(&w, &h);
+  assert_int_equal(read_trail(&w).n, 3501);
+  rebuilt_is_equal(&w);
+  assert_int_equal(expire_audit(&w, half), 3000);
+  trail t = read_trail(&w);
+  assert_int_equal(t.first, 3001);
+  assert_true(t.rising && t.n == t.last - 3000);
+  rebuilt_is_equal(&w); /* the records are still in the log, and folded away by the checkpoint */
+  h.audit_us = half;
+  log_roll(w.l);
+  put_audit(&w, "call", 0, NULL);
+  settle(&w);
+  compact_all(&w, &h);
+  assert_true(log_bytes(&w, &n) < before / 2);
+  rebuilt_is_equal(&w);
+  close_all(&w);
+  assert_int_equal(unlink(w.mdb), 0);
+  open_all(&w);
+  t = read_trail(&w);
+  assert_true(t.first == 3001 && t.rising);
+  /* The history of deployments stays, and the modules that are current or were deployed by bytes once. */
+  store_deploy d;
+  log_rec rec;
+  assert_int_equal(store_get_deploy(w.s, NULL, cod_cstr("admit"), &w.a, &d), HDW_OK);
+  assert_int_equal(log_read(w.l, d.pos, &w.a, &rec), HDW_OK);
+  assert_int_equal(rec.body_len, strlen("bytes of the third"));
   end(&w);
 }
 
@@ -335,6 +422,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rebuild_after_retention_gives_equal_state),
       cmocka_unit_test(test_everything_over_frees_everything),
+      cmocka_unit_test(test_audit_records_expire_and_a_rebuild_agrees),
       cmocka_unit_test(test_older_state_is_made_again),
       cmocka_unit_test(test_every_failure_leaves_a_log_that_reads),
       cmocka_unit_test(test_flipped_bytes_in_a_compacted_segment_are_noticed),
