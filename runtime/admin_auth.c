@@ -2,7 +2,7 @@
  *
  * On the unix socket the kernel says who is at the other end. root and the daemon's own user have every role; others have what hdw.json says:
  *
- *   "roles": { "viewer": ["gid:4", "uid:1001", "token:watcher"], "operator": ["uid:1001"] }
+ *   "roles": { "viewer": ["group:adm", "uid:1001", "token:watcher"], "operator": ["user:ann"] }     names became numbers when the file was read
  *
  * Over TCP it is a bearer token that says it: token:NAME stands for the secret of that name. Tokens are compared by their SHA-256, all of them, in constant time.
  * Five wrong ones from an address within a minute, and nothing from there is looked at for a minute, then two, at most for fifteen. */

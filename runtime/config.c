@@ -327,7 +327,7 @@ static void read_named(config *c, val root) {
   }
 }
 
-/* uid:NUMBER, gid:NUMBER or token:NAME of a secret. */
+/* user:NAME, group:NAME, uid:NUMBER, gid:NUMBER or token:NAME of a secret. */
 static void check_role(config *c, const char *role, config_list l) {
   for (uint32_t i = 0; i < l.n; i++) {
     const char *s = l.v[i];
@@ -338,9 +338,10 @@ static void check_role(config *c, const char *role, config_list l) {
       if (!c->has_admin_http) config_problem(c, "roles.%s: '%.60s': tokens are for admin_http, which is not there", role, s);
       continue;
     }
+    if ((!strncmp(s, "user:", 5) && s[5]) || (!strncmp(s, "group:", 6) && s[6])) continue; /* the daemon's shell asks the system for the number */
     bool number = !strncmp(s, "uid:", 4) || !strncmp(s, "gid:", 4);
     for (const char *p = s + 4; number && (*p || p == s + 4); p++) number = *p >= '0' && *p <= '9';
-    if (!number) config_problem(c, "roles.%s: '%.60s' is none of uid:NUMBER, gid:NUMBER, token:SECRET", role, s);
+    if (!number) config_problem(c, "roles.%s: '%.60s' is none of user:NAME, group:NAME, uid:NUMBER, gid:NUMBER, token:SECRET", role, s);
   }
 }
 

@@ -106,7 +106,7 @@ typedef struct config {
   config_listener *listeners;  uint32_t nlisteners;
   config_conn *conns;          uint32_t nconns;
   config_secret *secrets;      uint32_t nsecrets;
-  config_roles roles;          /* entries: uid:NUMBER, gid:NUMBER, token:SECRET */
+  config_roles roles;          /* entries: user:NAME, group:NAME (the daemon's shell makes numbers of them), uid:NUMBER, gid:NUMBER, token:SECRET */
   bool has_admin_http, has_observe, has_traces;
   config_admin_http admin_http;
   config_listener admin_tls;   /* only has_tls, tls and the texts of its files */

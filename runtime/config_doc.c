@@ -121,7 +121,7 @@ void config_schema(buf *b, const meta *const *mods, uint32_t n) {
   schema_listener(b);
   buf_puts(b, "},\"connections\":{\"type\":\"object\",\"additionalProperties\":");
   schema_conn(b);
-  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: uid:NUMBER, gid:NUMBER; and the admin API over TCP: token:SECRET.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: user:NAME, group:NAME, uid:NUMBER, gid:NUMBER; and the admin API over TCP: token:SECRET.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
   first = true;
 #define ROLE SCHEMA
 #include "options.def"

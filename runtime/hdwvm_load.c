@@ -1,5 +1,7 @@
 /* hdwvm_load.c - see hdwvm_load.h. */
 #include "hdwvm_load.h"
+#include <grp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,7 @@ bool hv_problems(const config *c, uint32_t from) {
   return c->nproblems <= from;
 }
 
+/* A line of text in a. */
 static const char *problem(arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static const char *problem(arena *a, const char *fmt, ...) {
   char line[320];
@@ -107,6 +110,18 @@ static void load_certificates(hv_daemon *d, hv_settings *x) {
   if (t->problem) config_problem(&x->cfg, "admin_http.%.300s", t->problem);
 }
 
+/* user:NAME and group:NAME become the numbers that the kernel tells of a caller; at each reading of the file. */
+static void role_numbers(hv_settings *x, const char *role, config_list *l) {
+  for (uint32_t i = 0; i < l->n; i++) {
+    const char *s = l->v[i];
+    bool user = !strncmp(s, "user:", 5), group = !strncmp(s, "group:", 6);
+    const struct passwd *p = user ? getpwnam(s + 5) : NULL;
+    const struct group *g = group ? getgrnam(s + 6) : NULL;
+    if (p || g) l->v[i] = problem(&x->a, p ? "uid:%u" : "gid:%u", p ? p->pw_uid : g->gr_gid);
+    else if (user || group) config_problem(&x->cfg, "roles.%s: '%.60s': this system knows no such %s", role, s, user ? "user" : "group");
+  }
+}
+
 hv_settings *hv_settings_read(hv_daemon *d) {
   const hv_args *a = d->args;
   const char *file = a->config ? a->config : "hdw.json";
@@ -125,6 +140,8 @@ hv_settings *hv_settings_read(hv_daemon *d) {
   load_secrets(d, s);
   for (uint32_t i = 0; i < s->cfg.nsecrets; i++) /* those of roles: nobody binds them later */
     if (s->cfg.secrets[i].used && s->cfg.secrets[i].problem) config_problem(&s->cfg, "secrets.%.80s: %.300s", s->cfg.secrets[i].name, s->cfg.secrets[i].problem);
+#define ROLE(kind, name, def, min, max, doc) role_numbers(s, #name, &s->cfg.roles.name);
+#include "options.def"
   load_certificates(d, s);
   return s;
 }

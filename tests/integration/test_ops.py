@@ -1,7 +1,9 @@
 """Looking in, accounting and watching: roles, audit, metrics, health, traces, log lines; against the real daemon on loopback."""
+import grp
 import http.client
 import json
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -140,7 +142,7 @@ class Roles(Case):
     @unittest.skipUnless(os.geteuid() == 0, 'needs root to become somebody else')
     def test_users_of_the_socket(self):
         self.d.stop()
-        self.d.config['roles'] = dict(ROLES, viewer=['gid:54321', 'token:look'])
+        self.d.config['roles'] = dict(ROLES, viewer=['gid:54321', 'group:games', 'token:look'], operator=['user:daemon', 'token:ops'])
         self.d.config['admin'] = os.path.join(self.d.dir, 's')
         self.d.start()
         os.chmod(self.d.dir, 0o755)
@@ -155,6 +157,19 @@ s.sendall(b'{method} {path} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\nCo
         self.assertEqual(ask(54321, 54321, 'POST', '/pause?sink=crm'), 403)
         self.assertEqual(ask(54322, 54322, 'GET', '/status'), 403)
         self.assertEqual(ask(0, 0, 'POST', '/pause?sink=crm'), 200)
+        games, daemon = grp.getgrnam('games').gr_gid, pwd.getpwnam('daemon').pw_uid
+        self.assertEqual(ask(54323, games, 'GET', '/status'), 200)
+        self.assertEqual(ask(54323, games, 'POST', '/resume?sink=crm'), 403)
+        self.assertEqual(ask(daemon, 54324, 'POST', '/resume?sink=crm'), 200)
+
+    def test_names_that_the_system_does_not_know(self):
+        self.d.stop()
+        self.d.config['roles'] = dict(ROLES, viewer=['user:no-such-one', 'group:nobody-here', 'user:'])
+        self.d.write_config()
+        err = subprocess.run([HDWVM, 'serve', '--check', '--config', 'hdw.json', 'app.hdwb'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
+        self.assertNotEqual(err.returncode, 0)
+        for text in ("roles.viewer: 'user:no-such-one': this system knows no such user", "roles.viewer: 'group:nobody-here': this system knows no such group", "roles.viewer: 'user:' is none of"):
+            self.assertIn(text, err.stderr)
 
 
 class Finding(Case):
