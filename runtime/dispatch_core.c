@@ -370,6 +370,7 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
     }
     c->args = mc->args;
   }
+  eng_conn_address(e, c, mc->kind);
   common_args(c);
   hdw_status s = opening_hours(e, c, text);
   if (s) return s;

@@ -220,6 +220,7 @@ void eng_conn_restore(eng_conn *c) {
     c->open_until_us = io_mono_us(e->io) + (left < 0 ? 0 : left > c->breaker_cooldown_us ? c->breaker_cooldown_us : left);
   }
   arena_free(&a);
+  eng_conn_settle(c);
 }
 
 void eng_conn_start(eng_conn *c) {

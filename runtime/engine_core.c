@@ -190,6 +190,7 @@ static hdw_status open_files(engine *e, char text[200]) {
     snprintf(text, 200, "the log in %.100s cannot be opened: %s", path, s == HDW_E_EXISTS ? "another process has it open" : hdw_status_text(s));
     return s;
   }
+  e->unclean = !li.clean, e->last_life_us = li.last_us;
   if (li.torn_bytes) eng_say(e, ENGINE_WARN, "log_tail_cut", NULL);
   s = store_open(e->io, &so, &si, &e->store);
   if (s) {
@@ -392,6 +393,8 @@ void engine_drain(engine *e, int64_t drain_us, void (*done)(void *user), void *u
 
 void engine_close(engine *e) {
   e->closing = true;
+  for (uint32_t i = 0; i < e->nconns; i++) eng_out_note_flying(e->conns[i]);
+  for (eng_conn *o = e->old_conns; o; o = o->next_old) eng_out_note_flying(o);
   eng_retain_close(e);
   log_close(e->log); /* its last callbacks still fold into the store */
   store_close(e->store);

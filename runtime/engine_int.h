@@ -12,7 +12,7 @@
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what                               watch.c         metrics and traces
- *   engine_retain.c  what is over goes
+ *   engine_moved.c   an address is another than before       engine_retain.c  what is over goes
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -83,6 +83,9 @@ struct eng_conn {
   engine *e;
   eng_app *app;              /* whose declaration it was made from: holds name and arguments */
   uint8_t print[REC_HASH];   /* of everything that it was made from: equal = nothing changed */
+  uint8_t address[REC_LANE]; /* hash of where it goes to (engine_moved.c) */
+  int64_t moved_us;          /* wall; since when it goes there; 0 = from the beginning */
+  uint32_t settling;         /* deliveries that end as ambiguous because it moved, not yet durable: nothing leaves before */
   eng_conn *replaces, *replaced_by, *next_old; /* after a change: the new one begins when nothing of the old one is in flight */
   const char *name;
   const char *was;           /* the declaration's old name; NULL */
@@ -196,6 +199,7 @@ typedef struct eng_step {
   bool dropped;              /* nobody wants it; goes with that callback */
   bool back;                 /* done while its run was away: among nback */
   uint32_t attempts;
+  bool unsure;               /* the peer may have it from an attempt before */
   arena_mark mark;           /* an attempt's memory begins here */
   uint64_t seq;              /* of its RESULT */
   const void *result;        /* packed */
@@ -222,6 +226,7 @@ struct eng_run {
   bool done;                 /* ... that says RUN_DONE */
   eng_recorded *sent;
   char parked_path[REC_PATH_MAX];
+  const char *unsure;        /* path of a step whose last attempt may have arrived */
   bool known;                /* how the attempt at parked_path ended is known: it waited for a time or a person, no crash came between */
   eng_conn *tried;           /* it parks because of a step of this connection, after so many attempts */
   uint32_t tries;
@@ -337,6 +342,8 @@ struct engine {
   uint64_t reconcile_after;
   uint8_t reconcile_state;
   io_timer intake;           /* looks whether intake may go on */
+  bool unclean;              /* the process before this one ended without a word */
+  int64_t last_life_us;      /* wall; its last record */
   bool started, draining, accepting, failed, closing, unread;
   void (*drained)(void *user);
   void *drained_user;
@@ -669,6 +676,7 @@ typedef struct eng_ask {
   val request;
   buf packed;
   uint8_t hash[REC_HASH];
+  bool unsure;               /* recorded, and it is not known whether it took place */
 } eng_ask;
 hdw_status eng_step_request(eng_run *r, eng_ask *x);
 
@@ -760,6 +768,18 @@ extern const eng_driver eng_driver_rest, eng_driver_mllp, eng_driver_folder;
 hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]);
 /* Cancels its attempts and frees what it holds. */
 void eng_conn_close(eng_conn *c);
+/* engine_moved.c. From c->cfg and c->args. */
+void eng_conn_address(engine *e, eng_conn *c, const char *kind);
+/* Compares the address with the recorded one, and ends as ambiguous what may be at the old one. Before anything leaves. */
+void eng_conn_settle(eng_conn *c);
+/* At the end: these deliveries are being tried. */
+void eng_conn_note_flying(eng_conn *c, const uint64_t *ids, uint32_t n);
+const char *eng_moved_text(void);
+/* engine_out.c. What a dead delivery of this lane is: dead, or dead and holding its queue. */
+uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]);
+void eng_out_note_flying(eng_conn *c);
+/* Of the newest delivery in flight; NULL. */
+eng_call *eng_out_flying_call(eng_conn *c);
 bool eng_egress_ok(const eng_conn *c, const io_addr *a);
 /* The secret's value, NULL when it is not bound. */
 const char *eng_secret(engine *e, val ref);

@@ -13,6 +13,7 @@ struct eng_dlv {
   uint64_t id;
   arena a;
   store_delivery row;
+  bool moved;                /* it may have reached another address than the connection's: nothing is sent */
   eng_call call;
 };
 
@@ -42,6 +43,16 @@ void eng_out_close(eng_conn *c) {
   }
 }
 
+void eng_out_note_flying(eng_conn *c) {
+  uint64_t ids[256];
+  uint32_t n = 0;
+  for (const eng_dlv *d = c->flying; d && n < 256; d = d->next)
+    if (d->call.active && d->call.placed && !d->moved) ids[n++] = d->id;
+  eng_conn_note_flying(c, ids, n);
+}
+
+eng_call *eng_out_flying_call(eng_conn *c) { return c->flying ? &c->flying->call : NULL; }
+
 static bool is_flying(const eng_conn *c, uint64_t id) {
   for (const eng_dlv *d = c->flying; d; d = d->next)
     if (d->id == id) return true;
@@ -63,16 +74,27 @@ static bool gives_up(const eng_dlv *d) {
   return d->row.failing_us && io_wall_us(d->e->io) - d->row.failing_us > eng_give_up_us(d->c);
 }
 
+uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]) {
+  static const uint8_t none[REC_LANE] = {0};
+  bool ordered = c->driver->in_order || memcmp(lane, none, REC_LANE) != 0;
+  return c->hold_dead && ordered ? DELIVERY_PARKED : DELIVERY_DEAD;
+}
+
 static void dead(eng_dlv *d, rec_delivery_result *r) {
-  static const uint8_t no_lane[REC_LANE] = {0};
   eng_conn *c = d->c;
   char id[24];
   snprintf(id, sizeof id, "%llu", (unsigned long long)d->id);
-  bool ordered = c->driver->in_order || memcmp(d->row.lane, no_lane, REC_LANE) != 0;
-  r->state = c->hold_dead && ordered ? DELIVERY_PARKED : DELIVERY_DEAD;
+  r->state = eng_out_dead_state(c, d->row.lane);
   c->dead++;
   eng_say(d->e, ENGINE_WARN, "delivery_dead", "delivery", id, "sink", c->name, "code", d->call.code, "reason", d->call.message, "queue",
           r->state == DELIVERY_PARKED ? "held" : "goes on", NULL);
+}
+
+/* The connection was replaced while the attempt was under way, by one that goes elsewhere. */
+static bool elsewhere(const eng_dlv *d) {
+  const eng_conn *now = d->c;
+  while (now->replaced_by) now = now->replaced_by;
+  return memcmp(now->address, d->c->address, REC_LANE) != 0;
 }
 
 static void failed(eng_dlv *d, rec_delivery_result *r) {
@@ -80,15 +102,22 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   eng_conn *c = d->c;
   eng_call *call = &d->call;
   uint8_t klass = call->fail_class;
-  if (klass == FAIL_AMBIGUOUS && strcmp(c->cfg->o.ambiguous, "stop")) klass = FAIL_TRANSIENT;
+  bool unsure = klass == FAIL_AMBIGUOUS || (d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS);
+  if (klass == FAIL_AMBIGUOUS && !d->moved && strcmp(c->cfg->o.ambiguous, "stop")) klass = FAIL_TRANSIENT;
   c->failed++;
   r->fail_class = klass;
   r->error_code = cod_cstr(call->code), r->error_text = cod_cstr(call->message);
+  if (klass == FAIL_TRANSIENT && unsure && elsewhere(d)) {
+    eng_call_fail(call, FAIL_AMBIGUOUS, 0, "ambiguous", "%s", eng_moved_text());
+    r->error_code = cod_cstr(call->code), r->error_text = cod_cstr(call->message);
+    klass = r->fail_class = FAIL_AMBIGUOUS;
+  }
   if (klass != FAIL_TRANSIENT || gives_up(d)) {
     dead(d, r);
     return;
   }
   r->state = DELIVERY_PENDING;
+  if (unsure) r->fail_class = FAIL_AMBIGUOUS; /* the same key again, as long as it is the same address */
   if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
   if (wait < call->retry_after_us) wait = call->retry_after_us;
@@ -148,6 +177,14 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   if (dot) snprintf(call->op, sizeof call->op, "%.*s", (int)(d->row.operation.p + d->row.operation.len - dot - 1), dot + 1);
   store_run run;
   if (!s && !store_get_run(e->store, ENG_PART, d->row.run, &d->a, &run)) call->workflow = arena_dup(&d->a, run.workflow.p, run.workflow.len);
+  d->moved = !s && d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS && d->row.changed_us < c->moved_us;
+  if (d->moved) {
+    call->attempt = d->row.attempts;
+    call->judged = true;
+    eng_call_fail(call, FAIL_AMBIGUOUS, 0, "ambiguous", "%s", eng_moved_text());
+    eng_call_later(call);
+    return true;
+  }
   if (s) {
     eng_call_fail(call, FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
@@ -246,7 +283,7 @@ static void on_pump(void *user) {
   eng_conn *c = (eng_conn *)user;
   engine *e = c->e;
   int64_t wait;
-  if (e->draining || e->failed || c->replaced_by) return;
+  if (e->draining || e->failed || c->replaced_by || c->settling) return;
   for (const eng_conn *p = c->replaces; p; p = p->replaces)
     if (p->in_flight) return; /* its end comes back here: order holds over a change of the connection */
   if (eng_conn_hold(c, true, &wait) != HOLD_NONE) {

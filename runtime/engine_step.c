@@ -123,6 +123,7 @@ static bool held(eng_run *r, eng_step *s) {
   snprintf(text, sizeof text, "%.80s: %s", c->name, eng_hold_text(hold));
   snprintf(path, sizeof path, "%s", s->path);
   r->tried = c, r->tries = s->attempts;
+  if (s->unsure) r->unsure = path;
   eng_step_free(s);
   eng_run_hold(r, c, wait, text, path);
   return false;
@@ -139,6 +140,7 @@ static void stop(eng_run *r, eng_step *s) {
   uint8_t klass = c->fail_class;
   int64_t after = c->retry_after_us, wait;
   r->tried = conn, r->tries = s->attempts;
+  if (s->unsure) r->unsure = path;
   if (!again) (void)eng_step_record(s, EFFECT_FAILED, true, NULL);
   eng_step_free(s);
   eng_hold hold = again ? eng_conn_hold(conn, writes, &wait) : HOLD_NONE;
@@ -165,6 +167,7 @@ bool eng_step_failed(eng_run *r, eng_step *s) {
   if (handled) st = pack_val(&b, err, &h);
   else if (c->retry_after_us > r->retry_after_us) r->retry_after_us = c->retry_after_us;
   if (!st && (handled || !again)) st = eng_step_record(s, EFFECT_FAILED, true, handled ? &b : NULL);
+  if (s->unsure) r->unsure = arena_dup(&r->a, s->path, strlen(s->path)); /* a handler may say retry */
   eng_step_free(s);
   if (!st && vm_throw(branch, err)) return true;
   eng_run_abandon(r);
@@ -208,7 +211,12 @@ static recalled meet(eng_run *r, const ask *x) {
   return alive ? RECALL_RESUMED : RECALL_STOPPED;
 }
 
-static recalled recall(eng_run *r, const ask *x) {
+/* It is not known whether the effect took place, and it is certain that it would now go elsewhere. */
+static bool has_moved(const ask *x, const store_effect *f) {
+  return x->effect->klass != MOD_CLASS_READ && f->address.len == REC_LANE && memcmp(f->address.p, x->c->address, REC_LANE);
+}
+
+static recalled recall(eng_run *r, ask *x) {
   engine *e = r->e;
   const char *path = x->q->path;
   store_effect f;
@@ -225,7 +233,12 @@ static recalled recall(eng_run *r, const ask *x) {
   if (f.state == EFFECT_INTENT || parked_here || (f.state == EFFECT_FAILED && !f.result_pos.seg)) {
     /* Not finished, or it failed and the run comes back for another try. Attempts of an earlier life do not count against the in-line retries. */
     bool unsafe = x->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
+    x->unsure = (f.state == EFFECT_INTENT && !(parked_here && r->known)) || (parked_here && r->row.fail_class == FAIL_AMBIGUOUS);
     r->beyond = true;
+    if (x->unsure && has_moved(x, &f)) {
+      eng_run_end(r, RUN_DEAD, FAIL_AMBIGUOUS, "ambiguous", eng_moved_text(), path);
+      return RECALL_STOPPED;
+    }
     if (unsafe && !strcmp(x->c->cfg->o.ambiguous, "stop")) {
       eng_run_end(r, RUN_DEAD, FAIL_AMBIGUOUS, "ambiguous", "it is unknown whether the effect took place before the restart", path);
       return RECALL_STOPPED;
@@ -333,7 +346,7 @@ static void write_log(eng_run *r, const ask *x) {
 }
 
 static hdw_status intent(const ask *x, eng_step *s) {
-  rec_effect f = {.run = s->run, .path = str(s->path), .operation = str(s->operation), .state = EFFECT_INTENT};
+  rec_effect f = {.run = s->run, .path = str(s->path), .operation = str(s->operation), .state = EFFECT_INTENT, .address = cod_bytes(s->c->address, REC_LANE)};
   memcpy(f.request_hash, s->hash, REC_HASH);
   cod_w w = eng_writer(s->e);
   hdw_status st = rec_put_effect(&w, &f);
@@ -380,9 +393,11 @@ bool eng_step_await(eng_run *r) {
   }
   eng_step *s = eng_step_new(r, branch, x.c, x.effect->klass, x.operation, x.hash, &x.packed);
   if (!s) {
+    if (x.unsure) r->unsure = x.q->path;
     eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", x.q->path);
     return false;
   }
+  s->unsure = x.unsure;
   if (x.effect->klass == MOD_CLASS_READ) {
     uint64_t id = r->id;
     eng_step_perform(s);

@@ -171,6 +171,7 @@ void eng_conn_print(engine *e, eng_conn *c) {
   arena_init(&a, e->mem, 0);
   buf_init(&b, &a, 8 << 20);
   buf_puts(&b, c->driver->kind);
+  buf_put(&b, c->address, sizeof c->address);
   (void)json_write(c->args, &b, NULL);
   if (c->cfg && c->cfg->raw.tag == VAL_OBJ) (void)json_write(c->cfg->raw, &b, NULL);
   secrets(e, c->args, &b);

@@ -81,6 +81,8 @@ typedef struct log_open_info {
   uint64_t last_seq;          /* 0 = empty */
   uint64_t torn_bytes;        /* cut off at the end */
   uint64_t segments;
+  bool clean;                 /* it ends with a clean end, or is empty */
+  int64_t last_us;            /* of the last record */
   log_pos bad;                /* when log_open gives HDW_E_CORRUPT: where */
 } log_open_info;
 

@@ -574,6 +574,7 @@ hdw_status log_open(io *x, const log_opts *opts, log_open_info *info, hlog **out
     if (u && u != HDW_E_NOTFOUND) s = u;
   }
   if (!s) s = open_segments(l, info);
+  info->clean = l->last_type == LOG_T_CLOSE || l->next_seq <= 1, info->last_us = l->last_time_us;
   if (!s && o->fresh_segment) log_roll(l);
   if (!s) s = io_worker_start(x, step, l, &l->worker);
   if (s) {

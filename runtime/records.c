@@ -315,6 +315,7 @@ hdw_status rec_put_effect(cod_w *w, const rec_effect *r) {
   cod_put_var(w, r->attempts);
   cod_put_str(w, r->error_code);
   cod_put_str(w, r->error_text);
+  if (r->address.len) cod_put_str(w, r->address);
   return put_done(w);
 }
 
@@ -331,7 +332,8 @@ hdw_status rec_get_effect(const log_rec *rec, rec_effect *o) {
   o->attempts = (uint32_t)cod_get_var(&r);
   o->error_code = cod_get_str(&r);
   o->error_text = cod_get_str(&r);
-  return finish(&r, o->path.len > 0 && o->path.len <= REC_PATH_MAX && o->state >= EFFECT_INTENT && o->state <= EFFECT_FAILED);
+  o->address = r.p < r.end ? cod_get_str(&r) : cod_cstr("");
+  return finish(&r, o->path.len > 0 && o->path.len <= REC_PATH_MAX && o->address.len <= REC_HASH && o->state >= EFFECT_INTENT && o->state <= EFFECT_FAILED);
 }
 
 /* ---- outbox ---- */

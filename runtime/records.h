@@ -121,7 +121,7 @@ typedef struct rec_run_change {
 } rec_run_change;
 
 /* REC_INTENT, body = request;  REC_RESULT, body = outcome
- *   run id | path str | operation str | request hash | state u8 | class u8 | attempts var | error code str | error text str */
+ *   run id | path str | operation str | request hash | state u8 | class u8 | attempts var | error code str | error text str, then address str when it is not empty */
 typedef struct rec_effect {
   uint64_t run;
   cod_str path, operation;   /* "3.7[12].1", "epic.search" */
@@ -129,6 +129,7 @@ typedef struct rec_effect {
   uint8_t state, fail_class; /* rec_effect_state */
   uint32_t attempts;
   cod_str error_code, error_text;
+  cod_str address;           /* REC_INTENT: where it goes to, REC_LANE bytes of a hash; "" = not known */
 } rec_effect;
 
 /* REC_RUN_END, body = the returned value:  run id | state u8 | class u8 | error code str | error text str | path str | file, line, column var */

@@ -127,6 +127,7 @@ typedef struct store_effect {
   log_pos intent_pos, result_pos; /* bodies: request, outcome; {0,0} when there is none */
   uint8_t request_hash[REC_HASH];
   cod_str path, operation, error_code, error_text;
+  cod_str address;               /* of the intent, as in rec_effect */
 } store_effect;
 hdw_status store_get_effect(store *s, uint16_t part, uint64_t run, cod_str path, arena *a, store_effect *out);
 typedef bool (*store_effect_cb)(const store_effect *e, void *user);

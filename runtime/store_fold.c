@@ -393,6 +393,7 @@ static hdw_status fold_effect(store *s, const log_rec *rec) {
   e.operation = r.operation, e.error_code = r.error_code, e.error_text = r.error_text;
   if (rec->type == REC_INTENT) {
     if (rec->body_len) e.intent_pos = rec->pos;
+    e.address = r.address;
     e.result_pos = (log_pos){0, 0};
   } else {
     e.result_pos = rec->body_len ? rec->pos : (log_pos){0, 0};
@@ -499,7 +500,8 @@ static hdw_status act_on_run(store *s, const log_rec *rec, const rec_action *a) 
   if (st) return st == HDW_E_NOTFOUND ? orphan(s) : st;
   now = old;
   bool ended = old.state == RUN_DONE || old.state == RUN_DISCARDED;
-  if (a->action == ACTION_REDRIVE && !ended) now.state = RUN_QUEUED, now.wake_us = 0, now.held = cod_cstr("");
+  /* Whoever sends it back has looked what became of its last step: that is not ambiguous any more. */
+  if (a->action == ACTION_REDRIVE && !ended) now.state = RUN_QUEUED, now.wake_us = 0, now.held = cod_cstr(""), now.fail_class = FAIL_TRANSIENT;
   else if (a->action == ACTION_DISCARD && old.state != RUN_DONE) now.state = RUN_DISCARDED, now.wake_us = 0;
   else if (a->action == ACTION_SKIP_LANE) now.flags |= RUN_F_LANE_SKIP;
   else return HDW_OK;

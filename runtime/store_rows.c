@@ -149,6 +149,7 @@ size_t row_put_effect(store *s, const store_effect *r) {
   cod_put_str(&w, r->operation);
   cod_put_str(&w, r->error_code);
   cod_put_str(&w, r->error_text);
+  if (r->address.len) cod_put_str(&w, r->address);
   return done(&w);
 }
 
@@ -164,6 +165,7 @@ bool row_get_effect(cod_str v, store_effect *o) {
   o->operation = cod_get_str(&r);
   o->error_code = cod_get_str(&r);
   o->error_text = cod_get_str(&r);
+  if (r.p < r.end) o->address = cod_get_str(&r);
   return cod_done(&r);
 }
 
