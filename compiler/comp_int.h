@@ -75,6 +75,7 @@ typedef struct decl {
   uint32_t fn2;                /* payload without parameters: conversion from any */
   val rows;                    /* table: its rows */
   uint32_t rows_k;             /* table: the constant that holds them, or MOD_NO_INDEX */
+  const ast *waits; unit *waits_in; uint8_t waits_seen; /* action: what in it may wait without an end, or NULL; 1 = being looked at, 2 = known */
   const ast *sink;             /* action: where one of its parameters reaches a log, or NULL */
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
@@ -112,6 +113,7 @@ typedef struct fnctx {
   uint32_t site;               /* next journal site */
   int error_reg;               /* register of `error` in a handler, -1 */
   const char *ack_after;       /* workflow: "commit" or "run" */
+  const ast *ack;              /* its clause */
   struct fnctx *outer;
 } fnctx;
 
@@ -235,6 +237,7 @@ void table_load(comp *c, decl *d);
 
 /* effect.c */
 ty effect_call(comp *c, ast *chain, bool send, int dst);
+void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit *in); /* E0232: under ack after run */
 bool has_effect(const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
 void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */

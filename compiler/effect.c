@@ -63,6 +63,71 @@ static void check_args(comp *c, ast *args) {
   }
 }
 
+/* ---- ack after run: the sender waits, so nothing in the run may wait for an unknown time ---- */
+
+static bool has_hours(comp *c, const decl *conn) {
+  ast *e = ast_child(conn->node, 1);
+  if (e->kind != AST_CALL) return false;
+  for (ast *x = ast_child(e, 1)->first; x; x = x->next)
+    if (x->kind == AST_NAMED && ast_name_is(conn->u->src, x->first, "hours")) return true;
+  (void)c;
+  return false;
+}
+
+static bool waits_for_hours(comp *c, const decl *conn, const bi *b) { return b->klass != MOD_CLASS_READ && has_hours(c, conn); }
+
+static const ast *unbounded(comp *c, ast *n, unit **in, int depth);
+
+/* Looked at once; one that calls itself is an error of its own. */
+static const ast *action_waits(comp *c, decl *d, unit **in, int depth) {
+  if (!d->waits_seen) {
+    unit *u = c->u, *where = NULL;
+    const ast *w = NULL;
+    d->waits_seen = 1;
+    c->u = d->u;
+    for (ast *x = d->node->first; x && !w; x = x->next) w = unbounded(c, x, &where, depth + 1);
+    c->u = u;
+    d->waits = w, d->waits_in = where, d->waits_seen = 2;
+  }
+  *in = d->waits_in;
+  return d->waits;
+}
+
+/* The first retry(…), or step on a connection that has hours, below n or in the actions that are called there. n is of the unit c->u. */
+static const ast *unbounded(comp *c, ast *n, unit **in, int depth) {
+  if (depth > 1500) return NULL;
+  if (n->kind == AST_OUTCOME && str_is(node_name(c, n->first), "retry")) { *in = c->u; return n; }
+  if (n->kind == AST_STEP) {
+    ast *what = ast_child(n, 2);
+    decl *d = NULL;
+    if (what->kind == AST_CALL && (d = find_decl(c, node_name(c, what->first))) && d->kind == D_ACTION) {
+      const ast *w = action_waits(c, d, in, depth);
+      if (w) return w;
+    } else if (what->kind == AST_DOT && what->last->kind == AST_CALL && what->first->kind == AST_NAME) {
+      decl *conn = find_decl(c, node_name(c, what->first));
+      const bi *b = conn && conn->kind == D_CONNECTION && conn->kind_row ? bi_operation(&c->bi, fmt(c, "%.*s", STR(conn->kind_row->sig.name)), node_name(c, what->last->first)) : NULL;
+      if (b && waits_for_hours(c, conn, b)) { *in = c->u; return what; }
+    }
+  }
+  for (ast *x = n->first; x; x = x->next) {
+    const ast *w = unbounded(c, x, in, depth + 1);
+    if (w) return w;
+  }
+  return NULL;
+}
+
+/* E0232 at n; at: what waits, when that is elsewhere. */
+void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit *in) {
+  const ast *clause = c->f->ack;
+  diag *d = err(c, E0232, n, "the sender waits for this run: %s", why);
+  if (at) diag_also(c->d, d, in->file, at->off, at->end, "here");
+  if (!clause) return;
+  diag_note(c->d, d, "a `send` does not keep the run: what it delivers may wait");
+  diag_replace(c->d, d, clause->off, clause->end, "ack after commit", "acknowledge when the message is stored");
+}
+
+static bool answers_late(const comp *c) { return c->f->ack_after && !strcmp(c->f->ack_after, "run"); }
+
 static uint64_t op_bit(comp *c, const bi *b) {
   uint32_t k = 0;
   for (uint32_t i = 0; i < c->bi.n; i++) {
@@ -91,6 +156,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
   const bi *b = bi_operation(&c->bi, kind, name);
   if (!b) { operation_unknown(c, call_node->first, name, kind); check_args(c, args); return ty_one(TY_ERR); }
   conn->ops |= op_bit(c, b);
+  if (!send && answers_late(c) && waits_for_hours(c, conn, b)) ack_waits(c, call_node, fmt(c, "'%.*s' has hours, and this may wait until it opens", STR(conn->name)), NULL, NULL);
   const sig *s = &b->sig;
   uint32_t extra = 0, n = s->n;
   for (ast *x = args->first; x; x = x->next) {
@@ -162,6 +228,11 @@ static ty action_call(comp *c, ast *call_node, decl *d, int dst) {
   uint32_t index = (uint32_t)(d - c->decls);
   decl_params(c, d);
   if (d->state == 1) { err(c, E0223, call_node, "action '%.*s' calls itself: actions are never recursive", STR(d->name)); return ty_one(TY_ERR); }
+  if (answers_late(c)) {
+    unit *in = NULL;
+    const ast *at = action_waits(c, d, &in, 0);
+    if (at) ack_waits(c, call_node, at->kind == AST_OUTCOME ? fmt(c, "'%.*s' may try again for ever", STR(d->name)) : fmt(c, "'%.*s' uses a connection that has hours, and may wait until it opens", STR(d->name)), at, in);
+  }
   int w = regs_new(c, (int)d->npar ? (int)d->npar : 1);
   uint32_t fn = decl_fn(c, d); /* first: whether it logs what it is given must be known */
   pass_arguments(c, call_node, &c->decls[index], w);

@@ -344,7 +344,7 @@ static void outcome(comp *c, ast *n) {
     if (args->n < table[i].min || args->n > table[i].max) err(c, E0208, n, "'%s' takes %s", table[i].word, table[i].max == 2 ? "one or two arguments" : table[i].min ? "one argument" : "a reason");
     if (table[i].kind == VM_REDIRECT) not_yet(c, n, "'redirect'");
     if (table[i].kind == VM_RETRY && f->error_reg < 0) { err(c, E0222, n, "'retry' stands in a handler: on error { retry(5 minutes) }"); return; }
-    if (table[i].kind == VM_RETRY && f->ack_after && !strcmp(f->ack_after, "run")) err(c, E0232, n, "the sender waits for this run: retry may take for ever");
+    if (table[i].kind == VM_RETRY && f->ack_after && !strcmp(f->ack_after, "run")) ack_waits(c, n, "retry may take for ever", NULL, NULL);
     if (table[i].kind == VM_REJECT && f->gate && f->in_workflow && (!f->ack_after || strcmp(f->ack_after, "commit") == 0)) {
       diag *d = err(c, E0215, n, "the message is acknowledged already: reject stands before the first step, send or log");
       const ast *g = first_effect(f->gate);

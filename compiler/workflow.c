@@ -169,6 +169,7 @@ static void clauses(comp *c, decl *d) {
           diag_replace(c->d, g, x->end, x->end, " within 20 seconds else AE", "say how long");
         }
         f->ack_after = str_is(when, "run") ? "run" : "commit";
+        f->ack = x;
         break;
       }
       case AST_NEEDS: not_yet(c, x, "'needs'"); break;
