@@ -424,6 +424,15 @@ static bool clears_label(str n) {
   return false;
 }
 
+/* A type's name as a string. */
+static void type_argument(comp *c, ast *e, int dst) {
+  bool dotted = e->kind == AST_DOT && e->last->kind == AST_NAME;
+  str name = e->kind == AST_NAME ? node_name(c, e) : node_text(c, e);
+  if (e->kind != AST_NAME && !dotted) { err(c, E0202, e, "a type name is wanted here"); return; }
+  type_named(c, dotted ? node_name(c, e->last) : name, e, !c->lenient);
+  emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_str(&c->e, name.p, name.len));
+}
+
 static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int dst) {
   const sig *s = &b->sig;
   ast *args = ast_child(call_node, 1);
@@ -464,6 +473,7 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
     } else {
       i++;
     }
+    if (s->p[k].special == SP_TYPE) { type_argument(c, e, first + (int)k); continue; }
     ty t = ex(c, e, first + (int)k);
     label |= t.label;
     if (!c->lenient && !fits(t, s->p[k].type)) err(c, E0209, e, "'%.*s' of '%.*s' is %s, this is %s", STR(s->p[k].name), STR(s->name), ty_text(c, s->p[k].type), ty_text(c, t));

@@ -308,3 +308,19 @@ hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, co
   diag_sort(diags);
   return finish(&c, out);
 }
+
+/* ---- ViewDefinitions */
+
+hdw_status comp_view_definition(arena *a, const char *path, const char *text, size_t len, val doc, bool strict, diag_list *diags, comp_result *out, comp_view *info) {
+  comp c;
+  memset(out, 0, sizeof *out);
+  comp_options opt = {0};
+  hdw_status st = init(&c, a, &opt, diags);
+  if (st) return st;
+  c.model = COMP_FHIR;
+  c.lenient = !strict;
+  c.is_eval = true;
+  view_compile(&c, diag_file_add(diags, path, text, len), doc, info);
+  diag_sort(diags);
+  return c.e.status == HDW_E_NOMEM ? c.e.status : finish(&c, out);
+}

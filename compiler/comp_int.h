@@ -145,6 +145,7 @@ typedef struct comp {
   const ast *at;               /* what is being compiled, for limits */
   name_table names;            /* of declarations */
   str *repeats; uint32_t nrepeats, cap_repeats;  /* fields that some sender declares as repeating: "PID-18" */
+  struct view *view;           /* ViewDefinition whose paths are compiled, or NULL */
 } comp;
 
 /* comp.c */
@@ -255,6 +256,11 @@ void stmt_block(comp *c, ast *block);
 bool always_ends(const ast *n);                       /* every way through the statement ends in a return or an outcome */
 void never_reached(comp *c, const ast *n);             /* W0309 for what follows n in its block when n always ends */
 void workflow_body(comp *c, decl *d);
+
+/* view.c */
+void view_compile(comp *c, uint32_t file, val doc, comp_view *info);
+bool view_variable(comp *c, str name, int dst, ty *t);   /* %name; false: none of the view's */
+void view_nearest(comp *c, nearest *near);
 
 /* meta.c */
 hdw_status meta_write(comp *c, buf *b);

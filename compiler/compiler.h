@@ -46,4 +46,21 @@ typedef enum comp_model { COMP_JSON, COMP_FHIR, COMP_HL7 } comp_model;
  * unknown members are empty, as FHIRPath permits on untyped data. root_type: name of the FHIR type or message structure, or NULL. */
 hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, const char *root_type, bool strict, diag_list *diags, comp_result *out);
 
+/* A ViewDefinition of SQL on FHIR. */
+typedef struct comp_view_column {
+  const char *name; size_t len_name;
+  bool collection;           /* its value is a list */
+  const char *type;          /* as the view declares it, or NULL */
+  bool described;            /* used while compiling */
+} comp_view_column;
+typedef struct comp_view {
+  const char *resource;      /* the type of resource that it reads */
+  comp_view_column *columns;
+  uint32_t ncolumns;
+} comp_view;
+/* Compiles a ViewDefinition (doc: its JSON; path and text for diagnostics) into a module with the function "main": the resource, typed by
+ * fhir_adopt, in, its rows out, in the order of the view. A row is an object of columns, or of parts "0", "1" ... that are rows themselves; every column is there,
+ * VAL_EMPTY where it has no value. strict: as in comp_expr. Diagnostics of a path have a file of their own, named PATH: select[0].column[1].path. */
+hdw_status comp_view_definition(arena *a, const char *path, const char *text, size_t len, val doc, bool strict, diag_list *diags, comp_result *out, comp_view *info);
+
 #endif

@@ -9,6 +9,7 @@ static ty unknown_name(comp *c, ast *n, str name) {
   for (int i = 0; i < c->f->nlocals; i++) nearest_offer(&near, c->f->locals[i].name.p, c->f->locals[i].name.len);
   for (uint32_t i = 0; i < c->ndecls; i++)
     if (c->decls[i].kind != D_TEST) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+  if (c->view) view_nearest(c, &near);
   diag *d = err(c, E0201, n, "there is no '%.*s' here", STR(name));
   suggest(c, d, n, &near);
   return ty_one(TY_ERR);
@@ -146,6 +147,8 @@ ty var_value(comp *c, ast *n, int dst) {
     ast_str s = ast_string_value(c->a, c->u->src, n->first);
     name = (str){s.p, s.len};
   }
+  ty of_view;
+  if (c->view && view_variable(c, name, dst, &of_view)) return of_view;
   local *l = find_local(c, name);
   if (l) {
     other_branch(c, n, l);

@@ -53,6 +53,13 @@ static const hc_command commands[] = {
      "  --values   prints the values found wrong; they may be clinical data\n"
      "Exit status: 0 no errors, 1 errors, 2 wrong use.\n",
      hc_fhir_command},
+    {"view", "view FILE.json [--format=ndjson|csv] [--strict] [--check] [RESOURCES.ndjson...]", "Rows of FHIR resources by a ViewDefinition of SQL on FHIR",
+     "Reads lines of NDJSON from the files, or from standard input, and prints the view's rows of those resources that it is about.\n"
+     "  --format   ndjson (an object for each row) or csv (RFC 4180, with a line of names)\n"
+     "  --strict   a path to an element that FHIR R4 does not have is an error; without it a warning, and empty\n"
+     "  --check    only checks the ViewDefinition\n"
+     "Exit status: 0 all read, 1 the view is wrong or lines could not be used (named on standard error, the others are printed), 2 wrong use.\n",
+     hc_view},
     {"new", "new DIR", "Makes a small project that checks, tests and runs", "", hc_new},
     {"gen", "gen connector FILE -o DIR", "Generates a connector", "", hc_later},
     {"doc", "doc PATH -o DIR", "Writes the documentation of programs", "", hc_later},

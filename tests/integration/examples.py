@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every example: checked strictly, formatted, tested, built twice to the same bytes, run on its sample, and accepted with its hdw.json.
+"""Every example: checked strictly, formatted, tested, built twice to the same bytes, run on its sample, and accepted with its hdw.json;
+views give the rows that lie beside them.
 HDWC and HDWVM name the binaries."""
 import os
 import shutil
@@ -54,9 +55,19 @@ def example(name, out):
     case(f'{name}: serve --check', r.returncode == 0, r.stdout + r.stderr)
 
 
+def views(name):
+    d = os.path.join(ROOT, 'examples', name)
+    for v in sorted(f[:-len('.view.json')] for f in os.listdir(d) if f.endswith('.view.json')):
+        r = run(HDWC, 'view', '--strict', '--format=csv', f'{v}.view.json', 'samples/patients.ndjson', cwd=d)
+        want = open(os.path.join(d, 'samples', f'{v}.csv'), encoding='utf-8', newline='').read()
+        case(f'{name}: {v}', r.returncode == 0 and r.stdout == want and not r.stderr, r.stdout + r.stderr)
+
+
 with tempfile.TemporaryDirectory(prefix='hdw-examples-') as tmp:
     for e in sorted(os.listdir(os.path.join(ROOT, 'examples'))):
-        if os.path.isdir(os.path.join(ROOT, 'examples', e)):
+        if os.path.exists(os.path.join(ROOT, 'examples', e, f'{e}.hdw')):
             example(e, tmp)
+        elif os.path.isdir(os.path.join(ROOT, 'examples', e)):
+            views(e)
 print(f'{passed} passed, {failed} failed')
 sys.exit(1 if failed else 0)
