@@ -185,6 +185,7 @@ typedef struct io_ops {
 
   hdw_status (*worker_start)(io *, void (*step)(void *user), void *user, io_worker **out);
   void (*worker_wake)(io_worker *);
+  void (*worker_wait)(io_worker *);
   void (*worker_stop)(io_worker *);
 } io_ops;
 
@@ -299,6 +300,8 @@ static inline void io_cancel(io *x, uint64_t id) { x->ops->cancel(x, id); }
  * is an event of the loop. step must not use x->mem. */
 static inline hdw_status io_worker_start(io *x, void (*step)(void *user), void *user, io_worker **out) { return x->ops->worker_start(x, step, user, out); }
 static inline void io_worker_wake(io_worker *w) { w->io->ops->worker_wake(w); }
+/* Blocks the loop until every wake so far has had its step. Tasks that the steps posted come later. */
+static inline void io_worker_wait(io_worker *w) { w->io->ops->worker_wait(w); }
 /* Runs a last step, then ends and frees the worker. Tasks that it posted may still come. */
 static inline void io_worker_stop(io_worker *w) { w->io->ops->worker_stop(w); }
 

@@ -708,8 +708,8 @@ typedef struct lx_worker {
   void *user;
   pthread_t thread;
   pthread_mutex_t lock;
-  pthread_cond_t cond;
-  bool woken, end, sleeping;
+  pthread_cond_t cond, quiet;
+  bool woken, end, sleeping, awaited;
 } lx_worker;
 
 static void *worker_main(void *user) {
@@ -717,6 +717,7 @@ static void *worker_main(void *user) {
   for (bool end = false; !end;) {
     pthread_mutex_lock(&w->lock);
     w->sleeping = true;
+    if (w->awaited) pthread_cond_signal(&w->quiet);
     while (!w->woken && !w->end) pthread_cond_wait(&w->cond, &w->lock);
     w->woken = w->sleeping = false;
     end = w->end;
@@ -734,6 +735,7 @@ static hdw_status lx_worker_start(io *b, void (*step)(void *), void *user, io_wo
   w->step = step, w->user = user;
   pthread_mutex_init(&w->lock, NULL);
   pthread_cond_init(&w->cond, NULL);
+  pthread_cond_init(&w->quiet, NULL);
   /* Signals belong to the loop thread. */
   sigset_t all, old;
   sigfillset(&all);
@@ -757,6 +759,15 @@ static void lx_worker_wake(io_worker *b) {
   if (signal_it) pthread_cond_signal(&w->cond); /* behind the lock: the woken thread need not wait for it */
 }
 
+static void lx_worker_wait(io_worker *b) {
+  lx_worker *w = (lx_worker *)b;
+  pthread_mutex_lock(&w->lock);
+  w->awaited = true;
+  while (w->woken || !w->sleeping) pthread_cond_wait(&w->quiet, &w->lock);
+  w->awaited = false;
+  pthread_mutex_unlock(&w->lock);
+}
+
 static void lx_worker_stop(io_worker *b) {
   lx_worker *w = (lx_worker *)b;
   mem *m = b->io->mem;
@@ -767,6 +778,7 @@ static void lx_worker_stop(io_worker *b) {
   pthread_join(w->thread, NULL);
   pthread_mutex_destroy(&w->lock);
   pthread_cond_destroy(&w->cond);
+  pthread_cond_destroy(&w->quiet);
   m->put(m, w, sizeof *w);
 }
 
@@ -782,7 +794,7 @@ static const io_ops lx_ops = {
     .truncate = lx_truncate, .stat = lx_stat, .rename = lx_rename, .unlink = lx_unlink, .mkdir = lx_mkdir, .list = lx_list,
     .sync_dir = lx_sync_dir, .space = lx_space,
     .resolve = lx_resolve_start, .http = lx_http, .cancel = lx_cancel,
-    .worker_start = lx_worker_start, .worker_wake = lx_worker_wake, .worker_stop = lx_worker_stop,
+    .worker_start = lx_worker_start, .worker_wake = lx_worker_wake, .worker_wait = lx_worker_wait, .worker_stop = lx_worker_stop,
 };
 
 hdw_status io_linux_new(mem *m, io **out) {

@@ -413,6 +413,13 @@ static void sim_worker_wake(io_worker *b) {
   sim_event(x, &((sim_worker *)b)->ev, some_delay(x), worker_step, b);
 }
 
+static void sim_worker_wait(io_worker *b) {
+  sim_worker *w = (sim_worker *)b;
+  if (!w->ev.set) return;
+  io_heap_remove(&of(b->io)->heap, &w->ev);
+  w->step(w->user);
+}
+
 static void sim_worker_stop(io_worker *b) {
   sim_worker *w = (sim_worker *)b;
   sim *x = of(b->io);
@@ -433,7 +440,7 @@ static const io_ops sim_ops = {
     .alloc = sim_falloc, .truncate = sim_truncate, .stat = sim_stat, .rename = sim_rename, .unlink = sim_unlink, .mkdir = sim_mkdir,
     .list = sim_list, .sync_dir = sim_sync_dir, .space = sim_space,
     .resolve = sim_resolve, .http = sim_http, .cancel = sim_cancel,
-    .worker_start = sim_worker_start, .worker_wake = sim_worker_wake, .worker_stop = sim_worker_stop,
+    .worker_start = sim_worker_start, .worker_wake = sim_worker_wake, .worker_wait = sim_worker_wait, .worker_stop = sim_worker_stop,
 };
 
 hdw_status io_sim_new(mem *m, const io_sim_opts *opts, io **out) {

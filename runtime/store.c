@@ -1,15 +1,11 @@
 #include "io_file.h"
-#include "points.h"
 #include "store_int.h"
 #include <stdio.h>
 
 /* ---- the meta row: format, applied position, counts ---- */
 
-static hdw_status meta_put(store *s) {
-  uint8_t b[512];
-  skey k HDW_UNSET;
-  cod_w w = cod_writer(b, sizeof b);
-  skey_begin(&k, 0, T_META);
+hdw_status store_meta_row(const store *s, uint8_t *b, size_t cap, size_t *len) {
+  cod_w w = cod_writer(b, cap);
   cod_put_u32(&w, STORE_FORMAT);
   cod_put_u64(&w, s->applied);
   cod_put_u64(&w, s->first);
@@ -23,15 +19,8 @@ static hdw_status meta_put(store *s) {
   for (unsigned i = 0; i < 12; i++) cod_put_var(&w, c->runs_by_state[i]);
   for (unsigned i = 0; i < 8; i++) cod_put_var(&w, c->deliveries_by_state[i]);
   cod_put_var(&w, c->held_lanes);
-  /* How many keys there are, this one included: a tree that lost a leaf shows in store_check. */
-  cod_str old;
-  MDB_stat st = {0};
-  hdw_status e = store_get(s, &k, &old);
-  if (e && e != HDW_E_NOTFOUND) return e;
-  mdb_stat(s->txn, s->dbi, &st);
-  s->keys = st.ms_entries + (e == HDW_E_NOTFOUND);
-  cod_put_var(&w, s->keys);
-  return w.bad ? HDW_E_LIMIT : store_put(s, &k, b, w.len);
+  *len = w.len;
+  return w.bad ? HDW_E_LIMIT : HDW_OK;
 }
 
 /* HDW_E_NOTFOUND: a new file. */
@@ -58,42 +47,15 @@ static hdw_status meta_get(store *s) {
   s->keys = cod_get_var(&r);
   s->committed = s->applied;
   s->committed_first = s->first;
-  s->committed_counts = s->counts;
   return cod_done(&r) ? HDW_OK : HDW_E_CORRUPT;
 }
 
-/* ---- committing and applying ---- */
+/* ---- applying ---- */
 
 static hdw_status fail(store *s, hdw_status st) {
   store_abort(s);
   return s->failed = st;
 }
-
-/* 80 % of the map in use: grows it now, while no transaction is open. */
-static hdw_status make_room(store *s) {
-  uint64_t used, map;
-  store_get_size(s, &used, &map);
-  if (used <= map / 5 * 4) return HDW_OK;
-  hdw_status st = store_grow(s);
-  return st == HDW_E_FULL ? HDW_OK : st; /* at its largest: the next put that does not fit will tell */
-}
-
-static hdw_status commit(store *s) {
-  hdw_status st = store_txn(s);
-  if (!st) st = meta_put(s);
-  if (st) return st;
-  HDW_POINT("store.before_commit");
-  st = store_commit(s);
-  HDW_POINT("store.after_commit");
-  if (st) return st;
-  s->committed = s->applied;
-  s->committed_first = s->first;
-  s->committed_counts = s->counts;
-  s->pending = 0;
-  return make_room(s);
-}
-
-static void on_timer(void *user) { store_flush((store *)user); }
 
 static hdw_status apply_one(store *s, const log_rec *rec) {
   hdw_status st = store_fold(s, rec);
@@ -103,50 +65,20 @@ static hdw_status apply_one(store *s, const log_rec *rec) {
   return HDW_OK;
 }
 
-static hdw_status catch_up(store *s, uint64_t until, store_info *info);
-
-/* The transaction did not fit the map: everything since the last commit goes, the map grows, and the log gives it again. */
-static hdw_status retry_larger(store *s, uint64_t until) {
-  store_abort(s);
-  s->applied = s->committed;
-  s->first = s->committed_first;
-  s->counts = s->committed_counts;
-  s->pending = 0;
-  hdw_status st = store_grow(s);
-  return st ? st : catch_up(s, until, NULL);
-}
-
 hdw_status store_apply(store *s, const log_rec *rec) {
   if (s->failed) return s->failed;
   if (rec->seq <= s->applied) return HDW_OK;
   if (rec->seq != s->applied + 1) return HDW_E_INVALID;
   hdw_status st = apply_one(s, rec);
-  if (st == HDW_E_FULL) st = retry_larger(s, rec->seq);
-  if (st) return fail(s, st);
-  if (s->pending >= s->opts.commit_records) return store_flush(s);
-  if (!s->timer.set) io_timer_set(s->x, &s->timer, s->opts.commit_us, on_timer, s);
-  return HDW_OK;
-}
-
-hdw_status store_flush(store *s) {
-  io_timer_cancel(s->x, &s->timer);
-  if (s->failed) return s->failed;
-  if (!s->pending || !s->txn) return HDW_OK;
-  uint64_t until = s->applied;
-  hdw_status st = commit(s);
-  if (st == HDW_E_FULL && s->committed != until) {
-    st = retry_larger(s, until);
-    if (!st && s->txn) st = commit(s);
-  }
-  return st ? fail(s, st) : HDW_OK;
+  return st ? fail(s, st) : store_pace(s);
 }
 
 /* Applies the log from the applied position to until (0 = its end). info->behind: retention has passed the applied position, so that records that would
  * have changed what is here may be gone: only a rebuild is right. */
-static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsigned batch) {
+static hdw_status catch_up(store *s, uint64_t until, store_info *info) {
   log_iter *it;
   log_rec rec;
-  bool fresh = !info || info->rebuilt || !s->applied;
+  bool fresh = info->rebuilt || !s->applied;
   hdw_status st = log_iter_open(s->x, s->log_dir, s->applied + 1, &it);
   if (st == HDW_E_NOTFOUND) {
     /* No log yet, or its beginning was dropped by retention. */
@@ -161,7 +93,7 @@ static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsi
   if (st) return st;
   for (unsigned n = 1; !st && (!until || s->applied < until); n++) {
     st = log_iter_next(it, &rec);
-    if (st == HDW_E_CORRUPT && info) {
+    if (st == HDW_E_CORRUPT) {
       uint64_t lost;
       if (!info->bad.seg) info->bad = rec.pos;
       st = log_iter_skip_segment(it, &lost);
@@ -170,12 +102,11 @@ static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsi
     }
     if (st || rec.seq <= s->applied) continue;
     if (!fresh && log_iter_compacted(it)) info->behind = true, st = HDW_E_VERSION;
-    else if (rec.seq != s->applied + 1 && !info) st = HDW_E_CORRUPT; /* else retention took what lay between: the iterator vouches for that */
-    if (info && !s->applied) info->first_seq = log_iter_first_seq(it);
-    if (!st) st = apply_one(s, &rec);
-    if (info && !st) info->caught_up++;
-    if (!st && s->pending >= batch) st = commit(s);
-    if (info && s->opts.progress && n % 4096 == 0) {
+    if (!s->applied) info->first_seq = log_iter_first_seq(it);
+    if (!st) st = apply_one(s, &rec); /* retention took what may lie between: the iterator vouches for that */
+    if (!st) info->caught_up++;
+    if (!st) st = store_pace(s);
+    if (s->opts.progress && n % 4096 == 0) {
       uint64_t done, total;
       log_iter_progress(it, &done, &total);
       s->opts.progress(done, total, s->opts.progress_user);
@@ -184,22 +115,6 @@ static hdw_status catch_up_from(store *s, uint64_t until, store_info *info, unsi
   if (st == HDW_E_NOTFOUND && log_iter_next_seq(it) > s->applied + 1) s->applied = log_iter_next_seq(it) - 1; /* the last ones were taken */
   log_iter_close(it);
   return st == HDW_E_NOTFOUND ? HDW_OK : st;
-}
-
-static hdw_status catch_up(store *s, uint64_t until, store_info *info) {
-  /* A transaction that fills the map is tried again in a larger one: each round grows it, so it ends. */
-  for (;;) {
-    hdw_status st = catch_up_from(s, until, info, s->opts.commit_records);
-    if (st != HDW_E_FULL) return st;
-    store_abort(s);
-    if (info) info->caught_up -= s->applied - s->committed < info->caught_up ? s->applied - s->committed : info->caught_up;
-    s->applied = s->committed;
-    s->first = s->committed_first;
-    s->counts = s->committed_counts;
-    s->pending = 0;
-    st = store_grow(s);
-    if (st) return st;
-  }
 }
 
 /* ---- opening ---- */
@@ -276,7 +191,6 @@ static void reset(store *s) {
   s->pending = 0;
   s->failed = HDW_OK;
   memset(&s->counts, 0, sizeof s->counts);
-  memset(&s->committed_counts, 0, sizeof s->committed_counts);
 }
 
 static hdw_status open_fresh(store *s, store_info *info) {
@@ -299,9 +213,8 @@ static hdw_status open_state(store *s, store_info *info) {
 
 static hdw_status bring_up(store *s, store_info *info) {
   hdw_status st = catch_up(s, s->opts.until, info);
-  if (!st) st = store_txn(s);
-  if (!st) st = commit(s);
-  if (st) store_abort(s);
+  if (!st) st = store_settle(s);
+  if (st) store_idle(s), store_abort(s);
   if (info->first_seq > 1 && info->first_seq > s->first) info->skipped += info->first_seq - 1;
   info->applied_seq = s->applied;
   return st;
@@ -329,10 +242,17 @@ static hdw_status store_new(io *x, const store_opts *opts, store **out) {
   memset(s, 0, sizeof *s);
   s->x = x, s->opts = *opts;
   defaults(&s->opts);
+  store_commit_init(s);
   hdw_status st = set_paths(s, opts);
   if (st) x->mem->put(x->mem, s, sizeof *s);
   else *out = s;
   return st;
+}
+
+static void store_free(store *s) {
+  store_commit_free(s);
+  store_env_close(s);
+  s->x->mem->put(s->x->mem, s, sizeof *s);
 }
 
 hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **out) {
@@ -347,6 +267,7 @@ hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **o
   if (!st && opts->read_only) info->applied_seq = s->applied;
   else if (!st) st = bring_up(s, info);
   if (st && info->behind) {
+    store_idle(s);
     store_env_close(s);
     *info = (store_info){.rebuilt = true, .behind = true};
     st = remove_files(s);
@@ -354,8 +275,7 @@ hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **o
     if (!st) st = bring_up(s, info);
   }
   if (st) {
-    store_env_close(s);
-    x->mem->put(x->mem, s, sizeof *s);
+    store_free(s);
     return st;
   }
   *out = s;
@@ -370,9 +290,8 @@ uint64_t store_peek_applied(io *x, const char *dir) {
   if (store_new(x, &o, &s)) return 0;
   if (io_file_stat(s->mdb_path, &info) == HDW_OK && info.size_bytes && store_env_open(s) == HDW_OK) {
     if (meta_get(s) == HDW_OK) applied = s->applied;
-    store_env_close(s);
   }
-  x->mem->put(x->mem, s, sizeof *s);
+  store_free(s);
   return applied;
 }
 
@@ -401,22 +320,19 @@ hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_
   if (!e) e = io_file_sync_dir(s->lmdb_dir);
   if (!e) *after_bytes = st.size_bytes;
   else (void)io_file_unlink(tmp);
-  x->mem->put(x->mem, s, sizeof *s);
+  store_free(s);
   return e;
 }
 
 void store_close(store *s) {
   if (!s) return;
-  io *x = s->x;
   store_flush(s);
-  io_timer_cancel(x, &s->timer);
-  store_env_close(s);
-  x->mem->put(x->mem, s, sizeof *s);
+  store_free(s);
 }
 
 hdw_status store_rebuild(store *s, store_info *info) {
   memset(info, 0, sizeof *info);
-  io_timer_cancel(s->x, &s->timer);
+  store_idle(s);
   store_env_close(s);
   hdw_status st = remove_files(s);
   if (!st) st = open_fresh(s, info);

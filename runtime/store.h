@@ -1,12 +1,14 @@
 /* store.h - the materialised state: what the log says, indexed, in LMDB. It can be deleted at any time and is rebuilt from the log.
  *
  * State changes only by store_apply of durable log records, in order: call it from the log's callback. Everything applied is
- * visible to queries at once; it is committed every commit_us or commit_records. After a crash store_open applies what the log has beyond the last commit.
+ * visible to queries at once: it stands in memory until it is in the file. A thread writes and syncs the file (store_commit.c), a commit every commit_us or
+ * commit_records, one at a time; when it falls behind by 16 MiB of changes store_apply waits for it. After a crash store_open applies what the log has
+ * beyond the last commit.
  *
  * Values carry a CRC32C over key and value, checked at every read (HDW_E_CORRUPT): LMDB itself does not notice damage.
  * Keys begin with the partition. A single node uses one partition, 0, so that inserts stay local; store_partition() says which one a lane belongs to.
  *
- * Loop thread only. Rows are copied into the arena given; slices in them live there. Lists call back with ids in order; the callback may read
+ * Loop thread only; the thread behind it is the store's own. Rows are copied into the arena given; slices in them live there. Lists call back with ids in order; the callback may read
  * rows but must not apply, flush or close. */
 #ifndef HDW_STORE_H
 #define HDW_STORE_H
@@ -53,7 +55,7 @@ void store_close(store *s);
 /* Folds one record. A record at or before the applied position is ignored (HDW_OK); a gap is HDW_E_INVALID. HDW_E_CORRUPT: the record cannot be read.
  * After HDW_E_FULL (disk) and HDW_E_IO the store is failed and the process should end: the log has everything. */
 hdw_status store_apply(store *s, const log_rec *rec);
-/* Commits now. Called by itself from a timer and by store_apply. */
+/* Commits everything applied and waits until it is in the file. */
 hdw_status store_flush(store *s);
 uint64_t store_applied(const store *s);
 /* Deletes state.mdb and folds the whole log again (closes and opens the environment; same handle). */

@@ -11,7 +11,9 @@
 #ifndef HDW_STORE_INT_H
 #define HDW_STORE_INT_H
 #include "store.h"
+#include "store_delta.h"
 #include <lmdb.h>
+#include <stdatomic.h>
 
 enum { STORE_FORMAT = 2, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16, STORE_TABLES = 64 };
 
@@ -42,22 +44,40 @@ typedef enum store_table {
   T_DEPTH         /* sink -> number of deliveries in its queue */
 } store_table;
 
+enum { STORE_IDLE, STORE_HANDED, STORE_ENDED }; /* phase */
+
 struct store {
   io *x;
   store_opts opts;
   char dir[STORE_PATH], log_dir[STORE_PATH], lmdb_dir[STORE_PATH], mdb_path[STORE_PATH];
   MDB_env *env;
   MDB_dbi dbi;
-  MDB_txn *txn;             /* the open write transaction, also used for reading; NULL = none */
-  MDB_cursor *cursors[STORE_TABLES]; /* of txn, one a table: keys that rise are put where the one before was, without a walk through the tree */
+  MDB_txn *txn;             /* reads what was last committed; NULL = none, stale = to be renewed */
+  MDB_cursor *cursors[STORE_TABLES]; /* of txn, one a table, for store_get */
+  MDB_cursor *spare[4];     /* of txn, for iterations */
+  unsigned nspare;
+  bool stale;
   uint64_t map_bytes;
   uint64_t applied, committed;
   uint64_t first, committed_first; /* where the log begins, as retention says */
-  unsigned pending;         /* records applied since the last commit */
+  unsigned pending;         /* records applied since the last commit began */
+  /* store_commit.c */
+  io_mem delta_mem;
+  delta deltas[2], *now, *then; /* what changed since the last commit began; what it commits */
+  bool handed, due;         /* then is with the thread; the next commit is to begin when this one has ended */
+  atomic_int phase;
+  io_worker *worker;
+  io_task ended;
+  struct {                  /* the thread's while it has then */
+    uint8_t meta[512];
+    size_t meta_len;
+    uint64_t applied, first, keys;
+    hdw_status status;
+  } batch;
   bool has_young;           /* a run that the newest record made is not in the tables yet: most end with the next record, and then its indexes are never written */
   store_run young;
   char young_workflow[REC_NAME_MAX];
-  store_counts counts, committed_counts;
+  store_counts counts;
   uint64_t keys;            /* in the database at the last commit */
   hdw_status failed;
   io_timer timer;
@@ -74,19 +94,22 @@ void skey_begin(skey *k, uint16_t part, store_table t);
 
 hdw_status store_env_open(store *s);
 void store_env_close(store *s);
-/* Makes sure that s->txn is there. */
+/* Makes sure that everything can be read: s->txn is there, and s->young in the tables. */
 hdw_status store_txn(store *s);
-/* value NULL/0 allowed. HDW_E_FULL: map full (see store_grow). */
+/* Changes since the last commit; nothing is in the file before the next one. value NULL/0 allowed. HDW_E_NOMEM, HDW_E_LIMIT. */
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len);
-/* *out points into the map until the next put, del or commit. HDW_E_NOTFOUND, HDW_E_CORRUPT. */
+/* *out points into memory or the map until the next put, del or commit. HDW_E_NOTFOUND, HDW_E_CORRUPT. */
 hdw_status store_get(store *s, const skey *k, cod_str *out);
-/* What stands behind the prefix in the first key that has it, until the next put, del or commit; its value is not looked at. HDW_E_NOTFOUND. */
+/* What stands behind the prefix in the first key that has it, until the next put, del or commit. HDW_E_NOTFOUND. */
 hdw_status store_with(store *s, const skey *prefix, cod_r *rest);
 /* HDW_OK also when it was not there. */
 hdw_status store_del(store *s, const skey *k);
-hdw_status store_commit(store *s);
+/* A row of the file without its CRC, which is checked. */
+hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out);
+/* There is a newer commit: what was read from the file is stale. */
+void store_refresh(store *s);
 void store_abort(store *s);
-/* Doubles the map; no transaction open. */
+/* Doubles the map; the thread has nothing to do. */
 hdw_status store_grow(store *s);
 hdw_status store_error(int rc);
 
@@ -98,6 +121,10 @@ typedef struct sit {
   uint8_t prefix[STORE_KEY_MAX];
   bool desc;
   hdw_status status;
+  const delta *in[2];
+  const delta_node *at[2]; /* the next ones of these; NULL = none */
+  bool on_file, passed;    /* the cursor stands on a key; on one that was given */
+  MDB_val at_key, at_value;
   cod_r key;       /* behind the prefix */
   cod_str value;   /* without CRC */
 } sit;
@@ -107,6 +134,18 @@ bool sit_next(sit *i);
 /* Goes on at key (ascending). */
 void sit_seek(sit *i, const skey *key);
 void sit_end(sit *i);
+
+/* ---- store_commit.c ---- */
+void store_commit_init(store *s);
+void store_commit_free(store *s);
+/* After a record was folded: a commit begins now or in time; waits when too much is not in the file yet. */
+hdw_status store_pace(store *s);
+/* Commits, even when nothing changed, and waits for it. */
+hdw_status store_settle(store *s);
+/* Ends the thread and forgets what is not in the file. */
+void store_idle(store *s);
+/* store.c: the meta row, all but the number of keys. */
+hdw_status store_meta_row(const store *s, uint8_t *b, size_t cap, size_t *len);
 
 /* store_fold.c: puts s->young into the tables. store_txn does so before anybody reads. */
 hdw_status store_fold_young(store *s);

@@ -80,8 +80,8 @@ hdw_status store_env_open(store *s) {
   /* Default flags: every commit is synced. On the simulated seam the file is scratch. */
   unsigned read_only = s->opts.read_only ? MDB_RDONLY : 0u;
   if (s->opts.read_only && !size) rc = MDB_NOTFOUND;
-  if (!rc) rc = mdb_env_open(s->env, s->mdb_path, MDB_NOSUBDIR | read_only | (s->x->sim ? MDB_NOSYNC : 0u), 0600);
-  if (!rc) rc = mdb_txn_begin(s->env, NULL, read_only, &s->txn);
+  if (!rc) rc = mdb_env_open(s->env, s->mdb_path, MDB_NOSUBDIR | MDB_NOTLS | read_only | (s->x->sim ? MDB_NOSYNC : 0u), 0600);
+  if (!rc) rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->txn);
   if (!rc) rc = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
   if (rc) {
     store_env_close(s);
@@ -99,31 +99,37 @@ void store_env_close(store *s) {
   s->env = NULL;
 }
 
+/* ---- reading: what changed since the last commit, over the state as last committed ---- */
+
 hdw_status store_txn(store *s) {
   if (s->failed) return s->failed;
-  if (!s->txn) return store_error(mdb_txn_begin(s->env, NULL, s->opts.read_only ? MDB_RDONLY : 0u, &s->txn));
+  int rc = 0;
+  if (!s->txn) rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->txn);
+  else if (s->stale) rc = mdb_txn_renew(s->txn);
+  s->stale = false;
+  if (rc) return store_error(rc);
   return s->has_young ? store_fold_young(s) : HDW_OK;
 }
 
-/* Cursors of a write transaction end with it. */
-static void txn_gone(store *s) {
-  s->txn = NULL;
-  s->has_young = false;
+/* Cursors of a reading transaction outlive it. */
+static void close_cursors(store *s) {
+  for (size_t i = 0; i < sizeof s->cursors / sizeof *s->cursors; i++)
+    if (s->cursors[i]) mdb_cursor_close(s->cursors[i]);
   memset(s->cursors, 0, sizeof s->cursors);
+  while (s->nspare) mdb_cursor_close(s->spare[--s->nspare]);
+}
+
+void store_refresh(store *s) {
+  close_cursors(s);
+  if (s->txn && !s->stale) mdb_txn_reset(s->txn);
+  s->stale = s->txn != NULL;
 }
 
 void store_abort(store *s) {
-  /* Cursors of a reading transaction outlive it. */
-  for (size_t i = 0; s->opts.read_only && i < sizeof s->cursors / sizeof *s->cursors; i++)
-    if (s->cursors[i]) mdb_cursor_close(s->cursors[i]);
+  close_cursors(s);
   if (s->txn) mdb_txn_abort(s->txn);
-  txn_gone(s);
-}
-
-hdw_status store_commit(store *s) {
-  int rc = mdb_txn_commit(s->txn);
-  txn_gone(s);
-  return store_error(rc);
+  s->txn = NULL;
+  s->stale = s->has_young = false;
 }
 
 static int cursor_of(store *s, const skey *k, MDB_cursor **out) {
@@ -133,23 +139,17 @@ static int cursor_of(store *s, const skey *k, MDB_cursor **out) {
   return rc;
 }
 
-static MDB_val key_val(const skey *k) { return (MDB_val){k->w.len, (void *)(uintptr_t)k->b}; }
-
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len) {
   if (k->w.bad) return HDW_E_LIMIT;
-  MDB_val mk = key_val(k), mv = {len + 4, NULL};
-  MDB_cursor *c = NULL;
-  int rc = cursor_of(s, k, &c);
-  if (!rc) rc = mdb_cursor_put(c, &mk, &mv, MDB_RESERVE);
-  if (rc) return store_error(rc);
-  uint8_t *p = (uint8_t *)mv.mv_data;
+  uint8_t *p = delta_put(s->now, k->b, k->w.len, len);
+  if (!p) return HDW_E_NOMEM;
   if (len) memcpy(p, value, len);
-  cod_w w = cod_writer(p + len, 4);
-  cod_put_u32(&w, cod_crc32c(cod_crc32c(0, k->b, k->w.len), p, len));
   return HDW_OK;
 }
 
-static hdw_status open_value(const MDB_val *k, const MDB_val *v, cod_str *out) {
+hdw_status store_del(store *s, const skey *k) { return k->w.bad || delta_del(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM; }
+
+hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out) {
   if (v->mv_size < 4 || v->mv_size > UINT32_MAX) return HDW_E_CORRUPT;
   const uint8_t *p = (const uint8_t *)v->mv_data;
   size_t len = v->mv_size - 4;
@@ -162,36 +162,34 @@ static hdw_status open_value(const MDB_val *k, const MDB_val *v, cod_str *out) {
 hdw_status store_get(store *s, const skey *k, cod_str *out) {
   *out = (cod_str){"", 0};
   if (k->w.bad) return HDW_E_NOTFOUND;
-  MDB_val mk = key_val(k), mv;
+  const delta_node *n = delta_get(s->now, k->b, k->w.len);
+  if (!n && s->handed) n = delta_get(s->then, k->b, k->w.len);
+  if (n) {
+    if (delta_gone(n)) return HDW_E_NOTFOUND;
+    *out = cod_bytes(n->value, n->value_len);
+    return HDW_OK;
+  }
+  MDB_val mk = {k->w.len, (void *)(uintptr_t)k->b}, mv;
   MDB_cursor *c = NULL;
-  int rc = cursor_of(s, k, &c);
-  if (!rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_KEY);
-  return rc ? store_error(rc) : open_value(&mk, &mv, out);
+  hdw_status st = store_txn(s);
+  int rc = st ? 0 : cursor_of(s, k, &c);
+  if (!st && !rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_KEY);
+  return st ? st : rc ? store_error(rc) : store_value(&mk, &mv, out);
 }
 
 hdw_status store_with(store *s, const skey *prefix, cod_r *rest) {
-  MDB_val mk = key_val(prefix), mv;
-  MDB_cursor *c = NULL;
-  if (prefix->w.bad) return HDW_E_NOTFOUND;
-  hdw_status st = store_txn(s);
-  int rc = st ? 0 : cursor_of(s, prefix, &c);
-  if (!st && !rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_RANGE);
-  if (st || rc) return st ? st : store_error(rc);
-  size_t n = prefix->w.len;
-  if (mk.mv_size < n || memcmp(mk.mv_data, prefix->b, n)) return HDW_E_NOTFOUND;
-  *rest = cod_reader((const uint8_t *)mk.mv_data + n, mk.mv_size - n);
-  return HDW_OK;
-}
-
-hdw_status store_del(store *s, const skey *k) {
-  MDB_val mk = key_val(k);
-  int rc = k->w.bad ? MDB_NOTFOUND : mdb_del(s->txn, s->dbi, &mk, NULL);
-  return rc == MDB_NOTFOUND ? HDW_OK : store_error(rc);
+  sit i HDW_UNSET;
+  sit_begin(&i, s, prefix, NULL, false);
+  hdw_status st = sit_next(&i) ? HDW_OK : i.status ? i.status : HDW_E_NOTFOUND;
+  if (!st) *rest = i.key;
+  sit_end(&i);
+  return st;
 }
 
 hdw_status store_grow(store *s) {
-  if (s->txn) return HDW_E_INVALID;
+  if (s->handed && atomic_load(&s->phase) == STORE_HANDED) return HDW_E_INVALID;
   if (s->map_bytes >= s->opts.map_max_bytes) return HDW_E_FULL;
+  store_refresh(s);
   uint64_t map = s->map_bytes * 2 < s->opts.map_max_bytes ? s->map_bytes * 2 : s->opts.map_max_bytes;
   int rc = mdb_env_set_mapsize(s->env, (size_t)map);
   if (!rc) s->map_bytes = map;
@@ -200,6 +198,7 @@ hdw_status store_grow(store *s) {
 
 /* ---- iteration ---- */
 
+/* The cursor onto the first key of the file that counts. */
 static void position(sit *i, const void *key, size_t len) {
   MDB_val k = {len, (void *)(uintptr_t)key}, v;
   int rc = mdb_cursor_get(i->c, &k, &v, MDB_SET_RANGE);
@@ -208,7 +207,11 @@ static void position(sit *i, const void *key, size_t len) {
     if (rc == MDB_NOTFOUND) rc = mdb_cursor_get(i->c, &k, &v, MDB_LAST);
     else if (!rc && !(k.mv_size == len && memcmp(k.mv_data, key, len) == 0)) rc = mdb_cursor_get(i->c, &k, &v, MDB_PREV);
   }
-  i->status = rc == MDB_NOTFOUND ? HDW_E_NOTFOUND : store_error(rc);
+  i->on_file = !rc;
+  i->passed = false;
+  i->at_key = k, i->at_value = v;
+  i->status = rc == MDB_NOTFOUND ? HDW_OK : store_error(rc);
+  for (unsigned d = 0; d < 2; d++) i->at[d] = !i->in[d] ? NULL : i->desc ? delta_to(i->in[d], key, len) : delta_from(i->in[d], key, len);
 }
 
 void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc) {
@@ -218,9 +221,12 @@ void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc
   i->key = (cod_r){0};
   i->value = (cod_str){"", 0};
   i->prefix_len = prefix->w.len;
-  memcpy(i->prefix, prefix->b, prefix->w.len);
   i->status = prefix->w.bad || (from && from->w.bad) ? HDW_E_NOTFOUND : store_txn(s);
-  if (!i->status) i->status = store_error(mdb_cursor_open(s->txn, s->dbi, &i->c));
+  i->in[0] = s->now, i->in[1] = s->handed ? s->then : NULL;
+  if (i->status) return;
+  memcpy(i->prefix, prefix->b, prefix->w.len);
+  if (s->nspare) i->c = s->spare[--s->nspare];
+  else i->status = store_error(mdb_cursor_open(s->txn, s->dbi, &i->c));
   if (i->status) return;
   if (from) {
     position(i, from->b, from->w.len);
@@ -236,24 +242,62 @@ void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc
 }
 
 void sit_seek(sit *i, const skey *key) {
-  if (!i->status || i->status == HDW_E_AGAIN) position(i, key->b, key->w.len);
+  if (!i->status) position(i, key->b, key->w.len);
 }
 
-/* status HDW_OK: the cursor stands on a key not yet given; HDW_E_AGAIN: on one that was given. */
+/* < 0: a comes first in the order of the iteration. */
+static int sooner(const sit *i, const MDB_val *a, const MDB_val *b) {
+  int c = memcmp(a->mv_data, b->mv_data, a->mv_size < b->mv_size ? a->mv_size : b->mv_size);
+  if (!c) c = a->mv_size < b->mv_size ? -1 : a->mv_size > b->mv_size;
+  return i->desc ? -c : c;
+}
+
+static MDB_val node_key(const delta_node *n) { return (MDB_val){n->key_len, (void *)(uintptr_t)delta_key(n)}; }
+
+/* Only when something more is wanted: most look for one key. */
+static void forward_file(sit *i) {
+  int rc = mdb_cursor_get(i->c, &i->at_key, &i->at_value, i->desc ? MDB_PREV : MDB_NEXT);
+  i->on_file = !rc;
+  i->passed = false;
+  if (rc && rc != MDB_NOTFOUND) i->status = store_error(rc);
+}
+
+/* The next key of all three, each behind all that were given: of equal ones the newest counts, the others are passed over. */
 bool sit_next(sit *i) {
-  MDB_val k, v;
-  if (i->status && i->status != HDW_E_AGAIN) return false;
-  int rc = mdb_cursor_get(i->c, &k, &v, i->status == HDW_OK ? MDB_GET_CURRENT : i->desc ? MDB_PREV : MDB_NEXT);
-  if (!rc && (k.mv_size < i->prefix_len || memcmp(k.mv_data, i->prefix, i->prefix_len) != 0)) rc = MDB_NOTFOUND;
-  i->status = rc ? store_error(rc) : open_value(&k, &v, &i->value);
-  if (i->status) return false;
-  i->key = cod_reader((const uint8_t *)k.mv_data + i->prefix_len, k.mv_size - i->prefix_len);
-  i->status = HDW_E_AGAIN;
-  return true;
+  while (!i->status) {
+    if (i->passed) forward_file(i);
+    if (i->status) break;
+    const delta_node *from = NULL;
+    MDB_val k = {0, NULL}, v = {0, NULL};
+    bool any = i->on_file;
+    if (any) k = i->at_key, v = i->at_value;
+    for (unsigned d = 2; d-- > 0;) {
+      if (!i->at[d]) continue;
+      MDB_val mine = node_key(i->at[d]);
+      if (!any || sooner(i, &mine, &k) <= 0) k = mine, from = i->at[d];
+      any = true;
+    }
+    if (!any || k.mv_size < i->prefix_len || memcmp(k.mv_data, i->prefix, i->prefix_len)) return false;
+    if (from) i->value = cod_bytes(from->value, from->value_len);
+    else i->status = store_value(&k, &v, &i->value);
+    if (i->status) return false;
+    for (unsigned d = 0; d < 2; d++) {
+      const delta_node *n = i->at[d];
+      MDB_val mine = n ? node_key(n) : (MDB_val){0, NULL};
+      if (n && !sooner(i, &mine, &k)) i->at[d] = i->desc ? n->prev : n->next[0];
+    }
+    i->passed = i->on_file && !sooner(i, &i->at_key, &k);
+    if (from && delta_gone(from)) continue;
+    i->key = cod_reader((const uint8_t *)k.mv_data + i->prefix_len, k.mv_size - i->prefix_len);
+    return true;
+  }
+  return false;
 }
 
 void sit_end(sit *i) {
-  if (i->c) mdb_cursor_close(i->c);
+  store *s = i->s;
+  if (i->c && s->nspare < sizeof s->spare / sizeof *s->spare) s->spare[s->nspare++] = i->c;
+  else if (i->c) mdb_cursor_close(i->c);
   i->c = NULL;
-  if (i->status == HDW_E_AGAIN || i->status == HDW_E_NOTFOUND) i->status = HDW_OK;
+  if (i->status == HDW_E_NOTFOUND) i->status = HDW_OK;
 }

@@ -15,7 +15,6 @@ int main(int argc, char **argv) {
   store_opts o = {.dir = argv[1], .map_bytes = (uint64_t)1 << 30};
   hdw_status st = io_linux_new(&m.m, &x);
   if (!st) st = store_open(x, &o, &info, &s);
-  if (!st) st = store_txn(s);
   for (long i = 0, n = atol(argv[2]); !st && i < n; i++) {
     char key[100];
     uint8_t row[16];
@@ -26,11 +25,8 @@ int main(int argc, char **argv) {
     cod_put_var(&w, (uint64_t)i + 1);
     key_dedup(s, &k, cod_cstr("adt"), cod_bytes(key, (size_t)len));
     st = store_put(s, &k, row, w.len);
-    s->pending = 1;
-    if (!st && i % 200000 == 199999) st = store_flush(s);
-    if (!st) st = store_txn(s);
+    if (!st && i % 50000 == 49999) st = store_pace(s);
   }
-  s->pending = 1;
   if (!st) st = store_flush(s);
   if (st) return fprintf(stderr, "bench_fill: %s\n", hdw_status_text(st)), 1;
   store_close(s);
