@@ -1,7 +1,7 @@
 /* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
- * (expressions), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), path.c (member access), call.c (functions,
+ * (expressions), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member access), call.c (functions,
  * constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -81,6 +81,11 @@ typedef struct decl {
 } decl;
 
 typedef struct local { str name; int reg; ty t; ast *at; bool hidden; /* of another branch that is not over */ uint32_t debug; } local;
+/* What a condition has proven (facts.c): the expression of this text has a value, of that FHIR type when type is not 0. */
+typedef struct fact { str text; uint16_t type; int nscope, nlocals, this_reg; const unit *u; } fact;
+enum { MAX_FACTS = 120 };
+/* Why a value may be empty: "Patient.birthDate is missing". */
+typedef struct why_row { const ast *n; const char *text; } why_row;
 typedef struct this_scope { int reg, index, total; ty t; ty total_t; } this_scope;
 enum { MAX_LOCALS = 200, MAX_THIS = 40 };
 
@@ -92,6 +97,8 @@ typedef struct fnctx {
   int nlocals;
   this_scope scope[MAX_THIS];  /* $this of criteria; [0] is the root of an evaluated expression */
   int nscope;
+  fact facts[MAX_FACTS];       /* a stack: who adds some takes them off again */
+  int nfacts;
   bool root_scope;             /* scope[0] is such a root: bare names are looked up as declarations first, then as its members */
   int msg;                     /* register of the HL7 message or segment that bare paths read, -1 */
   ty msg_t;
@@ -128,6 +135,7 @@ typedef struct comp {
   unit **units; uint32_t nunits, cap_units;
   decl *decls; uint32_t ndecls, cap_decls;
   shape *shapes; uint32_t nshapes, cap_shapes;
+  why_row *whys; uint32_t nwhys, cap_whys;
   fhir_element_info *choices; uint32_t nchoices, cap_choices;
   comp_test *tests; uint32_t ntests, cap_tests;
   unit *u;                     /* of what is being compiled */
@@ -218,6 +226,12 @@ ty hl7_path_on(comp *c, ty recv, int r, ast *path, int dst);
 ty component_on(comp *c, ty recv, int r, ast *comp_node, int dst);
 ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r converted for an operator or target */
 
+/* facts.c: what `cond` proves when it is true (yes) or not; the caller resets c->f->nfacts. */
+void facts_from(comp *c, ast *cond, bool yes);
+ty fact_apply(comp *c, const ast *n, ty t);
+uint16_t why_new(comp *c, const ast *n, const char *text);
+void why_say(comp *c, diag *d, ty t);
+
 /* call.c, inline.c */
 ty call(comp *c, ast *call_node, ast *recv, int dst);
 /* Arguments by position or name into the window at w, with defaults; their labels joined. */
@@ -230,6 +244,8 @@ ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
 ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
 ty range_bounds(comp *c, ast *call_node, int w);
 bool is_type_name(comp *c, str name);
+/* E0225 when a value of type t can never be the type that is asked for at `a`. */
+void never_is(comp *c, const ast *a, ty t, ty want, str name);
 
 int32_t shape_add(comp *c, uint32_t n, str *names, ty *types);
 

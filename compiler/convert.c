@@ -6,8 +6,11 @@ ty join_types(ty a, ty b) {
   if (a.kind == TY_NONE) { ty r = b; r.min = 0; r.label |= a.label; return r; }
   if (b.kind == TY_NONE) { ty r = a; r.min = 0; r.label |= b.label; return r; }
   ty r = a;
+  if (!r.why || a.min) r.why = b.why;
   if (a.kind != b.kind || a.ref != b.ref) {
+    uint16_t why = r.why;
     r = ty_one(TY_ANY);
+    r.why = why;
     if (ty_is_number(a) && ty_is_number(b)) r.kind = a.kind > b.kind ? a.kind : b.kind;
     if ((a.kind == TY_STR && b.kind == TY_HL7) || (a.kind == TY_HL7 && b.kind == TY_STR)) r.kind = TY_STR;
     r.ref = r.sub = -1;
@@ -98,6 +101,7 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   if (!to.many && n->kind == AST_UNION) { not_union(c, n, what); return; }
   if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {
     diag *d = err(c, W0301, n, "%s needs a value, but this may be empty", what);
+    why_say(c, d, from);
     diag_note(c->d, d, "an empty value stops the run with a data fault; give a fallback with coalesce(…, …), or declare the type as optional");
   }
   if (known && !to.many && from.many && !ty_is_hl7(from) && to.kind != TY_ANY) {

@@ -100,6 +100,7 @@ static void params_to_locals(comp *c, decl *d) {
   for (uint32_t i = 0; i < d->npar; i++) {
     ty t = d->par[i].t;
     t.label = TY_PARAM;
+    if (!t.min) t.why = why_new(c, d->par[i].node, fmt(c, "'%.*s' is", STR(d->par[i].name)));
     if (d->kind != D_FN && d->kind != D_MAP && (ty_is_hl7(t) || t.kind == TY_FHIR || t.kind == TY_PAYLOAD)) t.label |= TY_PHI;
     add_local(c, d->par[i].node->first, t, (int)i);
     if (c->f->msg < 0 && (t.kind == TY_HL7_MSG || t.kind == TY_HL7_SEG) && !t.many) { c->f->msg = (int)i; c->f->msg_t = t; }

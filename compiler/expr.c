@@ -138,8 +138,13 @@ static ty type_test(comp *c, ast *n, int dst) {
   native(c, n->kind == AST_IS ? "is" : "as", w, 2, x);
   op3(c, OP_MOVE, dst, w, 0);
   c->f->top = top;
+  ast *bare = tn->kind == AST_NAME ? tn : tn->last;
+  str short_name = bare && bare->kind == AST_NAME ? node_name(c, bare) : name;
+  ty t = type_named(c, short_name, tn, !c->lenient);
+  if (t.kind == TY_ERR) t = ty_one(TY_ANY);
+  never_is(c, tn, x, t, short_name);
   if (n->kind == AST_IS) return ty_make(TY_BOOL, x.min, false);
-  ty t = tn->kind == AST_NAME ? type_named(c, name, tn, !c->lenient) : ty_one(TY_ANY);
+  t.why = why_new(c, n, "it is of another type");
   return ty_label(ty_card(t, 0, x.many), x.label);
 }
 
@@ -182,7 +187,7 @@ static ty dot(comp *c, ast *n, int dst) {
 int ex_any(comp *c, ast *n, ty *t) {
   if (n->kind == AST_NAME && c->f->nscope <= (c->f->root_scope ? 1 : 0)) {
     local *l = find_local(c, node_name(c, n));
-    if (l) { *t = l->t; return l->reg; }
+    if (l) { *t = fact_apply(c, n, l->t); return l->reg; }
   }
   if (n->kind == AST_THIS && c->f->nscope) { this_scope *s = &c->f->scope[c->f->nscope - 1]; *t = s->t; return s->reg; }
   if (n->kind == AST_TOTAL || n->kind == AST_INDEX) {
@@ -255,6 +260,7 @@ static ty ex1(comp *c, ast *n, int dst) {
       if (!ty_is_open(i) && i.kind != TY_INT && i.kind != TY_LONG && i.kind != TY_NONE) err(c, E0209, ast_child(n, 1), "an index is an integer, counted from 0");
       op3(c, OP_INDEX, dst, r, k);
       f->top = top;
+      if (t.min || !t.why) t.why = why_new(c, n, "there is no item of that number");
       return ty_card(t, 0, false);
     }
     case AST_OBJ: return object_literal(c, n, dst);
@@ -285,7 +291,7 @@ ty ex(comp *c, ast *n, int dst) {
   const ast *at = c->at;
   int top = c->f->top;
   c->at = n;
-  ty t = ex1(c, n, dst);
+  ty t = fact_apply(c, n, ex1(c, n, dst));
   c->f->top = top;
   c->at = at;
   c->depth--;

@@ -76,6 +76,15 @@ static bool want_args(comp *c, const bi *b, ast *call_node, uint32_t lo, uint32_
   return false;
 }
 
+/* The source of a call for a message, cut when it is long. */
+static str short_text(comp *c, const ast *n) {
+  str s = node_text(c, n);
+  if (s.len <= 60) return s;
+  size_t k = 57;
+  while (k > 0 && ((unsigned char)s.p[k] & 0xc0) == 0x80) k--;
+  return str_of(fmt(c, "%.*s…", (int)k, s.p));
+}
+
 static ty where_like(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   fnctx *f = c->f;
   ty t;
@@ -100,6 +109,7 @@ static ty where_like(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   if (stop != MOD_NO_INDEX) emit_patch(&c->e, f->fn, stop);
   if (exists || all) { op3(c, OP_MOVE, dst, bld, 0); return ty_one(TY_BOOL); }
   op3(c, OP_BUILD, dst, bld, 0);
+  t.why = why_new(c, call_node, fmt(c, "%.*s finds nothing", STR(short_text(c, call_node))));
   return ty_card(t, 0, t.many);
 }
 
@@ -199,14 +209,20 @@ static ty iif(comp *c, ast *call_node, ast *recv, int dst) {
     t.many = false;
     if (f->nscope < MAX_THIS) { f->scope[f->nscope++] = (this_scope){.reg = rr, .index = -1, .total = -1, .t = t}; scoped = true; }
   }
-  cond(c, arg(call_node, 0), k);
+  ast *test = arg(call_node, 0);
+  int facts = f->nfacts;
+  cond(c, test, k);
   if (!scoped) f->top = top; /* so that dst may be a window of what the branches call */
   uint32_t no = emit_jump(&c->e, f->fn, OP_JMPN, (uint32_t)k);
+  facts_from(c, test, true);
   ty a = ex(c, arg(call_node, 1), dst), b = ty_make(TY_NONE, 0, false);
+  f->nfacts = facts;
+  facts_from(c, test, false);
   uint32_t over = emit_jump(&c->e, f->fn, OP_JMP, 0);
   emit_patch(&c->e, f->fn, no);
   if (arg(call_node, 2)) b = ex(c, arg(call_node, 2), dst); else op3(c, OP_EMPTY, dst, 0, 0);
   emit_patch(&c->e, f->fn, over);
+  f->nfacts = facts;
   if (scoped) f->nscope--;
   return join_types(a, b);
 }
@@ -233,6 +249,7 @@ static ty coalesce(comp *c, ast *call_node, ast *recv, int dst) {
   for (uint32_t i = 0; i < n; i++) emit_patch(&c->e, f->fn, outs[i]);
   op3(c, OP_MOVE, dst, r, 0);
   t.min = some;
+  t.why = some || args->n < 2 ? t.why : why_new(c, call_node, "all the values of coalesce are");
   return t;
 }
 
@@ -255,6 +272,22 @@ static void choice_has(comp *c, const ast *a, const fhir_element_info *e, str na
   if (!b.status) diag_note(c->d, d, "it can be: %s%s", b.p, strlen(b.p) >= 200 ? " …" : "");
 }
 
+/* FHIR type of a static type that has one; 0 for System and other types. */
+static uint16_t fhir_of(ty t) { return t.kind == TY_FHIR ? (uint16_t)t.ref : t.kind == TY_QTY ? fhir_type("Quantity", 8) : 0; }
+
+static bool is_system(ty t) { return t.kind >= TY_BOOL && t.kind <= TY_TIME; }
+
+void never_is(comp *c, const ast *a, ty t, ty want, str name) {
+  if (c->lenient || ty_is_open(want)) return;
+  if (t.kind == TY_ANY && t.ref >= 0) {
+    choice_has(c, a, &c->choices[t.ref], name);
+    return;
+  }
+  uint16_t x = fhir_of(t), y = fhir_of(want);
+  bool never = x && y ? !fhir_is_a(x, y) && !fhir_is_a(y, x) : (x && is_system(want)) || (y && is_system(t)) || (is_system(t) && is_system(want) && t.kind != want.kind && !c->is_eval);
+  if (never) err(c, E0225, a, "%s is never %s: this is always empty", ty_text(c, ty_card(t, 1, false)), ty_text(c, ty_card(want, 1, false)));
+}
+
 static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   ty t;
   int w = regs_new(c, 2);
@@ -270,11 +303,10 @@ static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
   native(c, b->inl == IN_ofType ? "ofType" : b->inl == IN_is ? "is" : "as", w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
+  never_is(c, a, t, want, bare);
   if (b->inl == IN_is) return ty_make(TY_BOOL, t.min, false);
-  if (want.kind == TY_FHIR && t.kind == TY_FHIR && !c->lenient && !fhir_is_a((uint16_t)want.ref, (uint16_t)t.ref) && !fhir_is_a((uint16_t)t.ref, (uint16_t)want.ref))
-    err(c, E0225, a, "%s is never %s: this is always empty", ty_text(c, ty_card(t, 1, false)), ty_text(c, ty_card(want, 1, false)));
   bool choice = t.kind == TY_ANY && t.ref >= 0;
-  if (choice && !c->lenient) choice_has(c, a, &c->choices[t.ref], bare);
+  want.why = why_new(c, call_node, "it is of another type");
   return ty_label(ty_card(want, 0, t.many || (t.kind == TY_ANY && !choice)), t.label);
 }
 

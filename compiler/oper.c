@@ -79,6 +79,24 @@ void code_of_set(comp *c, ty t, const ast *lit) {
   if (!b.status) diag_note(c->d, d, "codes: %s%s", b.p, strlen(b.p) >= 300 ? " …" : "");
 }
 
+/* Codes that a membership is asked for: `x in ('a' | 'b')`. */
+static void codes_of_set(comp *c, ty t, const ast *n) {
+  if (n->kind == AST_STRING) code_of_set(c, t, n);
+  if (n->kind != AST_UNION && n->kind != AST_LIST) return;
+  for (const ast *x = n->first; x; x = x->next) codes_of_set(c, t, x);
+}
+
+/* o.code.coding.code = 'x' is false as soon as there are two codings. */
+static void whole_collection(comp *c, ast *n, ast *l, ast *r, ty x, ty y) {
+  bool left = x.many && !y.many, right = y.many && !x.many;
+  ty many = left ? x : y, one = left ? y : x;
+  if ((!left && !right) || ty_is_open(many) || ty_is_open(one) || one.kind == TY_NONE || (many.label & TY_SOFT) || ty_is_hl7(many)) return;
+  ast *path = left ? l : r, *value = left ? r : l;
+  diag *d = err(c, W0302, n, "'%s' compares the whole collection: %s as soon as there are several", n->kind == AST_EQ ? "=" : "!=", n->kind == AST_EQ ? "false" : "true");
+  diag_label(c->d, d, "may hold several values");
+  if (n->kind == AST_EQ) diag_replace(c->d, d, n->off, n->end, fmt(c, is_binary(path) ? "%.*s in (%.*s)" : "%.*s in %.*s", STR(node_text(c, value)), STR(node_text(c, path))), "ask whether the value is one of them");
+}
+
 static ty comparison(comp *c, ast *n, ast *l, ast *r, ty x, ty y, int rx, int ry) {
   bool order = n->kind == AST_LT || n->kind == AST_GT || n->kind == AST_LE || n->kind == AST_GE;
   if (x.kind == TY_HL7 && y.kind != TY_HL7) hl7_text_as(c, x, rx, (ty_kind)y.kind);
@@ -89,14 +107,18 @@ static ty comparison(comp *c, ast *n, ast *l, ast *r, ty x, ty y, int rx, int ry
     diag *d = err(c, order ? E0209 : W0305, n, "%s and %s are never %s", ty_text(c, ty_card(x, 1, false)), ty_text(c, ty_card(y, 1, false)), order ? "ordered" : "equal");
     (void)d;
   }
-  if (n->kind == AST_NE && !ty_is_open(x) && !ty_is_open(y) && (!x.min || !y.min) && c->f->nscope == 0 && !c->lenient) {
+  if (n->kind == AST_NE && !ty_is_open(x) && !ty_is_open(y) && (!x.min || !y.min) && !c->is_eval && !c->lenient && !((x.label | y.label) & TY_SOFT && c->f->nscope)) {
     ast *which = !x.min ? l : r;
     diag *d = err(c, W0303, n, "'!=' is empty, not true, when this is missing");
     diag_label(c->d, d, "counts as false in a condition");
     diag_replace(c->d, d, n->off, n->end, fmt(c, "%.*s !~ %.*s", STR(node_text(c, l)), STR(node_text(c, r))), "use '!~': missing counts as different");
     (void)which;
   }
-  if (!c->is_eval) { code_of_set(c, x, r); code_of_set(c, y, l); }
+  if (!c->is_eval) {
+    code_of_set(c, x, r);
+    code_of_set(c, y, l);
+    if (n->kind == AST_EQ || n->kind == AST_NE) whole_collection(c, n, l, r, x, y);
+  }
   int min = n->kind == AST_EQUIV || n->kind == AST_NEQUIV ? 1 : x.min && y.min;
   return ty_label(ty_make(TY_BOOL, min, false), x.label | y.label);
 }
@@ -149,16 +171,19 @@ ty binary(comp *c, ast *n, int dst) {
   if (n->kind == AST_SUB) lint_minus(c, n);
   /* and, or, implies: the right side only where it matters */
   uint32_t skip = MOD_NO_INDEX;
+  int facts = c->f->nfacts;
   if (n->kind == AST_AND || n->kind == AST_IMPLIES || n->kind == AST_OR) {
     rx = fresh(c, dst) ? dst : reg_new(c);
     x = ex(c, l, rx);
     skip = emit_jump(&c->e, c->f->fn, n->kind == AST_OR ? OP_JMPT : OP_JMPF, (uint32_t)rx);
+    facts_from(c, l, n->kind != AST_OR);
   } else {
     bool chain = fresh(c, dst) && (l->kind == AST_DOT || is_binary(l)); /* a + b + c … needs one register on the left */
     if (chain) x = ex(c, l, dst);
     rx = chain ? dst : operand(c, l, &x);
   }
   int before = c->f->top, ry = operand(c, r, &y);
+  c->f->nfacts = facts;
   ty t;
   switch (n->kind) {
     case AST_EQ: case AST_NE: case AST_EQUIV: case AST_NEQUIV: case AST_LT: case AST_GT: case AST_LE: case AST_GE: t = comparison(c, n, l, r, x, y, rx, ry); break;
@@ -167,6 +192,7 @@ ty binary(comp *c, ast *n, int dst) {
       break;
     case AST_IN: case AST_CONTAINS:
       if (n->kind == AST_IN) warn_many(c, l, x); else warn_many(c, r, y);
+      if (!c->is_eval) codes_of_set(c, n->kind == AST_IN ? x : y, n->kind == AST_IN ? r : l);
       t = ty_label(ty_make(TY_BOOL, n->kind == AST_IN ? x.min : y.min, false), x.label | y.label);
       break;
     case AST_UNION:

@@ -61,7 +61,7 @@ static ty fhir_types(comp *c, const fhir_element_info *e) {
       case FHIR_SYS_TIME: t.kind = TY_TIME; break;
       default: t.kind = TY_FHIR; t.ref = id; break;
     }
-    if (strcmp(fhir_type_name(id), "Resource") == 0) { t.kind = TY_ANY; t.ref = -1; }
+    if (strcmp(fhir_type_name(id), "Resource") == 0) { t.kind = TY_ANY; t.ref = choice_add(c, e); }
   }
   return ty_card(t, e->min ? 1 : 0, e->max != 1);
 }
@@ -72,6 +72,8 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   emit_member(c, name, r, dst);
   if (fhir_element(id, name.p, name.len, &e)) {
     ty t = fhir_types(c, &e);
+    t.why = recv.min ? 0 : recv.why;
+    if (!e.min && !t.why) t.why = why_new(c, n, fmt(c, "%s.%s is missing (%u..%s)", fhir_type_name(id), e.name, e.min, e.max == 1 ? "1" : "*"));
     return ty_label(ty_card(t, t.min && recv.min, t.many || recv.many), recv.label);
   }
   if (str_is(name, "resourceType")) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
@@ -90,6 +92,37 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   suggest(c, d, n, &near);
   variable_note(c, d, n, name);
   return ty_one(TY_ERR);
+}
+
+/* Members of a choice element or of a resource of any type: of those types that have one of that name. */
+static ty choice_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
+  fhir_element_info of = c->choices[recv.ref], e;
+  bool resource = fhir_type_kind(of.types[0]) == FHIR_RESOURCE;
+  nearest near;
+  ty t = ty_opt(TY_ANY);
+  unsigned found = 0;
+  nearest_init(&near, name.p, name.len);
+  emit_member(c, name, r, dst);
+  if (str_is(name, "resourceType") && resource) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
+  for (uint16_t i = 0; !resource && i < of.n_types; i++) {
+    fhir_nearest_element(&near, of.types[i]);
+    if (!fhir_element(of.types[i], name.p, name.len, &e)) continue;
+    ty x = fhir_types(c, &e);
+    t = found++ ? join_types(t, x) : x;
+  }
+  for (uint16_t i = 1; resource && i <= fhir_type_count(); i++) {
+    if (fhir_type_kind(i) != FHIR_RESOURCE) continue;
+    fhir_nearest_element(&near, i);
+    if (fhir_element(i, name.p, name.len, &e)) found++;
+  }
+  if (!found && !c->lenient) {
+    diag *d = resource ? err(c, E0203, n, "no resource has an element '%.*s'", STR(name))
+                       : err(c, E0203, n, "nothing that %s.%s can be has an element '%.*s'", fhir_type_name(of.owner), of.name, STR(name));
+    suggest(c, d, n, &near);
+    return ty_one(TY_ERR);
+  }
+  t.why = recv.why;
+  return ty_label(ty_card(t, 0, recv.many || t.many || resource), recv.label);
 }
 
 /* ---- HL7 v2 */
@@ -518,15 +551,28 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
       (void)g;
       return ty_one(TY_ERR);
     }
-    case TY_QTY: {
+    case TY_ANY:
+      if (recv.ref >= 0 && !c->lenient) return choice_member(c, recv, r, n, name, dst);
       emit_member(c, name, r, dst);
-      if (str_is(name, "value")) return ty_card(ty_one(TY_DEC), recv.min, recv.many);
-      if (str_is(name, "unit") || str_is(name, "code")) return ty_card(ty_one(TY_STR), recv.min, recv.many);
-      return ty_make(TY_ANY, 0, recv.many);
+      return ty_label(ty_make(TY_ANY, 0, false), recv.label);
+    case TY_QTY: { /* a FHIR Quantity, or FHIRPath's own, which always has value and unit */
+      fhir_element_info e;
+      uint16_t q = fhir_type("Quantity", 8);
+      if (!fhir_element(q, name.p, name.len, &e)) { ty as = recv; as.kind = TY_FHIR; as.ref = q; return fhir_member(c, as, r, n, name, dst); }
+      emit_member(c, name, r, dst);
+      ty t = fhir_types(c, &e);
+      t.why = recv.why;
+      return ty_label(ty_card(t, recv.min && (str_is(name, "value") || str_is(name, "unit")), recv.many || t.many), recv.label);
     }
     case TY_BOOL: case TY_INT: case TY_LONG: case TY_DEC: case TY_STR: case TY_DATE: case TY_DATETIME: case TY_TIME: {
       /* FHIR primitives carry id and extension; anything else is a mistake */
-      if (str_is(name, "extension") || str_is(name, "id") || c->lenient || str_is(name, "years") || str_is(name, "days")) {
+      if (str_is(name, "extension")) {
+        emit_member(c, name, r, dst);
+        ty t = ty_make(TY_FHIR, 0, true);
+        t.ref = fhir_type("Extension", 9);
+        return ty_label(t, recv.label);
+      }
+      if (str_is(name, "id") || c->lenient || str_is(name, "years") || str_is(name, "days")) {
         emit_member(c, name, r, dst);
         return ty_make(TY_ANY, 0, true);
       }

@@ -11,10 +11,11 @@ void never_reached(comp *c, const ast *n) {
 
 /* A block has a scope: its names and registers end with it. */
 void stmt_block(comp *c, ast *block) {
-  int nlocals = c->f->nlocals, top = c->f->top;
+  int nlocals = c->f->nlocals, top = c->f->top, facts = c->f->nfacts;
   for (ast *n = block->first; n; n = n->next) { stmt_one(c, n); never_reached(c, n); }
   end_locals(c, nlocals);
   c->f->top = top;
+  c->f->nfacts = facts;
 }
 
 static void let(comp *c, ast *n) {
@@ -207,16 +208,24 @@ static void if_stmt(comp *c, ast *n) {
   cond(c, n->first, k);
   uint32_t no = emit_jump(&c->e, c->f->fn, OP_JMPN, (uint32_t)k);
   c->f->top = top;
+  int facts = c->f->nfacts;
+  facts_from(c, n->first, true);
   stmt_block(c, body);
+  c->f->nfacts = facts;
   if (!ast_is_nil(other)) {
     uint32_t over = emit_jump(&c->e, c->f->fn, OP_JMP, 0);
     emit_patch(&c->e, c->f->fn, no);
+    facts_from(c, n->first, false);
     if (other->kind == AST_IF) if_stmt(c, other); else stmt_block(c, other);
+    c->f->nfacts = facts;
     emit_patch(&c->e, c->f->fn, over);
   } else {
     emit_patch(&c->e, c->f->fn, no);
   }
   c->f->top = top;
+  /* what follows is reached in one way only: `if x.empty() { reject(…) }` */
+  bool out = always_ends(body), out_other = !ast_is_nil(other) && always_ends(other);
+  if (out != out_other) facts_from(c, n->first, out_other);
 }
 
 /* match e { case a, b { } else { } }: the first case that equals; a case that is a boolean expression of `match true` reads as a condition. */
@@ -233,6 +242,7 @@ static void match(comp *c, ast *n) {
     uint32_t hits[64], nh = 0;
     for (ast *i = x->first->first; i; i = i->next) {
       ty y = ex(c, i, k);
+      code_of_set(c, t, i);
       if (!ty_is_open(t) && !ty_is_open(y) && y.kind != t.kind && y.kind != TY_NONE && !(ty_is_number(t) && ty_is_number(y))) err(c, E0209, i, "the cases are compared with %s, this is %s", ty_text(c, ty_card(t, 1, false)), ty_text(c, y));
       emit_op(&c->e, f->fn, OP_EQV, (uint32_t)k + 1, (uint32_t)v, (uint32_t)k);
       if (y.kind != TY_NONE) emit_op(&c->e, f->fn, OP_EQ, (uint32_t)k + 1, (uint32_t)v, (uint32_t)k);

@@ -138,6 +138,7 @@ static void clauses(comp *c, decl *d) {
     switch (x->kind) {
       case AST_WHERE: {
         cond(c, x->first, w);
+        facts_from(c, x->first, true);
         uint32_t yes = emit_jump(&c->e, f->fn, OP_JMPT, (uint32_t)w);
         op3(c, OP_EMPTY, w, 0, 0);
         op3(c, OP_EMPTY, w + 1, 0, 0);
