@@ -77,7 +77,20 @@ ty object_edits(comp *c, ast *args, int dst) { return build_object(c, args, NULL
 static const char *fhir_json_name(comp *c, uint16_t type, ast *arg, str name, ty *want) {
   fhir_element_info e;
   *want = ty_opt(TY_ANY);
-  if (fhir_choice_of(type, name.p, name.len, &e)) return fmt(c, "%.*s", STR(name));
+  if (name.len > 1 && name.p[0] == '_') { /* what stands beside a primitive: _birthDate: Element(extension: …) */
+    str base = {name.p + 1, name.len - 1};
+    if (fhir_choice_of(type, base.p, base.len, &e)) return fmt(c, "%.*s", STR(name));
+    if (fhir_element(type, base.p, base.len, &e) && e.n_types == 1 && fhir_type_kind(e.types[0]) == FHIR_PRIMITIVE) {
+      *want = ty_make(TY_ANY, 0, e.max != 1);
+      return fmt(c, "%.*s", STR(name));
+    }
+  }
+  uint16_t choice = fhir_choice_of(type, name.p, name.len, &e);
+  if (choice) {
+    ty t = fhir_wanted(c, choice, arg);
+    if (t.kind != TY_ERR) *want = ty_card(t, 0, false);
+    return fmt(c, "%.*s", STR(name));
+  }
   if (!fhir_element(type, name.p, name.len, &e)) {
     nearest near;
     nearest_init(&near, name.p, name.len);
@@ -89,11 +102,9 @@ static const char *fhir_json_name(comp *c, uint16_t type, ast *arg, str name, ty
   *want = ty_make(TY_ANY, 0, e.max != 1);
   if (e.n_types == 1) {
     int32_t set = e.codes ? e.codes : -1;
-    ty t = type_named(c, str_of(fhir_type_name(e.types[0])), arg, false);
+    ty t = fhir_wanted(c, e.types[0], arg);
     if (t.kind == TY_STR) t.sub = set;
     if (t.kind != TY_ERR) *want = ty_card(t, 0, e.max != 1);
-    if (strcmp(fhir_type_name(e.types[0]), "Resource") == 0) *want = ty_make(TY_ANY, 0, e.max != 1);
-    if (fhir_type_kind(e.types[0]) == FHIR_BACKBONE) *want = ty_make(TY_ANY, 0, e.max != 1);
   }
   return e.choice ? "" : fmt(c, "%.*s", STR(name));
 }
@@ -124,6 +135,7 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
   if (args->n > 150) { err(c, E0228, call_node, "at most 150 elements in one call"); return ty_one(TY_ERR); }
   int base = regs_new(c, (int)args->n + 1);
   uint8_t label = 0;
+  bool sure = fhir_type_kind(type) == FHIR_RESOURCE;
   if (fhir_type_kind(type) == FHIR_RESOURCE) {
     keys[k] = (mod_key){emit_cstr(&c->e, "resourceType"), 0};
     emit_loadk(&c->e, f->fn, (uint32_t)base, emit_cstr(&c->e, fhir_type_name(type)));
@@ -137,6 +149,7 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
     ast *e = ast_child(x, 1);
     ty t = ex(c, e, base + (int)k);
     label |= t.label;
+    sure |= t.min > 0;
     if (!json) continue;
     if (!want.many) not_union(c, e, fmt(c, "%s.%.*s", fhir_type_name(type), STR(name)));
     code_of_set(c, want, e);
@@ -168,6 +181,7 @@ static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
   ty t = ty_one(TY_FHIR);
   t.ref = type;
   t.label = label;
+  if (!sure) { t.min = 0; t.label |= TY_SOFT; } /* a data type without any content is {}: FHIR has no empty elements */
   return t;
 }
 
@@ -359,7 +373,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
   return label;
 }
 
-static ty call_decl(comp *c, ast *call_node, decl *d, int dst) {
+ty call_decl(comp *c, ast *call_node, decl *d, int dst) {
   uint32_t index = (uint32_t)(d - c->decls);
   decl_params(c, d);
   int top = c->f->top, w = window_at(c, dst, (int)d->npar);
@@ -401,7 +415,7 @@ static ty unknown_function(comp *c, ast *n, str name) {
   for (uint32_t i = 0; i < c->bi.n; i++)
     if (c->bi.rows[i].kind <= BI_INLINE) nearest_offer(&near, c->bi.rows[i].sig.name.p, c->bi.rows[i].sig.name.len);
   for (uint32_t i = 0; i < c->ndecls; i++)
-    if (c->decls[i].kind == D_FN || c->decls[i].kind == D_MAP || c->decls[i].kind == D_PAYLOAD) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+    if (decl_seen(c, &c->decls[i]) && (c->decls[i].kind == D_FN || c->decls[i].kind == D_MAP || c->decls[i].kind == D_PAYLOAD)) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
   diag *d = err(c, E0207, n, "there is no function '%.*s'", STR(name));
   suggest(c, d, n, &near);
   return ty_one(TY_ERR);
@@ -511,6 +525,10 @@ static ty call_operation_here(comp *c, ast *call_node, decl *d) {
 }
 
 static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
+  int lib = lib_used(c, recv_node);
+  if (lib) return library_call(c, call_node, lib, name, dst);
+  uint16_t backbone = backbone_named(c, recv_node, name);
+  if (backbone) return fhir_build(c, call_node, backbone, dst);
   if (recv_node->kind == AST_NAME && !find_local(c, node_name(c, recv_node)) && c->f->nscope <= (c->f->root_scope ? 1 : 0)) {
     decl *d = find_decl(c, node_name(c, recv_node));
     if (d && d->kind == D_CONNECTION && d->later) { op3(c, OP_EMPTY, dst, 0, 0); return ty_label(ty_make(TY_ANY, 0, false), TY_PHI); }

@@ -47,15 +47,15 @@ bool name_add(arena *a, name_table *t, str name, uint32_t row, str (*of)(const v
   return true;
 }
 
-static str decl_name(const void *user, uint32_t row) { return ((const comp *)user)->decls[row].name; }
+str decl_name_of(const void *user, uint32_t row) { return ((const comp *)user)->decls[row].name; }
 
 decl *find_decl(comp *c, str name) {
-  uint32_t i = name_find(&c->names, name, decl_name, c);
+  uint32_t i = name_find(&c->libs[c->u->lib].names, name, decl_name_of, c);
   return i == MOD_NO_INDEX ? NULL : &c->decls[i];
 }
 
 void decl_named(comp *c, decl *d) {
-  if (!name_add(c->a, &c->names, d->name, (uint32_t)(d - c->decls), decl_name, c)) c->e.status = HDW_E_NOMEM;
+  if (!name_add(c->a, &c->libs[d->u->lib].names, d->name, (uint32_t)(d - c->decls), decl_name_of, c)) c->e.status = HDW_E_NOMEM;
 }
 
 const char *fmt(comp *c, const char *f, ...) {
@@ -76,6 +76,7 @@ diag *err(comp *c, diag_code code, const ast *n, const char *f, ...) {
   va_start(ap, f);
   vsnprintf(b, sizeof b, f, ap);
   va_end(ap);
+  if (c->u->lib && diag_row_of(code)->severity != DIAG_ERROR) return &c->d->spare; /* a library's warnings are its authors' */
   return diag_at(c->d, code, c->u->file, n, "%s", b);
 }
 
@@ -201,6 +202,13 @@ static void follow_uses(comp *c, unit *u) {
     comp_source s;
     const comp_loader *l = c->opt ? c->opt->loader : NULL;
     if (!l || l->load(l->user, u->path, name, &s)) {
+      if (lib_source(c, name, &s)) {
+        int lib = lib_named(c, name);
+        unit *x = unit_by_path(c, s.path);
+        if (!x && (x = add_unit(c, &s))) x->lib = lib;
+        if (u->lib != lib) u->uses |= 1u << lib;
+        continue;
+      }
       u->missing = true;
       diag *d = err(c, E0221, n->first, "there is no file '%s'", name);
       diag_note(c->d, d, "'use a/b' reads the file a/b.hdw beside this one, or in the project's folder");

@@ -1,7 +1,7 @@
 /* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
- * (expressions), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member access), call.c (functions,
+ * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member access), call.c (functions,
  * constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -56,6 +56,8 @@ typedef struct unit {
   const char *path, *src;
   size_t len;
   parse_result parse;
+  int lib;                     /* library that it belongs to, 0 = the program */
+  uint32_t uses;               /* bit per library that it uses */
   bool missing;                /* a file that it uses was not found: unknown names are not reported */
   uint32_t file_k;             /* constant with the path, for debug rows */
 } unit;
@@ -126,6 +128,10 @@ typedef struct fnctx {
 
 typedef struct shape { uint32_t n; str *names; ty *types; } shape;
 
+/* A library: its names are its own (lib.c). */
+typedef struct library { str name; name_table names; } library;
+enum { LIBS_MAX = 16 };
+
 typedef struct comp {
   arena *a;
   diag_list *d;
@@ -151,7 +157,8 @@ typedef struct comp {
   int let_depth;               /* of constants that name constants */
   uint32_t const_work;         /* values visited in constants: what names itself twice in a row doubles each time */
   const ast *at;               /* what is being compiled, for limits */
-  name_table names;            /* of declarations */
+  library libs[LIBS_MAX];      /* names of declarations; [0] is the program */
+  int nlibs;
   str *repeats; uint32_t nrepeats, cap_repeats;  /* fields that some sender declares as repeating: "PID-18" */
   struct view *view;           /* ViewDefinition whose paths are compiled, or NULL */
 } comp;
@@ -162,7 +169,8 @@ bool name_add(arena *a, name_table *t, str name, uint32_t row, str (*of)(const v
 uint32_t name_find(const name_table *t, str name, str (*of)(const void *, uint32_t), const void *user);              /* row, or MOD_NO_INDEX */
 str node_name(comp *c, const ast *n);
 str node_text(comp *c, const ast *n);
-decl *find_decl(comp *c, str name);
+decl *find_decl(comp *c, str name);           /* of the program or library that is being compiled */
+str decl_name_of(const void *user, uint32_t row);
 void decl_named(comp *c, decl *d);             /* makes it known to find_decl */
 diag *err(comp *c, diag_code code, const ast *n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void not_yet(comp *c, const ast *n, const char *what);
@@ -185,10 +193,20 @@ void decl_params(comp *c, decl *d);            /* resolves parameter and field t
 uint32_t decl_from_any(comp *c, decl *d);      /* payload: function that checks an untyped object */
 ty type_node(comp *c, ast *t);                 /* T, T?, T*, T+ */
 ty type_named(comp *c, str name, const ast *at, bool report);
+ty fhir_wanted(comp *c, uint16_t id, ast *at);
+uint16_t backbone_named(comp *c, const ast *recv_node, str name); /* Encounter.participant(…): the id of that structure, or 0 */
 const char *type_check_name(comp *c, ty t);    /* for OP_CHECK: "string", "FHIR.Patient", "object" ... */
 field *fields_of(comp *c, ast *list, uint32_t *n);  /* of an AST list of PARAM or FIELD */
 field *decl_field(decl *d, str name);
 void sender_of(comp *c, fnctx *f, decl *sender);
+
+/* lib.c */
+bool lib_source(comp *c, const char *name, comp_source *out);
+int lib_named(comp *c, const char *file);
+int lib_used(comp *c, const ast *n);
+decl *lib_decl(comp *c, int lib, str name);
+ty library_call(comp *c, ast *call_node, int lib, str name, int dst);
+static inline bool decl_seen(const comp *c, const decl *d) { return d->u->lib == c->u->lib; }   /* for suggestions */
 
 /* oper.c, literal.c, name.c */
 ty binary(comp *c, ast *n, int dst);
@@ -234,6 +252,7 @@ void why_say(comp *c, diag *d, ty t);
 
 /* call.c, inline.c */
 ty call(comp *c, ast *call_node, ast *recv, int dst);
+ty call_decl(comp *c, ast *call_node, decl *d, int dst);
 /* Arguments by position or name into the window at w, with defaults; their labels joined. */
 uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w);
 void not_union(comp *c, const ast *n, const char *where);   /* E0213 when n is a | b */

@@ -507,9 +507,15 @@ void decl_compile_all(comp *c) {
     c->u = c->decls[i].u;
     if (c->decls[i].kind == D_CONNECTION || c->decls[i].kind == D_LISTENER) check_setup(c, &c->decls[i]);
   }
-  for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++) compile(c, &c->decls[i]);
+  for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++)
+    if (!c->decls[i].u->lib) compile(c, &c->decls[i]);
+  for (bool more = true; more;) { /* of libraries only what is called: most is compiled where it was called first */
+    more = false;
+    for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++)
+      if (c->decls[i].u->lib && c->decls[i].fn != MOD_NO_INDEX && !c->decls[i].state) { compile(c, &c->decls[i]); more = true; }
+  }
   for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++) {
     c->u = c->decls[i].u;
-    if (c->decls[i].kind == D_TEST && (!c->opt || c->opt->tests || c->opt->check_only)) test(c, &c->decls[i]);
+    if (c->decls[i].kind == D_TEST && !c->decls[i].u->lib && (!c->opt || c->opt->tests || c->opt->check_only)) test(c, &c->decls[i]);
   }
 }

@@ -8,7 +8,7 @@ static ty unknown_name(comp *c, ast *n, str name) {
   nearest_init(&near, name.p, name.len);
   for (int i = 0; i < c->f->nlocals; i++) nearest_offer(&near, c->f->locals[i].name.p, c->f->locals[i].name.len);
   for (uint32_t i = 0; i < c->ndecls; i++)
-    if (c->decls[i].kind != D_TEST) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+    if (c->decls[i].kind != D_TEST && decl_seen(c, &c->decls[i])) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
   if (c->view) view_nearest(c, &near);
   diag *d = err(c, E0201, n, "there is no '%.*s' here", STR(name));
   suggest(c, d, n, &near);

@@ -51,13 +51,30 @@ ty type_named(comp *c, str name, const ast *at, bool report) {
     nearest_init(&near, name.p, name.len);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) nearest_offer(&near, names[i].name, strlen(names[i].name));
     for (uint32_t i = 0; i < c->ndecls; i++)
-      if (c->decls[i].kind == D_PAYLOAD) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+      if (c->decls[i].kind == D_PAYLOAD && decl_seen(c, &c->decls[i])) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
     fhir_nearest_type(&near, false);
     dict_nearest_message(&near);
     diag *g = err(c, E0202, at, "there is no type '%.*s'", STR(name));
     suggest(c, g, at, &near);
   }
   return ty_one(TY_ERR);
+}
+
+/* The static type that a value for an element of one FHIR type must have. Quantities may be System ones or FHIR ones: left open. */
+ty fhir_wanted(comp *c, uint16_t id, ast *at) {
+  const char *name = fhir_type_name(id);
+  if (fhir_is_a(id, fhir_type("Quantity", 8)) || fhir_type_kind(id) == FHIR_BACKBONE || strcmp(name, "Resource") == 0) return ty_one(TY_ANY);
+  return type_named(c, str_of(name), at, false);
+}
+
+/* Encounter.participant(type: …): a structure inside of a resource or data type. */
+uint16_t backbone_named(comp *c, const ast *recv_node, str name) {
+  if (recv_node->kind != AST_NAME && recv_node->kind != AST_DOT) return 0;
+  str at = node_text(c, recv_node);
+  if (!at.len || at.p[0] < 'A' || at.p[0] > 'Z' || at.len + name.len > FHIR_MEMBER_MAX * 2) return 0;
+  const char *path = fmt(c, "%.*s.%.*s", STR(at), STR(name));
+  uint16_t id = fhir_type(path, strlen(path));
+  return fhir_type_kind(id) == FHIR_BACKBONE ? id : 0;
 }
 
 ty type_node(comp *c, ast *t) {

@@ -17,11 +17,23 @@ static void trim(const char **p, size_t *n) {
   while (*n && ((*p)[*n - 1] == ' ' || (*p)[*n - 1] == '\t')) (*n)--;
 }
 
-/* A time without offset gets the one that the endpoint is configured with, never UTC silently (H-41). */
+/* The offset of MSH-7 is the message's default (HL7 v2, 2.A.22). */
+static bool head_zone(const hl7_node *n, int16_t *zone_min) {
+  tm_val t;
+  uint32_t msh = hl7_find(n->m, hl7_name("MSH", 3), 0);
+  hl7_slice s = msh == HL7_NO_SEGMENT ? (hl7_slice){0} : hl7_raw(n->m, msh, 7, 0, 1, 1);
+  if (tm_parse_hl7(s.p, s.len, &t) || !t.has_zone) return false;
+  *zone_min = t.zone_min;
+  return true;
+}
+
+/* A time without offset gets the one that the endpoint is configured with, else that of MSH-7, never UTC silently (H-41). */
 static void add_zone(const hl7_node *n, tm_val *t) {
   if (!n || t->has_zone || t->prec < TM_HOUR) return;
   const hl7_hooks *h = n->m->hooks;
   if (h && h->zone && h->zone(h->user, t, &t->zone_min)) {
+    t->has_zone = true;
+  } else if (head_zone(n, &t->zone_min)) {
     t->has_zone = true;
   } else {
     hl7_warn_at(n, HL7_W_NO_ZONE, "a time has no offset and no zone is configured");

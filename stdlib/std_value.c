@@ -176,7 +176,9 @@ hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out) {
 hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   if (args[1].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no type name");
-  *out = fhir_as(args[0], fhir_type(args[1].u.s, args[1].len));
+  uint16_t type = fhir_type(args[1].u.s, args[1].len);
+  *out = fhir_as(args[0], type);
+  if (args[0].tag == VAL_OBJ && !args[0].len && fhir_type_kind(type) != FHIR_RESOURCE) *out = VAL_NONE; /* FHIR has no empty elements */
   return HDW_OK;
 }
 
@@ -396,14 +398,21 @@ hdw_status std_hash(vm_cx *cx, const val *args, unsigned n, val *out) {
 }
 
 hdw_status std_uuid(vm_cx *cx, const val *args, unsigned n, val *out) {
-  (void)args;
   (void)n;
   uint8_t in[24], d[32];
-  cx->ambient = true;
-  memcpy(in, cx->run_id, 16);
-  uint64_t k = ++cx->unique;
-  memcpy(in + 16, &k, 8);
-  SHA256(in, sizeof in, d);
+  if (args[0].tag == VAL_EMPTY) {
+    cx->ambient = true;
+    memcpy(in, cx->run_id, 16);
+    uint64_t k = ++cx->unique;
+    memcpy(in + 16, &k, 8);
+    SHA256(in, sizeof in, d);
+  } else {
+    val t = args[0];
+    hdw_status s = t.tag == VAL_STR && !(t.flags & VALF_ESC) ? HDW_OK : to_json(cx, t, &t);
+    if (!s) s = vm_charge(cx, t.len / 8);
+    if (s) return s;
+    SHA256((const unsigned char *)t.u.s, t.len, d);
+  }
   d[6] = (uint8_t)((d[6] & 15) | 0x80); /* version 8: derived by rules of our own (RFC 9562) */
   d[8] = (uint8_t)((d[8] & 63) | 0x80);
   char *h = arena_alloc(cx->a, 37);
