@@ -81,7 +81,10 @@ ty type_node(comp *c, ast *t) {
   if (t->kind < AST_T_ONE || t->kind > AST_T_SOME) return ty_one(TY_ERR);
   ast *n = t->first;
   str name = n->kind == AST_TYPE_DOT ? node_name(c, ast_child(n, 1)) : node_name(c, n);
-  ty r = type_named(c, name, n, true);
+  uint16_t fhir = n->kind == AST_TYPE_DOT && ast_name_is(c->u->src, n->first, "FHIR") ? fhir_type(name.p, name.len) : 0;
+  ty r = ty_one(TY_FHIR);
+  r.ref = fhir;
+  if (fhir_type_kind(fhir) < FHIR_COMPLEX) r = type_named(c, name, n, true); /* FHIR.Quantity is the data type, Quantity the System value */
   switch (t->kind) {
     case AST_T_OPT: return ty_card(r, 0, false);
     case AST_T_MANY: return ty_card(r, 0, true);
