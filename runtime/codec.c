@@ -40,21 +40,22 @@ void cod_sha256(const void *a, size_t alen, const void *b, size_t blen, uint8_t 
 
 static inline uint64_t rotl(uint64_t v, int n) { return v << n | v >> (64 - n); }
 
-static inline void sip_round(uint64_t v[4]) {
+static inline __attribute__((always_inline)) void sip_round(uint64_t v[4]) {
   v[0] += v[1], v[1] = rotl(v[1], 13), v[1] ^= v[0], v[0] = rotl(v[0], 32);
   v[2] += v[3], v[3] = rotl(v[3], 16), v[3] ^= v[2];
   v[0] += v[3], v[3] = rotl(v[3], 21), v[3] ^= v[0];
   v[2] += v[1], v[1] = rotl(v[1], 17), v[1] ^= v[2], v[2] = rotl(v[2], 32);
 }
 
-static void put_le64(uint8_t *p, uint64_t v) {
-  for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> (8 * i));
+static inline void put_le64(uint8_t *p, uint64_t v) {
+  v = cod_swap64(v, false);
+  memcpy(p, &v, sizeof v);
 }
 
-static uint64_t le64(const uint8_t *p) {
-  uint64_t v = 0;
-  for (int i = 0; i < 8; i++) v |= (uint64_t)p[i] << (8 * i);
-  return v;
+static inline uint64_t le64(const uint8_t *p) {
+  uint64_t v;
+  memcpy(&v, p, sizeof v);
+  return cod_swap64(v, false);
 }
 
 void cod_siphash128(const uint8_t key[16], const void *data, size_t len, uint8_t out[16]) {

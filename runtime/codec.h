@@ -124,7 +124,7 @@ uint32_t cod_crc32c(uint32_t crc, const void *p, size_t len);
 /* The table version, for tests. */
 uint32_t cod_crc32c_soft(uint32_t crc, const void *p, size_t len);
 
-/* SipHash-2-4 with 128 bits of output: keys of indexes over personal data. */
+/* SipHash-2-4 with 128 bits of output: keys of indexes over personal data, marks of contents. */
 void cod_siphash128(const uint8_t key[16], const void *p, size_t len, uint8_t out[16]);
 /* SHA-256 of a then b (NULL = none). */
 void cod_sha256(const void *a, size_t alen, const void *b, size_t blen, uint8_t out[32]);

@@ -49,12 +49,14 @@ static void read_problem(const char *s, hl7_problem *p, bool *sequence, int64_t 
 /* One acknowledgement. Its own MSH-10 derives from the input, so that a repeated answer is the same message. */
 static hdw_status build(arena *a, const eng_answer *w, const void *in, size_t in_len, const eng_outcome *o, const char *code, hl7_slice *out) {
   char id[21];
-  uint8_t h[32];
-  struct { uint64_t input; char code[8]; } tail;
-  memset(&tail, 0, sizeof tail);
-  tail.input = o->input;
-  snprintf(tail.code, sizeof tail.code, "%.7s", code);
-  cod_sha256(o->content_hash, o->content_hash ? REC_HASH : 0, &tail, sizeof tail, h);
+  uint8_t h[16], key[REC_HASH] = {0};
+  struct { uint8_t rest[REC_HASH - sizeof h]; uint64_t input; char code[8]; } of;
+  if (o->content_hash) memcpy(key, o->content_hash, REC_HASH);
+  memset(&of, 0, sizeof of);
+  memcpy(of.rest, key + sizeof h, sizeof of.rest);
+  of.input = o->input;
+  memcpy(of.code, code, strnlen(code, sizeof of.code - 1));
+  cod_siphash128(key, &of, sizeof of, h);
   eng_hex(h, 10, id);
   const char *text = o->text && o->text[0] ? o->text : NULL;
   hl7_problem problem = {.severity = 'E'};

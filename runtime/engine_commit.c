@@ -82,10 +82,10 @@ void eng_message_commit(eng_message *m) {
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return;
   }
-  memcpy(p->content_hash, m->hash, REC_HASH);
+  memcpy(p->content_hash, m->mark, REC_HASH);
   r->source = cod_cstr(m->src->listener);
   if (m->key_len) r->dedup_key = cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at);
-  memcpy(r->content_hash, m->hash, REC_HASH);
+  memcpy(r->content_hash, m->mark, REC_HASH);
   r->control_id = m->control_id, r->sender = m->sender, r->type = m->type;
   r->peer = cod_cstr(m->src->peer ? m->src->peer : "");
   r->received_us = io_wall_us(e->io);
@@ -117,6 +117,30 @@ void eng_message_commit(eng_message *m) {
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------------------------------------------- */
+
+enum { MARK_KEY = 16 };
+
+/* A request's heading goes into the key. */
+static void mark_with(const uint8_t key[MARK_KEY], const eng_message *m, uint8_t out[MARK_KEY]) {
+  uint8_t k[MARK_KEY];
+  if (m->heading.len) cod_siphash128(key, m->heading.p, m->heading.len, k);
+  cod_siphash128(m->heading.len ? k : key, m->content.p, m->content.len, out);
+}
+
+void eng_content_mark(eng_message *m) {
+  memcpy(m->mark, m->e->content_key, MARK_KEY);
+  mark_with(m->mark, m, m->mark + MARK_KEY);
+}
+
+/* Marks of another process have another key; those of records from before are the SHA-256 of heading and content. */
+static bool same_content(const uint8_t mark[REC_HASH], const eng_message *m) {
+  uint8_t h[REC_HASH];
+  if (!memcmp(mark, m->mark, MARK_KEY)) return !memcmp(mark, m->mark, REC_HASH);
+  mark_with(mark, m, h);
+  if (!memcmp(mark + MARK_KEY, h, MARK_KEY)) return true;
+  cod_sha256(m->heading.p, m->heading.len, m->content.p, m->content.len, h);
+  return !memcmp(mark, h, REC_HASH);
+}
 
 typedef struct seen_ctx {
   eng_message *m;
@@ -158,7 +182,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return;
   }
-  memcpy(p->content_hash, m->hash, REC_HASH);
+  memcpy(p->content_hash, m->mark, REC_HASH);
   p->input = old->id, p->time_us = old->time_us;
   if (m->after) eng_pending_wait(p, m->after);
   rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&m->a, 1, sizeof *iv);
@@ -202,7 +226,7 @@ static void stored_answer(eng_message *m, const store_input *in, const after_run
   eng_answer w = m->answer;
   w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
-                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = m->hash, .duplicate = true, .final = true, .waited = run->found};
+                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = m->mark, .duplicate = true, .final = true, .waited = run->found};
   vm_outcome how;
   val v;
   hl7_slice s;
@@ -222,7 +246,7 @@ static void join_run(eng_message *m, const store_input *old) {
   engine *e = m->e;
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
   if (p) {
-    memcpy(p->content_hash, m->hash, REC_HASH);
+    memcpy(p->content_hash, m->mark, REC_HASH);
     p->input = old->id, p->time_us = old->time_us;
     eng_pending_wait(p, &(meta_workflow){.ack_within_us = 20000000, .ack_else = "AE"});
     eng_pending_arm(p);
@@ -242,7 +266,7 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   *again = false;
   if (!m->key_len) return false;
   eng_pending *p = eng_pending_find(e, m->key, m->key_len);
-  if (p && !memcmp(p->content_hash, m->hash, REC_HASH)) {
+  if (p && same_content(p->content_hash, m)) {
     e->st.duplicates++;
     if (m->l) m->l->duplicates++;
     if (!eng_pending_join(p, m, true)) eng_message_refuse(m, "AE", 207, "Out of memory");
@@ -253,7 +277,7 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
     hdw_status s = store_find_duplicate(e->store, cod_cstr(m->src->listener), cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), &m->a, old);
     int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
     if (s || old->received_us + window < io_wall_us(e->io)) return false;
-    other = memcmp(old->content_hash, m->hash, REC_HASH) != 0;
+    other = !same_content(old->content_hash, m);
   }
   if (other) {
     e->st.conflicts++;

@@ -218,6 +218,7 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   e->io = x, e->mem = x->mem, e->o = *o;
   arena_init(&e->a, e->mem, 0);
   e->hash_seed = io_random_u64(x);
+  io_random(x, e->content_key, sizeof e->content_key);
   e->accepting = true;
   e->st.started_us = io_wall_us(x);
   e->wake_at_us = INT64_MAX;

@@ -143,7 +143,8 @@ void eng_submit_message(engine *e, const engine_source *src, const void *p, size
   m->e = e, m->src = src, m->p = p, m->len = len, m->hl7 = true, m->answer = w;
   m->l = eng_listener_find(e, src->listener);
   arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
-  cod_sha256(p, len, NULL, 0, m->hash);
+  m->content = cod_bytes(p, len);
+  eng_content_mark(m);
   handle(m);
   arena_free(&m->a);
   eng_put(e, m, sizeof *m);

@@ -350,6 +350,7 @@ struct engine {
   io_timer drain_timer;
   bool drain_done;
   uint64_t hash_seed;
+  uint8_t content_key[16];   /* of marks made by this process */
   struct eng_retain *retain;
   engine_status st;
   uint8_t meta[REC_META_MAX];
@@ -502,7 +503,8 @@ typedef struct eng_message {
   arena a;
   bool has_head;
   hl7_head head;
-  uint8_t hash[REC_HASH];
+  cod_str heading, content;  /* what makes two inputs under one key the same; heading: of a request, its method and path */
+  uint8_t mark[REC_HASH];    /* of them */
   char *key;                 /* listener, then what the record carries: MSH-3, MSH-4, MSH-10, or the caller's idempotency key */
   uint32_t key_len, dedup_at;
   cod_str control_id, sender, type;
@@ -533,6 +535,9 @@ void eng_message_commit(eng_message *m);
 /* True: answered, or joined something. *again: a further attempt of *old, for eng_message_again after the gate. */
 bool eng_message_duplicate(eng_message *m, store_input *old, bool *again);
 void eng_message_again(eng_message *m, const store_input *old);
+/* Marks its content. A mark is a random key of the process and the SipHash of the content under it: whoever cannot read the log cannot make two contents that
+ * have the same mark, and the mark alone is enough to recognise a content again, by any process, also when retention took the bytes. */
+void eng_content_mark(eng_message *m);
 /* Key out of parts, the first being the listener; false: no memory. A part that is empty at the end means no duplicate detection. */
 bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
 

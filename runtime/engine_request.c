@@ -63,7 +63,9 @@ static void handle(eng_message *m, const engine_request *q) {
   m->p = b.p, m->len = b.len;
   char head[600];
   int n = snprintf(head, sizeof head, "%s %s\n", q->src.method, q->src.path);
-  cod_sha256(head, n < (int)sizeof head ? (size_t)n : sizeof head, q->body, q->body_len, m->hash);
+  m->heading = cod_bytes(head, n < (int)sizeof head ? (size_t)n : sizeof head);
+  m->content = cod_bytes(q->body, q->body_len);
+  eng_content_mark(m);
   m->type = type_of(m, q);
   char by_content[2 * REC_HASH + 16];
   const char *key = q->idempotency_key;
@@ -74,7 +76,9 @@ static void handle(eng_message *m, const engine_request *q) {
     (void)tm_format_datetime(&day, date);
     memcpy(by_content, date, 10);
     by_content[10] = ' ';
-    eng_hex(m->hash, REC_HASH, by_content + 11);
+    uint8_t h[REC_HASH];
+    cod_sha256(m->heading.p, m->heading.len, m->content.p, m->content.len, h);
+    eng_hex(h, REC_HASH, by_content + 11);
     key = by_content;
   }
   if (key) {

@@ -188,12 +188,14 @@ const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input 
   memcpy(r->row.module, n->module, REC_HASH);
   memcpy(r->row.deployment, n->deployment, REC_HASH);
   memcpy(r->row.lanes, n->lanes, sizeof r->row.lanes);
-  eng_identity(in, r->identity);
   if (find_program(r)) {
     if (result) {
       r->vm.result = *result;
       ended(r);
-    } else if (!start_vm(r, input)) eng_run_go(r);
+    } else {
+      eng_identity(in, r->identity);
+      if (!start_vm(r, input)) eng_run_go(r);
+    }
   }
   r = eng_run_find(e, id);
   if (!r) return NULL; /* it could not be written */

@@ -76,7 +76,7 @@ typedef struct rec_verdict {
 typedef struct rec_input {
   cod_str source;            /* declared name of listener, webhook or folder */
   cod_str dedup_key;         /* begins with the sender; "" = no duplicate detection */
-  uint8_t content_hash[REC_HASH];
+  uint8_t content_hash[REC_HASH]; /* eng_content_mark; in records of before the SHA-256 of the content */
   cod_str control_id, sender, type, peer;
   int64_t received_us;
   uint8_t npatients;
