@@ -156,7 +156,7 @@ static void send_code(sender *s, const char *code, bool extra, bool last) {
   const char *sent = code ? mapped(s->w, code) : NULL;
   if (sent && build(&s->a, s->w, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
   engine_reply r = {.http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .last = last};
-  snprintf(r.code, sizeof r.code, "%.7s", sent ? sent : "");
+  if (sent) memcpy(r.code, sent, strnlen(sent, sizeof r.code - 1));
   give(s, r);
 }
 

@@ -10,19 +10,19 @@
 /* ---- the table ------------------------------------------------------------------------------------------------------------------- */
 
 eng_step *eng_step_find(engine *e, uint64_t run, const char *path) {
-  for (eng_step *s = e->steps[run % ENG_HASH]; s; s = s->next)
+  for (eng_step *s = e->steps[eng_slot(run)]; s; s = s->next)
     if (s->run == run && !s->dropped && !strcmp(s->path, path)) return s;
   return NULL;
 }
 
 bool eng_steps_open(const engine *e, uint64_t run) {
-  for (const eng_step *s = e->steps[run % ENG_HASH]; s; s = s->next)
+  for (const eng_step *s = e->steps[eng_slot(run)]; s; s = s->next)
     if (s->run == run && !s->dropped && s->state < STEP_DONE) return true;
   return false;
 }
 
 eng_step *eng_step_first(const eng_step *s) {
-  eng_step *x = s->e->steps[s->run % ENG_HASH];
+  eng_step *x = s->e->steps[eng_slot(s->run)];
   while (x->run != s->run || x->dropped) x = x->next;
   return x;
 }
@@ -56,8 +56,8 @@ eng_step *eng_step_new(eng_run *r, vm_run *branch, eng_conn *c, uint8_t klass, c
   }
   eng_run_key(r, path, s->call.idem, raw);
   s->mark = arena_here(&s->a);
-  s->next = e->steps[s->run % ENG_HASH];
-  e->steps[s->run % ENG_HASH] = s;
+  s->next = e->steps[eng_slot(s->run)];
+  e->steps[eng_slot(s->run)] = s;
   e->nsteps++;
   return s;
 }
@@ -85,7 +85,7 @@ void eng_step_free(eng_step *s) {
     s->r = NULL;
     return;
   }
-  eng_step **at = &e->steps[s->run % ENG_HASH];
+  eng_step **at = &e->steps[eng_slot(s->run)];
   while (*at != s) at = &(*at)->next;
   *at = s->next;
   e->nsteps--;
@@ -95,7 +95,7 @@ void eng_step_free(eng_step *s) {
 }
 
 void eng_steps_leave(eng_run *r) {
-  for (eng_step *s = r->e->steps[r->id % ENG_HASH]; s; s = s->next)
+  for (eng_step *s = r->e->steps[eng_slot(r->id)]; s; s = s->next)
     if (s->r == r) {
       s->r = NULL, s->branch = NULL;
       r->e->naway++;
@@ -103,7 +103,7 @@ void eng_steps_leave(eng_run *r) {
 }
 
 void eng_steps_drop(engine *e, uint64_t run, bool cancel) {
-  for (eng_step *s = e->steps[run % ENG_HASH], *next; s; s = next) {
+  for (eng_step *s = e->steps[eng_slot(run)], *next; s; s = next) {
     next = s->next;
     if (s->run != run || s->dropped || (s->state < STEP_DONE && !cancel)) continue;
     if (s->state == STEP_FAILED) (void)eng_step_record(s, EFFECT_FAILED, true, NULL); /* how it ended is known, to whoever comes here again */

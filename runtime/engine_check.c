@@ -88,8 +88,8 @@ static bool sequence(eng_message *m) {
     return false;
   }
   s->expected = n > 0 ? n + 1 : 0;
-  m->sequence_key = cod_bytes(s->key, s->key_len);
-  m->sequence_next = s->expected;
+  m->rec.sequence_key = cod_bytes(s->key, s->key_len);
+  m->rec.sequence_next = s->expected;
   return true;
 }
 

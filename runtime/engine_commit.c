@@ -25,15 +25,14 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   if (s == HDW_E_CLOSED) return;
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
-  rec_input *in = (rec_input *)arena_alloc(&a, sizeof *in);
-  rec_input_verdict *iv = (rec_input_verdict *)arena_alloc(&a, sizeof *iv);
+  union { rec_input input; rec_input_verdict verdict; } *r = arena_alloc(&a, sizeof *r);
   const rec_verdict *v = NULL;
-  if (!s && in && iv) {
-    if (rec->type == REC_INPUT && !rec_get_input(rec, in)) {
-      v = &in->verdict;
+  if (!s && r) {
+    if (rec->type == REC_INPUT && !rec_get_input(rec, &r->input)) {
+      v = &r->input.verdict;
       p->input = rec->seq;
-      watch_committed(e, in, rec->seq, p->began_us);
-    } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, iv)) v = &iv->verdict;
+      watch_committed(e, &r->input, rec->seq, p->began_us);
+    } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, &r->verdict)) v = &r->verdict.verdict;
   }
   if (!v) { /* not stored: the sender keeps it */
     eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true, .http = 503};
@@ -72,36 +71,46 @@ void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const 
   eng_answer_status(m->e, m->answer.cb, m->answer.user, conflict ? 409 : 503, text);
 }
 
-/* Writes the INPUT record with the verdict in m->v. */
+eng_message *eng_message_begin(engine *e, const engine_source *src, const eng_answer *w) {
+  eng_message *m = (eng_message *)e->mem->get(e->mem, sizeof *m);
+  if (!m) return NULL;
+  memset(m, 0, offsetof(eng_message, rec.verdict.runs));
+  m->began_us = io_wall_us(e->io);
+  m->e = e, m->src = src, m->answer = *w;
+  m->l = w->l;
+  arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
+  return m;
+}
+
+void eng_message_end(eng_message *m) {
+  arena_free(&m->a);
+  eng_put(m->e, m, sizeof *m);
+}
+
+/* Writes the INPUT record with the verdict in m->rec.verdict. */
 void eng_message_commit(eng_message *m) {
   engine *e = m->e;
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
-  rec_input *r = (rec_input *)arena_zalloc(&m->a, 1, sizeof *r);
-  if (!p || !r || !eng_pending_join(p, m, false)) {
+  rec_input *r = &m->rec;
+  if (!p || !eng_pending_join(p, m, false)) {
     if (p) eng_pending_free(p);
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return;
   }
-  memcpy(p->content_hash, m->mark, REC_HASH);
+  memcpy(p->content_hash, r->content_hash, REC_HASH);
   r->source = cod_cstr(m->src->listener);
   if (m->key_len) r->dedup_key = cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at);
-  memcpy(r->content_hash, m->mark, REC_HASH);
-  r->control_id = m->control_id, r->sender = m->sender, r->type = m->type;
   r->peer = cod_cstr(m->src->peer ? m->src->peer : "");
   r->received_us = io_wall_us(e->io);
-  r->npatients = m->npatients;
-  memcpy(r->patients, m->patients, sizeof r->patients);
-  r->verdict = m->v;
   r->identity = cod_cstr(m->src->identity ? m->src->identity : "");
   r->charset = cod_cstr(m->charset);
   if (m->src->trace) r->trace = cod_bytes(m->src->trace, TRACE_BYTES);
   p->began_us = m->began_us;
-  r->sequence_key = m->sequence_key, r->sequence_next = m->sequence_next;
   if (m->after) eng_pending_wait(p, m->after);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_input(&w, r);
   uint64_t seq = 0;
-  if (!s && !eng_once_note(e, &m->v)) s = HDW_E_NOMEM;
+  if (!s && !eng_once_note(e, &m->rec.verdict)) s = HDW_E_NOMEM;
   if (!s) s = eng_append_rec(e, REC_INPUT, &w, m->p, m->len, on_committed, p, &seq);
   eng_once_sent(e, s ? 0 : seq);
   if (s) {
@@ -112,7 +121,7 @@ void eng_message_commit(eng_message *m) {
   e->st.inputs++;
   watch_input(m, r, seq);
   if (m->l) m->l->messages++;
-  count(e, &m->v);
+  count(e, &m->rec.verdict);
   eng_early(e, m, seq, r->received_us);
 }
 
@@ -128,14 +137,14 @@ static void mark_with(const uint8_t key[MARK_KEY], const eng_message *m, uint8_t
 }
 
 void eng_content_mark(eng_message *m) {
-  memcpy(m->mark, m->e->content_key, MARK_KEY);
-  mark_with(m->mark, m, m->mark + MARK_KEY);
+  memcpy(m->rec.content_hash, m->e->content_key, MARK_KEY);
+  mark_with(m->rec.content_hash, m, m->rec.content_hash + MARK_KEY);
 }
 
 /* Marks of another process have another key; those of records from before are the SHA-256 of heading and content. */
-static bool same_content(const uint8_t mark[REC_HASH], const eng_message *m) {
+bool eng_content_is(const uint8_t mark[REC_HASH], const eng_message *m) {
   uint8_t h[REC_HASH];
-  if (!memcmp(mark, m->mark, MARK_KEY)) return !memcmp(mark, m->mark, REC_HASH);
+  if (!memcmp(mark, m->rec.content_hash, MARK_KEY)) return !memcmp(mark, m->rec.content_hash, REC_HASH);
   mark_with(mark, m, h);
   if (!memcmp(mark + MARK_KEY, h, MARK_KEY)) return true;
   cod_sha256(m->heading.p, m->heading.len, m->content.p, m->content.len, h);
@@ -156,7 +165,7 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
   arena_init(&a, c->m->e->mem, 0);
   store_run row;
   if (!store_get_run(c->m->e->store, ENG_PART, id, &a, &row)) {
-    rec_verdict *v = &c->m->v;
+    rec_verdict *v = &c->m->rec.verdict;
     for (unsigned i = 0; i < v->nruns && !(c->rejected && row.flags & RUN_F_ACK_AFTER && state == RUN_DONE); i++)
       if (cod_equal(v->runs[i].workflow, row.workflow)) v->runs[i--] = v->runs[--v->nruns];
   }
@@ -170,11 +179,11 @@ void eng_message_again(eng_message *m, const store_input *old) {
   seen_ctx c = {m, old->state == INPUT_REJECTED};
   (void)store_list_runs_of_input(e->store, ENG_PART, old->id, drop_seen, &c);
   bool keeps_after = false;
-  for (unsigned i = 0; i < m->v.nruns; i++) keeps_after |= (m->v.runs[i].flags & RUN_F_ACK_AFTER) != 0;
+  for (unsigned i = 0; i < m->rec.verdict.nruns; i++) keeps_after |= (m->rec.verdict.runs[i].flags & RUN_F_ACK_AFTER) != 0;
   if (m->after && !keeps_after) { /* its run is under way already */
     m->after = NULL;
-    m->v.state = INPUT_ACCEPTED;
-    m->v.ack_code = cod_cstr(m->hl7 ? "AA" : "202");
+    m->rec.verdict.state = INPUT_ACCEPTED;
+    m->rec.verdict.ack_code = cod_cstr(m->hl7 ? "AA" : "202");
   }
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
   if (!p || !eng_pending_join(p, m, false)) {
@@ -182,7 +191,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     eng_message_refuse(m, "AE", 207, "Out of memory");
     return;
   }
-  memcpy(p->content_hash, m->mark, REC_HASH);
+  memcpy(p->content_hash, old->content_hash, REC_HASH);
   p->input = old->id, p->time_us = old->time_us;
   if (m->after) eng_pending_wait(p, m->after);
   rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&m->a, 1, sizeof *iv);
@@ -190,11 +199,11 @@ void eng_message_again(eng_message *m, const store_input *old) {
   cod_w w = eng_writer(e);
   if (!s) {
     iv->input = old->id;
-    iv->verdict = m->v;
+    iv->verdict = m->rec.verdict;
     s = rec_put_verdict(&w, iv);
   }
   uint64_t seq = 0;
-  if (!s && !eng_once_note(e, &m->v)) s = HDW_E_NOMEM;
+  if (!s && !eng_once_note(e, &m->rec.verdict)) s = HDW_E_NOMEM;
   if (!s) s = eng_append_rec(e, REC_VERDICT, &w, NULL, 0, on_committed, p, &seq);
   eng_once_sent(e, s ? 0 : seq);
   if (s) {
@@ -202,7 +211,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     eng_message_refuse(m, "AE", 207, "The message cannot be stored now");
     return;
   }
-  count(e, &m->v);
+  count(e, &m->rec.verdict);
 }
 
 /* The run whose end is the input's answer: the latest one of the input's attempts. */
@@ -226,7 +235,7 @@ static void stored_answer(eng_message *m, const store_input *in, const after_run
   eng_answer w = m->answer;
   w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
-                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = m->mark, .duplicate = true, .final = true, .waited = run->found};
+                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = in->content_hash, .duplicate = true, .final = true, .waited = run->found};
   vm_outcome how;
   val v;
   hl7_slice s;
@@ -246,7 +255,7 @@ static void join_run(eng_message *m, const store_input *old) {
   engine *e = m->e;
   eng_pending *p = eng_pending_new(e, m->key, m->key_len, m->hl7, m->p, m->len);
   if (p) {
-    memcpy(p->content_hash, m->mark, REC_HASH);
+    memcpy(p->content_hash, old->content_hash, REC_HASH);
     p->input = old->id, p->time_us = old->time_us;
     eng_pending_wait(p, &(meta_workflow){.ack_within_us = 20000000, .ack_else = "AE"});
     eng_pending_arm(p);
@@ -266,7 +275,7 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   *again = false;
   if (!m->key_len) return false;
   eng_pending *p = eng_pending_find(e, m->key, m->key_len);
-  if (p && same_content(p->content_hash, m)) {
+  if (p && eng_content_is(p->content_hash, m)) {
     e->st.duplicates++;
     if (m->l) m->l->duplicates++;
     if (!eng_pending_join(p, m, true)) eng_message_refuse(m, "AE", 207, "Out of memory");
@@ -277,7 +286,7 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
     hdw_status s = store_find_duplicate(e->store, cod_cstr(m->src->listener), cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), &m->a, old);
     int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
     if (s || old->received_us + window < io_wall_us(e->io)) return false;
-    other = !same_content(old->content_hash, m);
+    other = !eng_content_is(old->content_hash, m);
   }
   if (other) {
     e->st.conflicts++;

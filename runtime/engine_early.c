@@ -59,9 +59,9 @@ void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_u
   bool may = m->input.tag != VAL_EMPTY && !e->o.hits && !e->draining && !e->rescan && !e->nready && store_applied(e->store) >= e->early_after;
   for (uint32_t i = 0; i < e->napps && may; i++) may = !e->apps[i]->has_senders; /* they decide how a run reads its message */
   store_input in = {.id = seq, .time_us = e->appended_us, .received_us = received_us};
-  memcpy(in.content_hash, m->mark, REC_HASH);
-  for (unsigned i = 0; i < m->v.nruns; i++) {
-    const rec_run_new *n = &m->v.runs[i];
+  memcpy(in.content_hash, m->rec.content_hash, REC_HASH);
+  for (unsigned i = 0; i < m->rec.verdict.nruns; i++) {
+    const rec_run_new *n = &m->rec.verdict.runs[i];
     uint64_t id = rec_run_id(seq, i), bit = 0;
     eng_app *app;
     bool suited = suits(e, n, &app, &bit);

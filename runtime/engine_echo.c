@@ -101,7 +101,7 @@ bool eng_echo_heard(eng_message *x, const void *p, size_t len, const char *key) 
   }
   if (!found) return false;
   e->st.echoes++;
-  x->v = (rec_verdict){.state = INPUT_ACCEPTED, .ack_code = cod_cstr(x->hl7 ? "AA" : "202"), .error_code = cod_cstr(""), .text = cod_cstr("An echo of what was sent from here: no run")};
+  eng_message_verdict(x, INPUT_ACCEPTED, x->hl7 ? "AA" : "202", "", "An echo of what was sent from here: no run");
   return true;
 }
 

@@ -232,6 +232,7 @@ static int badness(const eng_want *w) {
 void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after) {
   (void)a;
   *after = NULL;
+  rec_verdict_clear(out);
   out->state = INPUT_ACCEPTED;
   out->ack_code = cod_cstr(hl7 ? "AA" : "202");
   if (!v->n) {
@@ -255,7 +256,6 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
     out->error_code = cod_cstr(worst->error == 207 ? "207" : "");
     out->text = worst->text ? cod_cstr(worst->text) : cod_cstr("");
   }
-  out->nruns = 0;
   for (uint32_t i = 0; i < v->n; i++) {
     const eng_want *w = &v->wants[i];
     if (!w->run) continue;

@@ -40,18 +40,26 @@ hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, const
 
 static cod_str clip(hl7_slice s) { return (cod_str){s.p, s.len > REC_NAME_MAX ? REC_NAME_MAX : s.len}; }
 
+static char *put_part(char *to, hl7_slice s) {
+  size_t n = s.len > 50 ? 50 : s.len;
+  return n ? (char *)memcpy(to, s.p, n) + n : to;
+}
+
 static cod_str type_text(eng_message *m) {
-  char *t = (char *)arena_alloc(&m->a, REC_NAME_MAX);
+  char *t = (char *)arena_alloc(&m->a, REC_NAME_MAX), *end = t;
   if (!t) return cod_cstr("");
-  int n = snprintf(t, REC_NAME_MAX, "%.*s%s%.*s", (int)(m->head.type.len > 50 ? 50 : m->head.type.len), m->head.type.p, m->head.event.len ? "^" : "",
-                   (int)(m->head.event.len > 50 ? 50 : m->head.event.len), m->head.event.p);
-  return cod_bytes(t, n > 0 ? (size_t)n : 0);
+  end = put_part(end, m->head.type);
+  if (m->head.event.len) *end++ = '^';
+  end = put_part(end, m->head.event);
+  return cod_bytes(t, (size_t)(end - t));
 }
 
 /* ---- one message --------------------------------------------------------------------------------------------------------------------- */
 
 void eng_message_verdict(eng_message *m, uint8_t state, const char *code, const char *error, const char *text) {
-  m->v = (rec_verdict){.state = state, .ack_code = cod_cstr(code), .error_code = cod_cstr(error), .text = cod_cstr(text ? text : "")};
+  rec_verdict *v = &m->rec.verdict;
+  rec_verdict_clear(v);
+  v->state = state, v->ack_code = cod_cstr(code), v->error_code = cod_cstr(error), v->text = cod_cstr(text ? text : "");
   m->after = NULL;
 }
 
@@ -71,9 +79,9 @@ static bool identify(eng_message *m, store_input *old, bool *again, hl7_problem 
     if (m->l) m->l->unparseable++;
     return true;
   }
-  m->control_id = clip(h->control_id);
-  m->sender = clip(h->app);
-  m->type = type_text(m);
+  m->rec.control_id = clip(h->control_id);
+  m->rec.sender = clip(h->app);
+  m->rec.type = type_text(m);
   if (m->l && (h->accept_ack.len == 0) != (h->app_ack.len == 0)) { /* H-15: both or none; real senders set one */
     if (!m->l->lone++) eng_say(m->e, ENGINE_INFO, "lone_ack_condition", "listener", m->l->name, "the other counts as", m->l->o->ack_lone, NULL);
   }
@@ -83,7 +91,7 @@ static bool identify(eng_message *m, store_input *old, bool *again, hl7_problem 
   return false;
 }
 
-/* Parses, checks, runs the gates: the verdict is in m->v. False: refused already. */
+/* Parses, checks, runs the gates: the verdict is in m->rec.verdict. False: refused already. */
 static bool decide(eng_message *m, uint64_t known) {
   engine *e = m->e;
   hl7_problem why = {0};
@@ -110,8 +118,8 @@ static bool decide(eng_message *m, uint64_t known) {
   m->input = input, m->gates = v;
   eng_gate(e, &m->a, m->src, &m->head, input, v);
   eng_once_filter(e, v, known);
-  eng_verdict_record(e, &m->a, m->l, v, true, &m->v, &m->after);
-  if (m->v.state == INPUT_UNMATCHED && eng_is_ack(&m->head)) m->v.ack_code = cod_cstr("AA"), m->v.error_code = m->v.text = cod_cstr(""); /* kept; nobody has to want it */
+  eng_verdict_record(e, &m->a, m->l, v, true, &m->rec.verdict, &m->after);
+  if (m->rec.verdict.state == INPUT_UNMATCHED && eng_is_ack(&m->head)) m->rec.verdict.ack_code = cod_cstr("AA"), m->rec.verdict.error_code = m->rec.verdict.text = cod_cstr(""); /* kept; nobody has to want it */
   return true;
 }
 
@@ -134,20 +142,16 @@ static void handle(eng_message *m) {
 
 void eng_submit_message(engine *e, const engine_source *src, const void *p, size_t len, bool in_batch, engine_reply_cb cb, void *user) {
   eng_answer w = eng_answer_for(e, src, in_batch, cb, user);
-  eng_message *m = (eng_message *)eng_get(e, sizeof *m);
+  eng_message *m = eng_message_begin(e, src, &w);
   if (!m) {
     eng_answer_refusal(e, &w, p, len, &(eng_refusal){"AE", 207, "Out of memory", 503});
     return;
   }
-  m->began_us = io_wall_us(e->io);
-  m->e = e, m->src = src, m->p = p, m->len = len, m->hl7 = true, m->answer = w;
-  m->l = eng_listener_find(e, src->listener);
-  arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
+  m->p = p, m->len = len, m->hl7 = true;
   m->content = cod_bytes(p, len);
   eng_content_mark(m);
   handle(m);
-  arena_free(&m->a);
-  eng_put(e, m, sizeof *m);
+  eng_message_end(m);
 }
 
 void engine_submit_hl7(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user) {

@@ -219,8 +219,6 @@ struct eng_run {
   store_run row;
   uint8_t identity[REC_HASH];/* of the input; idempotency keys derive from it */
   int64_t input_us;          /* commit time of the input */
-  vm_cx cx;
-  vm_run vm;
   bool replay;               /* journal may hold results */
   bool ending;               /* an end or park record is on its way */
   bool done;                 /* ... that says RUN_DONE */
@@ -237,6 +235,8 @@ struct eng_run {
   int64_t retry_after_us;    /* what a failed branch was told */
   io_timer task;             /* goes on from the loop: a run never executes inside another's callback */
   io_timer leave;            /* suspended for so long, it leaves memory */
+  vm_cx cx;
+  vm_run vm;                 /* last, because its stacks are not cleared; made by vm_start, its outcome before */
 };
 
 /* ---- answers that wait ------------------------------------------------------------------------------------------------ */
@@ -260,8 +260,9 @@ typedef struct eng_pending {
   int64_t began_us;          /* wall; of an input that is on its way to its record */
   engine *e;
   struct eng_pending *hash_next, *prev, *next;
+  size_t alloc;              /* of the block: it holds key and bytes, too */
   char *key;                 /* listener + duplicate key; NULL when there is none */
-  uint32_t key_len;
+  uint32_t key_len, slot;
   uint8_t content_hash[REC_HASH];
   bool hl7;
   uint64_t input;            /* 0 until known */
@@ -370,6 +371,8 @@ static inline void *eng_get(engine *e, size_t n) {
   if (p) memset(p, 0, n);
   return p;
 }
+/* Of a run in the tables by run. Most inputs make one run: the index in the low byte of its id says nothing. */
+static inline unsigned eng_slot(uint64_t run) { return (unsigned)((rec_run_seq(run) ^ run << 3) % ENG_HASH); }
 static inline void eng_put(engine *e, void *p, size_t n) { if (p) e->mem->put(e->mem, p, n); }
 
 typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *user);
@@ -504,20 +507,17 @@ typedef struct eng_message {
   bool has_head;
   hl7_head head;
   cod_str heading, content;  /* what makes two inputs under one key the same; heading: of a request, its method and path */
-  uint8_t mark[REC_HASH];    /* of them */
   char *key;                 /* listener, then what the record carries: MSH-3, MSH-4, MSH-10, or the caller's idempotency key */
   uint32_t key_len, dedup_at;
-  cod_str control_id, sender, type;
   char charset[44];          /* as in rec_input */
-  cod_str sequence_key;
-  int64_t sequence_next;
-  uint8_t npatients;
-  cod_str patients[REC_MAX_PATIENTS];
-  rec_verdict v;
   const meta_workflow *after;
   val input;                 /* parsed; VAL_NONE when it cannot be used for runs */
   const eng_verdict *gates;  /* with it */
+  rec_input rec;             /* what is known of its record; last, because the runs in it are not cleared */
 } eng_message;
+/* Without memory NULL. w: who submitted it. */
+eng_message *eng_message_begin(engine *e, const engine_source *src, const eng_answer *w);
+void eng_message_end(eng_message *m);
 /* A verdict without gates: code and text, error as in eng_problem_text. */
 void eng_message_verdict(eng_message *m, uint8_t state, const char *code, const char *error, const char *text);
 /* engine_check.c. False: the verdict is made. */
@@ -538,6 +538,7 @@ void eng_message_again(eng_message *m, const store_input *old);
 /* Marks its content. A mark is a random key of the process and the SipHash of the content under it: whoever cannot read the log cannot make two contents that
  * have the same mark, and the mark alone is enough to recognise a content again, by any process, also when retention took the bytes. */
 void eng_content_mark(eng_message *m);
+bool eng_content_is(const uint8_t mark[REC_HASH], const eng_message *m);
 /* Key out of parts, the first being the listener; false: no memory. A part that is empty at the end means no duplicate detection. */
 bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
 

@@ -6,16 +6,18 @@
 #include "engine_int.h"
 
 static void add(eng_message *m, const char *p, size_t n) {
-  if (!n || n > REC_NAME_MAX || m->npatients == REC_MAX_PATIENTS) return;
+  if (!n || n > REC_NAME_MAX || m->rec.npatients == REC_MAX_PATIENTS) return;
   cod_str s = cod_bytes(p, n);
-  for (unsigned i = 0; i < m->npatients; i++)
-    if (cod_equal(m->patients[i], s)) return;
-  m->patients[m->npatients++] = s;
+  for (unsigned i = 0; i < m->rec.npatients; i++)
+    if (cod_equal(m->rec.patients[i], s)) return;
+  m->rec.patients[m->rec.npatients++] = s;
 }
 
 static void field(eng_message *m, const hl7_msg *msg, uint32_t seg, unsigned f) {
+  hl7_slice all = hl7_field_raw(msg, seg, f);
   for (uint32_t rep = 0; rep < REC_MAX_PATIENTS; rep++) {
     hl7_slice s = hl7_raw(msg, seg, f, rep, 1, 1);
+    if (s.p == all.p + all.len) break; /* there are no more */
     add(m, s.p, s.len);
   }
 }
@@ -23,7 +25,7 @@ static void field(eng_message *m, const hl7_msg *msg, uint32_t seg, unsigned f) 
 void eng_patients_hl7(eng_message *m, const hl7_msg *msg) {
   const struct { uint32_t name; unsigned field; } where[] = {{HL7_NAME('P', 'I', 'D'), 3}, {HL7_NAME('M', 'R', 'G'), 1}};
   for (size_t i = 0; i < sizeof where / sizeof *where; i++)
-    for (uint32_t s = hl7_find(msg, where[i].name, 0); s != HL7_NO_SEGMENT && m->npatients < REC_MAX_PATIENTS; s = hl7_find(msg, where[i].name, s + 1)) field(m, msg, s, where[i].field);
+    for (uint32_t s = hl7_find(msg, where[i].name, 0); s != HL7_NO_SEGMENT && m->rec.npatients < REC_MAX_PATIENTS; s = hl7_find(msg, where[i].name, s + 1)) field(m, msg, s, where[i].field);
 }
 
 static void text(eng_message *m, val v) {
@@ -63,5 +65,5 @@ void eng_patients_json(eng_message *m, val input) {
     resource(m, body);
     return;
   }
-  for (uint32_t i = 0; i < jv_count(entries) && i < 1000 && m->npatients < REC_MAX_PATIENTS; i++) resource(m, jv_get(jv_item(entries, i), "resource"));
+  for (uint32_t i = 0; i < jv_count(entries) && i < 1000 && m->rec.npatients < REC_MAX_PATIENTS; i++) resource(m, jv_get(jv_item(entries, i), "resource"));
 }

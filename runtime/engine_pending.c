@@ -22,31 +22,22 @@ eng_pending *eng_pending_by_input(engine *e, uint64_t input) {
 }
 
 eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len) {
-  eng_pending *p = (eng_pending *)eng_get(e, sizeof *p);
+  size_t alloc = sizeof(eng_pending) + len + bytes_len;
+  eng_pending *p = (eng_pending *)e->mem->get(e->mem, alloc);
   if (!p) return NULL;
-  p->e = e, p->hl7 = hl7;
+  memset(p, 0, sizeof *p);
+  p->e = e, p->hl7 = hl7, p->alloc = alloc;
+  p->bytes = (uint8_t *)(p + 1), p->len = bytes_len;
+  if (bytes_len) memcpy(p->bytes, bytes, bytes_len);
   if (len) {
-    p->key = (char *)eng_get(e, len);
-    if (!p->key) {
-      eng_put(e, p, sizeof *p);
-      return NULL;
-    }
+    p->key = (char *)p->bytes + bytes_len, p->key_len = len, p->slot = slot_of(key, len);
     memcpy(p->key, key, len);
-    p->key_len = len;
-    unsigned s = slot_of(key, len);
-    p->hash_next = e->pending_hash[s];
-    e->pending_hash[s] = p;
+    p->hash_next = e->pending_hash[p->slot];
+    e->pending_hash[p->slot] = p;
   }
   p->next = e->pending;
   if (e->pending) e->pending->prev = p;
   e->pending = p;
-  if (bytes_len) {
-    p->bytes = (uint8_t *)eng_get(e, bytes_len);
-    if (p->bytes) {
-      memcpy(p->bytes, bytes, bytes_len);
-      p->len = bytes_len;
-    }
-  }
   return p;
 }
 
@@ -69,10 +60,9 @@ void eng_pending_free(eng_pending *p) {
   engine *e = p->e;
   io_timer_cancel(e->io, &p->deadline);
   if (p->key_len) {
-    eng_pending **at = &e->pending_hash[slot_of(p->key, p->key_len)];
+    eng_pending **at = &e->pending_hash[p->slot];
     while (*at != p) at = &(*at)->hash_next;
     *at = p->hash_next;
-    eng_put(e, p->key, p->key_len);
   }
   if (p->prev) p->prev->next = p->next;
   else e->pending = p->next;
@@ -81,8 +71,7 @@ void eng_pending_free(eng_pending *p) {
     n = w->next;
     eng_put(e, w, sizeof *w);
   }
-  eng_put(e, p->bytes, p->len);
-  eng_put(e, p, sizeof *p);
+  eng_put(e, p, p->alloc);
 }
 
 /* The deadline of ack after run: whoever waits gets the else answer; the run goes on and its outcome is stored when it ends. */

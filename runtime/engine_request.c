@@ -66,7 +66,7 @@ static void handle(eng_message *m, const engine_request *q) {
   m->heading = cod_bytes(head, n < (int)sizeof head ? (size_t)n : sizeof head);
   m->content = cod_bytes(q->body, q->body_len);
   eng_content_mark(m);
-  m->type = type_of(m, q);
+  m->rec.type = type_of(m, q);
   char by_content[2 * REC_HASH + 16];
   const char *key = q->idempotency_key;
   if (!key && m->l && !strcmp(m->l->o->duplicates, "content")) { /* sources without ids: (listener, day, content), SEMANTICS 1 */
@@ -83,7 +83,7 @@ static void handle(eng_message *m, const engine_request *q) {
   }
   if (key) {
     hl7_slice parts[2] = {{q->src.listener, (uint32_t)strlen(q->src.listener)}, {key, (uint32_t)strlen(key)}};
-    if (q->idempotency_key) m->control_id = cod_bytes(key, strnlen(key, REC_NAME_MAX));
+    if (q->idempotency_key) m->rec.control_id = cod_bytes(key, strnlen(key, REC_NAME_MAX));
     if (!eng_message_key(m, parts, 2)) s = HDW_E_NOMEM;
     else if (eng_message_duplicate(m, &old, &again)) return;
   }
@@ -99,7 +99,7 @@ static void handle(eng_message *m, const engine_request *q) {
   if (!eng_echo_heard(m, q->body, q->body_len, q->idempotency_key)) {
     eng_gate(e, &m->a, m->src, NULL, input, v);
     eng_once_filter(e, v, again ? old.id : 0);
-    eng_verdict_record(e, &m->a, m->l, v, false, &m->v, &m->after);
+    eng_verdict_record(e, &m->a, m->l, v, false, &m->rec.verdict, &m->after);
   }
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);
@@ -111,18 +111,14 @@ void engine_submit_request(engine *e, const engine_request *q, engine_reply_cb c
     eng_answer_status(e, cb, user, 503, "Not accepting requests at present");
     return;
   }
-  eng_message *m = (eng_message *)eng_get(e, sizeof *m);
+  eng_answer w = eng_answer_for(e, &q->src, false, cb, user);
+  eng_message *m = eng_message_begin(e, &q->src, &w);
   if (!m) {
     eng_answer_status(e, cb, user, 503, "Out of memory");
     return;
   }
-  m->began_us = io_wall_us(e->io);
-  m->e = e, m->src = &q->src, m->answer = eng_answer_for(e, &q->src, false, cb, user);
-  m->l = eng_listener_find(e, q->src.listener);
-  arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   handle(m, q);
-  arena_free(&m->a);
-  eng_put(e, m, sizeof *m);
+  eng_message_end(m);
 }
 
 int engine_route(const engine *e, const char *listener, const char *method, const char *path, char allow[64]) {

@@ -18,14 +18,14 @@ static void on_task(void *user) { eng_run_go((eng_run *)user); }
 void eng_run_resume_soon(eng_run *r) { io_timer_set(r->e->io, &r->task, 0, on_task, r); }
 
 eng_run *eng_run_find(engine *e, uint64_t id) {
-  for (eng_run *r = e->run_hash[id % ENG_HASH]; r; r = r->hash_next)
+  for (eng_run *r = e->run_hash[eng_slot(id)]; r; r = r->hash_next)
     if (r->id == id) return r;
   return NULL;
 }
 
 static void link_run(engine *e, eng_run *r) {
-  r->hash_next = e->run_hash[r->id % ENG_HASH];
-  e->run_hash[r->id % ENG_HASH] = r;
+  r->hash_next = e->run_hash[eng_slot(r->id)];
+  e->run_hash[eng_slot(r->id)] = r;
   r->next = e->runs;
   if (e->runs) e->runs->prev = r;
   e->runs = r;
@@ -37,7 +37,7 @@ void eng_run_free(eng_run *r) {
   io_timer_cancel(e->io, &r->task);
   io_timer_cancel(e->io, &r->leave);
   eng_steps_leave(r);
-  eng_run **at = &e->run_hash[r->id % ENG_HASH];
+  eng_run **at = &e->run_hash[eng_slot(r->id)];
   while (*at != r) at = &(*at)->hash_next;
   *at = r->hash_next;
   if (r->prev) r->prev->next = r->next;
@@ -117,8 +117,11 @@ hdw_status eng_run_prepare(eng_run *r, const void *body, size_t len) {
 }
 
 static eng_run *run_new(engine *e, uint64_t id) {
-  eng_run *r = (eng_run *)eng_get(e, sizeof *r);
+  eng_run *r = (eng_run *)e->mem->get(e->mem, sizeof *r);
   if (!r) return NULL;
+  memset(r, 0, offsetof(eng_run, vm));
+  r->vm.outcome = VM_OUTCOME_NONE;
+  r->vm.result = r->vm.outcome_args[0] = r->vm.outcome_args[1] = VAL_NONE;
   r->e = e, r->id = id;
   arena_init(&r->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   link_run(e, r);

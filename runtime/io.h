@@ -308,7 +308,7 @@ static inline void io_worker_stop(io_worker *w) { w->io->ops->worker_stop(w); }
 /* ---- memory ------------------------------------------------------------------------------------------------------------------------- */
 
 /* A mem on malloc with a budget. Not for more than one thread. */
-enum { IO_MEM_SIZES = 5 };       /* 4 KiB to 64 KiB */
+enum { IO_MEM_SIZES = 48 };      /* 64 bytes to 256 KiB */
 typedef struct io_mem {
   mem m;
   size_t used_bytes, peak_bytes, limit_bytes; /* limit 0 = none */

@@ -1,29 +1,40 @@
 #include "io.h"
 #include <stdlib.h>
 
-/* Arenas come and go with every message, in chunks of a few power-of-two sizes: some of each are kept instead of going back and forth to malloc, which would
- * split, merge and trim them each time. Not under AddressSanitizer, which must see every free. */
-enum { KEEP_FIRST = 4096, KEEP_BYTES = 512 << 10 /* of each size */ };
+/* Messages and their arenas come and go with the same few sizes: some blocks of each size are kept instead of going back and forth to malloc, which would split,
+ * merge and trim them each time. Not under AddressSanitizer, which must see every free.
+ *
+ * Sizes are multiples of 64 bytes up to 1 KiB, then four to each power of two up to 256 KiB: 1280, 1536, 1792, 2048, 2560 ... Larger blocks are malloc's. */
+enum { STEP = 64, FINE_BYTES = 1024, FINE = FINE_BYTES / STEP, KEPT_BYTES = 256 << 10, KEEP_BYTES = 512 << 10 /* of each size */ };
+_Static_assert(IO_MEM_SIZES == FINE + 4 * 8, "four sizes to each of the powers from 1 KiB to 256 KiB");
 #if defined(__SANITIZE_ADDRESS__) || defined(HDW_ARENA_ASAN)
 enum { KEEPS = 0 };
 #else
 enum { KEEPS = 1 };
 #endif
 
-static struct io_kept **kept_of(io_mem *x, size_t len_bytes) {
-  if (!KEEPS || len_bytes < KEEP_FIRST || (len_bytes & (len_bytes - 1))) return NULL;
-  unsigned i = (unsigned)__builtin_ctzll(len_bytes) - (unsigned)__builtin_ctz(KEEP_FIRST);
-  return i < IO_MEM_SIZES ? &x->kept[i] : NULL;
+/* The list for blocks of len bytes, which becomes the size of these blocks; NULL: there is none. */
+static struct io_kept **kept_of(io_mem *x, size_t *len) {
+  size_t n = *len - 1;
+  if (!KEEPS || n >= KEPT_BYTES) return NULL;
+  if (n < FINE_BYTES) {
+    *len = (n / STEP + 1) * STEP;
+    return &x->kept[n / STEP];
+  }
+  unsigned power = 63 - (unsigned)__builtin_clzll(n), shift = power - 2;
+  *len = ((n >> shift) + 1) << shift;
+  return &x->kept[FINE + (power - 10) * 4 + (n >> shift) % 4];
 }
 
 static void *mem_get(mem *m, size_t len_bytes) {
   io_mem *x = (io_mem *)m->user;
   if (len_bytes == 0) len_bytes = 1;
   if (x->limit_bytes && len_bytes > x->limit_bytes - x->used_bytes) return NULL;
-  struct io_kept **k = kept_of(x, len_bytes);
+  size_t size = len_bytes;
+  struct io_kept **k = kept_of(x, &size);
   void *p = k ? *k : NULL;
   if (p) *k = (*k)->next;
-  else p = malloc(len_bytes);
+  else p = malloc(size);
   if (!p) return NULL;
   x->used_bytes += len_bytes;
   if (x->used_bytes > x->peak_bytes) x->peak_bytes = x->used_bytes;
@@ -33,10 +44,12 @@ static void *mem_get(mem *m, size_t len_bytes) {
 static void mem_put(mem *m, void *p, size_t len_bytes) {
   io_mem *x = (io_mem *)m->user;
   if (!p) return;
-  x->used_bytes -= len_bytes ? len_bytes : 1;
-  struct io_kept **k = kept_of(x, len_bytes);
+  if (len_bytes == 0) len_bytes = 1;
+  x->used_bytes -= len_bytes;
+  size_t size = len_bytes;
+  struct io_kept **k = kept_of(x, &size);
   size_t n = k && *k ? (*k)->n + 1 : 1;
-  if (!k || n * len_bytes > KEEP_BYTES) {
+  if (!k || n * size > KEEP_BYTES) {
     free(p);
     return;
   }

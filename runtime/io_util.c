@@ -104,12 +104,23 @@ hdw_status io_addr_parse(const char *text, io_addr *out) {
   return HDW_OK;
 }
 
+static char *put_decimal(char *to, unsigned n) {
+  char digits[10];
+  unsigned k = 0;
+  do digits[k++] = (char)('0' + n % 10);
+  while (n /= 10);
+  while (k) *to++ = digits[--k];
+  return to;
+}
+
 char *io_addr_format(const io_addr *a, char out[IO_ADDR_TEXT]) {
   char host[64] = "";
   if (a->family == IO_ADDR_UNIX) {
     snprintf(out, IO_ADDR_TEXT, "unix:%s", a->path);
-  } else if (a->family == IO_ADDR_IP4 && inet_ntop(AF_INET, a->ip, host, sizeof host)) {
-    snprintf(out, IO_ADDR_TEXT, "%s:%u", host, a->port);
+  } else if (a->family == IO_ADDR_IP4) { /* of every message, so not by printf */
+    char *p = out;
+    for (int i = 0; i < 4; i++) p = put_decimal(p, a->ip[i]), *p++ = i < 3 ? '.' : ':';
+    *put_decimal(p, a->port) = 0;
   } else if (a->family == IO_ADDR_IP6 && inet_ntop(AF_INET6, a->ip, host, sizeof host)) {
     snprintf(out, IO_ADDR_TEXT, "[%s]:%u", host, a->port);
   } else {

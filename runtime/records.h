@@ -69,6 +69,8 @@ typedef struct rec_verdict {
   uint8_t nruns;
   rec_run_new runs[REC_MAX_RUNS];
 } rec_verdict;
+/* The runs, which are most of it, are made when they are counted. */
+static inline void rec_verdict_clear(rec_verdict *v) { memset(v, 0, offsetof(rec_verdict, runs)); }
 
 /* REC_INPUT, body = the bytes as received.
  *   source str | dedup key str | content hash | control id str | sender str | type str | peer str | received i64 as var | npatients u8 | patients str... | verdict
@@ -81,12 +83,12 @@ typedef struct rec_input {
   int64_t received_us;
   uint8_t npatients;
   cod_str patients[REC_MAX_PATIENTS]; /* identifiers; indexed by keyed hash only */
-  rec_verdict verdict;
   cod_str identity;          /* of the authenticated peer, as the listener's configuration names it */
   cod_str charset;           /* how the bytes are read: "8859/1" = when MSH-18 is absent, "!8859/1" = whatever MSH-18 says (H-48); "" = by MSH-18 */
   cod_str sequence_key;      /* of the sequence number protocol (H-30); "" = not in use */
   int64_t sequence_next;     /* the number expected next; 0 = any */
   cod_str trace;             /* context that came with the request (trace.h): 25 bytes or none */
+  rec_verdict verdict;       /* last: see rec_verdict_clear */
 } rec_input;
 
 /* REC_VERDICT:  input id | verdict */
