@@ -390,6 +390,7 @@ struct sim_worker {
   io_worker base;
   void (*step)(void *);
   void *user;
+  bool slow;
   io_timer ev;
 };
 
@@ -404,13 +405,16 @@ static hdw_status sim_worker_start(io *b, void (*fn)(void *), void *user, io_wor
   if (!w) return HDW_E_NOMEM;
   w->base.io = b;
   w->step = fn, w->user = user;
+  w->slow = of(b)->nworkers++ > 0;
   *out = &w->base;
   return HDW_OK;
 }
 
 static void sim_worker_wake(io_worker *b) {
+  sim_worker *w = (sim_worker *)b;
   sim *x = of(b->io);
-  sim_event(x, &((sim_worker *)b)->ev, some_delay(x), worker_step, b);
+  int64_t slow = w->slow ? (int64_t)sim_below(x, (uint64_t)x->opts.slow_worker_us) : 0;
+  sim_event(x, &w->ev, some_delay(x) + slow, worker_step, b);
 }
 
 static void sim_worker_wait(io_worker *b) {

@@ -13,6 +13,7 @@ typedef struct io_sim_opts {
   int64_t limit_us;        /* io_run gives HDW_E_TIMEOUT after so much virtual time; 0 = none */
   const char *root;        /* NULL: files in memory. Else a real folder: paths are used as given and must begin with it */
   int64_t max_delay_us;    /* of posts and bytes; 0 = 200 */
+  int64_t slow_worker_us;  /* steps of workers made after the first one (the log's) come up to so much later */
   bool orderly;            /* no drawn delays and portions: hdwc run and test, for speed */
 } io_sim_opts;
 hdw_status io_sim_new(mem *m, const io_sim_opts *opts, io **out);

@@ -56,6 +56,7 @@ struct sim {
     void *user;
   } signals[65];
 
+  unsigned nworkers;     /* made so far */
   uint64_t calls[IO_SIM_OPS];
   sim_fault faults[IO_SIM_OPS];
   sim_fs fs;

@@ -58,6 +58,9 @@ static hdw_status write_batch(store *s) {
   hdw_status st = store_error(rc);
   for (unsigned t = 0; !st && t < DELTA_TABLES; t++)
     for (const delta_node *n = delta_first(s->then, t); !st && n; n = n->next[0]) st = write_node(c, n);
+  size_t nlater;
+  const delta_node **later = delta_sorted(s->then, &nlater);
+  for (size_t i = 0; !st && i < nlater; i++) st = put_row(c, delta_key(later[i]), later[i]->key_len, "", 0);
   if (!st) st = write_meta(s, txn, c);
   if (c) mdb_cursor_close(c);
   if (st) {
@@ -138,6 +141,8 @@ static hdw_status collect(store *s) {
   s->keys = s->batch.keys;
   store_refresh(s);
   delta_clear(s->then);
+  delta_clear(&s->side);
+  s->sided = false;
   st = make_room(s);
   return st ? fail(s, st) : HDW_OK;
 }
@@ -197,11 +202,14 @@ void store_idle(store *s) {
   io_unpost(s->x, &s->ended);
   delta_clear(&s->deltas[0]);
   delta_clear(&s->deltas[1]);
+  delta_clear(&s->side);
+  s->sided = false;
 }
 
 void store_commit_init(store *s) {
   io_mem_init(&s->delta_mem, 0);
   for (unsigned i = 0; i < 2; i++) delta_init(&s->deltas[i], &s->delta_mem.m, 0x9e3779b97f4a7c15u + i);
+  delta_init(&s->side, &s->delta_mem.m, 0x9e3779b97f4a7c17u);
   s->now = &s->deltas[0], s->then = &s->deltas[1];
   s->ended.fn = on_ended, s->ended.user = s;
 }
@@ -209,5 +217,6 @@ void store_commit_init(store *s) {
 void store_commit_free(store *s) {
   store_idle(s);
   for (unsigned i = 0; i < 2; i++) delta_free(&s->deltas[i]);
+  delta_free(&s->side);
   io_mem_trim(&s->delta_mem);
 }

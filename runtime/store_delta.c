@@ -1,4 +1,5 @@
 #include "store_delta.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* Blocks are of one size, larger values have one of their own. */
@@ -18,20 +19,18 @@ void delta_init(delta *d, mem *m, uint64_t seed) {
 static void give_back(delta *d, delta_block *b) { d->mem->put(d->mem, b, b->size); }
 
 void delta_clear(delta *d) {
-  unsigned kept = 0;
-  for (delta_block *b = d->spare; b; b = b->next) kept++;
   while (d->blocks) {
     delta_block *b = d->blocks;
     d->blocks = b->next;
-    if (b->size == BLOCK && kept < KEPT) {
+    if (b->size == BLOCK && d->nspare < KEPT) {
       b->next = d->spare;
       d->spare = b;
-      kept++;
+      d->nspare++;
     } else give_back(d, b);
   }
   memset(d->lists, 0, sizeof d->lists);
   d->at = d->end = NULL;
-  d->used_bytes = d->keys = 0;
+  d->used_bytes = d->keys = d->nlater = 0;
 }
 
 void delta_free(delta *d) {
@@ -41,11 +40,15 @@ void delta_free(delta *d) {
     d->spare = b->next;
     give_back(d, b);
   }
+  d->nspare = 0;
+  if (d->later) d->mem->put(d->mem, (void *)d->later, 2 * d->later_cap * sizeof *d->later);
+  d->later = NULL;
+  d->later_cap = 0;
 }
 
 static delta_block *new_block(delta *d, size_t size) {
   delta_block *b = size == BLOCK ? d->spare : NULL;
-  if (b) d->spare = b->next;
+  if (b) d->spare = b->next, d->nspare--;
   else if (!(b = (delta_block *)d->mem->get(d->mem, size))) return NULL;
   b->size = size;
   b->next = d->blocks;
@@ -138,6 +141,49 @@ uint8_t *delta_put(delta *d, const void *key, size_t key_len, size_t len) {
   }
   n->value_len = (uint32_t)len;
   return n->value;
+}
+
+static bool room(delta *d) {
+  if (d->nlater < d->later_cap) return true;
+  size_t cap = d->later_cap ? 2 * d->later_cap : 1024;
+  const delta_node **p = (const delta_node **)d->mem->get(d->mem, 2 * cap * sizeof *p);
+  if (!p) return false;
+  if (d->nlater) memcpy((void *)p, (const void *)d->later, d->nlater * sizeof *p);
+  if (d->later) d->mem->put(d->mem, (void *)d->later, 2 * d->later_cap * sizeof *p);
+  d->later = p;
+  d->later_cap = cap;
+  return true;
+}
+
+bool delta_later(delta *d, const void *key, size_t key_len) {
+  if (key_len < KEY_MIN || key_len > UINT16_MAX || !room(d)) return false;
+  delta_node *n = (delta_node *)take(d, sizeof *n + key_len);
+  if (!n) return false;
+  *n = (delta_node){.value = (uint8_t *)n, .key_len = (uint16_t)key_len};
+  memcpy(n->next, key, key_len);
+  d->later[d->nlater++] = n;
+  d->keys++;
+  return true;
+}
+
+bool delta_link(delta *d, delta *from) {
+  for (size_t i = 0; i < from->nlater; i++)
+    if (!delta_put(d, delta_key(from->later[i]), from->later[i]->key_len, 0)) return false;
+  if (d == from) d->nlater = 0;
+  return true;
+}
+
+static int by_key(const void *a, const void *b) {
+  const delta_node *x = *(const delta_node *const *)a, *y = *(const delta_node *const *)b;
+  return order(x, delta_key(y), y->key_len);
+}
+
+const delta_node **delta_sorted(delta *d, size_t *n) {
+  const delta_node **p = d->later ? d->later + d->later_cap : NULL;
+  *n = d->nlater;
+  if (*n) memcpy((void *)p, (const void *)d->later, *n * sizeof *p);
+  if (*n) qsort((void *)p, *n, sizeof *p, by_key);
+  return p;
 }
 
 bool delta_del(delta *d, const void *key, size_t key_len) {

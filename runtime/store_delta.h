@@ -1,7 +1,8 @@
 /* store_delta.h - what changed since a commit: keys in order, each with its new value or a mark that it went. In memory only.
  *
  * The loop puts changes into one of these while the thread of the store writes the one before into LMDB (store_commit.c): filled by one thread, then
- * only read, by both. A skip list for each table, so that keys that rise, as most do, are put behind the last one without a search.
+ * only read, by both. A skip list for each table, so that keys that rise, as most do, are put behind the last one without a search. Keys of an index, which rarely
+ * rise and are rarely looked for, may stay apart in no order until somebody does look (delta_later).
  *
  * A key begins with partition and table (store_int.h) and is at least 3 bytes long. */
 #ifndef HDW_STORE_DELTA_H
@@ -33,9 +34,12 @@ typedef struct delta {
   delta_list lists[DELTA_TABLES];
   struct delta_block *blocks, *spare;
   uint8_t *at, *end;
+  const delta_node **later;    /* in no order, without values; room for as many again, which the thread sorts */
+  size_t nlater, later_cap;
   uint64_t draw;               /* of heights */
   size_t used_bytes;           /* of blocks: what it costs */
-  size_t keys;
+  unsigned nspare;
+  size_t keys;                 /* those in no order included */
 } delta;
 
 /* seed: heights are drawn from it. */
@@ -45,6 +49,12 @@ void delta_clear(delta *d);
 void delta_free(delta *d);
 /* The key's new value is len bytes, which the caller fills in; NULL: no memory, or a key that is none. Pointers to its old value are stale. */
 uint8_t *delta_put(delta *d, const void *key, size_t key_len, size_t len);
+/* The key is there, with an empty value: it is not found before delta_link or in another delta that takes it over. False: no memory. */
+bool delta_later(delta *d, const void *key, size_t key_len);
+/* The keys of from that are in no order, put into d. from may be d: then it has none any more. False: no memory. */
+bool delta_link(delta *d, delta *from);
+/* On the thread: the same keys in order; *n of them. */
+const delta_node **delta_sorted(delta *d, size_t *n);
 /* The key is gone. False: no memory. */
 bool delta_del(delta *d, const void *key, size_t key_len);
 /* NULL: nothing is known of the key. */

@@ -267,7 +267,15 @@ static void input_index(store *s, hdw_status *st, const store_input *in, store_t
   if (!what.len) return;
   key_hashed(s, &k, in->partition, t, what);
   cod_put_be64(&k.w, in->id);
-  put(s, st, &k, NULL, 0);
+  if (!*st) *st = store_put_index(s, &k);
+}
+
+static void patient_index(store *s, hdw_status *st, const store_input *in, unsigned i) {
+  skey k HDW_UNSET;
+  skey_begin(&k, in->partition, T_BY_PATIENT);
+  cod_put_raw(&k.w, in->patients[i], STORE_SIP);
+  cod_put_be64(&k.w, in->id);
+  if (!*st) *st = store_put_index(s, &k);
 }
 
 static void input_state(store *s, hdw_status *st, uint8_t old, const store_input *now) {
@@ -326,7 +334,7 @@ static hdw_status fold_input(store *s, const log_rec *rec) {
   }
   input_index(s, &st, &in, T_BY_CONTROL, r.control_id);
   input_index(s, &st, &in, T_BY_SENDER, r.sender);
-  for (unsigned i = 0; i < r.npatients; i++) input_index(s, &st, &in, T_BY_PATIENT, r.patients[i]);
+  for (unsigned i = 0; i < in.npatients; i++) patient_index(s, &st, &in, i);
   if (!st && r.sequence_key.len) st = store_sequence_put(s, in.id, &r);
   s->counts.inputs++;
   return st ? st : verdict_runs(s, rec, in.id, &r.verdict);

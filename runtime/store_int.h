@@ -44,7 +44,7 @@ typedef enum store_table {
   T_DEPTH         /* sink -> number of deliveries in its queue */
 } store_table;
 
-enum { STORE_IDLE, STORE_HANDED, STORE_ENDED }; /* phase */
+enum { STORE_IDLE, STORE_HANDED, STORE_ENDED /* phase */, STORE_EMPTY = 1, STORE_USED };
 
 struct store {
   io *x;
@@ -57,6 +57,7 @@ struct store {
   MDB_cursor *spare[4];     /* of txn, for iterations */
   unsigned nspare;
   bool stale;
+  uint8_t known[STORE_TABLES]; /* of partition 0, in txn: 0 = not looked, STORE_EMPTY, STORE_USED */
   uint64_t map_bytes;
   uint64_t applied, committed;
   uint64_t first, committed_first; /* where the log begins, as retention says */
@@ -64,6 +65,8 @@ struct store {
   /* store_commit.c */
   io_mem delta_mem;
   delta deltas[2], *now, *then; /* what changed since the last commit began; what it commits */
+  delta side;               /* then's keys of indexes, in order, when somebody looked for one */
+  bool sided;
   bool handed, due;         /* then is with the thread; the next commit is to begin when this one has ended */
   atomic_int phase;
   io_worker *worker;
@@ -82,6 +85,8 @@ struct store {
   hdw_status failed;
   io_timer timer;
   uint8_t hash_key[16];
+  char hashed[64];          /* the text hashed last for an index by sender, and its hash: most come from few */
+  uint8_t hashed_len, hashed_key[STORE_SIP];
   uint8_t row[STORE_ROW_MAX], copy[STORE_ROW_MAX]; /* row being written; row that was read to be changed */
 };
 
@@ -98,6 +103,8 @@ void store_env_close(store *s);
 hdw_status store_txn(store *s);
 /* Changes since the last commit; nothing is in the file before the next one. value NULL/0 allowed. HDW_E_NOMEM, HDW_E_LIMIT. */
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len);
+/* A key of an index, without a value; it was never there before. */
+hdw_status store_put_index(store *s, const skey *k);
 /* *out points into memory or the map until the next put, del or commit. HDW_E_NOTFOUND, HDW_E_CORRUPT. */
 hdw_status store_get(store *s, const skey *k, cod_str *out);
 /* What stands behind the prefix in the first key that has it, until the next put, del or commit. HDW_E_NOTFOUND. */
@@ -121,8 +128,8 @@ typedef struct sit {
   uint8_t prefix[STORE_KEY_MAX];
   bool desc;
   hdw_status status;
-  const delta *in[2];
-  const delta_node *at[2]; /* the next ones of these; NULL = none */
+  const delta *in[3];      /* the newest first */
+  const delta_node *at[3]; /* the next ones of these; NULL = none */
   bool on_file, passed;    /* the cursor stands on a key; on one that was given */
   MDB_val at_key, at_value;
   cod_r key;       /* behind the prefix */
@@ -166,7 +173,7 @@ bool row_get_deploy(cod_str v, store_deploy *r);
 /* Keys. */
 void key_id(skey *k, uint16_t part, store_table t, uint64_t id);
 void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key);              /* without id */
-void key_hashed(const store *s, skey *k, uint16_t part, store_table t, cod_str what);   /* without id */
+void key_hashed(store *s, skey *k, uint16_t part, store_table t, cod_str what);   /* without id */
 void key_queue(skey *k, uint16_t part, cod_str sink);                                     /* without lane, id */
 void key_effect(skey *k, uint16_t part, uint64_t run);                                   /* without path */
 void key_timer(skey *k, uint16_t part, int64_t at_us, uint8_t subject, uint64_t id);

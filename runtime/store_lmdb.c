@@ -117,6 +117,7 @@ static void close_cursors(store *s) {
     if (s->cursors[i]) mdb_cursor_close(s->cursors[i]);
   memset(s->cursors, 0, sizeof s->cursors);
   while (s->nspare) mdb_cursor_close(s->spare[--s->nspare]);
+  memset(s->known, 0, sizeof s->known);
 }
 
 void store_refresh(store *s) {
@@ -139,6 +140,36 @@ static int cursor_of(store *s, const skey *k, MDB_cursor **out) {
   return rc;
 }
 
+/* The file has nothing of the key's table: true for queues and lanes that are through as fast as they come, and then no tree is walked. */
+static bool empty_table(store *s, const uint8_t *key) {
+  MDB_cursor *c;
+  uint8_t *known = &s->known[key[2] % STORE_TABLES];
+  if (key[0] || key[1]) return false;
+  if (*known) return *known == STORE_EMPTY;
+  MDB_val k = {3, (void *)(uintptr_t)key}, v;
+  skey of HDW_UNSET;
+  skey_begin(&of, 0, (store_table)key[2]);
+  if (cursor_of(s, &of, &c)) return false;
+  int rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+  bool none = rc == MDB_NOTFOUND || (!rc && (k.mv_size < 3 || memcmp(k.mv_data, of.b, 3) != 0));
+  if (!rc || rc == MDB_NOTFOUND) *known = none ? STORE_EMPTY : STORE_USED;
+  return none;
+}
+
+static bool is_index(const uint8_t *key) { return key[2] == T_BY_CONTROL || key[2] == T_BY_SENDER || key[2] == T_BY_PATIENT; }
+
+/* Somebody looks for a key of an index: they are put in order. */
+static hdw_status order_index(store *s) {
+  if (s->now->nlater && !delta_link(s->now, s->now)) return HDW_E_NOMEM;
+  if (s->handed && s->then->nlater && !s->sided) {
+    if (!delta_link(&s->side, s->then)) return HDW_E_NOMEM;
+    s->sided = true;
+  }
+  return HDW_OK;
+}
+
+hdw_status store_put_index(store *s, const skey *k) { return k->w.bad ? HDW_E_LIMIT : delta_later(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM; }
+
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len) {
   if (k->w.bad) return HDW_E_LIMIT;
   uint8_t *p = delta_put(s->now, k->b, k->w.len, len);
@@ -147,7 +178,11 @@ hdw_status store_put(store *s, const skey *k, const void *value, size_t len) {
   return HDW_OK;
 }
 
-hdw_status store_del(store *s, const skey *k) { return k->w.bad || delta_del(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM; }
+hdw_status store_del(store *s, const skey *k) {
+  if (k->w.bad) return HDW_OK;
+  hdw_status st = is_index(k->b) ? order_index(s) : HDW_OK;
+  return st ? st : delta_del(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM;
+}
 
 hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out) {
   if (v->mv_size < 4 || v->mv_size > UINT32_MAX) return HDW_E_CORRUPT;
@@ -162,7 +197,10 @@ hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out) {
 hdw_status store_get(store *s, const skey *k, cod_str *out) {
   *out = (cod_str){"", 0};
   if (k->w.bad) return HDW_E_NOTFOUND;
+  hdw_status st = is_index(k->b) ? order_index(s) : HDW_OK;
+  if (st) return st;
   const delta_node *n = delta_get(s->now, k->b, k->w.len);
+  if (!n && s->sided) n = delta_get(&s->side, k->b, k->w.len);
   if (!n && s->handed) n = delta_get(s->then, k->b, k->w.len);
   if (n) {
     if (delta_gone(n)) return HDW_E_NOTFOUND;
@@ -171,7 +209,8 @@ hdw_status store_get(store *s, const skey *k, cod_str *out) {
   }
   MDB_val mk = {k->w.len, (void *)(uintptr_t)k->b}, mv;
   MDB_cursor *c = NULL;
-  hdw_status st = store_txn(s);
+  st = store_txn(s);
+  if (!st && empty_table(s, k->b)) return HDW_E_NOTFOUND;
   int rc = st ? 0 : cursor_of(s, k, &c);
   if (!st && !rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_KEY);
   return st ? st : rc ? store_error(rc) : store_value(&mk, &mv, out);
@@ -200,9 +239,9 @@ hdw_status store_grow(store *s) {
 
 /* The cursor onto the first key of the file that counts. */
 static void position(sit *i, const void *key, size_t len) {
-  MDB_val k = {len, (void *)(uintptr_t)key}, v;
-  int rc = mdb_cursor_get(i->c, &k, &v, MDB_SET_RANGE);
-  if (i->desc) {
+  MDB_val k = {len, (void *)(uintptr_t)key}, v = {0, NULL};
+  int rc = i->c ? mdb_cursor_get(i->c, &k, &v, MDB_SET_RANGE) : MDB_NOTFOUND;
+  if (i->c && i->desc) {
     /* The last key <= the wanted one: an exact hit stays, else one back (from the end when nothing is behind). */
     if (rc == MDB_NOTFOUND) rc = mdb_cursor_get(i->c, &k, &v, MDB_LAST);
     else if (!rc && !(k.mv_size == len && memcmp(k.mv_data, key, len) == 0)) rc = mdb_cursor_get(i->c, &k, &v, MDB_PREV);
@@ -211,7 +250,7 @@ static void position(sit *i, const void *key, size_t len) {
   i->passed = false;
   i->at_key = k, i->at_value = v;
   i->status = rc == MDB_NOTFOUND ? HDW_OK : store_error(rc);
-  for (unsigned d = 0; d < 2; d++) i->at[d] = !i->in[d] ? NULL : i->desc ? delta_to(i->in[d], key, len) : delta_from(i->in[d], key, len);
+  for (unsigned d = 0; d < 3; d++) i->at[d] = !i->in[d] ? NULL : i->desc ? delta_to(i->in[d], key, len) : delta_from(i->in[d], key, len);
 }
 
 void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc) {
@@ -222,10 +261,12 @@ void sit_begin(sit *i, store *s, const skey *prefix, const skey *from, bool desc
   i->value = (cod_str){"", 0};
   i->prefix_len = prefix->w.len;
   i->status = prefix->w.bad || (from && from->w.bad) ? HDW_E_NOTFOUND : store_txn(s);
-  i->in[0] = s->now, i->in[1] = s->handed ? s->then : NULL;
+  if (!i->status && is_index(prefix->b)) i->status = order_index(s);
+  i->in[0] = s->now, i->in[1] = s->sided ? &s->side : NULL, i->in[2] = s->handed ? s->then : NULL;
   if (i->status) return;
   memcpy(i->prefix, prefix->b, prefix->w.len);
-  if (s->nspare) i->c = s->spare[--s->nspare];
+  if (empty_table(s, prefix->b)) i->c = NULL;
+  else if (s->nspare) i->c = s->spare[--s->nspare];
   else i->status = store_error(mdb_cursor_open(s->txn, s->dbi, &i->c));
   if (i->status) return;
   if (from) {
@@ -262,7 +303,7 @@ static void forward_file(sit *i) {
   if (rc && rc != MDB_NOTFOUND) i->status = store_error(rc);
 }
 
-/* The next key of all three, each behind all that were given: of equal ones the newest counts, the others are passed over. */
+/* The next key of all, each behind all that were given: of equal ones the newest counts, the others are passed over. */
 bool sit_next(sit *i) {
   while (!i->status) {
     if (i->passed) forward_file(i);
@@ -271,7 +312,7 @@ bool sit_next(sit *i) {
     MDB_val k = {0, NULL}, v = {0, NULL};
     bool any = i->on_file;
     if (any) k = i->at_key, v = i->at_value;
-    for (unsigned d = 2; d-- > 0;) {
+    for (unsigned d = 3; d-- > 0;) {
       if (!i->at[d]) continue;
       MDB_val mine = node_key(i->at[d]);
       if (!any || sooner(i, &mine, &k) <= 0) k = mine, from = i->at[d];
@@ -281,7 +322,7 @@ bool sit_next(sit *i) {
     if (from) i->value = cod_bytes(from->value, from->value_len);
     else i->status = store_value(&k, &v, &i->value);
     if (i->status) return false;
-    for (unsigned d = 0; d < 2; d++) {
+    for (unsigned d = 0; d < 3; d++) {
       const delta_node *n = i->at[d];
       MDB_val mine = n ? node_key(n) : (MDB_val){0, NULL};
       if (n && !sooner(i, &mine, &k)) i->at[d] = i->desc ? n->prev : n->next[0];

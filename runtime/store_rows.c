@@ -273,7 +273,7 @@ void key_dedup(const store *s, skey *k, cod_str source, cod_str dedup_key) {
   }
 }
 
-void key_hashed(const store *s, skey *k, uint16_t part, store_table t, cod_str what) {
+void key_hashed(store *s, skey *k, uint16_t part, store_table t, cod_str what) {
   enum { PLAIN_MAX = 64 };
   uint8_t h[STORE_SIP];
   if (t == T_BY_CONTROL && what.len <= PLAIN_MAX) {
@@ -282,9 +282,17 @@ void key_hashed(const store *s, skey *k, uint16_t part, store_table t, cod_str w
     put_name(k, what);
     return;
   }
-  cod_siphash128(s->hash_key, what.p, what.len, h);
   skey_begin(k, part, t);
+  if (t == T_BY_SENDER && what.len && what.len == s->hashed_len && !memcmp(what.p, s->hashed, what.len)) {
+    cod_put_raw(&k->w, s->hashed_key, STORE_SIP);
+    return;
+  }
+  cod_siphash128(s->hash_key, what.p, what.len, h);
   cod_put_raw(&k->w, h, sizeof h);
+  if (t != T_BY_SENDER || what.len > sizeof s->hashed) return;
+  memcpy(s->hashed, what.p, what.len);
+  s->hashed_len = (uint8_t)what.len;
+  memcpy(s->hashed_key, h, sizeof h);
 }
 
 void key_queue(skey *k, uint16_t part, cod_str sink) {

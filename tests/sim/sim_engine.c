@@ -131,7 +131,7 @@ static void one(uint64_t seed) {
   test_mem_init(&r->mem);
   snprintf(r->dir, sizeof r->dir, "/tmp/hdw-sim-XXXXXX");
   assert_non_null(mkdtemp(r->dir));
-  io_sim_opts so = {.seed = seed, .root = r->dir};
+  io_sim_opts so = {.seed = seed, .root = r->dir, .slow_worker_us = seed % 3 ? 0 : 2000000}; /* every third: commits of the store come late */
   assert_int_equal(io_sim_new(&r->mem.m, &so, &r->io), HDW_OK);
   arena_init(&r->a, &r->mem.m, 0);
   config_init(&r->cfg, &r->a);
