@@ -28,7 +28,7 @@ int32_t shape_add(comp *c, uint32_t n, str *names, ty *types) {
 }
 
 /* Pairs (PAIR or NAMED nodes, other kinds skipped) into registers and an object. first: a fixed member before them, or NULL. */
-static ty build_object(comp *c, ast *list, const char *first_key, const char *first_value, int dst, bool omit_empty) {
+static ty build_object(comp *c, ast *list, const char *first_key, const char *first_value, int dst, bool omit_empty, uint16_t fhir) {
   fnctx *f = c->f;
   int top = f->top;
   uint32_t n = list->n + 1, k = 0;
@@ -57,6 +57,8 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
     if (types[k].kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of an object");
     label |= types[k].label;
     bool array = e->kind == AST_LIST || (types[k].many && types[k].kind != TY_ANY);
+    fhir_element_info el;
+    if (fhir && fhir_element(fhir, names[k].p, names[k].len, &el)) array = el.max != 1; /* edits of a FHIR value: its model says */
     keys[k] = (mod_key){emit_str(&c->e, names[k].p, names[k].len), (array ? MOD_KEY_ARRAY : 0u) | (omit_empty ? MOD_KEY_OMIT_EMPTY : 0u)};
     k++;
   }
@@ -69,9 +71,9 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
 }
 
 /* Members without a value are left out, as optional payload fields are. */
-ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL, NULL, dst, true); }
+ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL, NULL, dst, true, 0); }
 /* The edits of with(): an empty value clears. */
-ty object_edits(comp *c, ast *args, int dst) { return build_object(c, args, NULL, NULL, dst, false); }
+ty object_edits(comp *c, ast *args, int dst, uint16_t fhir) { return build_object(c, args, NULL, NULL, dst, false, fhir); }
 
 /* JSON member of a FHIR element given as name: value of type t; choice elements take their type's name. */
 static const char *fhir_json_name(comp *c, uint16_t type, ast *arg, str name, ty *want) {
@@ -264,7 +266,7 @@ static ty record_build(comp *c, ast *call_node, decl *d, int dst) {
   }
   uint32_t index = (uint32_t)(d - c->decls);
   int top = c->f->top, w = reg_new(c);
-  ty t = build_object(c, args, NULL, NULL, w, true);
+  ty t = build_object(c, args, NULL, NULL, w, true, 0);
   emit_bx(&c->e, c->f->fn, OP_CALL, (uint32_t)w, decl_from_any(c, &c->decls[index]));
   op3(c, OP_MOVE, dst, w, 0);
   c->f->top = top;
@@ -525,7 +527,7 @@ static ty call_operation_here(comp *c, ast *call_node, decl *d) {
 }
 
 static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
-  int lib = lib_used(c, recv_node);
+  int lib = bi_function(&c->bi, name) ? 0 : lib_used(c, recv_node);
   if (lib) return library_call(c, call_node, lib, name, dst);
   uint16_t backbone = backbone_named(c, recv_node, name);
   if (backbone) return fhir_build(c, call_node, backbone, dst);

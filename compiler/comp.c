@@ -218,6 +218,21 @@ static void follow_uses(comp *c, unit *u) {
   }
 }
 
+/* In an evaluated expression a library needs no `use`: v2.toBundle($this). Its files are read when it is first named. */
+void lib_load(comp *c, const char *name) {
+  comp_source s;
+  uint32_t from = c->nunits;
+  if (!lib_source(c, fmt(c, "%s.hdw", name), &s)) return;
+  int lib = lib_named(c, name);
+  unit *u = c->u, *x = add_unit(c, &s);
+  if (!x) return;
+  x->lib = lib;
+  u->uses |= 1u << lib;
+  for (uint32_t i = from; i < c->nunits && !c->e.status; i++) follow_uses(c, c->units[i]);
+  for (uint32_t i = from; i < c->nunits && !c->e.status; i++) decl_collect(c, c->units[i]);
+  c->u = u;
+}
+
 static hdw_status init(comp *c, arena *a, const comp_options *opt, diag_list *d) {
   memset(c, 0, sizeof *c);
   c->a = a;
@@ -312,6 +327,7 @@ hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, co
   c.f = f;
   int r = reg_new(&c);
   ex(&c, u->parse.root, r);
+  decl_compile_called(&c);
   emit_op(&c.e, f->fn, OP_RET, (uint32_t)r, 0, 0);
   diag_sort(diags);
   return finish(&c, out);

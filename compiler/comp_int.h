@@ -203,6 +203,8 @@ void sender_of(comp *c, fnctx *f, decl *sender);
 /* lib.c */
 bool lib_source(comp *c, const char *name, comp_source *out);
 int lib_named(comp *c, const char *file);
+void lib_load(comp *c, const char *name);       /* comp.c */
+void decl_compile_called(comp *c);
 int lib_used(comp *c, const ast *n);
 decl *lib_decl(comp *c, int lib, str name);
 ty library_call(comp *c, ast *call_node, int lib, str name, int dst);
@@ -258,7 +260,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w);
 void not_union(comp *c, const ast *n, const char *where);   /* E0213 when n is a | b */
 ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst);
 ty object_literal(comp *c, ast *obj, int dst);
-ty object_edits(comp *c, ast *args, int dst);
+ty object_edits(comp *c, ast *args, int dst, uint16_t fhir);   /* fhir: type of what is edited, or 0 */
 ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
 ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
 ty range_bounds(comp *c, ast *call_node, int w);

@@ -288,6 +288,8 @@ uint32_t decl_fn(comp *c, decl *d) {
     c->u = u;
     return d->fn;
   }
+  bool lenient = c->lenient, is_eval = c->is_eval;
+  if (d->u->lib) c->lenient = c->is_eval = false; /* a library is a program, whoever evaluates it */
   c->fn_depth++;
   d->state = 1;
   fnctx *f = begin_at(c, d, d->fn, np);
@@ -316,6 +318,8 @@ uint32_t decl_fn(comp *c, decl *d) {
   }
   d->state = 2;
   c->u = u;
+  c->lenient = lenient;
+  c->is_eval = is_eval;
   c->fn_depth--;
   return d->fn;
 }
@@ -501,6 +505,15 @@ static void compile(comp *c, decl *d) {
   }
 }
 
+/* Of libraries only what is called is compiled: most where it was called first, the rest here. */
+void decl_compile_called(comp *c) {
+  for (bool more = true; more;) {
+    more = false;
+    for (uint32_t i = 0; i < c->ndecls && c->e.status != HDW_E_NOMEM; i++)
+      if (c->decls[i].u->lib && c->decls[i].fn != MOD_NO_INDEX && !c->decls[i].state) { compile(c, &c->decls[i]); more = true; }
+  }
+}
+
 void decl_compile_all(comp *c) {
   uint32_t n = c->ndecls;
   for (uint32_t i = 0; i < n; i++) {
@@ -509,11 +522,7 @@ void decl_compile_all(comp *c) {
   }
   for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++)
     if (!c->decls[i].u->lib) compile(c, &c->decls[i]);
-  for (bool more = true; more;) { /* of libraries only what is called: most is compiled where it was called first */
-    more = false;
-    for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++)
-      if (c->decls[i].u->lib && c->decls[i].fn != MOD_NO_INDEX && !c->decls[i].state) { compile(c, &c->decls[i]); more = true; }
-  }
+  decl_compile_called(c);
   for (uint32_t i = 0; i < n && c->e.status != HDW_E_NOMEM; i++) {
     c->u = c->decls[i].u;
     if (c->decls[i].kind == D_TEST && !c->decls[i].u->lib && (!c->opt || c->opt->tests || c->opt->check_only)) test(c, &c->decls[i]);

@@ -379,7 +379,7 @@ static ty with(comp *c, ast *call_node, ast *recv, int dst) {
   }
   int w = regs_new(c, 2);
   op3(c, OP_MOVE, w, r, 0);
-  ty o = object_edits(c, args, w + 1);
+  ty o = object_edits(c, args, w + 1, t.kind == TY_FHIR ? (uint16_t)t.ref : 0);
   native(c, "object.with", w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
   if (t.kind == TY_OBJECT) { t.ref = -1; t.kind = TY_ANY; }

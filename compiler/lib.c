@@ -29,8 +29,9 @@ int lib_named(comp *c, const char *file) {
 
 /* The library that a name before a dot stands for: one that this file uses, unless a value or declaration has that name. 0 when it is none. */
 int lib_used(comp *c, const ast *n) {
-  if (n->kind != AST_NAME || !c->u->uses) return 0;
+  if (n->kind != AST_NAME || (!c->u->uses && !c->is_eval)) return 0;
   str name = node_name(c, n);
+  if (c->is_eval && !c->u->uses && !c->view) lib_load(c, fmt(c, "%.*s", STR(name)));
   for (int i = 1; i <= c->nlibs; i++)
     if ((c->u->uses >> i & 1) && str_eq(c->libs[i].name, name)) return find_local(c, name) || find_decl(c, name) ? 0 : i;
   return 0;

@@ -173,13 +173,58 @@ hdw_status std_json_root(vm_cx *cx, const val *args, unsigned n, val *out) {
   return HDW_OK;
 }
 
+/* A string of FHIR has something in it that is no white space. */
+static bool is_blank(val v) {
+  if (v.tag != VAL_STR || (v.len && (unsigned char)v.u.s[0] > ' ')) return false;
+  for (uint32_t i = 0; i < v.len; i++)
+    if ((unsigned char)v.u.s[i] > ' ') return false;
+  return true;
+}
+
+/* Blank strings leave an object that a program builds, as empty values have. */
+static hdw_status without_blanks(vm_cx *cx, val *o) {
+  uint32_t k = 0;
+  val *kv = NULL;
+  for (uint32_t i = 0; i < o->len; i++) {
+    val v = o->u.v[2 * i + 1];
+    bool drop = is_blank(v);
+    if (v.tag == VAL_LIST) {
+      uint32_t have = 0;
+      for (uint32_t j = 0; j < v.len; j++) have += !is_blank(v.u.v[j]);
+      drop = v.len && !have;
+      if (have && have < v.len) {
+        val *items = arena_alloc(cx->a, have * sizeof *items);
+        if (!items) return HDW_E_NOMEM;
+        for (uint32_t j = have = 0; j < v.len; j++)
+          if (!is_blank(v.u.v[j])) items[have++] = v.u.v[j];
+        v.u.v = items;
+        v.len = have;
+      }
+    }
+    if (!kv && !drop && v.u.v == o->u.v[2 * i + 1].u.v) { k++; continue; }
+    if (!kv) {
+      kv = arena_alloc(cx->a, (size_t)o->len * 2 * sizeof *kv);
+      if (!kv) return HDW_E_NOMEM;
+      memcpy(kv, o->u.v, (size_t)k * 2 * sizeof *kv);
+    }
+    if (drop) continue;
+    kv[2 * k] = o->u.v[2 * i];
+    kv[2 * k++ + 1] = v;
+  }
+  if (kv) o->u.v = kv;
+  o->len = k;
+  return HDW_OK;
+}
+
 hdw_status std_fhir_as(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   if (args[1].tag != VAL_STR) return vm_fail(cx, HDW_E_TYPE, "no type name");
   uint16_t type = fhir_type(args[1].u.s, args[1].len);
-  *out = fhir_as(args[0], type);
-  if (args[0].tag == VAL_OBJ && !args[0].len && fhir_type_kind(type) != FHIR_RESOURCE) *out = VAL_NONE; /* FHIR has no empty elements */
-  return HDW_OK;
+  val o = args[0];
+  hdw_status s = o.tag == VAL_OBJ ? without_blanks(cx, &o) : HDW_OK;
+  *out = fhir_as(o, type);
+  if (o.tag == VAL_OBJ && !o.len && fhir_type_kind(type) != FHIR_RESOURCE) *out = VAL_NONE; /* FHIR has no empty elements */
+  return s;
 }
 
 /* item.extension.where(url = $url) for each item. */
@@ -324,12 +369,13 @@ hdw_status std_object_with(vm_cx *cx, const val *args, unsigned n, val *out) {
     val key = o.u.v[2 * i], v = o.u.v[2 * i + 1];
     const val *edit = key.flags & VALF_ESC ? NULL : val_obj_get(e, key);
     if (edit) v = *edit;
-    if (edit && (v.tag == VAL_NULL || v.tag == VAL_EMPTY)) continue;
+    if (edit && (v.tag == VAL_NULL || v.tag == VAL_EMPTY || (o.aux && v.tag == VAL_LIST && !v.len))) continue; /* FHIR has no empty lists */
     kv[2 * k] = key;
     kv[2 * k++ + 1] = v;
   }
   for (uint32_t i = 0; i < e.len; i++) {
-    if (val_obj_get(o, e.u.v[2 * i]) || e.u.v[2 * i + 1].tag == VAL_NULL) continue;
+    val v = e.u.v[2 * i + 1];
+    if (val_obj_get(o, e.u.v[2 * i]) || v.tag == VAL_NULL || (o.aux && (v.tag == VAL_EMPTY || (v.tag == VAL_LIST && !v.len)))) continue;
     kv[2 * k] = e.u.v[2 * i];
     kv[2 * k++ + 1] = e.u.v[2 * i + 1];
   }
