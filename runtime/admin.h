@@ -21,11 +21,12 @@ int admin_offline(engine *e, const config *cfg, const char *target, arena *a, bu
 
 /* A change of what is deployed, made by whoever reads hdw.json and the modules. */
 typedef struct admin_change {
-  enum { ADMIN_RELOAD, ADMIN_DEPLOY, ADMIN_ROLLBACK, ADMIN_WITHDRAW } what;
+  enum { ADMIN_RELOAD, ADMIN_DEPLOY, ADMIN_ROLLBACK, ADMIN_WITHDRAW, ADMIN_FENCE } what;
   const char *file;          /* deploy: the module's file name and bytes */
   const void *bytes;
   size_t len;
   const char *name, *to;     /* rollback, withdraw: of which module (NULL: the only one); to which version, or NULL */
+  uint64_t term;             /* fence: the newer term; the daemon ends */
   const char *who;
 } admin_change;
 /* True: done, durable when the log is. False: nothing has changed, and problems holds lines that say why. */

@@ -119,6 +119,11 @@ int admin_reload(admin_query *q) {
   return change(q, &c, "reload");
 }
 
+int admin_end_term(admin_query *q, uint64_t term) {
+  admin_change c = {.what = ADMIN_FENCE, .term = term};
+  return change(q, &c, "end of this term");
+}
+
 /* ---- forgetting ------------------------------------------------------------------------------------------------------------------------ */
 
 static int kept(admin_query *q, const char *name, const engine_lost *l) {

@@ -144,6 +144,8 @@ int admin_sources(admin_query *q);
 int admin_messages(admin_query *q);
 int admin_log(admin_query *q);        /* admin_ship.c */
 int admin_log_list(admin_query *q);
+int admin_fence(admin_query *q);
+int admin_end_term(admin_query *q, uint64_t term); /* admin_deploy.c: a newer one is told */
 int admin_message(admin_query *q);
 int admin_metrics(admin_query *q);
 int admin_livez(admin_query *q);

@@ -3,6 +3,7 @@
 #include "admin_int.h"
 #include "log_int.h"
 #include "ship.h"
+#include "term.h"
 
 static const char *log_dir(admin_query *q, char out[1024]) {
   snprintf(out, 1024, "%s/log", q->ad->e->o.dir);
@@ -28,17 +29,28 @@ static hdw_status find(admin_query *q, uint64_t seg, uint64_t synced_seg, ship_h
 
 int admin_log(admin_query *q) {
   char dir[1024], path[LOG_PATH];
-  uint64_t seg = 0, off = 0, max = SHIP_MAX;
+  uint64_t seg = 0, off = 0, max = SHIP_MAX, theirs = 0;
+  term_info t;
   uint8_t head[LOG_HEADER], out[SHIP_HEADER];
   io_stat_info st;
   log_stats ls;
   log_head lh;
+  log_compacted comp = {.info.as_of = 0};
   ship_head h = {.seg = 0};
   size_t got = 0;
   int fd;
   (void)admin_id(admin_param(q, "seg"), &seg);
   (void)admin_id(admin_param(q, "off"), &off);
   (void)admin_id(admin_param(q, "max"), &max);
+  (void)admin_id(admin_param(q, "term"), &theirs);
+  if (term_get(q->ad->e->store, q->a, &t)) return admin_error(q, 503, "the term cannot be read");
+  if (theirs > t.term) {
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)theirs);
+    eng_say(q->ad->e, ENGINE_ERROR, "newer_term", "term", text, NULL);
+    return admin_error(q, 410, "this log is of term %llu, and there is one of term %llu: this is the old primary", (unsigned long long)t.term, (unsigned long long)theirs);
+  }
+  h.term = t.term, h.passes = q->ad->e->st.retain_passes;
   log_get_stats(q->ad->e->log, &ls);
   hdw_status s = find(q, seg, ls.synced_end.seg, &h);
   if (!s) s = log_seg_path(log_dir(q, dir), h.seg, path);
@@ -47,11 +59,13 @@ int admin_log(admin_query *q) {
   s = io_stat(q->ad->io, path, &st);
   if (!s) s = io_pread(q->ad->io, fd, head, sizeof head, 0, &got);
   if (!s) s = got < sizeof head ? HDW_E_CORRUPT : log_head_get(head, &lh);
+  if (!s && lh.compacted) s = log_compacted_read(q->ad->io, fd, &lh, &comp);
   if (s) {
     io_fclose(q->ad->io, fd);
     return admin_error(q, 503, "the segment cannot be read: %s", hdw_status_text(s));
   }
   memcpy(h.salt, lh.salt, 16);
+  h.as_of = comp.info.as_of;
   h.off = off, h.synced = ls.synced_seq;
   h.end = h.seg == ls.synced_end.seg ? ls.synced_end.off : h.seg < ls.synced_end.seg ? st.size_bytes : 0;
   size_t n = off < h.end ? (size_t)(h.end - off < max ? h.end - off : max) : 0;
@@ -59,7 +73,7 @@ int admin_log(admin_query *q) {
   uint8_t *p = n ? (uint8_t *)arena_alloc(q->a, n) : NULL;
   if (n && p) s = io_pread(q->ad->io, fd, p, n, off, &got);
   io_fclose(q->ad->io, fd);
-  if (off > h.end) return admin_error(q, 409, "the segment ends before that place");
+  if (off > h.end && !h.as_of) return admin_error(q, 409, "the segment ends before that place");
   if ((n && !p) || s || (n && got < n)) return admin_error(q, 503, "the segment cannot be read");
   ship_put(&h, out);
   buf_put(q->b, out, sizeof out);
@@ -81,4 +95,13 @@ int admin_log_list(admin_query *q) {
   buf_puts(q->b, "]");
   log_list_free(q->ad->io, &list);
   return 200;
+}
+
+int admin_fence(admin_query *q) {
+  uint64_t term = 0;
+  term_info t;
+  (void)admin_id(admin_param(q, "term"), &term);
+  if (term_get(q->ad->e->store, q->a, &t)) return admin_error(q, 503, "the term cannot be read");
+  if (term <= t.term) return admin_error(q, 409, "this log is of term %llu itself: only a newer term ends it", (unsigned long long)t.term);
+  return admin_end_term(q, term);
 }

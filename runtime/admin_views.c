@@ -3,6 +3,7 @@
 #include "admin_int.h"
 #include "json.h"
 #include "metrics.h"
+#include "term.h"
 
 /* ---- writing -------------------------------------------------------------------------------------------------------------------- */
 
@@ -110,6 +111,7 @@ static int status(admin_query *q) {
   engine_status s;
   store_counts c;
   log_stats ls;
+  term_info t;
   uint64_t used, map;
   bool f = true;
   engine_get_status(e, &s);
@@ -145,6 +147,7 @@ static int status(admin_query *q) {
                                                    {"runs_done", s.runs_done}, {"runs_dead", s.runs_dead}, {"no_lane", s.no_lane}, {"steps", s.steps}, {"deliveries", s.deliveries}, {"echoes", s.echoes}, {"rescued", s.rescued}};
   for (size_t i = 0; i < sizeof n / sizeof *n; i++) admin_number(b, &g, n[i].k, n[i].n);
   buf_puts(b, "}");
+  admin_number(b, &f, "term", term_get(e->store, q->a, &t) ? 0 : t.term);
   admin_number(b, &f, "log_sequence", ls.synced_seq);
   admin_number(b, &f, "log_sync_us_last", (uint64_t)ls.sync_us_last);
   admin_number(b, &f, "log_sync_us_max", (uint64_t)ls.sync_us_max);
@@ -216,6 +219,7 @@ const admin_view admin_views[] = {
     {"POST", "/deploy", ADMIN_DEPLOYER, admin_deploy, MOD_MAX_BYTES},
     {"POST", "/rollback", ADMIN_DEPLOYER, admin_rollback, 0},
     {"POST", "/withdraw", ADMIN_DEPLOYER, admin_withdraw, 0},
+    {"POST", "/fence", ADMIN_DEPLOYER, admin_fence, 0},
     {"POST", "/reload", ADMIN_DEPLOYER, admin_reload, 0},
     {"GET", "/forget", LOOK | ADMIN_QUIET, admin_kept, 0},
     {"POST", "/forget", ADMIN_DEPLOYER, admin_forget, 0},

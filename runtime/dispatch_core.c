@@ -280,6 +280,7 @@ static void common_args(eng_conn *c) {
   c->breaker_failures = 5;
   if (jv_int(jv_get(breaker, "failures"), &n) && n >= 0 && n <= 1000000) c->breaker_failures = (uint32_t)n;
   c->breaker_cooldown_us = ms_of(jv_get(breaker, "cooldown"), 30000000);
+  c->breaker_quick_us = ms_of(jv_get(breaker, "cooldown"), 5000000);
 }
 
 static hdw_status grants(engine *e, eng_conn *c, char text[ENG_TEXT]) {

@@ -190,6 +190,8 @@ hdw_status engine_retain(engine *e, void (*done)(void *user), void *user);
 /* Nothing executing, nothing in flight, nothing durable outstanding (parked runs and waiting deliveries may exist). */
 bool engine_idle(const engine *e);
 store *engine_store(engine *e);
+/* Records that this log was replaced by one of a newer term (term.h): it is not served again. Durable when the log is. */
+hdw_status engine_fence(engine *e, uint64_t term);
 hlog *engine_log(engine *e);
 typedef struct engine_status {
   uint32_t active_runs, ready_runs, steps_in_flight, deliveries_in_flight, waiting_answers;

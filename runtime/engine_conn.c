@@ -2,7 +2,8 @@
  *
  *   paused     an operator said so
  *   hours      closed: what writes waits until it opens
- *   breaker    open: nothing leaves. When its cooldown is over one attempt goes as a probe; its outcome closes the breaker or opens it again
+ *   breaker    open: nothing leaves. When its cooldown is over (a short one where no connection could be made and none is declared) one attempt goes as a probe;
+ *              its outcome closes the breaker or opens it again
  *   asked      the peer said Retry-After: the whole endpoint waits, not only the one request
  *
  * While it is held deliveries stay in their queues and runs are parked with its name in their row; neither is an attempt. Its return wakes them. */
@@ -146,18 +147,19 @@ void eng_conn_resumed(eng_conn *c) {
 static void remember(eng_conn *c) {
   engine *e = c->e;
   char until[24];
-  int n = c->open ? snprintf(until, sizeof until, "%lld", (long long)(io_wall_us(e->io) + c->breaker_cooldown_us)) : 0;
+  int n = c->open ? snprintf(until, sizeof until, "%lld", (long long)(io_wall_us(e->io) + c->open_until_us - io_mono_us(e->io))) : 0;
   rec_put p = {.space = cod_cstr("breaker"), .key = cod_cstr(c->name)};
   cod_w w = eng_writer(e);
   if (!rec_put_named(&w, &p)) (void)eng_append_rec(e, REC_PUT, &w, until, (size_t)n, NULL, NULL, NULL);
 }
 
-static void open_breaker(eng_conn *c) {
+static void open_breaker(eng_conn *c, bool reached) {
   bool was = c->open;
+  int64_t cooldown = reached ? c->breaker_cooldown_us : c->breaker_quick_us;
   c->open = true;
   /* A tenth more or less: what failed together does not come back together. */
-  int64_t tenth = c->breaker_cooldown_us / 10, jitter = tenth ? (int64_t)(io_random_u64(c->e->io) % (uint64_t)(2 * tenth + 1)) - tenth : 0;
-  c->open_until_us = io_mono_us(c->e->io) + c->breaker_cooldown_us + jitter;
+  int64_t tenth = cooldown / 10, jitter = tenth ? (int64_t)(io_random_u64(c->e->io) % (uint64_t)(2 * tenth + 1)) - tenth : 0;
+  c->open_until_us = io_mono_us(c->e->io) + cooldown + jitter;
   eng_conn_arm(c);
   if (was) return;
   c->opened++;
@@ -188,6 +190,7 @@ void eng_conn_outcome(eng_call *call) {
   engine *e = c->e;
   /* 429 says slower, not broken; what the peer judged and refused shows that it is there. */
   bool bad = !call->ok && (call->fail_class == FAIL_TRANSIENT || call->fail_class == FAIL_AMBIGUOUS) && call->status != 429 && !call->judged;
+  bool reached = call->sent || call->status;
   if (!call->ok) eng_call_text(call, c->last_error);
   if (call->probe) c->probing = false;
   adapt(c, call);
@@ -200,8 +203,8 @@ void eng_conn_outcome(eng_call *call) {
     c->row_failures = 0;
     if (c->open && (call->probe || call->ok)) close_breaker(c);
   } else if (c->open) {
-    if (call->probe) open_breaker(c);
-  } else if (c->breaker_failures && ++c->row_failures >= c->breaker_failures) open_breaker(c);
+    if (call->probe) open_breaker(c, reached);
+  } else if (c->breaker_failures && ++c->row_failures >= c->breaker_failures) open_breaker(c, reached);
 }
 
 void eng_conn_restore(eng_conn *c) {

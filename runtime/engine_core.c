@@ -5,6 +5,7 @@
 #include "engine_int.h"
 #include "json.h"
 #include "metrics.h"
+#include "term.h"
 #include "trace.h"
 
 /* ---- small things ---------------------------------------------------------------------------------------------------- */
@@ -157,6 +158,13 @@ hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out) {
   return s;
 }
 
+hdw_status engine_fence(engine *e, uint64_t term) {
+  char text[TERM_TEXT];
+  cod_w w = eng_writer(e);
+  hdw_status s = term_record(&w, "fenced", term, text);
+  return s ? s : eng_append_rec(e, REC_PUT, &w, text, strlen(text), NULL, NULL, NULL);
+}
+
 /* ---- opening --------------------------------------------------------------------------------------------------------------- */
 
 static hdw_status open_to_read(engine *e, char text[200]) {
@@ -183,7 +191,7 @@ static hdw_status open_files(engine *e, char text[200]) {
   store_info si = {0};
   snprintf(path, sizeof path, "%s/log", dir);
   log_opts lo = {.dir = path, .max_record_bytes = (uint32_t)(e->o.config->top.max_input_bytes < (INT64_C(512) << 20) ? e->o.config->top.max_input_bytes * 2 + (4 << 20) : 1 << 30),
-                 .low_water_bytes = (uint64_t)e->o.config->top.min_free_bytes, .synced_seq = store_peek_applied(e->io, dir), .segment_bytes = e->o.log_segment_bytes};
+                 .low_water_bytes = (uint64_t)e->o.config->top.min_free_bytes, .synced_seq = store_peek_applied(e->io, dir), .segment_bytes = e->o.log_segment_bytes ? e->o.log_segment_bytes : (uint64_t)e->o.config->top.log_segment_bytes};
   log_open_info li = {0};
   s = log_open(e->io, &lo, &li, &e->log);
   if (s) {

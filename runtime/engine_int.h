@@ -104,6 +104,7 @@ struct eng_conn {
   bool hold_dead;            /* a dead delivery holds its queue */
   uint32_t breaker_failures; /* breaker(...): so many transient failures in a row open it; 0 = none */
   int64_t breaker_cooldown_us, open_until_us;
+  int64_t breaker_quick_us;  /* the same where nothing reached the peer (no connection): a probe costs it nothing. As declared, else short */
   uint32_t row_failures;
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;

@@ -6,7 +6,7 @@
 #include "audit.h"
 #include "engine_int.h"
 
-enum { LOOK = 256, BATCH = 500, EVERY_US = 60000000, PAUSE_US = 2000 };
+enum { LOOK = 256, BATCH = 500, PAUSE_US = 2000 };
 static const int64_t day_us = INT64_C(86400000000);
 
 typedef enum phase { P_IDLE, P_DELIVERIES, P_INPUTS, P_RUNS, P_AUDIT, P_LIST, P_MEASURE, P_CHOOSE, P_COMPACT, P_COMMIT, P_DROP } phase;
@@ -41,6 +41,7 @@ struct eng_retain {
 typedef struct eng_retain retain;
 
 static void tick(void *user);
+static int64_t every_us(const engine *e) { return e->o.retain_every_us ? e->o.retain_every_us : e->o.config->top.retain_every_ms * 1000; }
 static void soon(retain *r, int64_t us) { io_timer_set(r->e->io, &r->timer, us, tick, r); }
 
 static const char *log_dir(engine *e, char out[1024]) {
@@ -86,7 +87,7 @@ static void on_expired(engine *e, hdw_status s, const log_rec *rec, void *user) 
   r->waiting = false;
   if (e->closing) return;
   if (s) r->at = P_IDLE; /* the process is about to end */
-  soon(r, s ? EVERY_US : PAUSE_US);
+  soon(r, s ? every_us(r->e) : PAUSE_US);
 }
 
 static bool expire(retain *r, uint64_t first, const rec_expired *items, uint32_t n) {
@@ -273,7 +274,7 @@ static void committed(void *user) {
   if (r->commit) {
     eng_say(e, ENGINE_WARN, "retention_failed", "status", hdw_status_text(r->commit), NULL);
     r->at = P_IDLE;
-    soon(r, EVERY_US);
+    soon(r, every_us(e));
     return;
   }
   if (r->got_size < g->size) r->freed += g->size - r->got_size;
@@ -372,7 +373,7 @@ static void tick(void *user) {
     return;
   }
   if (r->at != P_IDLE) soon(r, PAUSE_US);
-  else if (r->e->o.retain_every_us || !r->e->io->sim) soon(r, r->e->o.retain_every_us ? r->e->o.retain_every_us : EVERY_US);
+  else if (r->e->o.retain_every_us || !r->e->io->sim) soon(r, every_us(r->e));
 }
 
 hdw_status eng_retain_start(engine *e) {
@@ -381,7 +382,7 @@ hdw_status eng_retain_start(engine *e) {
   r->e = e;
   if (!e->io->sim || e->o.retain_every_us) {
     (void)list(r);
-    soon(r, e->o.retain_every_us ? e->o.retain_every_us : EVERY_US / 12);
+    soon(r, e->o.retain_every_us ? e->o.retain_every_us : every_us(e) / 12);
   }
   return HDW_OK;
 }

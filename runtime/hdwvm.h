@@ -21,8 +21,9 @@ typedef struct hv_args {
   const char *config, *data, *to, *state, *control_id, *sender, *patient, *since, *limit, *reason, *example, *subject;
   const char *url, *token_file, *who, *after, *until, *type;
   const char *sink, *workflow, *code;
-  const char *from;
+  const char *from, *ca, *term;
   bool live;                 /* asks a running daemon at the socket `from` only, without a word when it does not answer */
+  io *kept;                  /* what --url is asked with, so that connections last; NULL = a new one each time */
   bool json, check, all, yes, help, version, verify, fhir;
 } hv_args;
 
@@ -68,8 +69,9 @@ int hv_compact(const hv_args *a);
 int hv_export(const hv_args *a);
 int hv_follow(const hv_args *a);
 int hv_promote(const hv_args *a);
-/* Opens a copied folder once: state made, a new segment begun. Exit code. */
-int hv_settle(const char *dir);
+int hv_fence(const hv_args *a);
+/* Opens a copied folder once: state made, a new segment begun. next_term: it is promoted; *term tells to what. Exit code. */
+int hv_settle(const char *dir, bool next_term, uint64_t *term);
 int hv_audit(const hv_args *a);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */

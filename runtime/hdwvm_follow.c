@@ -7,32 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "hdwvm.h"
+#include "hdwvm_follow.h"
 #include "io_linux.h"
 #include "json.h"
-#include "log_int.h"
 #include "meta.h"
-#include "ship.h"
-#include "store.h"
+#include "term.h"
 
-enum { PATH = 1200, IDLE_US = 20000, DOWN_US = 500000, FOLD_US = 2000000, TOLD_US = 10000000 };
-
-typedef struct follower {
-  io_mem mem;
-  arena a;
-  io *io;
-  hv_args peer;
-  char dir[1000], log[PATH], marker[PATH];
-  int lock;
-  store *s;
-  uint64_t seg, off;         /* the next byte wanted; seg 0 = nothing yet */
-  int fd;
-  uint8_t salt[16];
-  bool filtered;             /* a segment that retention had filtered came: the others must be of the same moment */
-  bool down, in_sync, fresh;
-  uint64_t synced, unfolded;
-  int64_t folded_us, told_us;
-} follower;
+enum { PATH = FOLLOW_PATH, IDLE_US = 20000, DOWN_US = 500000, FOLD_US = 2000000, TOLD_US = 10000000 };
 
 static volatile sig_atomic_t ending, promoting;
 static void on_end(int signo) { ending = 1, promoting |= signo == SIGUSR1; }
@@ -73,6 +54,7 @@ static hdw_status find_end(follower *f) {
   bool whole = sc.head.compacted && s == HDW_E_NOTFOUND;
   f->off = whole ? sc.size : sc.head.compacted ? 0 : sc.off;
   memcpy(f->salt, sc.head.salt, 16);
+  f->as_of = sc.comp.info.as_of;
   f->filtered |= sc.head.compacted;
   log_scan_close(&sc);
   if (s != HDW_E_NOTFOUND && s != HDW_E_CORRUPT) return s;
@@ -88,7 +70,7 @@ static hdw_status start_over(follower *f, const char *why) {
   if (f->s) store_close(f->s);
   f->s = NULL;
   if (f->fd >= 0) io_fclose(f->io, f->fd);
-  f->fd = -1, f->seg = f->off = 0, f->filtered = false, f->unfolded = 0;
+  f->fd = -1, f->seg = f->off = f->as_of = 0, f->filtered = false, f->unfolded = 0;
   hdw_status s = log_list_get(f->io, f->log, &list);
   for (size_t i = 0; !s && i < list.n; i++) {
     s = log_seg_path(f->log, list.seq[i], path);
@@ -106,14 +88,22 @@ static hdw_status start_over(follower *f, const char *why) {
 static hdw_status fold(follower *f) {
   store_opts so = {.dir = f->dir};
   store_info si;
+  term_info t;
+  arena a;
   f->folded_us = io_mono_us(f->io);
   if (!f->unfolded && f->s) return HDW_OK;
   f->unfolded = 0;
-  return f->s ? store_catch_up(f->s, &si) : store_open(f->io, &so, &si, &f->s);
+  hdw_status s = f->s ? store_catch_up(f->s, &si) : store_open(f->io, &so, &si, &f->s);
+  arena_init(&a, &f->mem.m, 0);
+  if (!s) s = term_get(f->s, &a, &t);
+  if (!s) f->term = t.term;
+  arena_free(&a);
+  return s;
 }
 
-/* Filtered segments are right only together with what the primary filtered before them. True: all of mine are as its own. */
-static bool as_theirs(follower *f, arena *a) {
+/* ---- asking ------------------------------------------------------------------------------------------------------------------------- */
+
+bool follow_ask_list(follower *f, arena *a, follow_list *out) {
   const char *body;
   size_t len;
   json_reader r;
@@ -122,17 +112,38 @@ static bool as_theirs(follower *f, arena *a) {
   json_reader_init(&r, a->mem);
   (void)json_read(&r, a, body, len, NULL, &v, NULL);
   json_reader_free(&r);
-  uint32_t n = jv_count(v);
-  bool same = n > 0;
-  for (uint32_t i = 0; i < n && same; i++) {
+  *out = (follow_list){.n = jv_count(v)};
+  out->v = (struct follow_seg *)arena_zalloc(a, out->n + 1, sizeof *out->v);
+  if (!out->v) return false;
+  for (uint32_t i = 0; i < out->n; i++) {
     val row = jv_item(v, i);
-    log_compact_info info;
-    const char *seg = hv_cell(a, row, "seg"), *as_of = hv_cell(a, row, "as_of");
-    uint64_t id = strtoull(seg, NULL, 10);
-    if (id >= f->seg) break;
-    same = !log_compact_read(f->io, f->log, id, &info) && info.as_of == strtoull(as_of, NULL, 10);
+    out->v[i] = (struct follow_seg){strtoull(hv_cell(a, row, "seg"), NULL, 10), strtoull(hv_cell(a, row, "as_of"), NULL, 10)};
   }
-  return same;
+  return true;
+}
+
+int follow_ask_piece(follower *f, arena *a, uint64_t seg, uint64_t off, ship_head *h, const uint8_t **p, size_t *len) {
+  char target[160];
+  const char *body;
+  size_t n = 0;
+  snprintf(target, sizeof target, "/log?seg=%llu&off=%llu&max=%d&term=%llu", (unsigned long long)seg, (unsigned long long)off, SHIP_MAX / 2, (unsigned long long)f->term);
+  int status = hv_ask(&f->peer, a, "GET", target, &body, &n);
+  *p = NULL, *len = 0;
+  if (status != 200) return status;
+  if (!ship_get(body, n, h) || n - SHIP_HEADER > h->end) return -2;
+  *p = (const uint8_t *)body + SHIP_HEADER, *len = n - SHIP_HEADER;
+  return 200;
+}
+
+/* Filtered segments are right only together with what the primary filtered before them. True: all of mine are as its own. */
+static bool as_theirs(follower *f, arena *a) {
+  follow_list l;
+  if (!follow_ask_list(f, a, &l) || !l.n) return false;
+  for (uint32_t i = 0; i < l.n && l.v[i].seg < f->seg; i++) {
+    log_compact_info info;
+    if (log_compact_read(f->io, f->log, l.v[i].seg, &info) || info.as_of != l.v[i].as_of) return false;
+  }
+  return true;
 }
 
 /* ---- one question ------------------------------------------------------------------------------------------------------------------- */
@@ -145,6 +156,7 @@ static hdw_status take(follower *f, const ship_head *h, const uint8_t *p, size_t
     s = open_segment(f, h->seg, true);
     f->seg = h->seg, f->off = 0;
     memcpy(f->salt, h->salt, 16);
+    f->as_of = h->as_of;
     f->filtered |= lh.compacted;
   }
   if (!s && n) s = io_pwrite(f->io, f->fd, p, n, f->off);
@@ -171,23 +183,29 @@ static turn broken(const char *what, hdw_status s) {
   return T_STOP;
 }
 
-static turn ask(follower *f, arena *a) {
-  char target[120];
-  const char *body;
-  size_t len;
-  ship_head h;
-  snprintf(target, sizeof target, "/log?seg=%llu&off=%llu&max=%d", (unsigned long long)f->seg, (unsigned long long)f->off, SHIP_MAX / 2);
-  int status = hv_ask(&f->peer, a, "GET", target, &body, &len);
+/* What is no piece of the log. */
+static turn refused(follower *f, int status) {
   if (status == 404 && f->seg) return start_over(f, "the primary keeps less than the copy has") ? T_STOP : T_MORE;
   if (status == 409) {
     hv_say("this folder has records that the primary has not: it was promoted, or is the old primary. Keep it for what was not handed over (hdwvm export), and begin with an empty one");
     return T_STOP;
   }
-  if (status != 200 || !ship_get(body, len, &h) || len - SHIP_HEADER > h.end) {
-    if (!f->down) hv_say(status < 0 ? "the primary does not answer" : "the primary refuses (%d)", status);
-    f->down = true, f->in_sync = false;
-    return T_DOWN;
+  if (status == 410) {
+    hv_say("this copy is of term %llu and the primary's log of an earlier one: it is the old primary, and is not followed. Tell it: hdwvm fence --term %llu", (unsigned long long)f->term, (unsigned long long)f->term);
+    return T_STOP;
   }
+  if (!f->down) hv_say(status == -1 ? "the primary does not answer" : status == -2 ? "the primary's answer is not understood: is it of another version?" : "the primary refuses (%d)", status);
+  f->down = true, f->in_sync = false;
+  return T_DOWN;
+}
+
+static turn ask(follower *f, arena *a) {
+  const uint8_t *p;
+  size_t n;
+  ship_head h;
+  int status = follow_ask_piece(f, a, f->seg, f->off, &h, &p, &n);
+  if (status != 200) return refused(f, status);
+  if (h.term < f->term) return refused(f, 410);
   if (f->down) hv_say("the primary answers again");
   f->down = false;
   f->synced = h.synced;
@@ -195,7 +213,8 @@ static turn ask(follower *f, arena *a) {
     hv_say("segment %llu is another one than the primary's: two folders went their own ways", (unsigned long long)f->seg);
     return T_STOP;
   }
-  hdw_status s = take(f, &h, (const uint8_t *)body + SHIP_HEADER, len - SHIP_HEADER);
+  if (f->off && h.as_of != f->as_of) return start_over(f, "retention changed at the primary what was half copied") ? T_STOP : T_MORE;
+  hdw_status s = take(f, &h, p, n);
   if (s) return broken("the copy cannot be written", s);
   if (f->off < h.end) return told(f, false, h.end - f->off);
   if (h.next) {
@@ -205,6 +224,11 @@ static turn ask(follower *f, arena *a) {
   if (f->filtered) {
     if (!as_theirs(f, a)) return start_over(f, "retention changed segments at the primary meanwhile") ? T_STOP : T_MORE;
     f->filtered = false;
+  }
+  if (!f->looked || f->passes != h.passes) {
+    s = f->s ? follow_keep(f) : HDW_E_AGAIN;
+    if (s == HDW_E_NOTFOUND) f->looked = true, f->passes = h.passes;
+    else if (s && s != HDW_E_AGAIN) return broken("the copy cannot be written", s);
   }
   return told(f, true, 0);
 }
@@ -258,7 +282,7 @@ int hv_follow(const hv_args *a) {
   int code = prepare(&f, a);
   if (code) return end(&f, code);
   snprintf(socket_path, sizeof socket_path, dir ? "%.1000s/admin.sock" : "%.1000s", a->from ? a->from : "");
-  f.peer = (hv_args){.url = a->url, .token_file = a->token_file, .from = socket_path, .live = true};
+  f.peer = (hv_args){.url = a->url, .token_file = a->token_file, .ca = a->ca, .from = socket_path, .live = true, .kept = f.io};
   hdw_status s = find_end(&f);
   if (s) return end(&f, (hv_say("%s: %s", f.log, hdw_status_text(s)), EXIT_IO));
   io_stat_info st;
@@ -266,6 +290,7 @@ int hv_follow(const hv_args *a) {
     hv_say("%s is no standby's folder: begin with an empty one", f.dir);
     return end(&f, EXIT_FINDINGS);
   }
+  if (f.seg && (f.unfolded = 1) && (s = fold(&f))) return end(&f, (hv_say("%s: %s", f.dir, hdw_status_text(s)), EXIT_IO));
   mark(&f);
   signal(SIGTERM, on_end), signal(SIGINT, on_end), signal(SIGUSR1, on_end);
   hv_say("following into %s", f.dir);
@@ -283,13 +308,28 @@ int hv_follow(const hv_args *a) {
   return !code && promoting ? hv_promote(a) : code;
 }
 
+/* Whether the folder's log was ended by a newer term. */
+static bool was_fenced(follower *f, term_info *t) {
+  store_opts so = {.dir = f->dir, .read_only = true};
+  store_info si;
+  store *s;
+  *t = (term_info){.term = 1};
+  if (store_open(f->io, &so, &si, &s)) return false;
+  bool yes = !term_get(s, &f->a, t) && term_ended(t);
+  store_close(s);
+  return yes;
+}
+
 int hv_promote(const hv_args *a) {
   follower f = {.io = NULL};
   io_stat_info st;
+  term_info t;
   size_t n = 0;
+  uint64_t term = 0;
   int code = prepare(&f, a);
   if (code) return end(&f, code);
-  if (io_stat(f.io, f.marker, &st)) {
+  bool standby = !io_stat(f.io, f.marker, &st);
+  if (!standby && !was_fenced(&f, &t)) {
     hv_say("%s is no standby", f.dir);
     return end(&f, EXIT_FINDINGS);
   }
@@ -302,8 +342,78 @@ int hv_promote(const hv_args *a) {
   snprintf(marker, sizeof marker, "%s", f.marker);
   end(&f, 0);
   /* A segment of its own, with a new salt: what the old primary may still write is no continuation of this. */
-  code = hv_settle(dir);
-  if (!code && unlink(marker)) code = EXIT_IO;
-  if (!code) hv_say("%s is promoted: hdwvm serve --data %s", dir, dir);
+  code = hv_settle(dir, true, &term);
+  if (!code && standby && unlink(marker)) code = EXIT_IO;
+  if (code) return code;
+  hv_say("%s is promoted to term %llu: hdwvm serve --data %s", dir, (unsigned long long)term, dir);
+  hv_say("the old primary, as soon as it can be reached: hdwvm fence --term %llu --data ITS-FOLDER (or --url)", (unsigned long long)term);
+  return EXIT_OK;
+}
+
+/* ---- fence ----------------------------------------------------------------------------------------------------------------------------- */
+
+/* Without a daemon: the record goes into the folder. */
+static int fence_folder(const hv_args *a, uint64_t term) {
+  follower f = {.io = NULL};
+  uint8_t m[64];
+  char text[TERM_TEXT];
+  term_info t;
+  store_info si;
+  log_open_info li;
+  hlog *l = NULL;
+  int code = prepare(&f, a);
+  if (code) return end(&f, code);
+  io_fclose(f.io, f.lock);
+  f.lock = -1;
+  store_opts so = {.dir = f.dir};
+  log_opts lo = {.dir = f.log, .synced_seq = store_peek_applied(f.io, f.dir), .fresh_segment = false};
+  hdw_status s = log_open(f.io, &lo, &li, &l);
+  if (!s) s = store_open(f.io, &so, &si, &f.s);
+  if (!s) s = term_get(f.s, &f.a, &t);
+  if (!s && term <= t.term) {
+    hv_say("%s is of term %llu itself: only a newer term ends it", f.dir, (unsigned long long)t.term);
+    log_close(l);
+    return end(&f, EXIT_FINDINGS);
+  }
+  cod_w w = cod_writer(m, sizeof m);
+  if (!s) s = term_record(&w, "fenced", term, text);
+  log_rec r = {.type = REC_PUT, .version = REC_VERSION, .meta = m, .meta_len = (uint32_t)w.len, .body = (const uint8_t *)text, .body_len = s ? 0 : (uint32_t)strlen(text)};
+  if (!s) s = log_append(l, &r, NULL, NULL);
+  if (l) log_close(l);
+  if (!s) s = store_catch_up(f.s, &si);
+  if (s) hv_say("%s: %s", f.dir, hdw_status_text(s));
+  else hv_say("%s was told of term %llu and is not served any more", f.dir, (unsigned long long)term);
+  return end(&f, s ? EXIT_IO : EXIT_OK);
+}
+
+int hv_fence(const hv_args *a) {
+  io_mem heap;
+  arena ar;
+  char target[60], path[200];
+  const char *body;
+  size_t len;
+  char *stop = NULL;
+  unsigned long long term = a->term ? strtoull(a->term, &stop, 10) : 0;
+  if (!term || *stop || a->term[0] == '-') {
+    hv_say("fence needs --term N: the term of the log that goes on (hdwvm promote and hdwvm status tell it)");
+    return EXIT_USAGE;
+  }
+  if (!a->yes) {
+    hv_say("the daemon%s%s ends, and its folder is not served any more, because a log of term %llu goes on elsewhere. Add --yes", a->url ? " at " : "", a->url ? a->url : "", term);
+    return EXIT_FINDINGS;
+  }
+  io_mem_init(&heap, 0);
+  arena_init(&ar, &heap.m, 0);
+  hv_args q = *a;
+  static char socket_path[200];
+  (void)hv_data_dir(a, &ar, path);
+  snprintf(socket_path, sizeof socket_path, "%s", path);
+  q.from = socket_path, q.live = true;
+  snprintf(target, sizeof target, "/fence?term=%llu", term);
+  int status = hv_ask(&q, &ar, "POST", target, &body, &len), code = EXIT_OK;
+  if (status < 0) code = a->url ? EXIT_UNAVAILABLE : fence_folder(a, term);
+  else if (status != 200) hv_refused(&ar, body, len), code = EXIT_FINDINGS;
+  else hv_say("it was told of term %llu: it ends, and is not served any more", term);
+  arena_free(&ar);
   return code;
 }

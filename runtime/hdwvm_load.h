@@ -26,6 +26,7 @@ typedef struct hv_daemon {
   admin *adm;
   uint8_t ids[HV_MAX_FILES][32]; /* of the command line's modules, as last taken: a reload takes what is new */
   bool stopping;
+  io_timer ending;           /* the answer to who ended it goes out before */
 } hv_daemon;
 
 /* Reads hdw.json with its secrets and certificates; problems are in the configuration. NULL: it cannot be read at all, which was said. */
@@ -39,6 +40,8 @@ void hv_module_id(const char *p, size_t len, uint8_t out[32]);
 /* hdwvm_reload.c. Takes the changed files of the command line, a module or a version of the past, and a fresh hdw.json: all or nothing. problems gets one line
  * for each thing that is wrong. */
 bool hv_change(void *user, const admin_change *c, buf *problems);
+/* A newer term was told: recorded, then the daemon drains and ends (hdwvm_serve.c). */
+bool hv_fenced(hv_daemon *d, const admin_change *c, buf *problems);
 /* SIGHUP. */
 void hv_reload(hv_daemon *d);
 

@@ -41,8 +41,9 @@ const hv_command hv_commands[] = {
     {"check", "--data DIR", "Reads everything in a data folder or a backup, also beside a running daemon; says what is damaged.", hv_check},
     {"backup", "--data DIR --to DIR", "Copies what is stored, also beside a running daemon; a second time only what is new.", hv_backup},
     {"restore", "--from DIR --data DIR", "Makes a data folder out of a backup.", hv_restore},
-    {"follow", "--from DIR|SOCKET (or --url URL --token-file FILE) --data DIR", "A warm standby: copies a running daemon's log as it becomes durable. SIGUSR1 promotes.", hv_follow},
+    {"follow", "--from DIR|SOCKET (or --url URL --token-file FILE [--ca FILE]) --data DIR", "A warm standby: copies a running daemon's log as it becomes durable. SIGUSR1 promotes.", hv_follow},
     {"promote", "--data DIR", "Makes a standby's folder one that can be served.", hv_promote},
+    {"fence", "--term N --data DIR (or --url URL --token-file FILE) [--yes]", "Tells an old primary that a log of a newer term goes on elsewhere: it ends and is not served again.", hv_fence},
     {"compact", "--data DIR [--config hdw.json]", "Lets go what retention allows and gives free pages back; the daemon must not run.", hv_compact},
     {"export", "--data DIR [--since T]", "Messages and runs with their values as NDJSON: patients' data.", hv_export},
     {"send", "FILE... --to HOST:PORT|URL", "Sends HL7 (MLLP or HTTP) or JSON and prints the answer.", hv_send},
@@ -53,7 +54,7 @@ static void usage(FILE *f) {
   fprintf(f, "hdwvm %s: the daemon of hdw\n\n", HDW_VERSION);
   for (const hv_command *c = hv_commands; c->name; c++) fprintf(f, "  hdwvm %-11s %s\n            %s\n", c->name, c->args, c->help);
   fprintf(f, "\nCommands that look into a daemon take --data DIR or --config hdw.json (default ./hdw.json), and --json.\n"
-             "Over TCP: --url http(s)://HOST:PORT --token-file FILE. --reason TEXT says why values of messages are looked at.\n");
+             "Over TCP: --url http(s)://HOST:PORT --token-file FILE (--ca FILE: authorities to trust instead of the system's). --reason TEXT says why values of messages are looked at.\n");
 }
 
 typedef struct option {
@@ -68,7 +69,7 @@ static const option options[] = {
     TEXT("--patient", patient), TEXT("--since", since), TEXT("--limit", limit), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
     TEXT("--url", url), TEXT("--token-file", token_file), TEXT("--who", who), TEXT("--after", after), TEXT("--until", until), TEXT("--type", type),
     TEXT("--sink", sink), TEXT("--workflow", workflow), TEXT("--code", code),
-    TEXT("--from", from),
+    TEXT("--from", from), TEXT("--ca", ca), TEXT("--term", term),
     FLAG("--verify", verify), FLAG("--fhir", fhir),
     FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help), FLAG("--version", version),
 };

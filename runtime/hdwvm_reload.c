@@ -47,6 +47,7 @@ static void stage(hv_daemon *d, engine_stage *st, const admin_change *c, arena *
   case ADMIN_ROLLBACK:
     if (engine_stage_back(st, c->name, c->to, text)) add(problems, "", text);
     break;
+  case ADMIN_FENCE: break;
   case ADMIN_WITHDRAW:
     if (!engine_stage_drop(st, c->name)) add(problems, c->name, "no module of this name is deployed");
     break;
@@ -67,6 +68,7 @@ static void forget_unused(hv_daemon *d) {
 
 bool hv_change(void *user, const admin_change *c, buf *problems) {
   hv_daemon *d = (hv_daemon *)user;
+  if (c->what == ADMIN_FENCE) return hv_fenced(d, c, problems);
   uint8_t ids[HV_MAX_FILES][32];
   const meta *metas[64];
   char text[200] = "";

@@ -10,6 +10,7 @@
 #include "host.h"
 #include "io_linux.h"
 #include "model.h"
+#include "term.h"
 #include "trace.h"
 
 static int level_of(const char *s) { return !strcmp(s, "debug") ? ENGINE_DEBUG : !strcmp(s, "warn") ? ENGINE_WARN : !strcmp(s, "error") ? ENGINE_ERROR : ENGINE_INFO; }
@@ -103,6 +104,26 @@ static void on_signal(int signo, void *user) {
   engine_drain(d->e, d->now->cfg.top.drain_ms * 1000, on_drained, d);
 }
 
+static void ending(void *user) { io_stop(((hv_daemon *)user)->io); }
+static void on_fence_drained(void *user) {
+  hv_daemon *d = (hv_daemon *)user;
+  io_timer_set(d->io, &d->ending, 300000, ending, d);
+}
+
+bool hv_fenced(hv_daemon *d, const admin_change *c, buf *problems) {
+  char text[24];
+  if (engine_fence(d->e, c->term)) {
+    buf_puts(problems, "the record cannot be written\n");
+    return false;
+  }
+  snprintf(text, sizeof text, "%llu", (unsigned long long)c->term);
+  engine_note(d->e, ENGINE_ERROR, "fenced", "term", text);
+  d->stopping = true;
+  (void)io_linux_notify("STOPPING=1");
+  engine_drain(d->e, d->now->cfg.top.drain_ms * 1000, on_fence_drained, d);
+  return true;
+}
+
 static void say_ready(hv_daemon *d) {
   fprintf(stderr, "hdwvm: ready");
   for (uint32_t i = 0; i < d->now->cfg.nlisteners; i++) {
@@ -114,6 +135,19 @@ static void say_ready(hv_daemon *d) {
   if (admin_port(d->adm, true)) fprintf(stderr, " observe=%s:%u", d->now->cfg.observe.address, admin_port(d->adm, true));
   fputc('\n', stderr);
   (void)io_linux_notify("READY=1");
+}
+
+/* An old primary that comes back: another daemon goes on with this log. */
+static bool ended_elsewhere(hv_daemon *d) {
+  term_info t;
+  arena a;
+  arena_init(&a, &d->mem.m, 65536);
+  bool ended = !term_get(engine_store(d->e), &a, &t) && term_ended(&t);
+  arena_free(&a);
+  if (ended)
+    hv_say("%s is not served: it is of term %llu and was told that a log of term %llu goes on elsewhere. As a standby: hdwvm follow into an empty folder. To go on here all the same: hdwvm promote --data %s",
+           d->now->cfg.top.data, (unsigned long long)t.term, (unsigned long long)t.fenced, d->now->cfg.top.data);
+  return ended;
 }
 
 static int run(hv_daemon *d) {
@@ -136,6 +170,7 @@ static int run(hv_daemon *d) {
     hv_say("%s", text);
     return EXIT_IO;
   }
+  if (ended_elsewhere(d)) return EXIT_FINDINGS;
   if (!load_files(d)) return EXIT_FINDINGS;
   if (engine_load_deployed(d->e, d->args->nwords == 0, text)) {
     if (c->top.strict_start) {

@@ -13,6 +13,7 @@
 #include "io_linux.h"
 #include "model.h"
 #include "store.h"
+#include "term.h"
 
 enum { PATH = 1200 };
 
@@ -231,32 +232,57 @@ static void progress(uint64_t done, uint64_t total, void *user) {
   if (isatty(2)) fprintf(stderr, "\r%3llu %%", (unsigned long long)(total ? done * 100 / total : 100));
 }
 
+/* What begins the new segment. */
+static hdw_status first_record(hlog *l, uint64_t term) {
+  uint8_t m[64];
+  char text[TERM_TEXT];
+  cod_w w = cod_writer(m, sizeof m);
+  log_rec r = {.type = LOG_T_CLOSE, .version = 1};
+  hdw_status s = HDW_OK;
+  if (term) {
+    s = term_record(&w, "term", term, text);
+    r = (log_rec){.type = REC_PUT, .version = REC_VERSION, .meta = m, .meta_len = (uint32_t)w.len, .body = (const uint8_t *)text, .body_len = (uint32_t)strlen(text)};
+  }
+  return s ? s : log_append(l, &r, NULL, NULL);
+}
+
 /* Opens the folder once: the state is made, and a new segment begun, so that what a daemon still writes elsewhere under the old one cannot be taken for its continuation. */
-static int settle(tool *t) {
+static int settle(tool *t, bool next_term, uint64_t *term) {
   log_opts lo = {.dir = t->log, .fresh_segment = true};
   store_opts so = {.dir = t->dir, .progress = progress};
   log_open_info li;
   store_info si;
   hlog *l;
   store *s;
+  store_info more = {.caught_up = 0};
+  term_info info;
   hdw_status st = log_open(t->io, &lo, &li, &l);
   if (st) return failed("the log in", t->log, st);
-  log_rec close = {.type = LOG_T_CLOSE, .version = 1};
-  st = log_append(l, &close, NULL, NULL);
-  log_close(l);
   int64_t began = io_mono_us(t->io);
-  if (!st) st = store_open(t->io, &so, &si, &s);
-  if (st) return failed("the state in", t->dir, st);
+  st = store_open(t->io, &so, &si, &s);
+  if (st) {
+    log_close(l);
+    return failed("the state in", t->dir, st);
+  }
+  st = term_get(s, &t->a, &info);
+  if (!st) st = first_record(l, next_term ? *term = (info.fenced > info.term ? info.fenced : info.term) + 1 : 0);
+  log_close(l);
+  if (!st) st = store_catch_up(s, &more);
+  if (st) {
+    store_close(s);
+    return failed("the state in", t->dir, st);
+  }
+  si.caught_up += more.caught_up;
   if (isatty(2)) fputc('\n', stderr);
   printf("%s: %llu records folded in %lld ms%s\n", t->dir, (unsigned long long)si.caught_up, (long long)((io_mono_us(t->io) - began) / 1000), si.skipped ? "; damaged ones were skipped" : "");
   store_close(s);
   return si.skipped ? EXIT_FINDINGS : EXIT_OK;
 }
 
-int hv_settle(const char *dir) {
+int hv_settle(const char *dir, bool next_term, uint64_t *term) {
   tool t = {.io = NULL};
   hv_args a = {.data = dir};
-  return begin(&t, &a) ? end(&t, settle(&t)) : EXIT_INTERNAL;
+  return begin(&t, &a) ? end(&t, settle(&t, next_term, term)) : EXIT_INTERNAL;
 }
 
 int hv_restore(const hv_args *a) {
@@ -282,7 +308,8 @@ int hv_restore(const hv_args *a) {
   if (s && s != HDW_E_EXISTS) return end(&t, failed("the folder", t.dir, s));
   int code = copied(&t, from, t.log, &r);
   if (code == EXIT_OK || code == EXIT_FINDINGS) {
-    int c = settle(&t);
+    uint64_t term;
+    int c = settle(&t, false, &term);
     code = c ? c : code;
   }
   return end(&t, code);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "hdwvm.h"
+#include "http_curl.h"
 #include "io_linux.h"
 #include "url.h"
 
@@ -45,6 +46,19 @@ static void on_answer(const io_http_res *r, void *user) {
   io_stop(k->x);
 }
 
+/* --ca: trust these authorities instead of the system's. Kept for the process: the client's connections are known by its address. */
+static const http_identity *identity(const hv_args *a) {
+  static http_identity one;
+  static io_mem heap;
+  static arena kept;
+  size_t n;
+  if (one.ca_pem) return &one;
+  io_mem_init(&heap, 0);
+  arena_init(&kept, &heap.m, 0);
+  one.ca_pem = hv_read(&kept, a->ca, &n);
+  return one.ca_pem ? &one : NULL;
+}
+
 /* "Bearer TOKEN". */
 static const char *bearer(const hv_args *a, arena *ar) {
   size_t n;
@@ -71,15 +85,18 @@ int hv_ask_url(const hv_args *a, arena *ar, const char *method, const char *targ
     hv_say("--url: '%s' is no URL of the form http(s)://HOST:PORT", a->url);
     return -1;
   }
-  if (io_linux_new(ar->mem, &k.x)) return -1;
+  const http_identity *id = a->ca ? identity(a) : NULL;
+  if (a->ca && !id) return -1;
+  k.x = a->kept;
+  if (!k.x && io_linux_new(ar->mem, &k.x)) return -1;
   io_http_header h = {"Authorization", token};
   unsigned n = hv_lookup(k.x, u.host, u.port, at);
-  io_http_req q = {.method = method, .https = u.https, .host = u.host, .port = u.port, .target = target, .headers = &h, .nheaders = token[0] ? 1 : 0, .pin = at, .npin = n,
+  io_http_req q = {.method = method, .https = u.https, .host = u.host, .port = u.port, .target = target, .headers = &h, .nheaders = token[0] ? 1 : 0, .pin = at, .npin = n, .tls = id,
                    .body = with, .body_len = with_len, .timeout_us = 60000000, .max_body_bytes = 256 << 20, .max_header_bytes = 65536};
   hdw_status s = n ? io_http_request(k.x, &q, on_answer, &k, NULL) : HDW_OK;
   if (s) hv_say("%s cannot be asked: %s", a->url, hdw_status_text(s));
   if (n && !s) (void)io_run(k.x);
-  io_linux_free(k.x);
+  if (!a->kept) io_linux_free(k.x);
   *body = k.body, *len = k.len;
   return k.status;
 }
