@@ -272,9 +272,7 @@ static void input_index(store *s, hdw_status *st, const store_input *in, store_t
 
 static void patient_index(store *s, hdw_status *st, const store_input *in, unsigned i) {
   skey k HDW_UNSET;
-  skey_begin(&k, in->partition, T_BY_PATIENT);
-  cod_put_raw(&k.w, in->patients[i], STORE_SIP);
-  cod_put_be64(&k.w, in->id);
+  key_patient(&k, in->partition, in->patients[i], in->id);
   if (!*st) *st = store_put_index(s, &k);
 }
 

@@ -15,7 +15,7 @@
 #include <lmdb.h>
 #include <stdatomic.h>
 
-enum { STORE_FORMAT = 2, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16, STORE_TABLES = 64 };
+enum { STORE_FORMAT = 3, STORE_PATH = 1024, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16, STORE_TABLES = 64 };
 
 /* Tables and their keys behind partition and table. */
 typedef enum store_table {
@@ -24,7 +24,7 @@ typedef enum store_table {
   T_DEDUP,        /* source str8, then the duplicate key str8, or its keyed hash when long; id: the last one counts */
   T_BY_CONTROL,   /* control id str8, or its keyed hash when long; id */
   T_BY_SENDER,    /* keyed hash, id */
-  T_BY_PATIENT,
+  T_BY_PATIENT,   /* epoch of the id, keyed hash, id */
   T_RUN,          /* id */
   T_RUN_STATE,    /* state, id */
   T_RUN_OF_INPUT, /* input, run: runs that the input's own record did not make */
@@ -181,6 +181,10 @@ void key_named(skey *k, cod_str space);                                         
 
 /* ---- store_rename.c ---- */
 hdw_status store_fold_rename(store *s, const log_rec *rec, const rec_action *a);
+
+/* ---- store_patient.c ---- */
+void key_patient(skey *k, uint16_t part, const uint8_t hash[STORE_SIP], uint64_t id);
+hdw_status store_list_patient(store *s, uint16_t part, cod_str key, uint64_t after, bool desc, unsigned limit, store_id_cb cb, void *user);
 
 /* ---- store_depth.c ---- */
 hdw_status store_fold_depth(store *s, uint16_t part, cod_str sink, bool more);

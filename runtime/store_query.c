@@ -72,7 +72,7 @@ hdw_status store_list_inputs(store *s, uint16_t part, store_index by, cod_str ke
   case STORE_BY_TIME: skey_begin(&k, part, T_INPUT); break;
   case STORE_BY_CONTROL_ID: key_hashed(s, &k, part, T_BY_CONTROL, key); break;
   case STORE_BY_SENDER: key_hashed(s, &k, part, T_BY_SENDER, key); break;
-  case STORE_BY_PATIENT: key_hashed(s, &k, part, T_BY_PATIENT, key); break;
+  case STORE_BY_PATIENT: return store_list_patient(s, part, key, after, descending, limit, cb, user);
   default: return HDW_E_INVALID;
   }
   return list_ids(s, part, &k, after, descending, limit, 0, cb, user);

@@ -136,9 +136,7 @@ static void drop_input(store *s, hdw_status *st, uint16_t part, uint64_t id) {
   del_hashed(s, st, part, T_BY_CONTROL, in.control_id, id);
   del_hashed(s, st, part, T_BY_SENDER, in.sender, id);
   for (unsigned i = 0; i < in.npatients; i++) {
-    skey_begin(&k, part, T_BY_PATIENT);
-    cod_put_raw(&k.w, in.patients[i], STORE_SIP);
-    cod_put_be64(&k.w, id);
+    key_patient(&k, part, in.patients[i], id);
     del(s, st, &k);
   }
   del_index(s, st, part, T_DEAD, SUBJECT_INPUT, id);

@@ -4,9 +4,11 @@
  *   limit DIR PRELOADED_KEYS        a port is printed as "port=N" when it is ready; SIGTERM ends it
  *
  * For each frame: MSH-3, MSH-4 and MSH-10 are found, the duplicate key is put into LMDB beside PRELOADED_KEYS others, the frame is appended to a segment log
- * with a header and a CRC, an end-of-run record as large as hdwvm's follows it, an input row and a run row go into LMDB. All frames that the sockets
- * hold at a moment are one write and one fdatasync; then their acknowledgements leave. LMDB is committed, synced, every 100 ms. Nothing is parsed further, checked,
- * decided or computed: no parser, no gate, no machine, no indexes for search, no TLS, no limits. */
+ * with a header and a CRC, an end-of-run record follows it, an input row, a run row and the keys by which a message is found (control id, sender, three patient
+ * identifiers, one of them a new one's) go into LMDB: the same number of records and rows, of the same sizes, as hdwvm writes for the programs of
+ * bench_ingest.py and bench_http.py. All frames that the sockets hold at a moment are one write and one fdatasync; then their acknowledgements leave. LMDB is
+ * committed, synced, every 100 ms, by the same thread. Nothing is parsed further, checked, decided or computed: no parser, no gate, no machine, no hashes of
+ * contents, no CRCs of rows, no TLS, no limits. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Bytes beside the message, as hdwvm writes them for the program of bench_ingest.py: meta of the input's record, the end record, rows. */
-enum { IN_BYTES = 64 << 10, EVENTS = 256, HEADER = 32, INPUT_META = 336, END_BYTES = 264, INPUT_ROW = 232, RUN_ROW = 184, SEGMENT = 64 << 20, BATCH = 8 << 20 };
+enum { IN_BYTES = 64 << 10, EVENTS = 256, HEADER = 32, DEDUP_ROW = 6, INDEX_ROW = 4, SEGMENT = 64 << 20, BATCH = 8 << 20 };
+/* Bytes beside the message, as counted in what hdwvm writes: meta of the input's record (of a post also what is stored around its body), meta and value of the end
+ * record, values of rows. */
+typedef struct sizes {
+  size_t input_meta, end, input_row, run_row;
+} sizes;
+static const sizes OF_FRAME = {257, 100, 197, 149}, OF_POST = {305, 39, 106, 133};
 
 typedef struct conn {
   int fd;
@@ -141,6 +148,18 @@ static void put_id(limit *l, char table, uint64_t id, size_t value_len) {
   put(l, key, sizeof key, value_len, 0);
 }
 
+static uint8_t *put_number(uint8_t *p, uint64_t v, int bytes) {
+  while (bytes--) *p++ = (uint8_t)(v >> (8 * bytes));
+  return p;
+}
+
+/* One key of an index: some bytes that keep new keys together, 16 bytes that stand for the text, then the id. */
+static void put_found(limit *l, char table, int bytes, uint64_t hash, uint64_t id) {
+  uint8_t key[40] = {0, 0, (uint8_t)table}, *p = put_number(key + 3, id >> 14, bytes);
+  p = put_number(put_number(put_number(p, hash, 8), 0, 8), id, 8);
+  put(l, key, (size_t)(p - key), INDEX_ROW, 0);
+}
+
 static void commit(limit *l, bool now) {
   double t = now_s();
   if (!now && t - l->committed < 0.1) return;
@@ -159,7 +178,7 @@ static void open_index(limit *l, long keys) {
   check(mdb_dbi_open(l->txn, NULL, 0, &l->dbi));
   for (long i = 0; i < keys; i++) {
     int n = snprintf(key, sizeof key, "%c%c%c%cadt%cADTSYS\nGENHOSP\n%015ld", 0, 0, 3, 3, 0, i);
-    put(l, key, (size_t)n, 14, MDB_APPEND);
+    put(l, key, (size_t)n, DEDUP_ROW, MDB_APPEND);
   }
   commit(l, true);
 }
@@ -175,6 +194,13 @@ static const uint8_t *field(const uint8_t *p, const uint8_t *end, int n, int *le
   return from;
 }
 
+static void put_both(limit *l, const sizes *z, const uint8_t *body, size_t len) {
+  put_id(l, 2, l->seq, z->input_row);
+  put_id(l, 7, l->seq << 8, z->run_row);
+  add_record(l, body, len, z->input_meta);
+  add_record(l, body, 0, z->end);
+}
+
 static void take(limit *l, conn *c, const uint8_t *p, size_t len) {
   char key[200];
   int na, nf, ni;
@@ -182,11 +208,13 @@ static void take(limit *l, conn *c, const uint8_t *p, size_t len) {
   if (na + nf + ni > 150) return;
   int n = snprintf(key, sizeof key, "%c%c%c%cadt%c%.*s\n%.*s\n%.*s", 0, 0, 3, 3, 0, na, (const char *)app, nf, (const char *)fac, ni, (const char *)id);
   l->seq++;
-  put(l, key, (size_t)n, 14, MDB_NOOVERWRITE);
-  put_id(l, 2, l->seq, INPUT_ROW);
-  put_id(l, 7, l->seq << 8, RUN_ROW);
-  add_record(l, p, len, INPUT_META);
-  add_record(l, p, 0, END_BYTES - HEADER - 4);
+  put(l, key, (size_t)n, DEDUP_ROW, MDB_NOOVERWRITE);
+  put_found(l, 4, 0, l->seq, l->seq); /* control ids rise */
+  put_found(l, 5, 0, 5, l->seq);
+  put_found(l, 6, 6, 6, l->seq);
+  put_found(l, 6, 6, 7, l->seq);
+  put_found(l, 6, 6, l->seq * 0x9e3779b97f4a7c15u, l->seq);
+  put_both(l, &OF_FRAME, p, len);
   owed *o = &l->owed[l->nowed++];
   o->c = c;
   o->len = snprintf(o->ack, sizeof o->ack, "\x0bMSH|^~\\&|HDW|RCVFAC|%.*s|%.*s|20260101000000+0000||ACK^A01^ACK|%020llu|P|2.5.1\rMSA|AA|%.*s\r\x1c\r", na, (const char *)app, nf, (const char *)fac,
@@ -196,10 +224,7 @@ static void take(limit *l, conn *c, const uint8_t *p, size_t len) {
 /* A post: its body is the record, its number the key. */
 static void take_post(limit *l, conn *c, const uint8_t *body, size_t len) {
   l->seq++;
-  put_id(l, 2, l->seq, INPUT_ROW);
-  put_id(l, 7, l->seq << 8, RUN_ROW);
-  add_record(l, body, len, INPUT_META);
-  add_record(l, body, 0, END_BYTES - HEADER - 4);
+  put_both(l, &OF_POST, body, len);
   owed *o = &l->owed[l->nowed++];
   char json[60];
   int n = snprintf(json, sizeof json, "{\"id\":\"%llu\"}", (unsigned long long)l->seq);

@@ -241,6 +241,52 @@ static void test_found_before_the_commit(void **state) {
   }
 }
 
+/* The index by patient is made of parts: found in both directions, over parts where the patient is not, and gone when the input goes. */
+static void test_patients_over_epochs(void **state) {
+  (void)state;
+  enum { N = 60, PATIENTS = 7 };
+  world w;
+  begin(&w);
+  open_all(&w);
+  uint64_t id[N];
+  unsigned who[N];
+  srand(11);
+  for (unsigned i = 0; i < N; i++) {
+    skey k;
+    uint8_t hash[STORE_SIP];
+    char name[16];
+    who[i] = (unsigned)rand() % PATIENTS;
+    id[i] = (i ? id[i - 1] : 0) + 1 + (uint64_t)(rand() % 60000); /* some epochs have nothing */
+    snprintf(name, sizeof name, "P%u", who[i]);
+    cod_siphash128(w.s->hash_key, name, strlen(name), hash);
+    key_patient(&k, 0, hash, id[i]);
+    assert_int_equal(store_put_index(w.s, &k), HDW_OK);
+    w.s->pending++;
+    if (i == 20 || i == 40) assert_int_equal(store_flush(w.s), HDW_OK);
+  }
+  for (unsigned p = 0; p <= PATIENTS; p++)
+    for (unsigned desc = 0; desc < 2; desc++)
+      for (unsigned at = 0; at <= N; at++) {
+        uint64_t after = at == N ? 0 : id[at] + (uint64_t)(rand() % 3) - 1;
+        char name[16];
+        ids l = {.n = 0};
+        unsigned n = 0;
+        snprintf(name, sizeof name, "P%u", p);
+        assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_PATIENT, cod_cstr(name), after, desc, 0, take, &l), HDW_OK);
+        for (unsigned j = 0; j < N; j++) {
+          unsigned i = desc ? N - 1 - j : j;
+          if (who[i] != p || (after && (desc ? id[i] >= after : id[i] <= after))) continue;
+          assert_true(n < l.n);
+          assert_int_equal(l.id[n++], id[i]);
+        }
+        assert_int_equal(l.n, n);
+      }
+  ids two = {.n = 0};
+  assert_int_equal(store_list_inputs(w.s, 0, STORE_BY_PATIENT, cod_cstr("P1"), 0, true, 2, take, &two), HDW_OK);
+  assert_int_equal(two.n, 2);
+  end(&w);
+}
+
 /* The process ends with records that are synced and not in the file: also with a commit under way. */
 static void test_crash_between_sync_and_commit(void **state) {
   (void)state;
@@ -377,7 +423,7 @@ static void test_thread_and_loop(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_delta_is_a_sorted_list),    cmocka_unit_test(test_delta_keys_in_no_order), cmocka_unit_test(test_readings_see_every_change),
-      cmocka_unit_test(test_found_before_the_commit),   cmocka_unit_test(test_crash_between_sync_and_commit), cmocka_unit_test(test_falling_behind_waits),
+      cmocka_unit_test(test_found_before_the_commit),   cmocka_unit_test(test_patients_over_epochs),   cmocka_unit_test(test_crash_between_sync_and_commit), cmocka_unit_test(test_falling_behind_waits),
       cmocka_unit_test(test_thread_and_loop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
