@@ -122,11 +122,18 @@ static hdw_status make_room(store *s) {
   return st == HDW_E_FULL ? HDW_OK : st; /* at its largest: the next put that does not fit will tell */
 }
 
+/* A transaction of this size fits a map with so much room: it was the disk that was full. */
+static bool disk_full(const store *s) {
+  uint64_t used, map;
+  store_get_size(s, &used, &map);
+  return map > 2 * used + 32 * (uint64_t)s->then->used_bytes + (64u << 20);
+}
+
 /* The thread is through with s->then. */
 static hdw_status collect(store *s) {
   if (!s->handed || atomic_load(&s->phase) != STORE_ENDED) return s->failed;
   hdw_status st = s->batch.status;
-  if (st == HDW_E_FULL) {
+  if (st == HDW_E_FULL && !disk_full(s)) {
     st = store_grow(s);
     if (!st) {
       wake(s);
