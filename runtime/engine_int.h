@@ -785,6 +785,8 @@ const char *eng_moved_text(void);
 /* engine_out.c. What a dead delivery of this lane is: dead, or dead and holding its queue. */
 uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]);
 void eng_out_note_flying(eng_conn *c);
+/* It is the oldest in each of its lanes. */
+bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d);
 /* Of the newest delivery in flight; NULL. */
 eng_call *eng_out_flying_call(eng_conn *c);
 bool eng_egress_ok(const eng_conn *c, const io_addr *a);

@@ -87,25 +87,27 @@ static void give_to_a_person(eng_conn *c, uint64_t id) {
 
 typedef struct heads {
   uint64_t id[HEADS_MAX];
-  uint32_t n;
+  uint32_t n, looked;
+  uint8_t lane[REC_LANE];    /* the last one */
 } heads;
 static bool head_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   heads *h = (heads *)user;
   (void)part;
   if (state != DELIVERY_PARKED) h->id[h->n] = id, h->n++;
-  return h->n < HEADS_MAX;
+  return ++h->looked < HEADS_MAX;
+}
+static bool lane_head(const uint8_t lane[REC_LANE], uint64_t id, uint8_t state, void *user) {
+  memcpy(((heads *)user)->lane, lane, REC_LANE);
+  return head_one(ENG_PART, id, state, user);
 }
 
 /* Put off to a time behind the last record: it was not being tried, unless it was the probe of an open breaker. */
-static void maybe(eng_conn *c, uint64_t id, uint8_t lane[REC_LANE]) {
+static void maybe(eng_conn *c, uint64_t id) {
   arena a;
   store_delivery d;
   arena_init(&a, c->e->mem, 65536);
   bool could = !store_get_delivery(c->e->store, ENG_PART, id, &a, &d);
-  if (could) {
-    memcpy(lane, d.lane, REC_LANE);
-    could = c->open || d.next_us <= c->e->last_life_us;
-  }
+  if (could) could = (c->open || d.next_us <= c->e->last_life_us) && (c->driver->in_order || eng_out_first(c->e, c, &d));
   arena_free(&a);
   if (could) give_to_a_person(c, id);
 }
@@ -114,7 +116,6 @@ static void maybe(eng_conn *c, uint64_t id, uint8_t lane[REC_LANE]) {
 static void anything(eng_conn *c) {
   static const uint8_t no_lane[REC_LANE];
   engine *e = c->e;
-  uint8_t lane[REC_LANE] = {0};
   cod_str name = cod_cstr(c->name);
   heads h = {.n = 0};
   if (c->driver->in_order) {
@@ -122,17 +123,16 @@ static void anything(eng_conn *c) {
     (void)store_list_queue(e->store, ENG_PART, name, NULL, 0, HEADS_MAX, head_one, &h);
     for (uint32_t i = 0; i < h.n; i++)
       if (!first || h.id[i] < first) first = h.id[i];
-    if (first) maybe(c, first, lane);
+    if (first) maybe(c, first);
     return;
   }
   (void)store_list_queue(e->store, ENG_PART, name, no_lane, 0, HEADS_MAX, head_one, &h);
-  for (uint32_t i = 0; i < h.n; i++) maybe(c, h.id[i], lane);
-  memset(lane, 0, sizeof lane);
+  for (uint32_t i = 0; i < h.n; i++) maybe(c, h.id[i]);
   do {
-    h.n = 0;
-    (void)store_list_heads(e->store, ENG_PART, name, lane, HEADS_MAX, head_one, &h);
-    for (uint32_t i = 0; i < h.n; i++) maybe(c, h.id[i], lane);
-  } while (h.n == HEADS_MAX);
+    h.n = h.looked = 0;
+    (void)store_list_heads(e->store, ENG_PART, name, h.lane, HEADS_MAX, lane_head, &h);
+    for (uint32_t i = 0; i < h.n; i++) maybe(c, h.id[i]);
+  } while (h.looked == HEADS_MAX);
 }
 
 void eng_conn_settle(eng_conn *c) {

@@ -201,6 +201,7 @@ typedef struct heads {
   bool more;                 /* stopped because of want */
   uint64_t id[SCAN_MAX];
   uint8_t state[SCAN_MAX];
+  uint8_t lane[SCAN_MAX][REC_LANE]; /* of lane_head */
 } heads;
 static bool head_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   heads *h = (heads *)user;
@@ -210,17 +211,37 @@ static bool head_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return !h->more;
 }
 
+static bool lane_head(const uint8_t lane[REC_LANE], uint64_t id, uint8_t state, void *user) {
+  heads *h = (heads *)user;
+  memcpy(h->lane[h->n], lane, REC_LANE);
+  return head_one(ENG_PART, id, state, user);
+}
+
 static const uint8_t no_lane[REC_LANE] = {0};
 
-/* Whether it may go now; lane gets that of the delivery. A breaker's probe does not wait for its own time: that was chosen while the sink was down. */
-static bool due(engine *e, eng_conn *c, uint64_t id, uint8_t lane[REC_LANE]) {
+static bool only_head(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  (void)part, (void)state;
+  *(uint64_t *)user = id;
+  return false;
+}
+
+bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d) {
+  for (unsigned i = 0; d->nmore && i <= d->nmore; i++) {
+    uint64_t head = 0;
+    (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), i ? d->more[i - 1] : d->lane, 0, 1, only_head, &head);
+    if (head != d->id) return false;
+  }
+  return true;
+}
+
+/* Whether it may go now. A breaker's probe does not wait for its own time: that was chosen while the sink was down. */
+static bool due(engine *e, eng_conn *c, uint64_t id) {
   arena a;
   store_delivery d;
   arena_init(&a, e->mem, 65536);
   bool ok = !store_get_delivery(e->store, ENG_PART, id, &a, &d);
   if (ok) {
-    memcpy(lane, d.lane, REC_LANE);
-    ok = d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT;
+    ok = (d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT) && (c->driver->in_order || eng_out_first(e, c, &d));
     if (ok && !c->open && d.next_us > io_wall_us(e->io)) {
       eng_wake_at(e, d.next_us);
       ok = false;
@@ -233,47 +254,39 @@ static bool due(engine *e, eng_conn *c, uint64_t id, uint8_t lane[REC_LANE]) {
 /* The oldest over all lanes, and nothing before it is done; a dead one that holds stops them all (H-21). */
 static uint32_t pump_in_order(engine *e, eng_conn *c, heads *h) {
   uint32_t first = 0;
-  uint8_t lane[REC_LANE];
   c->held_by = 0;
   for (uint32_t i = 1; i < h->n; i++)
     if (h->id[i] < h->id[first]) first = i;
   if (!h->n) return 0;
   if (h->state[first] == DELIVERY_PARKED) c->held_by = h->id[first];
-  else if (!c->in_flight && due(e, c, h->id[first], lane)) return start(e, c, h->id[first]);
+  else if (!c->in_flight && due(e, c, h->id[first])) return start(e, c, h->id[first]);
   return 0;
 }
 
 /* Without a lane there is no order to keep: as many as there is room for. */
 static uint32_t pump_no_lane(engine *e, eng_conn *c, heads *h) {
   uint32_t started = 0;
-  uint8_t lane[REC_LANE];
   *h = (heads){.c = c, .want = SCAN_MAX};
   (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), no_lane, 0, SCAN_MAX, head_one, h);
   for (uint32_t i = 0; i < h->n && eng_conn_room(c); i++)
-    if (h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i], lane)) started += start(e, c, h->id[i]);
+    if (h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i])) started += start(e, c, h->id[i]);
   return started;
 }
 
 /* Heads of lanes from where the last look ended, round and round, so that no lane is forgotten however many there are. */
 static uint32_t pump_lanes(engine *e, eng_conn *c, heads *h, bool *around) {
   uint32_t started = 0;
-  uint8_t lane[REC_LANE];
   *h = (heads){.c = c, .want = SCAN_MAX};
-  (void)store_list_heads(e->store, ENG_PART, cod_cstr(c->name), c->lane_at, SCAN_MAX, head_one, h);
+  (void)store_list_heads(e->store, ENG_PART, cod_cstr(c->name), c->lane_at, SCAN_MAX, lane_head, h);
   *around = !h->more;
   for (uint32_t i = 0; i < h->n; i++) {
     if (!eng_conn_room(c)) {
       *around = false;
       return started;
     }
-    memset(lane, 0, sizeof lane);
-    bool go = h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i], lane);
-    if (h->state[i] == DELIVERY_PARKED) { /* only to know its lane */
-      (void)due(e, c, h->id[i], lane);
-      if (!c->held_by) c->held_by = h->id[i];
-    }
-    memcpy(c->lane_at, lane, REC_LANE);
-    if (go) started += start(e, c, h->id[i]);
+    if (h->state[i] == DELIVERY_PARKED && !c->held_by) c->held_by = h->id[i];
+    memcpy(c->lane_at, h->lane[i], REC_LANE);
+    if (h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i])) started += start(e, c, h->id[i]);
   }
   if (*around) memset(c->lane_at, 0, REC_LANE);
   return started;
@@ -325,7 +338,8 @@ bool eng_out_late(eng_conn *c, int64_t us) {
     store_delivery d;
     if (h.state[i] == DELIVERY_PARKED && c->driver->in_order) break;
     arena_init(&a, e->mem, 65536);
-    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us && d.next_us < now - us;
+    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us && d.next_us < now - us &&
+           (c->driver->in_order || eng_out_first(e, c, &d));
     arena_free(&a);
   }
   return late;

@@ -305,7 +305,11 @@ static bool send(eng_run *r, const ask *s) {
   if (how != TAKEN_NO) return how == TAKEN_OVER;
   char idem[ENG_HEX + 1];
   rec_delivery d = {.run = r->id, .path = str(s->q->path), .sink = str(s->c->name), .operation = str(s->operation)};
-  if (r->row.nlanes) memcpy(d.lane, r->row.lanes[0], REC_LANE);
+  if (r->row.nlanes) {
+    memcpy(d.lane, r->row.lanes[0], REC_LANE);
+    d.nmore = (uint8_t)(r->row.nlanes - 1);
+    memcpy(d.more, r->row.lanes[1], (size_t)d.nmore * REC_LANE);
+  }
   memcpy(d.request_hash, s->hash, REC_HASH);
   eng_run_key(r, s->q->path, idem, d.idempotency);
   cod_w w = eng_writer(r->e);

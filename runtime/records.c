@@ -347,6 +347,11 @@ hdw_status rec_put_delivery(cod_w *w, const rec_delivery *r) {
   cod_put_str(w, r->operation);
   put_hash(w, r->request_hash);
   put_hash(w, r->idempotency);
+  if (r->nmore >= REC_MAX_LANES) return HDW_E_LIMIT;
+  if (r->nmore) {
+    cod_put_u8(w, r->nmore);
+    cod_put_raw(w, r->more, (size_t)r->nmore * REC_LANE);
+  }
   return put_done(w);
 }
 
@@ -361,6 +366,9 @@ hdw_status rec_get_delivery(const log_rec *rec, rec_delivery *o) {
   o->operation = cod_get_str(&r);
   get_hash(&r, o->request_hash);
   get_hash(&r, o->idempotency);
+  o->nmore = r.p < r.end ? cod_get_u8(&r) : 0;
+  if (o->nmore >= REC_MAX_LANES) return HDW_E_CORRUPT;
+  cod_get_raw(&r, o->more, (size_t)o->nmore * REC_LANE);
   return finish(&r, o->sink.len <= REC_NAME_MAX && o->path.len <= REC_PATH_MAX);
 }
 

@@ -142,11 +142,13 @@ typedef struct rec_run_end {
   uint32_t file, line, column;
 } rec_run_end;
 
-/* REC_DELIVERY, body = request:  run id | path str | sink str | lane 16 | operation str | request hash | idempotency key hash */
+/* REC_DELIVERY, body = request:  run id | path str | sink str | lane 16 | operation str | request hash | idempotency key hash,
+ *   then of a run with several lane keys: nmore u8 | lanes nmore*16 */
 typedef struct rec_delivery {
   uint64_t run;
   cod_str path, sink, operation;
   uint8_t lane[REC_LANE];    /* zeros = no lane */
+  uint8_t nmore, more[REC_MAX_LANES - 1][REC_LANE]; /* further lanes: it goes when it is the oldest in all of them */
   uint8_t request_hash[REC_HASH], idempotency[REC_HASH];
 } rec_delivery;
 

@@ -146,13 +146,15 @@ typedef struct store_delivery {
   int64_t failing_us;            /* since when its attempts fail transiently; 0 = they do not */
   log_pos pos, response_pos;     /* request; last response */
   uint8_t lane[REC_LANE], request_hash[REC_HASH], idempotency[REC_HASH];
+  uint8_t nmore, more[REC_MAX_LANES - 1][REC_LANE]; /* as in rec_delivery: it stands in the queue of each */
   cod_str sink, path, operation, error_code, error_text;
 } store_delivery;
 hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, store_delivery *out);
 /* The queue of a sink and lane, oldest first: pending, in flight and parked ones. lane NULL = the heads of all lanes of the sink (at most one id per lane). */
 hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user);
-/* Heads of lanes behind after_lane (NULL = from the first), in the order of the lanes. */
-hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_id_cb cb, void *user);
+/* Heads of lanes behind after_lane (NULL = from the first), in the order of the lanes. A delivery of several lanes may come more than once. */
+typedef bool (*store_head_cb)(const uint8_t lane[REC_LANE], uint64_t id, uint8_t state, void *user);
+hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_head_cb cb, void *user);
 /* Deliveries in a sink's queue; when the oldest of them was made (over the heads of at most `look` lanes), 0 = none. */
 uint64_t store_depth(store *s, uint16_t part, cod_str sink);
 int64_t store_oldest_us(store *s, uint16_t part, cod_str sink, unsigned look);

@@ -420,11 +420,14 @@ static void delivery_move(store *s, hdw_status *st, const store_delivery *old, c
   uint8_t a = old->state, b = now->state;
   skey k HDW_UNSET;
   if (a != b) {
-    key_queue(&k, now->partition, now->sink);
-    cod_put_raw(&k.w, now->lane, REC_LANE);
-    cod_put_be64(&k.w, now->id);
-    if (delivery_queued(b)) put(s, st, &k, &b, 1);
-    else if (a) del(s, st, &k);
+    for (unsigned i = 0; i <= now->nmore; i++) {
+      uint8_t value[2] = {b, 1};
+      key_queue(&k, now->partition, now->sink);
+      cod_put_raw(&k.w, i ? now->more[i - 1] : now->lane, REC_LANE);
+      cod_put_be64(&k.w, now->id);
+      if (delivery_queued(b)) put(s, st, &k, value, i ? 2 : 1);
+      else if (a) del(s, st, &k);
+    }
     if (!*st && delivery_queued(a) != delivery_queued(b)) *st = store_fold_depth(s, now->partition, now->sink, delivery_queued(b));
     if (delivery_dead(a)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, false);
     if (delivery_dead(b)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, true);
@@ -457,6 +460,8 @@ static hdw_status fold_delivery(store *s, const log_rec *rec) {
                                   .path = r.path,
                                   .operation = r.operation};
   memcpy(d.lane, r.lane, REC_LANE);
+  d.nmore = r.nmore;
+  memcpy(d.more, r.more, sizeof d.more);
   memcpy(d.request_hash, r.request_hash, REC_HASH);
   memcpy(d.idempotency, r.idempotency, REC_HASH);
   delivery_move(s, &st, &none, &d);

@@ -31,7 +31,7 @@ typedef enum store_table {
   T_LANE,         /* lane 16, run */
   T_EFFECT,       /* run, path */
   T_DELIVERY,     /* id */
-  T_QUEUE,        /* sink str8, lane 16, id -> state */
+  T_QUEUE,        /* sink str8, lane 16, id -> state; a second byte in rows of further lanes */
   T_OF_RUN,       /* run, delivery */
   T_DEAD,         /* subject, id */
   T_TIMER,        /* time, subject, id */

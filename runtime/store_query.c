@@ -276,7 +276,7 @@ hdw_status store_get_delivery(store *s, uint16_t part, uint64_t id, arena *a, st
 }
 
 /* One id per lane: after each head the cursor jumps behind its lane. */
-hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_id_cb cb, void *user) {
+hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t *after_lane, unsigned limit, store_head_cb cb, void *user) {
   skey prefix, next;
   sit i HDW_UNSET;
   if (!limit) limit = UINT32_MAX;
@@ -296,7 +296,7 @@ hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t
       i.status = HDW_E_CORRUPT;
       break;
     }
-    if (!cb(part, id, (uint8_t)i.value.p[0], user)) break;
+    if (!cb(lane, id, (uint8_t)i.value.p[0], user)) break;
     key_queue(&next, part, sink);
     cod_put_raw(&next.w, lane, REC_LANE);
     cod_put_be64(&next.w, UINT64_MAX);
@@ -307,9 +307,21 @@ hdw_status store_list_heads(store *s, uint16_t part, cod_str sink, const uint8_t
   return i.status;
 }
 
+typedef struct plain_heads {
+  uint16_t part;
+  store_id_cb cb;
+  void *user;
+} plain_heads;
+static bool plain_head(const uint8_t lane[REC_LANE], uint64_t id, uint8_t state, void *user) {
+  const plain_heads *h = (const plain_heads *)user;
+  (void)lane;
+  return h->cb(h->part, id, state, h->user);
+}
+
 hdw_status store_list_queue(store *s, uint16_t part, cod_str sink, const uint8_t *lane, uint64_t after, unsigned limit, store_id_cb cb, void *user) {
   skey k HDW_UNSET;
-  if (!lane) return store_list_heads(s, part, sink, NULL, limit, cb, user);
+  plain_heads h = {part, cb, user};
+  if (!lane) return store_list_heads(s, part, sink, NULL, limit, plain_head, &h);
   key_queue(&k, part, sink);
   cod_put_raw(&k.w, lane, REC_LANE);
   return list_ids(s, part, &k, after, false, limit, 0, cb, user);

@@ -10,6 +10,7 @@ typedef struct moving {
   uint32_t n;
   uint64_t id[BATCH];
   uint8_t lane[BATCH][REC_LANE], state[BATCH];
+  bool further[BATCH];       /* a row of a further lane */
 } moving;
 
 static hdw_status move_delivery(store *s, const moving *m, uint64_t id) {
@@ -39,9 +40,10 @@ static hdw_status move_queued(store *s, const moving *m, uint32_t i) {
   key_queue(&k, m->part, m->to);
   cod_put_raw(&k.w, m->lane[i], REC_LANE);
   cod_put_be64(&k.w, m->id[i]);
-  if (!st) st = store_put(s, &k, &m->state[i], 1);
-  if (!st) st = store_fold_depth(s, m->part, m->from, false);
-  if (!st) st = store_fold_depth(s, m->part, m->to, true);
+  uint8_t value[2] = {m->state[i], 1};
+  if (!st) st = store_put(s, &k, value, m->further[i] ? 2 : 1);
+  if (!st && !m->further[i]) st = store_fold_depth(s, m->part, m->from, false);
+  if (!st && !m->further[i]) st = store_fold_depth(s, m->part, m->to, true);
   return st ? st : move_delivery(s, m, m->id[i]);
 }
 
@@ -56,7 +58,7 @@ static hdw_status gather(store *s, moving *m) {
     (void)cod_get_raw(&i.key, m->lane[m->n], REC_LANE);
     m->id[m->n] = cod_get_be64(&i.key);
     m->state[m->n] = i.value.len ? (uint8_t)i.value.p[0] : (uint8_t)DELIVERY_PENDING;
-    m->n++;
+    m->further[m->n++] = i.value.len > 1;
   }
   sit_end(&i);
   return i.status;
@@ -157,8 +159,10 @@ hdw_status store_list_sink(store *s, uint16_t part, cod_str sink, unsigned limit
   sit i;
   key_queue(&k, part, sink);
   sit_begin(&i, s, &k, NULL, false);
-  while (limit-- && sit_next(&i)) {
+  while (limit && sit_next(&i)) {
     uint8_t lane[REC_LANE];
+    if (i.value.len > 1) continue; /* it comes with its first lane */
+    limit--;
     (void)cod_get_raw(&i.key, lane, REC_LANE);
     if (!cb(part, cod_get_be64(&i.key), i.value.len ? (uint8_t)i.value.p[0] : 0, user)) break;
   }

@@ -161,10 +161,12 @@ static void drop_delivery(store *s, hdw_status *st, uint16_t part, uint64_t id) 
     *st = got;
     return;
   }
-  key_queue(&k, part, d.sink);
-  cod_put_raw(&k.w, d.lane, REC_LANE);
-  cod_put_be64(&k.w, id);
-  del(s, st, &k);
+  for (unsigned i = 0; i <= d.nmore; i++) {
+    key_queue(&k, part, d.sink);
+    cod_put_raw(&k.w, i ? d.more[i - 1] : d.lane, REC_LANE);
+    cod_put_be64(&k.w, id);
+    del(s, st, &k);
+  }
   del_index(s, st, part, T_DEAD, SUBJECT_DELIVERY, id);
   if (d.next_us > 0) {
     key_timer(&k, part, d.next_us, SUBJECT_DELIVERY, id);

@@ -190,6 +190,10 @@ size_t row_put_delivery(store *s, const store_delivery *r) {
   cod_put_str(&w, r->error_code);
   cod_put_str(&w, r->error_text);
   put_time(&w, r->failing_us);
+  if (r->nmore) {
+    cod_put_u8(&w, r->nmore);
+    cod_put_raw(&w, r->more, (size_t)r->nmore * REC_LANE);
+  }
   return done(&w);
 }
 
@@ -214,6 +218,9 @@ bool row_get_delivery(cod_str v, store_delivery *o) {
   o->error_code = cod_get_str(&r);
   o->error_text = cod_get_str(&r);
   if (r.p < r.end) o->failing_us = get_time(&r);
+  if (r.p < r.end) o->nmore = cod_get_u8(&r);
+  if (o->nmore >= REC_MAX_LANES) return false;
+  cod_get_raw(&r, o->more, (size_t)o->nmore * REC_LANE);
   return cod_done(&r);
 }
 
