@@ -132,6 +132,10 @@ static int kept(admin_query *q, const char *name, const engine_lost *l) {
   admin_text(q->b, &f, "name", name, strlen(name));
   admin_number(q->b, &f, "deliveries", l->deliveries);
   admin_number(q->b, &f, "runs", l->runs);
+  admin_key(q->b, &f, "listener");
+  buf_puts(q->b, l->listener ? "true" : "false");
+  admin_key(q->b, &f, "once");
+  buf_puts(q->b, l->once ? "true" : "false");
   admin_key(q->b, &f, "declared");
   buf_puts(q->b, l->declared ? "true}" : "false}");
   return 200;
@@ -140,7 +144,7 @@ static int kept(admin_query *q, const char *name, const engine_lost *l) {
 int admin_kept(admin_query *q) {
   const char *name = admin_param(q, "name");
   engine_lost l;
-  if (!name) return admin_error(q, 400, "name: of which connection or workflow?");
+  if (!name) return admin_error(q, 400, "name: of which connection, workflow or listener?");
   engine_kept(q->ad->e, name, &l);
   return kept(q, name, &l);
 }
@@ -148,7 +152,7 @@ int admin_kept(admin_query *q) {
 int admin_forget(admin_query *q) {
   const char *name = admin_param(q, "name");
   engine_lost l;
-  if (!name) return admin_error(q, 400, "name: of which connection or workflow?");
+  if (!name) return admin_error(q, 400, "name: of which connection, workflow or listener?");
   hdw_status s = engine_forget(q->ad->e, name, admin_actor(q), &l);
   if (s == HDW_E_NOTFOUND) return admin_error(q, 404, "nothing is kept under the name '%.100s'", name);
   if (s) return admin_error(q, 503, "it cannot be recorded now");

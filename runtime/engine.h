@@ -119,9 +119,10 @@ void engine_stage_free(engine_stage *st);
 void engine_stage_names(engine_stage *st, const config *c, buf *problems);
 void engine_stage_each_pinned(engine_stage *st, void (*fn)(void *user, const meta *m), void *user);
 void engine_names(engine *e, buf *problems);
-/* What is kept under a name: deliveries that wait, runs that are not finished. */
+/* What is kept under a name: deliveries that wait, runs that are not finished, the window in which a listener knows resends, once-keys that are taken. */
 typedef struct engine_lost {
   uint64_t deliveries, runs;
+  bool listener, once;
   bool declared;             /* a current module declares the name */
 } engine_lost;
 void engine_kept(engine *e, const char *name, engine_lost *out);

@@ -40,10 +40,11 @@ static struct eng_sequence *sequence_of(eng_listener *l, const eng_message *m) {
   engine *e = l->e;
   hl7_slice parts[] = {m->head.app, m->head.facility, m->head.to_app, m->head.to_facility};
   char key[REC_PATH_MAX - REC_NAME_MAX];
-  size_t n = 0, total = strlen(l->name);
+  const char *listener = eng_listener_root(e, l->name);
+  size_t n = 0, total = strlen(listener);
   for (unsigned i = 0; i < 4; i++) total += 1 + parts[i].len;
   if (total > sizeof key) return NULL;
-  memcpy(key, l->name, n = strlen(l->name));
+  memcpy(key, listener, n = strlen(listener));
   for (unsigned i = 0; i < 4; i++) {
     key[n++] = '\n';
     if (parts[i].len) memcpy(key + n, parts[i].p, parts[i].len);

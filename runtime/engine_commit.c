@@ -283,7 +283,7 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   }
   bool other = p != NULL;
   if (!p) {
-    hdw_status s = store_find_duplicate(e->store, cod_cstr(m->src->listener), cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), &m->a, old);
+    hdw_status s = eng_find_duplicate(e, m->src->listener, cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), &m->a, old);
     int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
     if (s || old->received_us + window < io_wall_us(e->io)) return false;
     other = !eng_content_is(old->content_hash, m);

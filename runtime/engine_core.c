@@ -304,6 +304,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_print(e, e->conns[i]);
   if (!rs && !e->refused) rs = eng_app_withdraw(e, e->apps, e->napps, who); /* of a refused one we may not know the name */
   if (!rs) rs = eng_names_move(e, e->apps, e->napps, who);
+  eng_window_names(e);
   if (!rs && !e->refused) eng_names_forget(e, e->apps, e->napps);
   if (rs) {
     snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(rs));

@@ -21,7 +21,7 @@ static hdw_status read_message(engine *e, arena *a, const char *p, size_t len, c
   set_charset(&o, how->charset);
   hdw_status s = hl7_parse(a, p, len, &o, msg, why);
   if (!s) s = hl7_value(a, *msg, out);
-  if (s || !eng_sender_options(e, a, *out, how->identity, &o)) return s;
+  if (s || !eng_sender_options(e, how->pinned, a, *out, how->identity, &o)) return s;
   s = hl7_parse(a, p, len, &o, msg, why);
   return s ? s : hl7_value(a, *msg, out);
 }

@@ -12,7 +12,8 @@
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what                               watch.c         metrics and traces
- *   engine_moved.c   an address is another than before       engine_retain.c  what is over goes
+ *   engine_moved.c   an address is another than before       engine_window.c  windows of listeners and once-keys
+ *   engine_retain.c  what is over goes
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -310,6 +311,7 @@ struct engine {
   eng_conn *old_conns;       /* of earlier deployments, for what is still under way */
   eng_listener *listeners;   uint32_t nlisteners;  /* room for ENG_MAX_LISTENERS: pointers to them stay good */
   eng_refused *refused;
+  struct eng_olds *olds;     uint32_t nolds;       /* listeners that had other names */
   uint32_t nback;            /* of naway: done, their runs wait to come back */
   io_timer reap;             /* gives back what earlier deployments left behind */
   eng_run *run_hash[ENG_HASH];
@@ -388,9 +390,10 @@ static inline cod_w eng_writer(engine *e) { return cod_writer(e->meta, sizeof e-
 void eng_say(engine *e, engine_level level, const char *event, ...) __attribute__((sentinel));
 /* A log line's value with its quotes. */
 void eng_log_text(buf *b, const char *s, size_t n);
-/* engine_sender.c. load: HDW_E_INVALID, HDW_E_NOTFOUND with a text. options: false when no sender of any module claims the message. */
+/* engine_sender.c. load: HDW_E_INVALID, HDW_E_NOTFOUND with a text. options: false when no sender of any module claims the message;
+ * pinned (NULL = none): what a run is pinned to stands in the place of its module's current version. */
 hdw_status eng_senders_load(engine *e, eng_app *app, mod_error *err);
-bool eng_sender_options(engine *e, arena *a, val message, const char *identity, hl7_opts *o);
+bool eng_sender_options(engine *e, eng_app *pinned, arena *a, val message, const char *identity, hl7_opts *o);
 /* engine_gate.c: does sender i of the module match the message, by declaration; by the authenticated peer first? */
 bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input);
 bool eng_sender_is(engine *e, eng_app *app, uint32_t i, arena *a, val input, const char *identity);
@@ -426,6 +429,22 @@ void eng_each_pinned(engine *e, eng_app *const *apps, uint32_t n, void (*fn)(voi
 hdw_status eng_names_move(engine *e, eng_app *const *apps, uint32_t n, const char *who);
 /* Discards what is kept under dropped names that the operator gave up. */
 void eng_names_forget(engine *e, eng_app *const *apps, uint32_t n);
+/* engine_window.c. Which names the listeners of the current modules had: after each change of modules. */
+void eng_window_names(engine *e);
+/* The first name of a listener: what durable keys of it are made of. */
+const char *eng_listener_root(const engine *e, const char *name);
+/* As store_find_duplicate, under the listener's name of today and those of before. */
+hdw_status eng_find_duplicate(engine *e, const char *listener, cod_str key, arena *a, store_input *out);
+/* Records what is new: names taken over, windows. */
+hdw_status eng_window_note(engine *e, eng_app *const *apps, uint32_t n, const char *who);
+typedef enum eng_window { WINDOW_LISTENER, WINDOW_ONCE } eng_window;
+typedef void (*eng_window_cb)(eng_window kind, cod_str name, cod_str value, void *user);
+void eng_window_each(engine *e, eng_window_cb cb, void *user);
+/* Something in it still counts. value: of the named state. */
+bool eng_window_open(engine *e, eng_window kind, cod_str name, cod_str value);
+bool eng_window_known(engine *e, eng_window kind, const char *name);
+/* Nobody asks for it any more. Keys that are taken stay so until their time is over. */
+void eng_window_drop(engine *e, const char *name);
 /* The connection that took the place of this name; NULL. */
 eng_conn *eng_conn_renamed(engine *e, const char *name, size_t len);
 /* Closes and frees what no run, call or connection needs any more. */
@@ -481,6 +500,7 @@ typedef struct eng_reading {  /* what besides the bytes decides how they are rea
   cod_str charset;           /* as in rec_input */
   const char *identity;      /* of the peer; NULL or "" = none */
   bool strict;               /* H-33, H-39: at intake only */
+  struct eng_app *pinned;    /* of a run: its declarations of senders hold; NULL: those of today */
 } eng_reading;
 hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, const eng_reading *how, val *out, hl7_problem *why);
 /* Takes out of v the runs whose once-key is taken by another input. input 0: not known yet. */

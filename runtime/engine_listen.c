@@ -133,7 +133,7 @@ hdw_status eng_listener_prepare(engine *e, const eng_listener *l, const config_l
 void eng_listener_update(eng_listener *l, eng_listener *next) {
   io_addr none = {0};
   if (l->tls) tls_ctx_free(l->tls); /* open connections keep what they use of it */
-  l->o = next->o, l->cfg = next->cfg, l->tls = next->tls, l->allow = next->allow, l->nallow = next->nallow;
+  l->name = next->name, l->o = next->o, l->cfg = next->cfg, l->tls = next->tls, l->allow = next->allow, l->nallow = next->nallow;
   if (l->mllp) {
     mllp_listener_opts o = mllp_opts(l, &none);
     mllp_listener_update(l->mllp, &o);

@@ -7,7 +7,7 @@
 
 enum { MANY = 20000, DISCARD_AT_ONCE = 4096 };
 
-typedef enum name_kind { NAME_SINK, NAME_WORKFLOW } name_kind;
+typedef enum name_kind { NAME_SINK, NAME_WORKFLOW, NAME_LISTENER } name_kind;
 
 /* ---- aliases ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -48,13 +48,18 @@ static bool declares(eng_app *const *apps, uint32_t n, name_kind kind, cod_str n
   for (uint32_t i = 0; i < n; i++) {
     const meta *m = &apps[i]->meta;
     if (apps[i]->retired) continue;
-    uint32_t count = kind == NAME_SINK ? m->nconns : m->nworkflows;
+    uint32_t count = kind == NAME_SINK ? m->nconns : kind == NAME_WORKFLOW ? m->nworkflows : m->nlisteners;
     for (uint32_t k = 0; k < count; k++) {
-      const char *s = kind == NAME_SINK ? (was ? m->conns[k].was : m->conns[k].name) : was ? m->workflows[k].was : m->workflows[k].name;
+      const char *s = kind == NAME_SINK ? (was ? m->conns[k].was : m->conns[k].name) : kind == NAME_WORKFLOW ? (was ? m->workflows[k].was : m->workflows[k].name)
+                                                                                    : (was ? m->listeners[k].was : m->listeners[k].name);
       if (s && cod_equal(cod_cstr(s), name)) return true;
     }
   }
   return false;
+}
+
+static bool declared(eng_app *const *apps, uint32_t n, cod_str name) {
+  return declares(apps, n, NAME_SINK, name, false) || declares(apps, n, NAME_WORKFLOW, name, false) || declares(apps, n, NAME_LISTENER, name, false);
 }
 
 /* ---- what there is under a name ------------------------------------------------------------------------------------------------------------- */
@@ -129,7 +134,34 @@ static void check_was(checking *c) {
     for (uint32_t k = 0; k < m->nworkflows; k++)
       if (m->workflows[k].was && declares(c->apps, c->n, NAME_WORKFLOW, cod_cstr(m->workflows[k].was), false))
         buf_putf(c->problems, "workflow %s was %s: but %s is still declared\n", m->workflows[k].name, m->workflows[k].was, m->workflows[k].was);
+    for (uint32_t k = 0; k < m->nlisteners; k++)
+      if (m->listeners[k].was && declares(c->apps, c->n, NAME_LISTENER, cod_cstr(m->listeners[k].was), false))
+        buf_putf(c->problems, "listener %s was %s: but %s is still declared\n", m->listeners[k].name, m->listeners[k].was, m->listeners[k].was);
   }
+}
+
+/* The name's state is known by the name that the first of them had: then one of today's workflows has it. */
+static cod_str root(engine *e, arena *a, cod_str name) {
+  cod_str v;
+  return named(e, a, "alias", "workflow:", name.p, name.len, &v) ? v : name;
+}
+static bool has_root(checking *c, cod_str of) {
+  cod_str want = root(c->e, c->a, of);
+  for (uint32_t i = 0; i < c->n; i++)
+    for (uint32_t k = 0; !c->apps[i]->retired && k < c->apps[i]->meta.nworkflows; k++)
+      if (cod_equal(root(c->e, c->a, cod_cstr(c->apps[i]->meta.workflows[k].name)), want)) return true;
+  return false;
+}
+
+static void check_window(eng_window kind, cod_str name, cod_str value, void *user) {
+  checking *c = (checking *)user;
+  name_kind of = kind == WINDOW_LISTENER ? NAME_LISTENER : NAME_WORKFLOW;
+  if (declares(c->apps, c->n, of, name, false) || declares(c->apps, c->n, of, name, true) || given_up(c->e, c->a, name)) return;
+  if ((kind == WINDOW_ONCE && has_root(c, name)) || !eng_window_open(c->e, kind, name, value)) return;
+  const char *what = kind == WINDOW_LISTENER ? "listener" : "workflow";
+  buf_putf(c->problems, "%s %.*s: no program declares it any more, and %s; write `was %.*s` behind the name of the %s that takes its place, or give it up: hdwvm forget %.*s\n", what,
+           (int)name.len, name.p, kind == WINDOW_LISTENER ? "resends of its messages would not be known again" : "keys of its `once by` are still taken", (int)name.len, name.p, what,
+           (int)name.len, name.p);
 }
 
 static void check_pinned(void *user, const meta *m) {
@@ -149,6 +181,7 @@ void eng_names_check(engine *e, eng_app *const *apps, uint32_t n, const config *
   check_was(&c);
   eng_each_pinned(e, apps, n, check_pinned, &c);
   (void)store_list_sinks(e->store, ENG_PART, &a, check_sink, &c);
+  eng_window_each(e, check_window, &c);
   census *s = take_census(e);
   for (uint32_t i = 0; s && i < s->n; i++) {
     cod_str name = cod_cstr(s->v[i].name);
@@ -197,7 +230,7 @@ hdw_status eng_names_move(engine *e, eng_app *const *apps, uint32_t n, const cha
     }
   }
   arena_free(&a);
-  return s;
+  return s ? s : eng_window_note(e, apps, n, who);
 }
 
 /* ---- forgetting ------------------------------------------------------------------------------------------------------------------------------- */
@@ -237,6 +270,7 @@ static void discard(engine *e, const char *name, const char *who, engine_lost *o
   l->n = 0;
   for (size_t i = 0; i < sizeof unfinished && l->n < DISCARD_AT_ONCE; i++) (void)store_list_runs(e->store, ENG_PART, unfinished[i], 0, MANY, lose_run, l);
   for (uint32_t i = 0; i < l->n; i++) out->runs += !engine_discard(e, SUBJECT_RUN, l->id[i], who, why, NULL, NULL);
+  eng_window_drop(e, name);
   eng_put(e, l, sizeof *l);
 }
 
@@ -254,14 +288,16 @@ void engine_kept(engine *e, const char *name, engine_lost *out) {
   for (uint32_t i = 0; s && i < s->n; i++)
     if (!strcmp(s->v[i].name, name)) out->runs = s->v[i].runs;
   eng_put(e, s, sizeof *s);
-  out->declared = declares(e->apps, e->napps, NAME_SINK, cod_cstr(name), false) || declares(e->apps, e->napps, NAME_WORKFLOW, cod_cstr(name), false);
+  out->listener = eng_window_known(e, WINDOW_LISTENER, name);
+  out->once = eng_window_known(e, WINDOW_ONCE, name);
+  out->declared = declared(e->apps, e->napps, cod_cstr(name));
 }
 
 hdw_status engine_forget(engine *e, const char *name, const char *who, engine_lost *out) {
   engine_kept(e, name, out);
   if (strlen(name) > META_MAX_NAME) return HDW_E_NOTFOUND;
   if (out->declared || config_find_conn(e->o.config, name)) return mark(e, name, who); /* it goes with the deployment that drops it */
-  if (!out->deliveries && !out->runs) return HDW_E_NOTFOUND;
+  if (!out->deliveries && !out->runs && !out->listener && !out->once) return HDW_E_NOTFOUND;
   out->deliveries = out->runs = 0;
   discard(e, name, who, out);
   return HDW_OK;
@@ -276,7 +312,7 @@ static bool one_mark(cod_str key, cod_str value, void *user) {
   marks *m = (marks *)user;
   char name[META_MAX_NAME + 1], who[200], number[24];
   engine_lost lost = {0};
-  if (declares(m->apps, m->n, NAME_SINK, key, false) || declares(m->apps, m->n, NAME_WORKFLOW, key, false)) return true; /* not yet dropped */
+  if (declared(m->apps, m->n, key)) return true; /* not yet dropped */
   snprintf(name, sizeof name, "%.*s", (int)key.len, key.p);
   snprintf(who, sizeof who, "%.*s", (int)value.len, value.p);
   discard(m->e, name, who, &lost);

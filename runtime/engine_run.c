@@ -93,7 +93,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     }
     if (!s && !p) s = HDW_E_NOMEM;
   } else cod_sha256(&r->id, sizeof r->id, r->row.module, REC_HASH, r->identity);
-  return s || !p ? s : eng_input_value(e, &r->a, p, len, &(eng_reading){.charset = in.charset, .identity = identity}, out, &why);
+  return s || !p ? s : eng_input_value(e, &r->a, p, len, &(eng_reading){.charset = in.charset, .identity = identity, .pinned = r->app}, out, &why);
 }
 
 static hdw_status start_vm(eng_run *r, val input) {

@@ -44,16 +44,25 @@ hdw_status eng_senders_load(engine *e, eng_app *app, mod_error *err) {
   return HDW_OK;
 }
 
-bool eng_sender_options(engine *e, arena *a, val message, const char *identity, hl7_opts *o) {
-  for (uint32_t k = 0; k < e->napps; k++) {
-    eng_app *app = e->apps[k];
-    for (uint32_t i = 0; app->has_senders && !app->retired && i < app->meta.nsenders; i++) {
-      const eng_sender *p = &app->senders[i];
-      if ((!p->charset && !p->zone) || !eng_sender_is(e, app, i, a, message, identity)) continue;
-      if (p->charset) o->charset = p->charset;
-      if (p->zone) o->hooks = &p->hooks;
-      return true;
-    }
+static bool one(engine *e, eng_app *app, arena *a, val message, const char *identity, hl7_opts *o) {
+  for (uint32_t i = 0; app->has_senders && i < app->meta.nsenders; i++) {
+    const eng_sender *p = &app->senders[i];
+    if ((!p->charset && !p->zone) || !eng_sender_is(e, app, i, a, message, identity)) continue;
+    if (p->charset) o->charset = p->charset;
+    if (p->zone) o->hooks = &p->hooks;
+    return true;
   }
   return false;
+}
+
+bool eng_sender_options(engine *e, eng_app *pinned, arena *a, val message, const char *identity, hl7_opts *o) {
+  bool found = false, stands = false;
+  for (uint32_t k = 0; k < e->napps; k++) stands |= pinned && !e->apps[k]->retired && !strcmp(e->apps[k]->name, pinned->name);
+  if (pinned && !stands) found = one(e, pinned, a, message, identity, o); /* its module was withdrawn */
+  for (uint32_t k = 0; k < e->napps && !found; k++) {
+    eng_app *app = e->apps[k];
+    if (app->retired) continue;
+    found = one(e, pinned && !strcmp(app->name, pinned->name) ? pinned : app, a, message, identity, o);
+  }
+  return found;
 }

@@ -254,7 +254,7 @@ static bool same_socket(const eng_listener *l, const char *kind, const config_li
 static hdw_status one_place(engine *e, places *ps, const meta_listener *m, char text[200]) {
   const config_listener *c = config_find_listener(e->o.config, m->name);
   for (uint32_t i = 0; i < ps->n; i++) {
-    const eng_listener *seen = ps->v[i].old ? ps->v[i].old : ps->v[i].l;
+    const eng_listener *seen = ps->v[i].old ? &ps->v[i].next : ps->v[i].l;
     if (strcmp(seen->name, m->name)) continue;
     if (!strcmp(seen->kind, m->kind)) return HDW_OK;
     snprintf(text, 200, "listeners.%.60s: declared with two kinds", m->name);
@@ -266,9 +266,11 @@ static hdw_status one_place(engine *e, places *ps, const meta_listener *m, char 
   }
   place *p = &ps->v[ps->n];
   eng_listener *old = eng_listener_find(e, m->name);
+  if (!old && m->was) old = eng_listener_find(e, m->was);
   if (old && same_socket(old, m->kind, c)) {
     hdw_status s = eng_listener_prepare(e, old, c, &p->next, text);
     if (s) return s;
+    if (strcmp(old->name, m->name) && !(p->next.name = arena_dup(&e->a, m->name, strlen(m->name)))) return HDW_E_NOMEM;
     p->old = old;
     ps->n++;
     return HDW_OK;
@@ -445,6 +447,7 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   swap_conns(e, conns, nconns);
   if (e->listeners) swap_places(e, &ps);
   swap_apps(st);
+  eng_window_names(e);
   for (uint32_t i = 0; i < e->nconns; i++) {
     bool kept = false;
     for (uint32_t k = 0; k < nconns; k++) kept |= conns[k] == e->conns[i];

@@ -118,7 +118,7 @@ int hv_forget(const hv_args *args) {
   size_t len;
   quiet.json = false;
   if (args->nwords != 1) {
-    hv_say("forget needs the name of a connection or workflow");
+    hv_say("forget needs the name of a connection, workflow or listener");
     return EXIT_USAGE;
   }
   talk_init(&t);
@@ -127,7 +127,8 @@ int hv_forget(const hv_args *args) {
   if (code) return talk_end(&t, code);
   bool declared = !strcmp(hv_cell(&t.a, v, "declared"), "true");
   if (!args->json)
-    printf("%s: %s deliveries wait, %s runs are not finished. %s\n", args->words[0], hv_cell(&t.a, v, "deliveries"), hv_cell(&t.a, v, "runs"),
+    printf("%s: %s deliveries wait, %s runs are not finished%s%s. %s\n", args->words[0], hv_cell(&t.a, v, "deliveries"), hv_cell(&t.a, v, "runs"),
+           !strcmp(hv_cell(&t.a, v, "listener"), "true") ? ", resends of its messages are known" : "", !strcmp(hv_cell(&t.a, v, "once"), "true") ? ", keys of its `once by` are taken" : "",
            declared ? "It is declared: what is there then is discarded with the deployment that drops it." : "They are discarded now.");
   if (!args->yes) {
     hv_say("say --yes to do it");

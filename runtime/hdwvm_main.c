@@ -15,7 +15,7 @@ const hv_command hv_commands[] = {
     {"deploy", "APP.hdwb...", "Gives the running daemon a module, new or in the place of the one with its name.", hv_deploy},
     {"rollback", "[NAME] [--to ID]", "Back to the version before, or to the one whose id begins so.", hv_rollback},
     {"withdraw", "NAME", "Takes a module out of service; its unfinished runs go on.", hv_withdraw},
-    {"forget", "NAME [--yes]", "Gives up what is kept under the name of a connection or workflow: waiting deliveries, unfinished runs.", hv_forget},
+    {"forget", "NAME [--yes]", "Gives up what is kept under the name of a connection, workflow or listener: waiting deliveries, unfinished runs, windows of duplicates and once-keys.", hv_forget},
     {"reload", "", "hdw.json, secrets, certificates and changed modules again, as SIGHUP does, with the problems shown here.", hv_reload_now},
     {"modules", "", "Modules in the daemon: current, earlier ones that runs still need, refused ones.", hv_modules},
     {"deployments", "[NAME]", "What was deployed, when and by whom.", hv_deployments},

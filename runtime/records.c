@@ -422,7 +422,7 @@ hdw_status rec_get_action(const log_rec *rec, rec_action *o) {
   cod_get_raw(&r, o->lane, REC_LANE);
   o->who = cod_get_str(&r);
   o->reason = cod_get_str(&r);
-  bool ok = o->action >= ACTION_REDRIVE && o->action <= ACTION_RENAME && o->subject >= SUBJECT_RUN && o->subject <= SUBJECT_WORKFLOW;
+  bool ok = o->action >= ACTION_REDRIVE && o->action <= ACTION_RENAME && o->subject >= SUBJECT_RUN && o->subject <= SUBJECT_LISTENER;
   return finish(&r, ok && o->name.len <= REC_NAME_MAX);
 }
 

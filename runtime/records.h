@@ -41,7 +41,7 @@ enum rec_delivery_state { DELIVERY_PENDING = 1, DELIVERY_INFLIGHT, DELIVERY_DELI
 enum rec_fail_class { FAIL_NONE = 0, FAIL_TRANSIENT, FAIL_PERMANENT, FAIL_DATA, FAIL_AMBIGUOUS };
 enum rec_run_flags { RUN_F_LANE_SKIP = 1 /* a failed run does not hold its lanes */, RUN_F_ACK_AFTER = 2 /* its end is the input's answer */,
                      RUN_F_ONCE = 64 /* it takes a once-key */ };
-enum rec_subject { SUBJECT_RUN = 1, SUBJECT_DELIVERY = 2, SUBJECT_INPUT = 3, SUBJECT_LANE = 4, SUBJECT_SINK = 5, SUBJECT_WORKFLOW = 6 };
+enum rec_subject { SUBJECT_RUN = 1, SUBJECT_DELIVERY = 2, SUBJECT_INPUT = 3, SUBJECT_LANE = 4, SUBJECT_SINK = 5, SUBJECT_WORKFLOW = 6, SUBJECT_LISTENER = 7 };
 enum rec_action_kind { ACTION_REDRIVE = 1, ACTION_DISCARD, ACTION_SKIP_LANE, ACTION_PAUSE, ACTION_RESUME, ACTION_RENAME /* name takes over what is kept under the one in reason */ };
 
 /* One run that a verdict or a start makes.

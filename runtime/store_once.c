@@ -6,6 +6,7 @@
  *   "once"         key 16                   -> input u64, until us u64
  *   "once.until"   until us be64, key 16    -> nothing: keys in the order in which their time is over
  *   "once.of"      input be64, key 16       -> nothing: keys of an input
+ *   "once.last"    workflow                 -> until us u64: when the longest of its keys ends
  *   "sequence"     key of the sender        -> next u64, input u64
  *   "sequence.of"  input be64               -> key of the sender */
 
@@ -60,6 +61,21 @@ static hdw_status some(store *s, const skey *prefix, bool numbered, uint64_t bel
   return i.status;
 }
 
+static hdw_status last_until(store *s, const rec_run_new *r) {
+  skey k;
+  cod_str v;
+  uint8_t b[8];
+  cod_w w = cod_writer(b, sizeof b);
+  key_named(&k, cod_cstr("once.last"));
+  cod_put_raw(&k.w, r->workflow.p, r->workflow.len);
+  hdw_status st = store_get(s, &k, &v);
+  if (st && st != HDW_E_NOTFOUND) return st;
+  cod_r old = cod_reader(v.p, st ? 0 : v.len);
+  if (!st && (int64_t)cod_get_u64(&old) >= r->once_until_us) return HDW_OK;
+  cod_put_u64(&w, (uint64_t)r->once_until_us);
+  return store_put(s, &k, b, w.len);
+}
+
 hdw_status store_once_take(store *s, const log_rec *rec, uint64_t input, const rec_run_new *r) {
   skey k;
   uint8_t keys[SWEEP][REC_LANE], b[16];
@@ -77,7 +93,8 @@ hdw_status store_once_take(store *s, const log_rec *rec, uint64_t input, const r
   two_part(&k, "once.until", (uint64_t)r->once_until_us, r->once);
   if (!st) st = store_put(s, &k, NULL, 0);
   two_part(&k, "once.of", input, r->once);
-  return st ? st : store_put(s, &k, NULL, 0);
+  if (!st) st = store_put(s, &k, NULL, 0);
+  return st ? st : last_until(s, r);
 }
 
 hdw_status store_get_once(store *s, const uint8_t key[REC_LANE], int64_t now_us, uint64_t *input) {

@@ -115,6 +115,12 @@ hdw_status store_fold_rename(store *s, const log_rec *rec, const rec_action *a) 
   bool sink = a->subject == SUBJECT_SINK;
   skey k;
   cod_str v;
+  if (a->subject == SUBJECT_LISTENER) { /* the new name leads to the one before; messages keep the name they came in under */
+    named_key(&k, "alias", "listener:", a->name);
+    hdw_status ls = store_put(s, &k, a->reason.p, a->reason.len);
+    named_key(&k, "listener", "", a->reason);
+    return ls ? ls : store_del(s, &k);
+  }
   uint8_t root[REC_NAME_MAX];
   moving *m = (moving *)s->x->mem->get(s->x->mem, sizeof *m);
   if (!m) return HDW_E_NOMEM;
