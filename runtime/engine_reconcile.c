@@ -34,7 +34,7 @@ static bool look_at(uint16_t part, uint64_t id, uint8_t state, void *user) {
   arena_init(&a, e->mem, 65536);
   bool late = !store_get_run(e->store, ENG_PART, id, &a, &r) && r.changed_us < k->before_us;
   if (late && state == RUN_PARKED) late = r.wake_us < k->before_us || (r.held.len && free_and_quiet(e, r.held));
-  else if (late) late = eng_lanes_free(e, id, r.lanes, r.nlanes) && !(state == RUN_QUEUED && !r.attempts && eng_workflow_paused(e, r.workflow));
+  else if (late) late = eng_lanes_free(e, id, r.lanes, r.nlanes) && !(state == RUN_QUEUED && !r.attempts && !r.effects && eng_workflow_paused(e, r.workflow));
   if (late) {
     eng_ready(e, id, false);
     k->woken++;

@@ -152,7 +152,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_steps_drop(e, id, false);
     return;
   }
-  if (r->row.state == RUN_QUEUED && !r->row.attempts && eng_workflow_paused(e, r->row.workflow)) {
+  if (r->row.state == RUN_QUEUED && !r->row.attempts && !r->row.effects && eng_workflow_paused(e, r->row.workflow)) {
     eng_run_free(r);
     return;
   }

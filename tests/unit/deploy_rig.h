@@ -15,6 +15,20 @@ static inline deploy_module deploy_compile(prog *p, const char *text) {
   return m;
 }
 
+/* A module of another name. */
+static inline deploy_module deploy_compile_as(prog *p, const char *file, const char *text) {
+  diag_list l;
+  comp_result r;
+  comp_source s = {file, text, strlen(text)};
+  comp_options o = {0};
+  diag_init(&l, &p->a);
+  assert_int_equal(comp_program(&p->a, &s, 1, &o, &l, &r), HDW_OK);
+  for (const diag *d = l.first; d; d = d->next) fprintf(stderr, "%s\n", d->text);
+  assert_non_null(r.bytes);
+  cod_sha256(r.bytes + MOD_HEADER_BYTES, r.len_bytes - MOD_HEADER_BYTES, NULL, 0, r.bytes + 16);
+  return (deploy_module){r.bytes, r.len_bytes};
+}
+
 /* Under a fresh configuration; base (NULL = the program's) is that of every connection. problems: of names, a line each; not empty = nothing was done. */
 static inline hdw_status deploy_switch(prog *p, engine_stage *st, const char *base, char problems[1000], char text[200]) {
   const meta *metas[8];
