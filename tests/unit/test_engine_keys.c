@@ -147,6 +147,7 @@ static void test_order_of_every_key_under_failures(void **state) {
       }
     }
     for (int i = 0; i < 2000 && s.n < N; i++) prog_run_for(p, 1000000);
+    prog_run_for(p, 1000000);
     assert_int_equal(s.n, N);
     check_order(&s);
     assert_int_equal(depth(p, "crm"), 0);
