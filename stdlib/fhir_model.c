@@ -1,5 +1,6 @@
 /* Look-ups in the generated tables of the FHIR R4 model. */
 #include "fhir.h"
+#include "fhir_int.h"
 #include <string.h>
 
 typedef struct fhir_type_row {
@@ -14,7 +15,13 @@ typedef struct fhir_element_row {
   uint16_t hash;                      /* val_key_hash of the name */
   uint16_t types, n_types, targets, n_targets, codes;
   uint8_t min, max, flags;
+  uint16_t owner;
 } fhir_element_row;
+/* A member of a type's objects by (type, name), inherited ones included. */
+typedef struct fhir_slot {
+  uint16_t type, element;             /* element: row + 1, 0 = free */
+  uint16_t choice;                    /* the name is the element's and this type's ("valueQuantity"); 0 = the element's alone */
+} fhir_slot;
 enum { ELEMENT_CHOICE = 1, ELEMENT_MODIFIER = 2, ELEMENT_SUMMARY = 4 };
 typedef struct fhir_search_row {
   uint32_t name;
@@ -53,17 +60,21 @@ uint16_t fhir_type_count(void) {
   return (uint16_t)(COUNT(fhir_types) - 1);
 }
 
+/* Where a name begins to be looked for in a hash table of a power of two. */
+static size_t slot_of(uint16_t type, uint16_t hash, size_t size) {
+  uint32_t h = (uint32_t)type * 40503u ^ (uint32_t)hash * 34283u;
+  return (h ^ hash >> 5) & (size - 1);
+}
+
+/* Whether the string at offset is these bytes. */
+static bool pool_is(uint32_t offset, const char *s, size_t len) {
+  return offset + len < sizeof fhir_pool && memcmp(fhir_pool + offset, s, len) == 0 && fhir_pool[offset + len] == 0;
+}
+
 uint16_t fhir_type(const char *name, size_t len) {
-  size_t lo = 1, hi = COUNT(fhir_types);
-  while (lo < hi) {
-    size_t mid = (lo + hi) / 2;
-    int c = pool_cmp(fhir_types[mid].name, name, len);
-    if (c == 0) return (uint16_t)mid;
-    if (c < 0)
-      lo = mid + 1;
-    else
-      hi = mid;
-  }
+  size_t at = slot_of(0, val_key_hash(name, len), COUNT(fhir_names));
+  for (; fhir_names[at]; at = (at + 1) & (COUNT(fhir_names) - 1))
+    if (pool_is(fhir_types[fhir_names[at]].name, name, len)) return fhir_names[at];
   return 0;
 }
 
@@ -112,14 +123,35 @@ static bool element_out(uint16_t owner, const fhir_element_row *e, fhir_element_
   return true;
 }
 
-bool fhir_element(uint16_t type, const char *name, size_t len, fhir_element_info *out) {
-  uint16_t hash = val_key_hash(name, len);
-  for (int depth = 0; type && depth < BASES_MAX; depth++, type = row_of(type)->base) {
-    const fhir_element_row *e = fhir_elements + row_of(type)->first_element;
-    for (unsigned n = row_of(type)->n_elements; n > 0; n--, e++)
-      if (e->hash == hash && pool_cmp(e->name, name, len) == 0) return element_out(type, e, out);
+static bool choice_is(const fhir_element_row *e, uint16_t type, const char *s, size_t len);
+
+/* The slot of a member name, or NULL. */
+static const fhir_slot *find_member(uint16_t type, const char *s, size_t len, uint16_t hash) {
+  size_t at = slot_of(type, hash, COUNT(fhir_slots));
+  for (; fhir_slots[at].element; at = (at + 1) & (COUNT(fhir_slots) - 1)) {
+    const fhir_slot *m = &fhir_slots[at];
+    if (m->type != type) continue;
+    const fhir_element_row *e = &fhir_elements[m->element - 1];
+    if (m->choice ? choice_is(e, m->choice, s, len) : e->hash == hash && pool_is(e->name, s, len)) return m;
   }
-  return false;
+  return NULL;
+}
+
+bool fhir_element(uint16_t type, const char *name, size_t len, fhir_element_info *out) {
+  const fhir_slot *m = find_member(type, name, len, val_key_hash(name, len));
+  return m && !m->choice && element_out(fhir_elements[m->element - 1].owner, &fhir_elements[m->element - 1], out);
+}
+
+bool fhir_member_of(uint16_t type, val key, fhir_member *out) {
+  const fhir_slot *m = find_member(type, key.u.s, key.len, key.aux);
+  if (!m) return false;
+  const fhir_element_row *e = &fhir_elements[m->element - 1];
+  uint16_t t = m->choice ? m->choice : fhir_lists[e->types];
+  const fhir_type_row *r = row_of(t);
+  *out = (fhir_member){.type = t, .element = m->element, .kind = r->kind, .system = r->system, .choice = !m->choice && (e->flags & ELEMENT_CHOICE),
+                       .open = r->kind == FHIR_RESOURCE && r->abstract};
+  if (out->choice) out->name_len = (uint8_t)key.len;
+  return true;
 }
 
 /* The base types of a type from the root down to itself. */
@@ -156,27 +188,18 @@ size_t fhir_choice_member(const fhir_element_info *e, uint16_t type, char out[FH
   return n + m;
 }
 
-/* The type that the part of a member name behind the element's name stands for, or 0. */
-static uint16_t choice_suffix(const fhir_element_info *e, const char *s, size_t len) {
-  for (unsigned i = 0; len > 0 && i < e->n_types; i++) {
-    const char *t = fhir_type_name(e->types[i]);
-    if (strlen(t) == len && s[0] == upper(t[0]) && memcmp(s + 1, t + 1, len - 1) == 0) return e->types[i];
-  }
-  return 0;
+/* Whether a member name is that of a choice element and one of its types. */
+static bool choice_is(const fhir_element_row *e, uint16_t type, const char *s, size_t len) {
+  size_t n = strlen(fhir_pool + e->name);
+  uint32_t t = row_of(type)->name;
+  return len > n && memcmp(fhir_pool + e->name, s, n) == 0 && s[n] == upper(fhir_pool[t]) && pool_is(t + 1, s + n + 1, len - n - 1);
 }
 
 uint16_t fhir_choice_of(uint16_t type, const char *member, size_t len, fhir_element_info *out) {
-  for (int depth = 0; type && depth < BASES_MAX; depth++, type = row_of(type)->base) {
-    const fhir_element_row *e = fhir_elements + row_of(type)->first_element;
-    for (unsigned k = row_of(type)->n_elements; k > 0; k--, e++) {
-      size_t n = strlen(fhir_pool + e->name);
-      if (!(e->flags & ELEMENT_CHOICE) || len <= n || memcmp(fhir_pool + e->name, member, n) != 0) continue;
-      element_out(type, e, out);
-      uint16_t found = choice_suffix(out, member + n, len - n);
-      if (found) return found;
-    }
-  }
-  return 0;
+  const fhir_slot *m = find_member(type, member, len, val_key_hash(member, len));
+  if (!m || !m->choice) return 0;
+  element_out(fhir_elements[m->element - 1].owner, &fhir_elements[m->element - 1], out);
+  return m->choice;
 }
 
 /* ---- Code sets. */

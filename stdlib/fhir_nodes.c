@@ -9,6 +9,7 @@
  * so that extension() finds them; fhir_model_system gives the value alone to whatever computes with it. A primitive without such a sibling,
  * the rule, is the System value itself and costs nothing. */
 #include "fhir.h"
+#include "fhir_int.h"
 #include <string.h>
 
 static const val key_value = {.tag = VAL_STR, .len = 5, .u.s = "value"};
@@ -74,11 +75,16 @@ static bool temporal(fhir_system sys, val text, val *out) {
 
 /* A JSON slot that is no list, as the System value of a primitive type. JSON of another kind than the type wants comes out untyped, so that is()
  * says what it is. */
-static hdw_status primitive(arena *a, val raw, uint16_t type, val *out) {
+static hdw_status primitive(arena *a, val raw, const fhir_member *m, val *out) {
   val v = raw;
+  fhir_system sys = (fhir_system)m->system;
+  uint16_t type = m->type;
+  if (sys == FHIR_SYS_STRING && raw.tag == VAL_STR && !(raw.flags & VALF_ESC)) {
+    *out = with_type(raw, type);
+    return HDW_OK;
+  }
   hdw_status s = val_is_norm(raw) ? HDW_OK : val_norm(a, raw, &v);
   if (s != HDW_OK) return s;
-  fhir_system sys = fhir_type_system(type);
   bool fits = false;
   switch (sys) {
     case FHIR_SYS_BOOLEAN: fits = v.tag == VAL_BOOL; break;
@@ -118,33 +124,60 @@ static bool is_primitive_node(val v) {
 
 /* ---- One slot to typed items. */
 
-static val object_as(val obj, uint16_t type) {
+static inline val object_as(val obj, const fhir_member *m) {
   if (obj.tag != VAL_OBJ) return obj;
-  if (fhir_type_kind(type) == FHIR_RESOURCE && fhir_type_abstract(type)) return fhir_adopt(obj); /* contained, Bundle.entry.resource */
-  return fhir_as(obj, type);
+  if (m->open) return fhir_adopt(obj); /* contained, Bundle.entry.resource */
+  obj.aux = m->type;
+  return obj;
+}
+
+/* A primitive that is written as an object {"value": …} as other notations of FHIR have it: its value, and what else the object has as the sibling. */
+static bool unwrap(val raw, val *value, val *sibling) {
+  if (raw.tag != VAL_OBJ || raw.len == 0 || raw.len > 3 || !text_is(raw.u.v[0], "value")) return false;
+  for (uint32_t i = 1; i < raw.len; i++)
+    if (!text_is(raw.u.v[2 * i], "id") && !text_is(raw.u.v[2 * i], "extension")) return false;
+  *value = raw.u.v[1];
+  *sibling = (val){.tag = VAL_OBJ, .len = raw.len - 1, .u.v = raw.u.v + 2};
+  return true;
 }
 
 /* raw: a slot or an item of a document array; sibling: of "_name", VAL_EMPTY or VAL_NULL when there is none. */
-static hdw_status typed_item(arena *a, val raw, val sibling, uint16_t type, val *out) {
-  if (fhir_type_kind(type) != FHIR_PRIMITIVE) {
+static hdw_status typed_item(arena *a, val raw, val sibling, const fhir_member *m, val *out) {
+  if (m->kind != FHIR_PRIMITIVE) {
+    if (raw.tag == VAL_OBJ) return *out = object_as(raw, m), HDW_OK;
     hdw_status s = val_norm(a, raw, out);
-    *out = object_as(*out, type);
+    *out = object_as(*out, m);
     return s;
   }
   val v;
-  hdw_status s = primitive(a, raw, type, &v);
-  if (s == HDW_OK && sibling.tag == VAL_OBJ && sibling.len > 0) return primitive_node(a, v, sibling, type, out);
+  if (raw.tag == VAL_OBJ && sibling.tag != VAL_OBJ) unwrap(raw, &raw, &sibling);
+  hdw_status s = primitive(a, raw, m, &v);
+  if (s == HDW_OK && sibling.tag == VAL_OBJ && sibling.len > 0) return primitive_node(a, v, sibling, m->type, out);
   *out = v;
   return s;
 }
 
+/* An array of objects, which is what most arrays are: false when it holds anything else. */
+static bool typed_objects(arena *a, val raw, const fhir_member *m, val *out) {
+  val *v = arena_alloc(a, raw.len * sizeof *v);
+  if (!v) return false;
+  for (uint32_t i = 0; i < raw.len; i++) {
+    if (raw.u.v[i].tag != VAL_OBJ) return false;
+    v[i] = object_as(raw.u.v[i], m);
+  }
+  *out = (val){.tag = VAL_LIST, .len = raw.len, .u.v = v};
+  return true;
+}
+
 /* An array of the document and the array beside it, item by item. */
-static hdw_status typed_list(vm_cx *cx, val raw, val sibling, uint16_t type, val *out) {
+static hdw_status typed_list(vm_cx *cx, val raw, val sibling, const fhir_member *m, val *out) {
   uint32_t n = raw.tag == VAL_LIST ? raw.len : raw.tag != VAL_EMPTY;
-  uint32_t m = sibling.tag == VAL_LIST ? sibling.len : 0;
-  if (m > n) n = m;
+  uint32_t beside = sibling.tag == VAL_LIST ? sibling.len : 0;
+  if (beside > n) n = beside;
   hdw_status s = vm_charge(cx, n);
   if (s != HDW_OK) return s;
+  if (beside == 0 && n == 1 && raw.tag == VAL_LIST && raw.u.v[0].tag != VAL_LIST) return typed_item(cx->a, raw.u.v[0], VAL_NONE, m, out);
+  if (m->kind != FHIR_PRIMITIVE && n > 1 && raw.tag == VAL_LIST && typed_objects(cx->a, raw, m, out)) return HDW_OK;
   val_builder b = {0};
   for (uint32_t i = 0; i < n; i++) {
     val item = raw.tag == VAL_LIST ? (i < raw.len ? raw.u.v[i] : VAL_NONE) : i == 0 ? raw : VAL_NONE;
@@ -152,7 +185,7 @@ static hdw_status typed_list(vm_cx *cx, val raw, val sibling, uint16_t type, val
     if (item.tag == VAL_LIST) { /* an array in an array is no FHIR: its items, untyped */
       s = val_norm(cx->a, item, &v);
     } else {
-      s = typed_item(cx->a, item, i < m ? sibling.u.v[i] : VAL_NONE, type, &v);
+      s = typed_item(cx->a, item, i < beside ? sibling.u.v[i] : VAL_NONE, m, &v);
     }
     if (s == HDW_OK) s = val_push(cx->a, &b, v);
     if (s != HDW_OK) return s;
@@ -161,10 +194,10 @@ static hdw_status typed_list(vm_cx *cx, val raw, val sibling, uint16_t type, val
   return HDW_OK;
 }
 
-static hdw_status typed_slot(vm_cx *cx, const val *slot, const val *sibling, uint16_t type, val *out) {
+static hdw_status typed_slot(vm_cx *cx, const val *slot, const val *sibling, const fhir_member *m, val *out) {
   val raw = slot ? *slot : VAL_NONE, beside = sibling ? *sibling : VAL_NONE;
-  if (raw.tag == VAL_LIST || beside.tag == VAL_LIST) return typed_list(cx, raw, beside, type, out);
-  return typed_item(cx->a, raw, beside, type, out);
+  if (raw.tag == VAL_LIST || beside.tag == VAL_LIST) return typed_list(cx, raw, beside, m, out);
+  return typed_item(cx->a, raw, beside, m, out);
 }
 
 /* ---- Members. */
@@ -179,17 +212,15 @@ static const val *sibling_of(val obj, const char *name, size_t len) {
 }
 
 /* A choice element: of the members of the object the first that is the element's name and one of its types. */
-static hdw_status choice_member(vm_cx *cx, val obj, const fhir_element_info *e, val *out) {
-  size_t n = strlen(e->name);
-  fhir_element_info found;
+static hdw_status choice_member(vm_cx *cx, val obj, val name, const fhir_member *e, val *out) {
+  fhir_member m;
   for (uint32_t i = 0; i < obj.len; i++) {
     val k = obj.u.v[2 * i];
     size_t skip = k.len > 0 && k.u.s[0] == '_'; /* only "_valueString" may be there */
-    if (k.len <= n + skip || memcmp(k.u.s + skip, e->name, n) != 0) continue;
-    const char *name = k.u.s + skip;
-    size_t len = k.len - skip;
-    uint16_t type = fhir_choice_of(obj.aux, name, len, &found);
-    if (type && strcmp(found.name, e->name) == 0) return typed_slot(cx, member_of(obj, name, len), sibling_of(obj, name, len), type, out);
+    if (k.len <= e->name_len + skip || memcmp(k.u.s + skip, name.u.s, e->name_len) != 0) continue;
+    k = val_key(k.u.s + skip, k.len - skip);
+    if (!fhir_member_of(obj.aux, k, &m) || m.element != e->element || m.choice) continue;
+    return typed_slot(cx, skip ? val_obj_get(obj, k) : &obj.u.v[2 * i + 1], sibling_of(obj, k.u.s, k.len), &m, out);
   }
   *out = VAL_NONE;
   return HDW_OK;
@@ -197,7 +228,7 @@ static hdw_status choice_member(vm_cx *cx, val obj, const fhir_element_info *e, 
 
 /* Members of a primitive with extensions: value as it is, the others by the model of Element. */
 static hdw_status primitive_member(vm_cx *cx, val node, val key, val *out) {
-  fhir_element_info e;
+  fhir_member m;
   const val *slot = val_obj_get(node, key);
   *out = VAL_NONE;
   if (!slot) return HDW_OK;
@@ -205,7 +236,7 @@ static hdw_status primitive_member(vm_cx *cx, val node, val key, val *out) {
     *out = *slot;
     return HDW_OK;
   }
-  return fhir_element(node.aux, key.u.s, key.len, &e) ? typed_slot(cx, slot, NULL, e.types[0], out) : HDW_OK;
+  return fhir_member_of(node.aux, key, &m) ? typed_slot(cx, slot, NULL, &m, out) : HDW_OK;
 }
 
 hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
@@ -215,29 +246,27 @@ hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
   uint16_t type = type_of(item);
   if (!type) return val_member(cx->a, item, key, out);
   if (is_primitive_node(item)) return primitive_member(cx, item, key, out);
-  fhir_element_info e;
-  if (!fhir_element(type, key.u.s, key.len, &e)) /* no element, but what everybody looks for in a resource */
+  fhir_member m;
+  if (!fhir_member_of(type, key, &m)) /* no element, but what everybody looks for in a resource */
     return fhir_type_kind(type) == FHIR_RESOURCE && text_is(key, "resourceType") ? val_member(cx->a, item, key, out) : HDW_OK;
-  if (e.choice) return choice_member(cx, item, &e, out);
+  if (m.choice) return choice_member(cx, item, key, &m, out);
   const val *slot = val_obj_get(item, key);
-  const val *sibling = sibling_of(item, key.u.s, key.len);
+  const val *sibling = item.flags & VALF_UNDERSCORE ? sibling_of(item, key.u.s, key.len) : NULL;
   if (!slot && !sibling) return HDW_OK;
-  return typed_slot(cx, slot, sibling, e.types[0], out);
+  return typed_slot(cx, slot, sibling, &m, out);
 }
 
 /* One child member for fhir_model_children: nothing for names the model does not know and for a "_name" whose name is there too. */
 static hdw_status child_member(vm_cx *cx, val obj, val key, val *out) {
-  fhir_element_info e;
-  const char *name = key.u.s;
-  size_t len = key.len;
+  fhir_member m;
   *out = VAL_NONE;
-  if (len > 0 && name[0] == '_') {
-    name++, len--;
-    if (member_of(obj, name, len)) return HDW_OK;
+  if (key.len > 0 && key.u.s[0] == '_') {
+    if (member_of(obj, key.u.s + 1, key.len - 1)) return HDW_OK;
+    key.u.s++, key.len--;
   }
-  uint16_t type = fhir_element(obj.aux, name, len, &e) && !e.choice ? e.types[0] : fhir_choice_of(obj.aux, name, len, &e);
-  if (!type) return HDW_OK;
-  return typed_slot(cx, member_of(obj, name, len), sibling_of(obj, name, len), type, out);
+  key = val_key(key.u.s, key.len);
+  if (!fhir_member_of(obj.aux, key, &m) || m.choice) return HDW_OK;
+  return typed_slot(cx, val_obj_get(obj, key), sibling_of(obj, key.u.s, key.len), &m, out);
 }
 
 hdw_status fhir_model_children(vm_cx *cx, val item, val *out) {
@@ -263,12 +292,17 @@ hdw_status fhir_model_children(vm_cx *cx, val item, val *out) {
 
 /* ---- Types of items. */
 
-static const char *const system_names[] = {"Boolean", "Integer", "Long", "Decimal", "String", "Date", "DateTime", "Time", "Quantity", "Any"};
+static const struct { const char *name; uint8_t tag; } system_names[] = {
+    {"Boolean", VAL_BOOL}, {"Integer", VAL_INT}, {"Long", VAL_LONG}, {"Decimal", VAL_DEC}, {"String", VAL_STR}, {"Date", VAL_DATE}, {"DateTime", VAL_DATETIME},
+    {"Time", VAL_TIME}, {"Quantity", VAL_QTY}};
+enum { WANT_ANY = 1 };
 
-static bool is_system_name(const char *s, size_t len) {
+/* fhir_want.system of a name. */
+static uint8_t system_of(const char *s, size_t len) {
+  if (len == 3 && memcmp(s, "Any", 3) == 0) return WANT_ANY;
   for (size_t i = 0; i < sizeof system_names / sizeof *system_names; i++)
-    if (strlen(system_names[i]) == len && memcmp(system_names[i], s, len) == 0) return true;
-  return false;
+    if (strlen(system_names[i].name) == len && memcmp(system_names[i].name, s, len) == 0) return (uint8_t)(system_names[i].tag + 1);
+  return 0;
 }
 
 /* A name in back quotes stands for itself. */
@@ -288,30 +322,33 @@ static bool strip(const char **s, size_t *len, const char *space) {
   return true;
 }
 
-static bool is_system(val item, uint16_t type, const char *name, size_t len) {
-  if (len == 3 && memcmp(name, "Any", 3) == 0) return true;
-  const char *have = val_type_name(item);
-  return !type && item.tag != VAL_OBJ && strlen(have) == len && memcmp(have, name, len) == 0;
+void fhir_want_of(const char *name, size_t len, fhir_want *out) {
+  *out = (fhir_want){0};
+  unquote(&name, &len);
+  out->only_system = strip(&name, &len, "System."); /* System.Patient is no type, and nothing is one */
+  out->only_fhir = !out->only_system && strip(&name, &len, "FHIR.");
+  if (!out->only_fhir) out->system = system_of(name, len);
+  if (!out->only_system) out->type = fhir_type(name, len);
+}
+
+static bool is_system(val item, uint16_t have, uint8_t system) {
+  return system == WANT_ANY || (!have && item.tag != VAL_OBJ && system && item.tag + 1 == system);
+}
+
+hdw_status fhir_want_is(const fhir_want *w, val item, bool *out) {
+  uint16_t have = type_of(item);
+  *out = false;
+  if (w->only_system || (w->system && (!have || !w->type))) return *out = is_system(item, have, w->system), HDW_OK;
+  if (!w->type) return HDW_E_NOTFOUND;
+  *out = have && fhir_is_a(have, w->type);
+  return HDW_OK;
 }
 
 hdw_status fhir_model_is(vm_cx *cx, val item, const char *type, size_t len, bool *out) {
   (void)cx;
-  uint16_t have = type_of(item);
-  *out = false;
-  unquote(&type, &len);
-  if (strip(&type, &len, "System.")) { /* System.Patient is no type, and nothing is one */
-    *out = is_system(item, have, type, len);
-    return HDW_OK;
-  }
-  bool qualified = strip(&type, &len, "FHIR.");
-  uint16_t want = fhir_type(type, len);
-  if (!qualified && is_system_name(type, len) && (!have || !want)) {
-    *out = is_system(item, have, type, len);
-    return HDW_OK;
-  }
-  if (!want) return HDW_E_NOTFOUND;
-  *out = have && fhir_is_a(have, want);
-  return HDW_OK;
+  fhir_want w;
+  fhir_want_of(type, len, &w);
+  return fhir_want_is(&w, item, out);
 }
 
 void fhir_model_type(val item, const char **space, const char **name) {

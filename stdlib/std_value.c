@@ -2,6 +2,7 @@
 #include "std_int.h"
 #include "base64.h"
 #include "fhir.h"
+#include "fhir_int.h"
 #include "fp_int.h"
 #include "host.h"
 #include "json.h"
@@ -117,29 +118,41 @@ static hdw_status is_type(vm_cx *cx, val item, val type, bool *yes) {
 }
 
 /* Types of FHIR primitives are exact in ofType and as: a code is no string there, though it is one for `is`. */
-static bool other_primitive(val item, val type) {
-  if (item.tag == VAL_HL7 || !item.aux || fhir_type_kind(item.aux) != FHIR_PRIMITIVE || type.tag != VAL_STR) return false;
-  const char *name = type.u.s;
-  size_t len = type.len;
-  if (len > 5 && memcmp(name, "FHIR.", 5) == 0) { name += 5; len -= 5; }
-  uint16_t want = fhir_type(name, len);
-  return want && fhir_type_kind(want) == FHIR_PRIMITIVE && want != item.aux;
+static bool other_primitive(val item, const fhir_want *w) {
+  if (item.aux == w->type || item.tag == VAL_HL7 || !item.aux || (item.tag == VAL_STR && !(item.flags & VALF_TYPED))) return false;
+  return fhir_type_kind(w->type) == FHIR_PRIMITIVE && fhir_type_kind(item.aux) == FHIR_PRIMITIVE;
+}
+
+static hdw_status of_type_one(vm_cx *cx, val *item, val type, const fhir_want *w, bool *yes) {
+  if (item->tag == VAL_OBJ && !item->aux) *item = fhir_adopt(*item);
+  *yes = false;
+  if (other_primitive(*item, w)) return HDW_OK;
+  if (item->tag == VAL_HL7 || !cx->model || (!w->type && !w->system && !w->only_system)) return is_type(cx, *item, type, yes);
+  return fhir_want_is(w, *item, yes);
 }
 
 hdw_status std_of_type(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
   val_builder b = {0};
-  for (uint32_t i = 0; i < val_count(args[0]); i++) {
-    bool yes;
-    val item = val_item(args[0], i);
-    if (item.tag == VAL_OBJ && !item.aux) item = fhir_adopt(item);
-    if (other_primitive(item, args[1])) continue;
-    hdw_status s = is_type(cx, item, args[1], &yes);
-    if (!s && yes) s = val_push(cx->a, &b, item);
-    if (s) return s;
+  fhir_want w = {0};
+  bool yes = false;
+  uint32_t count = val_count(args[0]);
+  if (args[1].tag == VAL_STR) fhir_want_of(args[1].u.s, args[1].len, &w);
+  if (args[0].tag != VAL_LIST) {
+    val item = args[0];
+    hdw_status s = count ? of_type_one(cx, &item, args[1], &w, &yes) : HDW_OK;
+    *out = yes ? item : VAL_NONE;
+    return s;
   }
-  *out = val_build(&b);
-  return vm_charge(cx, val_count(args[0]));
+  hdw_status s = vm_charge(cx, count);
+  if (!s) s = val_reserve(cx->a, &b, count);
+  for (uint32_t i = 0; !s && i < count; i++) {
+    val item = args[0].u.v[i];
+    s = of_type_one(cx, &item, args[1], &w, &yes);
+    if (yes) b.v[b.len++] = item;
+  }
+  *out = s ? VAL_NONE : val_build(&b);
+  return s;
 }
 
 hdw_status std_is(vm_cx *cx, const val *args, unsigned n, val *out) {

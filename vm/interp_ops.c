@@ -121,12 +121,13 @@ static hdw_status member_one(vm_cx *cx, val item, val key, val *out) {
 hdw_status vm_member(vm_cx *cx, val coll, val key, val *out) {
   if (coll.tag != VAL_LIST) return member_one(cx, coll, key, out);
   val_builder b = {0};
-  for (uint32_t i = 0; i < coll.len; i++) {
+  hdw_status s = val_reserve(cx->a, &b, coll.len);
+  for (uint32_t i = 0; !s && i < coll.len; i++) {
     val v;
-    hdw_status s = member_one(cx, coll.u.v[i], key, &v);
+    s = member_one(cx, coll.u.v[i], key, &v);
     if (!s) s = val_push(cx->a, &b, v);
-    if (s) return s;
   }
+  if (s) return s;
   cx->fuel -= coll.len;
   *out = val_build(&b);
   return HDW_OK;

@@ -162,6 +162,13 @@ static hdw_status builder_room(arena *a, val_builder *b, uint32_t more) {
   return HDW_OK;
 }
 
+hdw_status val_reserve(arena *a, val_builder *b, uint32_t more) {
+  if (b->v || more == 0) return builder_room(a, b, more);
+  b->v = (val *)arena_alloc(a, more * sizeof *b->v);
+  b->cap = b->v ? more : 0;
+  return b->v ? HDW_OK : HDW_E_NOMEM;
+}
+
 hdw_status val_push(arena *a, val_builder *b, val v) {
   if (v.tag == VAL_EMPTY) return HDW_OK;
   uint32_t n = v.tag == VAL_LIST ? v.len : 1;

@@ -129,6 +129,7 @@ hdw_status val_from_qty(arena *a, const dec *value, const char *unit, size_t uni
 
 /* Builders of collections: push flattens lists and skips empty. */
 hdw_status val_push(arena *a, val_builder *b, val v);
+hdw_status val_reserve(arena *a, val_builder *b, uint32_t more);  /* room for so many items, which may then be written at b->v[b->len++] */
 val val_build(val_builder *b);                        /* normalised collection of what was pushed */
 
 /* FHIRPath equality (=) of two collections; *out: 1 true, 0 false, -1 unknown (empty). Order matters; empty on either side is unknown. */

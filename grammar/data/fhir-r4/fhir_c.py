@@ -28,6 +28,26 @@ def key_hash(s):
     return (len(u) * 2557 + u[0] * 31 + u[-1] * 769 + u[len(u) // 2] * 97) & 0xffff
 
 
+SLOTS, NAMES = 1 << 14, 1 << 11  # sizes of the hash tables, at most 3/4 full
+
+
+def slot_of(type_id, h, size):
+    """slot_of of stdlib/fhir_model.c."""
+    return ((type_id * 40503 ^ h * 34283) ^ h >> 5) & (size - 1)
+
+
+def hashed(entries, size, empty):
+    """Open addressing: entries are (where, row)."""
+    table, n = [empty] * size, 0
+    for at, row in entries:
+        while table[at] != empty:
+            at = (at + 1) % size
+        table[at] = row
+        n += 1
+    assert n < size * 3 // 4, (n, size)
+    return table
+
+
 class Lists:
     """Lists of ids laid end to end; equal lists are stored once."""
 
@@ -53,7 +73,7 @@ def main():
         each = sorted(text.split(' '), key=lambda c: c.encode())
         set_rows.append((pool.add(url), len(codes), len(each)))
         codes += [pool.add(c) for c in each]
-    by_type, searches = {}, {}
+    by_type, searches, element_names = {}, {}, {}
     for path, lo, hi, kinds, flags, code_set in rows('elements.tsv', 6):
         owner, name = path.rsplit('.', 1)
         choice = name.endswith('[x]')
@@ -67,7 +87,8 @@ def main():
         bits = (CHOICE if choice else 0) | (MODIFIER if 'M' in flags else 0) | (SUMMARY if 'S' in flags else 0)
         names = list(dict.fromkeys(names))
         by_type.setdefault(owner, []).append((pool.add(name), key_hash(name), *lists.add(names), *lists.add(targets), set_id.get(code_set, 0),
-                                              int(lo), 0 if hi == '*' else int(hi), bits))
+                                              int(lo), 0 if hi == '*' else int(hi), bits, ids[owner]))
+        element_names.setdefault(owner, []).append((name, names if choice else []))
     for base, name, kind, targets, expression in rows('search.tsv', 5):
         searches.setdefault(base, []).append((name, SEARCH[kind], *lists.add(ids[t] for t in targets.split()), pool.add(expression)))
     type_rows, element_rows, search_rows = [(0,) * 10], [], []
@@ -79,6 +100,18 @@ def main():
         element_rows += els
         search_rows += [(pool.add(s[0]), *s[1:]) for s in sps]
     assert not by_type and not searches, (by_type, searches)
+    slots = []
+    base_of, first_of = {t[0]: t[2] for t in types}, {t[0]: type_rows[ids[t[0]]][2] for t in types}
+    for name, *_ in types:
+        seen, owner = set(), name
+        while owner:
+            for k, (element, choices) in enumerate(element_names.get(owner, [])):
+                members = [(element, 0)] + [(element + types[c - 1][0][0].upper() + types[c - 1][0][1:], c) for c in choices]
+                for member, c in members:
+                    if member not in seen:
+                        seen.add(member)
+                        slots.append((slot_of(ids[name], key_hash(member), SLOTS), (ids[name], first_of[owner] + k + 1, c)))
+            owner = base_of[owner]
     pool.emit(out)
     ctable.array(out, 'fhir_type_row', 'fhir_types', type_rows)
     ctable.array(out, 'fhir_element_row', 'fhir_elements', element_rows)
@@ -86,6 +119,8 @@ def main():
     ctable.array(out, 'fhir_set_row', 'fhir_sets', set_rows)
     ctable.array(out, 'uint32_t', 'fhir_codes', codes)
     ctable.array(out, 'uint16_t', 'fhir_lists', lists.all)
+    ctable.array(out, 'fhir_slot', 'fhir_slots', hashed(slots, SLOTS, (0, 0, 0)))
+    ctable.array(out, 'uint16_t', 'fhir_names', hashed([(slot_of(0, key_hash(t[0]), NAMES), ids[t[0]]) for t in types], NAMES, 0))
     ctable.write(sys.argv[1], out)
 
 
