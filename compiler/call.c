@@ -572,6 +572,7 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
 
 ty call(comp *c, ast *call_node, ast *recv_node, int dst) {
   str name = node_name(c, call_node->first);
+  for (ast *x = ast_child(call_node, 1)->first; x; x = x->next) (is_named(x) ? ast_child(x, 1) : x)->flags |= AST_SCOPE;
   if (recv_node) return method(c, call_node, recv_node, name, dst);
   decl *d = find_decl(c, name);
   if (d && (d->kind == D_FN || d->kind == D_MAP || d->kind == D_ACTION || (d->kind == D_PAYLOAD && (decl_params(c, d), d->params)))) return call_decl(c, call_node, d, dst);

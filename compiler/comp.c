@@ -319,7 +319,7 @@ hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, co
   f->fn = emit_func_new(&c.e, "main", 4, 1);
   f->top = 1;
   f->error_reg = f->yield_builder = f->version = -1;
-  f->scope[0] = (this_scope){.reg = 0, .index = -1, .total = -1, .t = root_type(&c, model, root)};
+  f->scope[0] = (this_scope){.reg = 0, .index = -1, .total = -1, .origin = 0, .t = root_type(&c, model, root)};
   f->nscope = 1;
   f->root_scope = true;
   f->msg = model == COMP_HL7 ? 0 : -1;

@@ -32,7 +32,7 @@ typedef struct sig {
   uint8_t ret_special;         /* SP_T: the receiver's item type */
 } sig;
 typedef enum bi_kind { BI_FUNCTION, BI_INLINE, BI_OPERATION, BI_DECLARE } bi_kind;
-typedef enum bi_inline { IN_where, IN_select, IN_all, IN_repeat, IN_aggregate, IN_ofType, IN_is, IN_as, IN_iif, IN_coalesce, IN_trace, IN_sort, IN_range, IN_disclose, IN_with, IN_NONE } bi_inline;
+typedef enum bi_inline { IN_where, IN_select, IN_all, IN_repeat, IN_aggregate, IN_ofType, IN_is, IN_as, IN_iif, IN_coalesce, IN_trace, IN_sort, IN_range, IN_disclose, IN_with, IN_repeatAll, IN_resolve, IN_defineVariable, IN_elementDefinition, IN_NONE } bi_inline;
 typedef enum bi_what { BI_CONNECTION, BI_LISTENER, BI_TRIGGER, BI_HELPER } bi_what;
 typedef struct bi {
   uint8_t kind, inl, what, klass;
@@ -88,7 +88,7 @@ typedef struct fact { str text; uint16_t type; int nscope, nlocals, this_reg; co
 enum { MAX_FACTS = 120 };
 /* Why a value may be empty: "Patient.birthDate is missing". */
 typedef struct why_row { const ast *n; const char *text; } why_row;
-typedef struct this_scope { int reg, index, total; ty t; ty total_t; } this_scope;
+typedef struct this_scope { int reg, index, total, origin; /* origin: of what its path begins with (resolve), -1 */ ty t; ty total_t; } this_scope;
 enum { MAX_LOCALS = 200, MAX_THIS = 40 };
 
 /* What is being compiled. */
@@ -101,6 +101,8 @@ typedef struct fnctx {
   int nscope;
   fact facts[MAX_FACTS];       /* a stack: who adds some takes them off again */
   int nfacts;
+  int origin;                  /* of the receiver that was compiled last */
+  int nvars;                   /* registers of defineVariable, from the upper end down */
   bool root_scope;             /* scope[0] is such a root: bare names are looked up as declarations first, then as its members */
   int msg;                     /* register of the HL7 message or segment that bare paths read, -1 */
   ty msg_t;
@@ -267,6 +269,12 @@ ty range_bounds(comp *c, ast *call_node, int w);
 bool is_type_name(comp *c, str name);
 /* E0225 when a value of type t can never be the type that is asked for at `a`. */
 void never_is(comp *c, const ast *a, ty t, ty want, str name);
+
+/* inline_fhir.c */
+ty define_variable(comp *c, ast *call_node, ast *recv, int dst);
+int origin_of(comp *c, const ast *n);
+ty resolve_call(comp *c, ast *recv, int dst);
+ty element_definition(comp *c, ast *call_node, ast *recv, int dst);
 
 int32_t shape_add(comp *c, uint32_t n, str *names, ty *types);
 

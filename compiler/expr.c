@@ -7,7 +7,7 @@ enum { EX_MAX_DEPTH = 900 };
 int reg_new(comp *c) { return regs_new(c, 1); }
 int regs_new(comp *c, int n) {
   int r = c->f->top;
-  if (r + n > VM_MAX_REGS - 8) { /* a window may need a few more */
+  if (r + n > VM_MAX_REGS - 8 - c->f->nvars) { /* a window may need a few more */
     if (!c->f->full && c->at) err(c, E0228, c->at, "this needs more than %d registers: give parts of it a name with let, or a function of their own", VM_MAX_REGS - 8);
     if (!c->at) emit_regs(&c->e, c->f->fn, VM_MAX_REGS + 1);
     c->f->full = true;
@@ -289,10 +289,11 @@ ty ex(comp *c, ast *n, int dst) {
   if (c->depth > EX_MAX_DEPTH) { err(c, E0228, n, "nested too deeply"); return ty_one(TY_ERR); }
   c->depth++;
   const ast *at = c->at;
-  int top = c->f->top;
+  int top = c->f->top, nlocals = c->f->nlocals;
   c->at = n;
   ty t = fact_apply(c, n, ex1(c, n, dst));
   c->f->top = top;
+  if (n->flags & AST_SCOPE) end_locals(c, nlocals);
   c->at = at;
   c->depth--;
   return t;

@@ -11,7 +11,7 @@ static loop loop_begin(comp *c, int r, ty item) {
   op3(c, OP_ITER, l.it, r, 0);
   l.head = emit_here(&c->e, c->f->fn);
   l.out = emit_jump(&c->e, c->f->fn, OP_NEXT, (uint32_t)l.it);
-  if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l.it + 2, .index = l.it + 3, .total = -1, .t = ty_card(item, 1, false)};
+  if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l.it + 2, .index = l.it + 3, .total = -1, .origin = c->f->origin, .t = ty_card(item, 1, false)};
   return l;
 }
 
@@ -49,7 +49,7 @@ static bool loop_range(comp *c, ast *src, int region, loop *l) {
   if (region >= 0) op3(c, OP_REGION, region, 0, 0);
   l->head = emit_here(&c->e, c->f->fn);
   l->out = emit_jump(&c->e, c->f->fn, OP_RANGE, (uint32_t)l->it);
-  if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l->it + 2, .index = l->it + 3, .total = -1, .t = t};
+  if (c->f->nscope < MAX_THIS) c->f->scope[c->f->nscope++] = (this_scope){.reg = l->it + 2, .index = l->it + 3, .total = -1, .origin = -1, .t = t};
   return true;
 }
 
@@ -61,9 +61,15 @@ static void loop_end(comp *c, loop l) {
 
 /* The receiver: an expression, or $this when nothing stands before the dot. */
 static int receiver(comp *c, ast *recv, ty *t) {
-  if (recv) return ex_any(c, recv, t);
+  int r;
+  if (recv) {
+    r = ex_any(c, recv, t);
+    c->f->origin = origin_of(c, recv);
+    return r;
+  }
+  c->f->origin = c->f->nscope ? c->f->scope[c->f->nscope - 1].origin : -1;
   if (c->f->nscope) { this_scope *s = &c->f->scope[c->f->nscope - 1]; *t = s->t; return s->reg; }
-  int r = reg_new(c);
+  r = reg_new(c);
   op3(c, OP_EMPTY, r, 0, 0);
   *t = ty_one(TY_NONE);
   return r;
@@ -159,7 +165,7 @@ static ty aggregate(comp *c, ast *call_node, ast *recv, int dst) {
 }
 
 /* current := receiver; repeat: next := projection of current, without what is in result; result := result + next; until nothing is new. */
-static ty repeat(comp *c, ast *call_node, ast *recv, int dst) {
+static ty repeat(comp *c, ast *call_node, ast *recv, bool all, int dst) {
   fnctx *f = c->f;
   ty t;
   int r = receiver(c, recv, &t), cur = reg_new(c), res = reg_new(c), bld = reg_new(c), k = reg_new(c), w = regs_new(c, 2);
@@ -177,7 +183,7 @@ static ty repeat(comp *c, ast *call_node, ast *recv, int dst) {
   loop_end(c, l);
   op3(c, OP_BUILD, w, bld, 0);
   op3(c, OP_MOVE, w + 1, res, 0);
-  native(c, "repeat.new", w, 2, p);
+  if (!all) native(c, "repeat.new", w, 2, p);
   op3(c, OP_MOVE, cur, w, 0);
   uint32_t done = emit_jump(&c->e, f->fn, OP_JMPE, (uint32_t)cur);
   op3(c, OP_MOVE, w, res, 0);
@@ -207,7 +213,7 @@ static ty iif(comp *c, ast *call_node, ast *recv, int dst) {
     int rr = ex_any(c, recv, &t);
     if (t.many || ty_is_open(t)) rr = one_item(c, rr, t);
     t.many = false;
-    if (f->nscope < MAX_THIS) { f->scope[f->nscope++] = (this_scope){.reg = rr, .index = -1, .total = -1, .t = t}; scoped = true; }
+    if (f->nscope < MAX_THIS) { f->scope[f->nscope++] = (this_scope){.reg = rr, .index = -1, .total = -1, .origin = origin_of(c, recv), .t = t}; scoped = true; }
   }
   ast *test = arg(call_node, 0);
   int facts = f->nfacts;
@@ -386,6 +392,21 @@ static ty with(comp *c, ast *call_node, ast *recv, int dst) {
   return ty_label(t, o.label);
 }
 
+/* What debuggers show is evaluated, so that mistakes in it are found. */
+static ty trace(comp *c, ast *call_node, ast *recv, int dst) {
+  ty t;
+  int r = receiver(c, recv, &t), k = reg_new(c);
+  ty name = ex(c, arg(call_node, 0), k);
+  if (!ty_is_open(name) && name.kind != TY_STR && name.kind != TY_NONE && name.kind != TY_HL7) err(c, E0209, arg(call_node, 0), "'name' of 'trace' is string, this is %s", ty_text(c, name));
+  if (arg(call_node, 1)) {
+    loop l = loop_begin(c, r, t);
+    ex(c, arg(call_node, 1), k);
+    loop_end(c, l);
+  }
+  op3(c, OP_MOVE, dst, r, 0);
+  return t;
+}
+
 ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   fnctx *f = c->f;
   int top = f->top, nscope = f->nscope;
@@ -393,7 +414,10 @@ ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   switch ((bi_inline)b->inl) {
     case IN_where: case IN_all: if (want_args(c, b, call_node, 1, 1)) t = where_like(c, b, call_node, recv, dst); break;
     case IN_select: if (want_args(c, b, call_node, 1, 1)) t = select_like(c, call_node, recv, dst); break;
-    case IN_repeat: if (want_args(c, b, call_node, 1, 1)) t = repeat(c, call_node, recv, dst); break;
+    case IN_repeat: case IN_repeatAll: if (want_args(c, b, call_node, 1, 1)) t = repeat(c, call_node, recv, b->inl == IN_repeatAll, dst); break;
+    case IN_resolve: if (want_args(c, b, call_node, 0, 0)) t = resolve_call(c, recv, dst); break;
+    case IN_defineVariable: if (want_args(c, b, call_node, 1, 2)) t = define_variable(c, call_node, recv, dst); break;
+    case IN_elementDefinition: if (want_args(c, b, call_node, 0, 0)) t = element_definition(c, call_node, recv, dst); break;
     case IN_aggregate: if (want_args(c, b, call_node, 1, 2)) t = aggregate(c, call_node, recv, dst); break;
     case IN_ofType: case IN_is: case IN_as: if (want_args(c, b, call_node, 1, 1)) t = type_call(c, b, call_node, recv, dst); break;
     case IN_iif: if (want_args(c, b, call_node, 2, 3)) t = iif(c, call_node, recv, dst); break;
@@ -401,7 +425,7 @@ ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
     case IN_sort: t = sort(c, call_node, recv, dst); break;
     case IN_with: t = with(c, call_node, recv, dst); break;
     case IN_trace:
-      if (want_args(c, b, call_node, 1, 2)) { int r = receiver(c, recv, &t); op3(c, OP_MOVE, dst, r, 0); }
+      if (want_args(c, b, call_node, 1, 2)) t = trace(c, call_node, recv, dst);
       break;
     case IN_disclose:
       if (want_args(c, b, call_node, 1, 1)) { t = ex(c, arg(call_node, 0), dst); t.label &= (uint8_t)~TY_PHI; }

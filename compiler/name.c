@@ -149,7 +149,8 @@ ty var_value(comp *c, ast *n, int dst) {
   }
   ty of_view;
   if (c->view && view_variable(c, name, dst, &of_view)) return of_view;
-  local *l = find_local(c, name);
+  local *l = find_local(c, str_of(fmt(c, "%%%.*s", STR(name)))); /* defineVariable */
+  if (!l) l = find_local(c, name);
   if (l) {
     other_branch(c, n, l);
     op3(c, OP_MOVE, dst, l->reg, 0);

@@ -168,6 +168,8 @@ ty binary(comp *c, ast *n, int dst) {
   int top = c->f->top;
   ty x, y;
   int rx;
+  l->flags |= AST_SCOPE;
+  r->flags |= AST_SCOPE;
   if (n->kind == AST_SUB) lint_minus(c, n);
   /* and, or, implies: the right side only where it matters */
   uint32_t skip = MOD_NO_INDEX;

@@ -165,12 +165,13 @@ typedef enum ast_kind {
 } ast_kind;
 
 enum {
-  AST_PARENS = 1 /* the expression was written in parentheses (its span is without them) */
+  AST_PARENS = 1, /* the expression was written in parentheses (its span is without them) */
+  AST_SCOPE = 2   /* set by the compiler: variables that it defines end with it */
 };
 
 typedef struct ast {
   uint8_t kind;             /* ast_kind */
-  uint8_t flags;            /* AST_PARENS */
+  uint8_t flags;            /* AST_PARENS, AST_SCOPE */
   uint16_t depth;           /* levels below and including this node: a leaf has 1 */
   uint32_t n;               /* number of children */
   uint32_t off, end;        /* bytes of the source */

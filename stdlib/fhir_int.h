@@ -9,6 +9,7 @@ typedef struct fhir_member {
   uint16_t element;      /* which element it belongs to: the same for all members of a choice element */
   uint8_t kind, system;  /* fhir_kind and fhir_system of type */
   uint8_t name_len;      /* of the element's name */
+  bool typed;            /* the key is a member of a choice element: no name that a path may say */
   bool choice;           /* the key is the name of a choice element, which is no member itself */
   bool open;             /* a resource of any type: takes the type that it names */
 } fhir_member;

@@ -148,7 +148,7 @@ bool fhir_member_of(uint16_t type, val key, fhir_member *out) {
   const fhir_element_row *e = &fhir_elements[m->element - 1];
   uint16_t t = m->choice ? m->choice : fhir_lists[e->types];
   const fhir_type_row *r = row_of(t);
-  *out = (fhir_member){.type = t, .element = m->element, .kind = r->kind, .system = r->system, .choice = !m->choice && (e->flags & ELEMENT_CHOICE),
+  *out = (fhir_member){.type = t, .element = m->element, .kind = r->kind, .system = r->system, .typed = m->choice != 0, .choice = !m->choice && (e->flags & ELEMENT_CHOICE),
                        .open = r->kind == FHIR_RESOURCE && r->abstract};
   if (out->choice) out->name_len = (uint8_t)key.len;
   return true;

@@ -247,7 +247,7 @@ hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
   if (!type) return val_member(cx->a, item, key, out);
   if (is_primitive_node(item)) return primitive_member(cx, item, key, out);
   fhir_member m;
-  if (!fhir_member_of(type, key, &m)) /* no element, but what everybody looks for in a resource */
+  if (!fhir_member_of(type, key, &m) || m.typed) /* no element, but what everybody looks for in a resource */
     return fhir_type_kind(type) == FHIR_RESOURCE && text_is(key, "resourceType") ? val_member(cx->a, item, key, out) : HDW_OK;
   if (m.choice) return choice_member(cx, item, key, &m, out);
   const val *slot = val_obj_get(item, key);

@@ -29,7 +29,10 @@
   X(fp_converts_to_time) X(fp_converts_to_quantity)                                                                            \
   /* fp_time.c */                                                                                                              \
   X(fp_now) X(fp_today) X(fp_time_of_day) X(fp_year_of) X(fp_month_of) X(fp_day_of) X(fp_hour_of) X(fp_minute_of)              \
-  X(fp_second_of) X(fp_millisecond_of) X(fp_date_of) X(fp_time_of)                                                             \
+  X(fp_second_of) X(fp_millisecond_of) X(fp_date_of) X(fp_time_of) X(fp_timezone_offset_of)                                    \
+  /* fp_fhir.c, fp_html.c */                                                                                                   \
+  X(fp_resolve) X(fp_conforms_to) X(fp_member_of) X(fp_subsumes) X(fp_subsumed_by) X(fp_check_modifiers)                       \
+  X(fp_element_definition) X(fp_html_checks)                                                                                   \
   /* fp_string.c, fp_regex.c, fp_encode.c */                                                                                   \
   X(fp_index_of) X(fp_last_index_of) X(fp_substring) X(fp_starts_with) X(fp_ends_with) X(fp_contains) X(fp_upper) X(fp_lower)  \
   X(fp_replace) X(fp_length) X(fp_to_chars) X(fp_trim) X(fp_split) X(fp_join) X(fp_digits)                                     \

@@ -106,3 +106,16 @@ hdw_status fp_time_of(vm_cx *cx, const val *args, unsigned n, val *out) {
   *out = VAL_NONE;
   return s || !has ? s : time_part(&t, out);
 }
+
+hdw_status fp_timezone_offset_of(vm_cx *cx, const val *args, unsigned n, val *out) {
+  val x;
+  tm_val t;
+  bool has;
+  (void)n;
+  hdw_status s = temporal(cx, args[0], "timezoneOffsetOf()", &x, &t, &has);
+  *out = VAL_NONE;
+  if (s || !has || x.tag != VAL_DATETIME || !t.has_zone) return s;
+  dec minutes = dec_from_i64(t.zone_min), hour = dec_from_i64(60), r;
+  s = dec_div(&minutes, &hour, &r);
+  return fp_dec_out(cx, s, &r, out);
+}
