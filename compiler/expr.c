@@ -65,7 +65,11 @@ local *add_local(comp *c, ast *name, ty t, int reg) {
 }
 
 void end_locals(comp *c, int n) {
-  while (c->f->nlocals > n) emit_local_end(&c->e, c->f->fn, c->f->locals[--c->f->nlocals].debug);
+  while (c->f->nlocals > n) {
+    const local *l = &c->f->locals[--c->f->nlocals];
+    if (l->name.len && l->name.p[0] == '%') c->f->nvars--; /* defineVariable */
+    emit_local_end(&c->e, c->f->fn, l->debug);
+  }
 }
 
 /* ---- templates */

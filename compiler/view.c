@@ -56,11 +56,12 @@ static ty path(view *v, const char *where, val x, scope s, int dst) {
   const ast *n = parse_path(v, where, x);
   ty t = ty_one(TY_ERR);
   if (n) {
-    c->f->scope[0] = (this_scope){.reg = s.reg, .index = -1, .total = -1, .t = s.t};
+    c->f->scope[0] = (this_scope){.reg = s.reg, .index = -1, .total = -1, .origin = s.reg, .t = s.t};
     c->f->nscope = 1;
     c->f->root_scope = true;
     v->index = s.index;
     pos(c, n);
+    c->u->parse.root->flags |= AST_SCOPE;
     t = ex(c, c->u->parse.root, dst);
   }
   c->u = outer;

@@ -320,11 +320,11 @@ static hdw_status conv_quantity(vm_cx *cx, val v, val *out) {
 /* q in another unit; {} when there is no conversion. */
 static hdw_status in_unit(vm_cx *cx, val q, val unit, val *out) {
   const char *word = calendar_unit(unit.u.s, unit.len);
-  val_quantity one = {dec_from_i64(1), word ? word : unit.u.s, word ? (uint32_t)strlen(word) : unit.len};
-  dec x, y, d;
+  const char *to = word ? word : unit.u.s;
+  size_t len = word ? strlen(word) : unit.len;
+  dec d;
   *out = VAL_NONE;
-  if (!val_qty_align((const val_quantity *)q.u.p, &one, false, &x, &y) || dec_div(&x, &y, &d)) return HDW_OK;
-  return val_from_qty(cx->a, &d, one.unit, one.unit_len, word != NULL, out);
+  return val_qty_in((const val_quantity *)q.u.p, to, len, &d) ? val_from_qty(cx->a, &d, to, len, word != NULL, out) : HDW_OK;
 }
 
 static hdw_status convert(vm_cx *cx, const val *args, const char *what, convert_fn *f, val *out) {

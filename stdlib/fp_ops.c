@@ -29,8 +29,6 @@ static val_quantity as_qty(val v) {
   return (val_quantity){val_get_dec(v), "1", 1};
 }
 
-static bool same_unit(const val_quantity *p, const val_quantity *q) { return p->unit_len == q->unit_len && memcmp(p->unit, q->unit, p->unit_len) == 0; }
-
 /* Result in the unit of `like`, with its calendar flag. */
 static hdw_status qty_out(vm_cx *cx, hdw_status s, const dec *d, const val_quantity *unit, bool calendar, val *out) {
   if (s == HDW_E_RANGE) return nothing(out);
@@ -43,38 +41,21 @@ static bool calendar(val v) { return v.tag == VAL_QTY && (v.flags & VALF_CALENDA
 static hdw_status qty_sum(vm_cx *cx, arith op, val x, val y, val *out) {
   val_quantity p = as_qty(x), q = as_qty(y);
   dec m = p.value, n = q.value, r;
-  if (same_unit(&p, &q)) return qty_out(cx, dec_op(op, &m, &n, &r), &r, &p, calendar(x), out);
-  val_quantity up = {dec_from_i64(1), p.unit, p.unit_len}, uq = {dec_from_i64(1), q.unit, q.unit_len};
-  dec fp, fq;
-  if (!val_qty_align(&p, &q, false, &m, &n) || !val_qty_align(&up, &uq, false, &fp, &fq)) return nothing(out);
-  bool first = dec_cmp(&fp, &fq) <= 0;
-  hdw_status s = dec_op(op, &m, &n, &r);
-  if (s == HDW_OK) s = dec_div(&r, first ? &fp : &fq, &r);
-  return qty_out(cx, s, &r, first ? &p : &q, calendar(first ? x : y), out);
-}
-
-/* A unit that may become part of a product: no operators and digits in it. */
-static bool simple_unit(const val_quantity *q) {
-  for (uint32_t i = 0; i < q->unit_len; i++)
-    if (strchr("./0123456789()", q->unit[i])) return false;
-  return q->unit_len > 0;
+  int finer = val_qty_finer(&p, &q);
+  if (!finer) return nothing(out);
+  const val_quantity *to = finer < 0 ? &p : &q;
+  if (!val_qty_in(&p, to->unit, to->unit_len, &m) || !val_qty_in(&q, to->unit, to->unit_len, &n)) return nothing(out);
+  return qty_out(cx, dec_op(op, &m, &n, &r), &r, to, calendar(finer < 0 ? x : y), out);
 }
 
 static bool unit_is_one(const val_quantity *q) { return q->unit_len == 1 && *q->unit == '1'; }
 
-static hdw_status unit_join(vm_cx *cx, const dec *d, const val_quantity *p, char op, const val_quantity *q, val *out) {
-  buf b;
-  buf_init(&b, cx->a, 4096);
-  buf_put(&b, p->unit, p->unit_len);
-  if (op != '2') {
-    buf_putc(&b, op);
-    buf_put(&b, q->unit, q->unit_len);
-  } else {
-    buf_putc(&b, '2');
-  }
-  if (b.status == HDW_E_LIMIT) return nothing(out);
-  if (b.status) return (hdw_status)b.status;
-  return val_from_qty(cx->a, d, b.p, b.len, false, out);
+static hdw_status unit_join(vm_cx *cx, const dec *d, const val_quantity *p, bool divide, const val_quantity *q, val *out) {
+  char text[UNIT_TEXT_MAX];
+  size_t n = unit_product(p->unit, p->unit_len, q->unit, q->unit_len, divide, text);
+  if (n == 0) return nothing(out);
+  const char *s = arena_dup(cx->a, text, n);
+  return s ? val_from_qty(cx->a, d, s, n, false, out) : HDW_E_NOMEM;
 }
 
 static hdw_status qty_mul(vm_cx *cx, val x, val y, val *out) {
@@ -82,23 +63,11 @@ static hdw_status qty_mul(vm_cx *cx, val x, val y, val *out) {
   dec r;
   if (unit_is_one(&q)) return qty_out(cx, dec_mul(&p.value, &q.value, &r), &r, &p, calendar(x), out);
   if (unit_is_one(&p)) return qty_out(cx, dec_mul(&p.value, &q.value, &r), &r, &q, calendar(y), out);
-  if (calendar(x) || calendar(y) || !simple_unit(&p) || !simple_unit(&q)) return nothing(out);
-  dec m = p.value, n = q.value;
-  if (same_unit(&p, &q)) {
-    if (dec_mul(&m, &n, &r)) return nothing(out);
-    return unit_join(cx, &r, &p, '2', &q, out);
-  }
-  const char *base;
-  size_t base_len;
-  if (val_qty_align(&p, &q, false, &m, &n)) {
-    dec ignored;
-    val_qty_canon(&p, &ignored, &base, &base_len);
-    val_quantity b = {m, base, (uint32_t)base_len};
-    if (dec_mul(&m, &n, &r)) return nothing(out);
-    return unit_join(cx, &r, &b, '2', &b, out);
-  }
-  if (dec_mul(&m, &n, &r)) return nothing(out);
-  return unit_join(cx, &r, &p, '.', &q, out);
+  if (calendar(x) || calendar(y)) return nothing(out);
+  dec n = q.value;
+  if (val_qty_in(&q, p.unit, p.unit_len, &n)) q.unit = p.unit, q.unit_len = p.unit_len; /* cm * m: both in cm */
+  if (dec_mul(&p.value, &n, &r)) return nothing(out);
+  return unit_join(cx, &r, &p, false, &q, out);
 }
 
 static hdw_status qty_div(vm_cx *cx, val x, val y, val *out) {
@@ -107,8 +76,8 @@ static hdw_status qty_div(vm_cx *cx, val x, val y, val *out) {
   if (val_qty_align(&p, &q, false, &m, &n)) return qty_out(cx, dec_div(&m, &n, &r), &r, &one, false, out);
   if (dec_div(&p.value, &q.value, &r)) return nothing(out);
   if (unit_is_one(&q)) return qty_out(cx, HDW_OK, &r, &p, calendar(x), out);
-  if (calendar(x) || calendar(y) || !simple_unit(&q) || (!simple_unit(&p) && !unit_is_one(&p))) return nothing(out);
-  return unit_join(cx, &r, &p, '/', &q, out);
+  if (calendar(x) || calendar(y)) return nothing(out);
+  return unit_join(cx, &r, &p, true, &q, out);
 }
 
 /* Units by which dates and times move. UCUM a and mo are no calendar durations. Returns 0 for what is none; *factor in that precision. */

@@ -414,11 +414,10 @@ static void hash_list(uint64_t seed, val v, int depth, int nesting, list_hash *l
 
 static uint64_t hash_qty(uint64_t h, val v) {
   dec d;
-  const char *unit;
-  size_t n;
-  val_qty_canon((const val_quantity *)v.u.p, &d, &unit, &n);
+  char unit[UNIT_TEXT_MAX];
+  size_t n = val_qty_canon((const val_quantity *)v.u.p, &d, unit);
   h = hash_dec(h ^ 1, &d);
-  return n == 1 && *unit == '1' ? h : hash_bytes(h, unit, n); /* 1 '1' = 1 */
+  return n == 1 && unit[0] == '1' ? h : hash_bytes(h, unit, n); /* 1 '1' = 1 */
 }
 
 static uint64_t hash_time(uint64_t h, val v) {

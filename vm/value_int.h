@@ -1,6 +1,7 @@
 /* value_int.h - shared by the value_*.c files, and with stdlib/fp_*.c for unit conversion and case folding. */
 #ifndef HDW_VALUE_INT_H
 #define HDW_VALUE_INT_H
+#include "unit.h"
 #include "value.h"
 
 /* Recursion bound of everything that walks nested objects and lists. */
@@ -23,12 +24,15 @@ hdw_status val_unescape(arena *a, val v, val *out);
 /* True when the unescaped text of v (VALF_ESC) is s. Allocates nothing. */
 bool val_esc_equal(val v, const char *s, size_t len);
 
-/* Units of two quantities brought to one: true when both magnitudes are now in the same unit (*x and *y changed).
- * Calendar units convert within {year, month} and within {week .. millisecond}; UCUM codes wk d h min s ms count as their
- * calendar twins. With loose (equivalence), UCUM a and mo also count as year and month. */
+/* Magnitudes of two quantities brought to one unit (*x and *y), exact; false when the units do not convert. Calendar units convert within {year, month} and
+ * within {week .. millisecond}, which are UCUM's wk .. ms. With loose (equivalence), year and month also count as UCUM's a and mo. */
 bool val_qty_align(const val_quantity *qx, const val_quantity *qy, bool loose, dec *x, dec *y);
-/* Magnitude and a canonical unit for hashing: quantities that val_qty_align makes equal give the same. */
-void val_qty_canon(const val_quantity *q, dec *value, const char **unit, size_t *unit_len);
+/* Magnitude of q in another unit; false when there is no conversion. */
+bool val_qty_in(const val_quantity *q, const char *to, size_t len, dec *out);
+/* Of two units that can be added: -1 when that of p is the finer one (or the same), 1 when that of q is; 0 when they cannot. */
+int val_qty_finer(const val_quantity *p, const val_quantity *q);
+/* Magnitude and kind of unit for hashing: quantities that val_qty_align makes equal give the same. Returns the length of the text. */
+size_t val_qty_canon(const val_quantity *q, dec *value, char unit_text[UNIT_TEXT_MAX]);
 
 /* Simple lower case of one code point: Latin, Greek, Cyrillic, Armenian. Enough for equivalence; stdlib's lower() is complete. */
 uint32_t val_fold(uint32_t cp);

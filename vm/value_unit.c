@@ -1,68 +1,60 @@
-/* Units that can be compared without a unit library: calendar units and common metric multiples of UCUM; and case folding. */
+/* Units of quantities brought to one another; and case folding. */
+#include "unit.h"
 #include "value.h"
 #include "value_int.h"
 
-/* A unit as factor times a base: value in base = value * num * 10^-scale. Calendar months and the definite durations are
- * different bases; UCUM a and mo (mean Gregorian) are bases of their own, near to years and months only for equivalence. */
-typedef struct unit_row {
-  const char *unit;
-  const char *base;
-  int64_t num;
-  int32_t scale;
-} unit_row;
-
-static const unit_row UNITS[] = {
-    {"year", "month", 12, 0}, {"month", "month", 1, 0},
-    {"week", "ms", 604800000, 0}, {"day", "ms", 86400000, 0}, {"hour", "ms", 3600000, 0}, {"minute", "ms", 60000, 0},
-    {"second", "ms", 1000, 0}, {"millisecond", "ms", 1, 0},
-    {"wk", "ms", 604800000, 0}, {"d", "ms", 86400000, 0}, {"h", "ms", 3600000, 0}, {"min", "ms", 60000, 0},
-    {"s", "ms", 1000, 0}, {"ms", "ms", 1, 0}, {"us", "ms", 1, 3},
-    {"a", "mo_ucum", 12, 0}, {"mo", "mo_ucum", 1, 0},
-    {"kg", "g", 1000, 0}, {"g", "g", 1, 0}, {"dg", "g", 1, 1}, {"mg", "g", 1, 3}, {"ug", "g", 1, 6}, {"ng", "g", 1, 9}, {"pg", "g", 1, 12},
-    {"km", "m", 1000, 0}, {"m", "m", 1, 0}, {"dm", "m", 1, 1}, {"cm", "m", 1, 2}, {"mm", "m", 1, 3}, {"um", "m", 1, 6}, {"nm", "m", 1, 9},
-    {"[in_i]", "m", 254, 4}, {"[ft_i]", "m", 3048, 4},
-    {"L", "L", 1, 0}, {"l", "L", 1, 0}, {"dL", "L", 1, 1}, {"dl", "L", 1, 1}, {"cL", "L", 1, 2}, {"mL", "L", 1, 3}, {"ml", "L", 1, 3},
-    {"uL", "L", 1, 6}, {"ul", "L", 1, 6}, {"fL", "L", 1, 15}, {"fl", "L", 1, 15},
-    {"mol", "mol", 1, 0}, {"mmol", "mol", 1, 3}, {"umol", "mol", 1, 6}, {"nmol", "mol", 1, 9}, {"pmol", "mol", 1, 12},
-    {"[lb_av]", "g", 45359237, 5}, {"[oz_av]", "g", 28349523125, 9},
-};
-
-static const unit_row *unit_find(const char *s, size_t n) {
-  for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
-    if (strlen(UNITS[i].unit) == n && memcmp(UNITS[i].unit, s, n) == 0) return &UNITS[i];
-  return NULL;
+static bool scaled(const dec *value, const unit_def *u, const dec *factor, dec *out) {
+  dec v = dec_strip(value);
+  if (u->has_offset && dec_add(&v, &u->offset, &v)) return false;
+  if (v.scale + factor->scale > DEC_MAX_SCALE) return false; /* would round */
+  return dec_mul(&v, factor, out) == HDW_OK;
 }
 
-static bool to_base(const val_quantity *q, const unit_row *u, dec *out) {
-  dec f = {u->num, u->scale};
-  dec v = dec_strip(&q->value);
-  if (v.scale + f.scale > DEC_MAX_SCALE) return false; /* would round */
-  return dec_mul(&v, &f, out) == HDW_OK;
-}
-
-static const char *base_of(const unit_row *u, bool loose) {
-  return loose && strcmp(u->base, "mo_ucum") == 0 ? "month" : u->base;
-}
+static bool same_text(const val_quantity *p, const val_quantity *q) { return p->unit_len == q->unit_len && memcmp(p->unit, q->unit, p->unit_len) == 0; }
 
 bool val_qty_align(const val_quantity *qx, const val_quantity *qy, bool loose, dec *x, dec *y) {
+  unit_def u, v;
+  dec a, b;
   *x = qx->value;
   *y = qy->value;
-  if (qx->unit_len == qy->unit_len && memcmp(qx->unit, qy->unit, qx->unit_len) == 0) return true;
-  const unit_row *ux = unit_find(qx->unit, qx->unit_len), *uy = unit_find(qy->unit, qy->unit_len);
-  if (!ux || !uy || strcmp(base_of(ux, loose), base_of(uy, loose)) != 0) return false;
-  return to_base(qx, ux, x) && to_base(qy, uy, y);
+  if (same_text(qx, qy)) return true;
+  if (!unit_parse(qx->unit, qx->unit_len, loose, &u) || !unit_parse(qy->unit, qy->unit_len, loose, &v) || !unit_same_kind(&u, &v) || !unit_ratio(&u, &v, &a, &b)) return false;
+  return scaled(&qx->value, &u, &a, x) && scaled(&qy->value, &v, &b, y);
 }
 
-void val_qty_canon(const val_quantity *q, dec *value, const char **unit, size_t *unit_len) {
-  const unit_row *u = unit_find(q->unit, q->unit_len);
+bool val_qty_in(const val_quantity *q, const char *to, size_t len, dec *out) {
+  unit_def u, v;
+  dec a, b;
+  *out = q->value;
+  if (q->unit_len == len && memcmp(q->unit, to, len) == 0) return true;
+  if (!unit_parse(q->unit, q->unit_len, false, &u) || !unit_parse(to, len, false, &v) || !unit_same_kind(&u, &v) || !unit_ratio(&u, &v, &a, &b)) return false;
+  if (!scaled(&q->value, &u, &a, out) || dec_div(out, &b, out)) return false;
+  return !v.has_offset || dec_sub(out, &v.offset, out) == HDW_OK;
+}
+
+int val_qty_finer(const val_quantity *p, const val_quantity *q) {
+  unit_def u, v;
+  dec a, b;
+  if (same_text(p, q)) return -1;
+  if (!unit_parse(p->unit, p->unit_len, false, &u) || !unit_parse(q->unit, q->unit_len, false, &v) || !unit_same_kind(&u, &v) || !unit_ratio(&u, &v, &a, &b)) return 0;
+  if (u.has_offset || v.has_offset) return 0; /* temperatures on different scales have no sum */
+  return dec_cmp(&a, &b) <= 0 ? -1 : 1;
+}
+
+size_t val_qty_canon(const val_quantity *q, dec *value, char unit_text[UNIT_TEXT_MAX]) {
+  unit_def u;
   *value = q->value;
-  *unit = q->unit;
-  *unit_len = q->unit_len;
-  if (!u) return;
-  *unit = u->base;
-  *unit_len = strlen(u->base);
-  /* what cannot be converted exactly hashes by its base alone, so that equal values still meet */
-  if (!to_base(q, u, value)) *value = (dec){0, 0};
+  if (!unit_parse(q->unit, q->unit_len, false, &u)) {
+    size_t n = q->unit_len < UNIT_TEXT_MAX ? q->unit_len : UNIT_TEXT_MAX;
+    memcpy(unit_text, q->unit, n);
+    return n;
+  }
+  /* what is no plain multiple of the base hashes by its kind alone, so that equal values still meet */
+  dec f = {u.num, u.exp < 0 ? -u.exp : 0};
+  for (int i = 0; i < u.exp && f.coef < INT64_MAX; i++) f.coef *= 10;
+  bool plain = u.den == 1 && !u.has_offset && u.exp <= 18 && u.exp >= -DEC_MAX_SCALE && u.num < INT64_MAX;
+  if (!plain || !scaled(&q->value, &u, &f, value)) *value = (dec){0, 0};
+  return unit_signature(&u, unit_text);
 }
 
 uint32_t val_fold(uint32_t c) {
