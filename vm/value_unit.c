@@ -6,7 +6,8 @@
 static bool scaled(const dec *value, const unit_def *u, const dec *factor, dec *out) {
   dec v = dec_strip(value);
   if (u->has_offset && dec_add(&v, &u->offset, &v)) return false;
-  if (v.scale + factor->scale > DEC_MAX_SCALE) return false; /* would round */
+  bool rounded = factor->coef > (dec_coef)1000000000 * 1000000000; /* made of pi */
+  if (!rounded && v.scale + factor->scale > DEC_MAX_SCALE) return false; /* would round */
   return dec_mul(&v, factor, out) == HDW_OK;
 }
 
