@@ -6,7 +6,9 @@
   campaign.py scale --bin DIR [--count MESSAGES] [--record]
       tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000).
   campaign.py fuzz --bin DIR [--seconds N] [--record]
-      every fuzz target for N seconds."""
+      every fuzz target for N seconds.
+  campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
+      generated FHIRPath expressions on a folder of FHIR examples, beside fhirpath.js."""
 import argparse
 import datetime
 import glob
@@ -111,16 +113,30 @@ def scale(a):
     return 1 if problems else 0
 
 
+# ---- fhirpath ------------------------------------------------------------------------------------------------------------
+
+def fhirpath(a):
+    count = a.count if a.count > 100 else 2000
+    done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'tests/conformance/fhirpath/differential.py'), '--folder', a.folder, '--count', str(count), '--seed', str(a.seed)],
+                          capture_output=True, text=True, env=dict(os.environ, HDWC=os.path.abspath(os.path.join(a.bin, 'hdwc'))))
+    print(done.stdout, done.stderr, sep='')
+    said = re.search(r'(\d+) evaluations, (\d+) differ, (\d+) expressions of these not explained', done.stdout)
+    if said and a.record:
+        record('fhirpath', f'{count} expressions, {said[1]} evaluations beside fhirpath.js', f'{said[2]} differ, {said[3]} expressions not explained')
+    return done.returncode
+
+
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('campaign', choices=('kill9', 'scale', 'fuzz'))
+    p.add_argument('campaign', choices=('kill9', 'scale', 'fuzz', 'fhirpath'))
     p.add_argument('--bin', required=True)
     p.add_argument('--count', type=int, default=100)
     p.add_argument('--seconds', type=int, default=0)
     p.add_argument('--seed', type=int, default=1)
+    p.add_argument('--folder', default=os.path.join(ROOT, 'tests/conformance/fhir-examples'))
     p.add_argument('--record', action='store_true')
     a = p.parse_args()
-    sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz}[a.campaign](a))
+    sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath}[a.campaign](a))
 
 
 if __name__ == '__main__':

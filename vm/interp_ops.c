@@ -106,6 +106,17 @@ hdw_status vm_slow_op(vm_run *r, vm_op op, val x, val y, val *out) {
 
 /* ---- members */
 
+static bool key_is(val key, const char *s) { return key.len == strlen(s) && memcmp(key.u.s, s, key.len) == 0; }
+
+/* value and unit; code is the unit when it is one of UCUM. */
+static hdw_status quantity_member(vm_cx *cx, val item, val key, val *out) {
+  const val_quantity *q = item.u.p;
+  *out = VAL_NONE;
+  if (key_is(key, "value")) return val_from_dec(cx->a, &q->value, out);
+  if (key_is(key, "unit") || (key_is(key, "code") && !(item.flags & VALF_CALENDAR))) *out = val_str(q->unit, q->unit_len);
+  return HDW_OK;
+}
+
 static hdw_status member_one(vm_cx *cx, val item, val key, val *out) {
   if (item.tag == VAL_OBJ && item.aux == 0) {
     const val *slot = val_obj_get(item, key);
@@ -114,6 +125,7 @@ static hdw_status member_one(vm_cx *cx, val item, val key, val *out) {
     return val_norm(cx->a, *slot, out);
   }
   if ((item.tag == VAL_OBJ || item.tag == VAL_HL7) && cx->model && cx->model->member) return cx->model->member(cx, item, key, out);
+  if (item.tag == VAL_QTY) return quantity_member(cx, item, key, out);
   *out = VAL_NONE;
   return HDW_OK;
 }
