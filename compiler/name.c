@@ -124,6 +124,7 @@ ty name_value(comp *c, ast *n, int dst) {
     /* a leading type name means the context itself when it is of that type */
     if (name.len && name.p[0] >= 'A' && name.p[0] <= 'Z' && (fhir_resource(name.p, name.len) || (fhir_type(name.p, name.len) && c->model == COMP_FHIR) ||
         (c->model == COMP_FHIR && (str_is(name, "Resource") || str_is(name, "DomainResource"))))) {
+      if (s->t.kind == TY_FHIR && s->t.ref == fhir_type(name.p, name.len)) { op3(c, OP_MOVE, dst, s->reg, 0); return s->t; } /* known to be one */
       int top = f->top, w = regs_new(c, 2);
       op3(c, OP_MOVE, w, s->reg, 0);
       emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));

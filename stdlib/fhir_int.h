@@ -3,18 +3,20 @@
 #define HDW_FHIR_INT_H
 #include "fhir.h"
 
-/* What a member of a typed object is. */
+/* What a member of a typed object is: a row of the generated table. */
+enum { FHIR_MEMBER_TYPED = 1, /* the name is one of a choice element's members ("valueQuantity"): none that a path may say */
+       FHIR_MEMBER_CHOICE = 2, /* the name is a choice element's own, which is no member; type is its first one */
+       FHIR_MEMBER_OPEN = 4 }; /* a resource of any type: takes the type that it names */
 typedef struct fhir_member {
-  uint16_t type;         /* of its values; for a member of a choice element ("valueQuantity") the one that its name says */
-  uint16_t element;      /* which element it belongs to: the same for all members of a choice element */
+  uint32_t name;
+  uint16_t owner;        /* type of the object */
+  uint16_t element;      /* which element it belongs to, from 1: the same for all members of a choice element; 0 = a free row */
+  uint16_t type;         /* of its values */
   uint8_t kind, system;  /* fhir_kind and fhir_system of type */
-  uint8_t name_len;      /* of the element's name */
-  bool typed;            /* the key is a member of a choice element: no name that a path may say */
-  bool choice;           /* the key is the name of a choice element, which is no member itself */
-  bool open;             /* a resource of any type: takes the type that it names */
+  uint8_t flags, name_len;
 } fhir_member;
-/* key is a VAL_STR with its hash in aux (val_key). Constant time, inherited elements included. */
-bool fhir_member_of(uint16_t type, val key, fhir_member *out);
+/* key is a VAL_STR with its hash in aux (val_key). Constant time, inherited elements included. NULL when the type has no such member. */
+const fhir_member *fhir_member_of(uint16_t type, val key);
 
 /* A type name as is, as and ofType take it. */
 typedef struct fhir_want {

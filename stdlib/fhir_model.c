@@ -1,6 +1,7 @@
 /* Look-ups in the generated tables of the FHIR R4 model. */
 #include "fhir.h"
 #include "fhir_int.h"
+#include "value_int.h"
 #include <string.h>
 
 typedef struct fhir_type_row {
@@ -17,11 +18,6 @@ typedef struct fhir_element_row {
   uint8_t min, max, flags;
   uint16_t owner;
 } fhir_element_row;
-/* A member of a type's objects by (type, name), inherited ones included. */
-typedef struct fhir_slot {
-  uint16_t type, element;             /* element: row + 1, 0 = free */
-  uint16_t choice;                    /* the name is the element's and this type's ("valueQuantity"); 0 = the element's alone */
-} fhir_slot;
 enum { ELEMENT_CHOICE = 1, ELEMENT_MODIFIER = 2, ELEMENT_SUMMARY = 4 };
 typedef struct fhir_search_row {
   uint32_t name;
@@ -68,7 +64,7 @@ static size_t slot_of(uint16_t type, uint16_t hash, size_t size) {
 
 /* Whether the string at offset is these bytes. */
 static bool pool_is(uint32_t offset, const char *s, size_t len) {
-  return offset + len < sizeof fhir_pool && memcmp(fhir_pool + offset, s, len) == 0 && fhir_pool[offset + len] == 0;
+  return offset + len < sizeof fhir_pool && fhir_pool[offset + len] == 0 && val_bytes_equal(fhir_pool + offset, s, len);
 }
 
 uint16_t fhir_type(const char *name, size_t len) {
@@ -123,35 +119,18 @@ static bool element_out(uint16_t owner, const fhir_element_row *e, fhir_element_
   return true;
 }
 
-static bool choice_is(const fhir_element_row *e, uint16_t type, const char *s, size_t len);
-
-/* The slot of a member name, or NULL. */
-static const fhir_slot *find_member(uint16_t type, const char *s, size_t len, uint16_t hash) {
-  size_t at = slot_of(type, hash, COUNT(fhir_slots));
-  for (; fhir_slots[at].element; at = (at + 1) & (COUNT(fhir_slots) - 1)) {
-    const fhir_slot *m = &fhir_slots[at];
-    if (m->type != type) continue;
-    const fhir_element_row *e = &fhir_elements[m->element - 1];
-    if (m->choice ? choice_is(e, m->choice, s, len) : e->hash == hash && pool_is(e->name, s, len)) return m;
+const fhir_member *fhir_member_of(uint16_t type, val key) {
+  size_t at = slot_of(type, key.aux, COUNT(fhir_members));
+  for (; fhir_members[at].element; at = (at + 1) & (COUNT(fhir_members) - 1)) {
+    const fhir_member *m = &fhir_members[at];
+    if (m->owner == type && m->name_len == key.len && val_bytes_equal(fhir_pool + m->name, key.u.s, key.len)) return m;
   }
   return NULL;
 }
 
 bool fhir_element(uint16_t type, const char *name, size_t len, fhir_element_info *out) {
-  const fhir_slot *m = find_member(type, name, len, val_key_hash(name, len));
-  return m && !m->choice && element_out(fhir_elements[m->element - 1].owner, &fhir_elements[m->element - 1], out);
-}
-
-bool fhir_member_of(uint16_t type, val key, fhir_member *out) {
-  const fhir_slot *m = find_member(type, key.u.s, key.len, key.aux);
-  if (!m) return false;
-  const fhir_element_row *e = &fhir_elements[m->element - 1];
-  uint16_t t = m->choice ? m->choice : fhir_lists[e->types];
-  const fhir_type_row *r = row_of(t);
-  *out = (fhir_member){.type = t, .element = m->element, .kind = r->kind, .system = r->system, .typed = m->choice != 0, .choice = !m->choice && (e->flags & ELEMENT_CHOICE),
-                       .open = r->kind == FHIR_RESOURCE && r->abstract};
-  if (out->choice) out->name_len = (uint8_t)key.len;
-  return true;
+  const fhir_member *m = fhir_member_of(type, val_key(name, len));
+  return m && !(m->flags & FHIR_MEMBER_TYPED) && element_out(fhir_elements[m->element - 1].owner, &fhir_elements[m->element - 1], out);
 }
 
 /* The base types of a type from the root down to itself. */
@@ -188,18 +167,11 @@ size_t fhir_choice_member(const fhir_element_info *e, uint16_t type, char out[FH
   return n + m;
 }
 
-/* Whether a member name is that of a choice element and one of its types. */
-static bool choice_is(const fhir_element_row *e, uint16_t type, const char *s, size_t len) {
-  size_t n = strlen(fhir_pool + e->name);
-  uint32_t t = row_of(type)->name;
-  return len > n && memcmp(fhir_pool + e->name, s, n) == 0 && s[n] == upper(fhir_pool[t]) && pool_is(t + 1, s + n + 1, len - n - 1);
-}
-
 uint16_t fhir_choice_of(uint16_t type, const char *member, size_t len, fhir_element_info *out) {
-  const fhir_slot *m = find_member(type, member, len, val_key_hash(member, len));
-  if (!m || !m->choice) return 0;
+  const fhir_member *m = fhir_member_of(type, val_key(member, len));
+  if (!m || !(m->flags & FHIR_MEMBER_TYPED)) return 0;
   element_out(fhir_elements[m->element - 1].owner, &fhir_elements[m->element - 1], out);
-  return m->choice;
+  return m->type;
 }
 
 /* ---- Code sets. */

@@ -126,7 +126,7 @@ static bool is_primitive_node(val v) {
 
 static inline val object_as(val obj, const fhir_member *m) {
   if (obj.tag != VAL_OBJ) return obj;
-  if (m->open) return fhir_adopt(obj); /* contained, Bundle.entry.resource */
+  if (m->flags & FHIR_MEMBER_OPEN) return fhir_adopt(obj); /* contained, Bundle.entry.resource */
   obj.aux = m->type;
   return obj;
 }
@@ -213,14 +213,14 @@ static const val *sibling_of(val obj, const char *name, size_t len) {
 
 /* A choice element: of the members of the object the first that is the element's name and one of its types. */
 static hdw_status choice_member(vm_cx *cx, val obj, val name, const fhir_member *e, val *out) {
-  fhir_member m;
   for (uint32_t i = 0; i < obj.len; i++) {
     val k = obj.u.v[2 * i];
     size_t skip = k.len > 0 && k.u.s[0] == '_'; /* only "_valueString" may be there */
-    if (k.len <= e->name_len + skip || memcmp(k.u.s + skip, name.u.s, e->name_len) != 0) continue;
+    if (k.len <= e->name_len + skip || k.u.s[skip] != name.u.s[0] || memcmp(k.u.s + skip, name.u.s, e->name_len) != 0) continue;
     k = val_key(k.u.s + skip, k.len - skip);
-    if (!fhir_member_of(obj.aux, k, &m) || m.element != e->element || m.choice) continue;
-    return typed_slot(cx, skip ? val_obj_get(obj, k) : &obj.u.v[2 * i + 1], sibling_of(obj, k.u.s, k.len), &m, out);
+    const fhir_member *m = fhir_member_of(obj.aux, k);
+    if (!m || m->element != e->element || (m->flags & FHIR_MEMBER_CHOICE)) continue;
+    return typed_slot(cx, skip ? val_obj_get(obj, k) : &obj.u.v[2 * i + 1], sibling_of(obj, k.u.s, k.len), m, out);
   }
   *out = VAL_NONE;
   return HDW_OK;
@@ -228,7 +228,6 @@ static hdw_status choice_member(vm_cx *cx, val obj, val name, const fhir_member 
 
 /* Members of a primitive with extensions: value as it is, the others by the model of Element. */
 static hdw_status primitive_member(vm_cx *cx, val node, val key, val *out) {
-  fhir_member m;
   const val *slot = val_obj_get(node, key);
   *out = VAL_NONE;
   if (!slot) return HDW_OK;
@@ -236,37 +235,57 @@ static hdw_status primitive_member(vm_cx *cx, val node, val key, val *out) {
     *out = *slot;
     return HDW_OK;
   }
-  return fhir_member_of(node.aux, key, &m) ? typed_slot(cx, slot, NULL, &m, out) : HDW_OK;
+  const fhir_member *m = fhir_member_of(node.aux, key);
+  return m ? typed_slot(cx, slot, NULL, m, out) : HDW_OK;
 }
 
-hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
+static hdw_status any_member(vm_cx *cx, val item, val key, val *out) {
   *out = VAL_NONE;
   if (item.tag != VAL_OBJ || key.tag != VAL_STR) return HDW_OK;
   key = val_key(key.u.s, key.len);
   uint16_t type = type_of(item);
   if (!type) return val_member(cx->a, item, key, out);
   if (is_primitive_node(item)) return primitive_member(cx, item, key, out);
-  fhir_member m;
-  if (!fhir_member_of(type, key, &m) || m.typed) /* no element, but what everybody looks for in a resource */
+  const fhir_member *m = fhir_member_of(type, key);
+  if (!m || (m->flags & FHIR_MEMBER_TYPED)) /* no element, but what everybody looks for in a resource */
     return fhir_type_kind(type) == FHIR_RESOURCE && text_is(key, "resourceType") ? val_member(cx->a, item, key, out) : HDW_OK;
-  if (m.choice) return choice_member(cx, item, key, &m, out);
+  if (m->flags & FHIR_MEMBER_CHOICE) return choice_member(cx, item, key, m, out);
   const val *slot = val_obj_get(item, key);
-  const val *sibling = item.flags & VALF_UNDERSCORE ? sibling_of(item, key.u.s, key.len) : NULL;
+  const val *sibling = sibling_of(item, key.u.s, key.len);
   if (!slot && !sibling) return HDW_OK;
-  return typed_slot(cx, slot, sibling, &m, out);
+  return typed_slot(cx, slot, sibling, m, out);
+}
+
+/* What most loads are is decided at once: an element with one object, or with one text that stays a string. */
+hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
+  if (item.tag != VAL_OBJ || !item.aux || (item.flags & VALF_UNDERSCORE)) return any_member(cx, item, key, out);
+  const fhir_member *m = fhir_member_of(item.aux, key);
+  if (!m || m->flags) return any_member(cx, item, key, out);
+  const val *slot = val_obj_get(item, key);
+  if (!slot) return *out = VAL_NONE, HDW_OK;
+  if (slot->tag == VAL_OBJ && m->kind != FHIR_PRIMITIVE) {
+    *out = *slot;
+    out->aux = m->type;
+    return HDW_OK;
+  }
+  if (slot->tag == VAL_STR && m->system == FHIR_SYS_STRING && !(slot->flags & VALF_ESC)) {
+    *out = with_type(*slot, m->type);
+    return HDW_OK;
+  }
+  return typed_slot(cx, slot, NULL, m, out);
 }
 
 /* One child member for fhir_model_children: nothing for names the model does not know and for a "_name" whose name is there too. */
 static hdw_status child_member(vm_cx *cx, val obj, val key, val *out) {
-  fhir_member m;
   *out = VAL_NONE;
   if (key.len > 0 && key.u.s[0] == '_') {
     if (member_of(obj, key.u.s + 1, key.len - 1)) return HDW_OK;
     key.u.s++, key.len--;
   }
   key = val_key(key.u.s, key.len);
-  if (!fhir_member_of(obj.aux, key, &m) || m.choice) return HDW_OK;
-  return typed_slot(cx, val_obj_get(obj, key), sibling_of(obj, key.u.s, key.len), &m, out);
+  const fhir_member *m = fhir_member_of(obj.aux, key);
+  if (!m || (m->flags & FHIR_MEMBER_CHOICE)) return HDW_OK;
+  return typed_slot(cx, val_obj_get(obj, key), sibling_of(obj, key.u.s, key.len), m, out);
 }
 
 hdw_status fhir_model_children(vm_cx *cx, val item, val *out) {
@@ -299,9 +318,10 @@ enum { WANT_ANY = 1 };
 
 /* fhir_want.system of a name. */
 static uint8_t system_of(const char *s, size_t len) {
+  if (len < 3 || len > 8) return 0;
   if (len == 3 && memcmp(s, "Any", 3) == 0) return WANT_ANY;
   for (size_t i = 0; i < sizeof system_names / sizeof *system_names; i++)
-    if (strlen(system_names[i].name) == len && memcmp(system_names[i].name, s, len) == 0) return (uint8_t)(system_names[i].tag + 1);
+    if (system_names[i].name[0] == *s && strlen(system_names[i].name) == len && memcmp(system_names[i].name, s, len) == 0) return (uint8_t)(system_names[i].tag + 1);
   return 0;
 }
 
@@ -315,7 +335,7 @@ static void unquote(const char **s, size_t *len) {
 
 static bool strip(const char **s, size_t *len, const char *space) {
   size_t n = strlen(space);
-  if (*len <= n || memcmp(*s, space, n) != 0) return false;
+  if (*len <= n || **s != *space || memcmp(*s, space, n) != 0) return false;
   *s += n;
   *len -= n;
   unquote(s, len);

@@ -118,7 +118,7 @@ const val *val_obj_get(val obj, val key) {
   for (uint32_t i = 0; i < obj.len; i++, kv += 2) {
     memcpy(&have, kv, sizeof have);
     if (have == want) {
-      if (memcmp(kv->u.s, key.u.s, key.len) == 0) return kv + 1;
+      if (val_bytes_equal(kv->u.s, key.u.s, key.len)) return kv + 1;
     } else if (kv->flags & VALF_ESC) {
       if (val_esc_equal(*kv, key.u.s, key.len)) return kv + 1;
     }

@@ -34,6 +34,31 @@ int val_qty_finer(const val_quantity *p, const val_quantity *q);
 /* Magnitude and kind of unit for hashing: quantities that val_qty_align makes equal give the same. Returns the length of the text. */
 size_t val_qty_canon(const val_quantity *q, dec *value, char unit_text[UNIT_TEXT_MAX]);
 
+/* Equality of n bytes without a call when they are few, as names are. */
+static inline bool val_bytes_equal(const char *a, const char *b, size_t n) {
+  uint64_t x, y;
+  uint32_t v, w;
+  if (n > 16) return memcmp(a, b, n) == 0;
+  if (n >= 8) {
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    if (x != y) return false;
+    memcpy(&x, a + n - 8, 8);
+    memcpy(&y, b + n - 8, 8);
+    return x == y;
+  }
+  if (n >= 4) {
+    memcpy(&v, a, 4);
+    memcpy(&w, b, 4);
+    if (v != w) return false;
+    memcpy(&v, a + n - 4, 4);
+    memcpy(&w, b + n - 4, 4);
+    return v == w;
+  }
+  while (n && a[n - 1] == b[n - 1]) n--;
+  return n == 0;
+}
+
 /* Simple lower case of one code point: Latin, Greek, Cyrillic, Armenian. Enough for equivalence; stdlib's lower() is complete. */
 uint32_t val_fold(uint32_t cp);
 

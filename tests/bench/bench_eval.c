@@ -1,7 +1,7 @@
 /* bench_eval - FHIRPath compiled once and evaluated many times, over parsed JSON: P1 to P5 on a Patient, B1 to B5 on a Bundle of 100.
  *
  * Rows `patient` and `bundle` are the geometric means of the five. The peers (fhirpath.js, medplum) run when PEERS_NPM names a folder with
- * node_modules of `npm i fhirpath @medplum/core`. Usage: bench_eval [--json FILE] [--data FOLDER] [--seconds S] */
+ * node_modules of `npm i fhirpath @medplum/core`. Usage: bench_eval [--json FILE] [--data FOLDER] [--seconds S] [--only NAME: ours alone, for profiles] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +77,7 @@ static figure ours(const expr *x, val doc, double seconds) {
   arena_init(&a, &heap, 0);
   arena_init(&work, &heap, 0);
   diag_init(&d, &a);
-  if (comp_expr(&a, x->text, strlen(x->text), COMP_FHIR, NULL, false, &d, &c) || !c.bytes) die(x->name, "does not compile");
+  if (comp_expr(&a, x->text, strlen(x->text), COMP_FHIR, fhir_type_name(doc.aux), false, &d, &c) || !c.bytes) die(x->name, "does not compile");
   if (mod_load(&a, c.bytes, c.len_bytes, &m, &e) || mod_verify(&a, &m, &e) || vm_bind(&a, &m, host_get(), &bound, &e)) die(x->name, e.text);
   uint32_t fn = mod_find(&m, "main");
   for (int turn = 0; turn < TURNS; turn++) {
@@ -131,18 +131,21 @@ static void row(FILE *f, const char *name, double us, const char *engine, double
 }
 
 int main(int argc, char **argv) {
-  const char *json = NULL, *folder = HDW_BENCH_DATA;
+  const char *json = NULL, *folder = HDW_BENCH_DATA, *only = NULL;
   double seconds = 1;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (strcmp(argv[i], "--json") == 0) json = argv[i + 1];
     else if (strcmp(argv[i], "--data") == 0) folder = argv[i + 1];
     else if (strcmp(argv[i], "--seconds") == 0) seconds = atof(argv[i + 1]);
+    else if (strcmp(argv[i], "--only") == 0) only = argv[i + 1];
   }
   heap = (mem){heap_get, heap_put, NULL};
   arena keep;
   arena_init(&keep, &heap, 0);
   val docs[2] = {document(&keep, folder, "patient.json"), document(&keep, folder, "bundle100.json")};
   figure us[EXPRS], them[PEERS][EXPRS];
+  for (int i = 0; only && i < EXPRS; i++)
+    if (strcmp(exprs[i].name, only) == 0) return printf("%s %.0f ns\n", only, 1e9 / ours(&exprs[i], docs[i / 5], seconds).ops), 0;
   FILE *f = json ? fopen(json, "w") : NULL;
   if (f) fprintf(f, "{\"bench\":\"fhirpath\",\"rows\":[");
   for (int i = 0; i < EXPRS; i++) us[i] = ours(&exprs[i], docs[i / 5], seconds);

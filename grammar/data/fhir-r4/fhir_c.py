@@ -88,7 +88,7 @@ def main():
         names = list(dict.fromkeys(names))
         by_type.setdefault(owner, []).append((pool.add(name), key_hash(name), *lists.add(names), *lists.add(targets), set_id.get(code_set, 0),
                                               int(lo), 0 if hi == '*' else int(hi), bits, ids[owner]))
-        element_names.setdefault(owner, []).append((name, names if choice else []))
+        element_names.setdefault(owner, []).append((name, names if choice else [], names[0]))
     for base, name, kind, targets, expression in rows('search.tsv', 5):
         searches.setdefault(base, []).append((name, SEARCH[kind], *lists.add(ids[t] for t in targets.split()), pool.add(expression)))
     type_rows, element_rows, search_rows = [(0,) * 10], [], []
@@ -105,12 +105,15 @@ def main():
     for name, *_ in types:
         seen, owner = set(), name
         while owner:
-            for k, (element, choices) in enumerate(element_names.get(owner, [])):
+            for k, (element, choices, plain) in enumerate(element_names.get(owner, [])):
                 members = [(element, 0)] + [(element + types[c - 1][0][0].upper() + types[c - 1][0][1:], c) for c in choices]
                 for member, c in members:
                     if member not in seen:
                         seen.add(member)
-                        slots.append((slot_of(ids[name], key_hash(member), SLOTS), (ids[name], first_of[owner] + k + 1, c)))
+                        t = types[(c or choices[0] if choices else plain) - 1]
+                        slots.append((slot_of(ids[name], key_hash(member), SLOTS),
+                                      (pool.add(member), ids[name], first_of[owner] + k + 1, ids[t[0]], KIND[t[1]], SYSTEM[t[4]],
+                                       (1 if c else 0) | (2 if choices and not c else 0) | (4 if t[1] == 'resource' and t[3] else 0), len(member))))
             owner = base_of[owner]
     pool.emit(out)
     ctable.array(out, 'fhir_type_row', 'fhir_types', type_rows)
@@ -119,7 +122,7 @@ def main():
     ctable.array(out, 'fhir_set_row', 'fhir_sets', set_rows)
     ctable.array(out, 'uint32_t', 'fhir_codes', codes)
     ctable.array(out, 'uint16_t', 'fhir_lists', lists.all)
-    ctable.array(out, 'fhir_slot', 'fhir_slots', hashed(slots, SLOTS, (0, 0, 0)))
+    ctable.array(out, 'fhir_member', 'fhir_members', hashed(slots, SLOTS, (0,) * 8))
     ctable.array(out, 'uint16_t', 'fhir_names', hashed([(slot_of(0, key_hash(t[0]), NAMES), ids[t[0]]) for t in types], NAMES, 0))
     ctable.write(sys.argv[1], out)
 

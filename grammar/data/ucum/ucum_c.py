@@ -96,7 +96,7 @@ def main():
         u = t.get(code)
         num, den, exp = split(u.factor)
         onum, oden, oexp = split(u.offset) if u.offset else (0, 1, 0)
-        if num >= 10 ** 30 or den >= 2 ** 62:  # made of pi: rounded to 20 digits
+        if num >= 10 ** 25 or den >= 2 ** 62:  # made of pi: rounded to 20 digits
             e = len(str(u.factor.numerator)) - len(str(u.factor.denominator)) - 20
             num, den, exp = split(Fraction(round(u.factor / Fraction(10) ** e)) * Fraction(10) ** e)
         assert den < 2 ** 62 and oden == 1 and oexp <= 0, (code, num, den)
