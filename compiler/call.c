@@ -75,118 +75,6 @@ ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL
 /* The edits of with(): an empty value clears. */
 ty object_edits(comp *c, ast *args, int dst, uint16_t fhir) { return build_object(c, args, NULL, NULL, dst, false, fhir); }
 
-/* JSON member of a FHIR element given as name: value of type t; choice elements take their type's name. */
-static const char *fhir_json_name(comp *c, uint16_t type, ast *arg, str name, ty *want) {
-  fhir_element_info e;
-  *want = ty_opt(TY_ANY);
-  if (name.len > 1 && name.p[0] == '_') { /* what stands beside a primitive: _birthDate: Element(extension: …) */
-    str base = {name.p + 1, name.len - 1};
-    if (fhir_choice_of(type, base.p, base.len, &e)) return fmt(c, "%.*s", STR(name));
-    if (fhir_element(type, base.p, base.len, &e) && e.n_types == 1 && fhir_type_kind(e.types[0]) == FHIR_PRIMITIVE) {
-      *want = ty_make(TY_ANY, 0, e.max != 1);
-      return fmt(c, "%.*s", STR(name));
-    }
-  }
-  uint16_t choice = fhir_choice_of(type, name.p, name.len, &e);
-  if (choice) {
-    ty t = fhir_wanted(c, choice, arg);
-    if (t.kind != TY_ERR) *want = ty_card(t, 0, false);
-    return fmt(c, "%.*s", STR(name));
-  }
-  if (!fhir_element(type, name.p, name.len, &e)) {
-    nearest near;
-    nearest_init(&near, name.p, name.len);
-    fhir_nearest_element(&near, type);
-    diag *d = err(c, E0203, arg->first, "there is no element '%.*s' in %s", STR(name), fhir_type_name(type));
-    suggest(c, d, arg->first, &near);
-    return NULL;
-  }
-  *want = ty_make(TY_ANY, 0, e.max != 1);
-  if (e.n_types == 1) {
-    int32_t set = e.codes ? e.codes : -1;
-    ty t = fhir_wanted(c, e.types[0], arg);
-    if (t.kind == TY_STR) t.sub = set;
-    if (t.kind != TY_ERR) *want = ty_card(t, 0, e.max != 1);
-  }
-  return e.choice ? "" : fmt(c, "%.*s", STR(name));
-}
-
-/* Elements with a minimum of 1 that the call does not give. */
-static void fhir_required(comp *c, ast *call_node, uint16_t type) {
-  fhir_element_info e, ch;
-  for (unsigned i = 0; fhir_element_at(type, i, &e); i++) {
-    if (!e.min) continue;
-    bool given = false;
-    for (ast *x = ast_child(call_node, 1)->first; x; x = x->next) {
-      if (!is_named(x)) continue;
-      str name = key_text(c, x->first);
-      given |= str_is(name, e.name) || (e.choice && fhir_choice_of(type, name.p, name.len, &ch) && strcmp(ch.name, e.name) == 0);
-    }
-    if (!given) err(c, E0214, call_node->first, "%s needs '%s'", fhir_type_name(type), e.name);
-  }
-}
-
-/* Patient(name: …): an object with resourceType, empty elements left out, repeating elements as arrays. */
-static ty fhir_build(comp *c, ast *call_node, uint16_t type, int dst) {
-  fnctx *f = c->f;
-  ast *args = ast_child(call_node, 1);
-  int top = f->top;
-  uint32_t k = 0;
-  mod_key *keys = arena_alloc(c->a, (args->n + 2) * sizeof *keys);
-  if (!keys) { c->e.status = HDW_E_NOMEM; return ty_one(TY_ERR); }
-  if (args->n > 150) { err(c, E0228, call_node, "at most 150 elements in one call"); return ty_one(TY_ERR); }
-  int base = regs_new(c, (int)args->n + 1);
-  uint8_t label = 0;
-  bool sure = fhir_type_kind(type) == FHIR_RESOURCE;
-  if (fhir_type_kind(type) == FHIR_RESOURCE) {
-    keys[k] = (mod_key){emit_cstr(&c->e, "resourceType"), 0};
-    emit_loadk(&c->e, f->fn, (uint32_t)base, emit_cstr(&c->e, fhir_type_name(type)));
-    k++;
-  }
-  for (ast *x = args->first; x; x = x->next) {
-    if (!is_named(x)) { err(c, E0208, x, "elements of %s are given by name: %s(name: value)", fhir_type_name(type), fhir_type_name(type)); continue; }
-    str name = key_text(c, x->first);
-    ty want;
-    const char *json = fhir_json_name(c, type, x, name, &want);
-    ast *e = ast_child(x, 1);
-    ty t = ex(c, e, base + (int)k);
-    label |= t.label;
-    sure |= t.min > 0;
-    if (!json) continue;
-    if (!want.many) not_union(c, e, fmt(c, "%s.%.*s", fhir_type_name(type), STR(name)));
-    code_of_set(c, want, e);
-    if (!*json) { /* choice: by the static type of the value */
-      const char *tn = t.kind == TY_FHIR ? fhir_type_name((uint16_t)t.ref) : t.kind == TY_BOOL ? "boolean" : t.kind == TY_INT ? "integer" : t.kind == TY_DEC ? "decimal"
-                     : t.kind == TY_STR || t.kind == TY_HL7 ? "string" : t.kind == TY_DATE ? "date" : t.kind == TY_DATETIME ? "dateTime" : t.kind == TY_TIME ? "time" : t.kind == TY_QTY ? "Quantity" : NULL;
-      if (!tn) { err(c, E0226, x->first, "the element '%.*s' can be of several types: write the one that is meant, for example %.*sString", STR(name), STR(name)); continue; }
-      fhir_element_info el;
-      fhir_element(type, name.p, name.len, &el);
-      char m[FHIR_MEMBER_MAX];
-      size_t ml = fhir_choice_member(&el, fhir_type(tn, strlen(tn)), m);
-      json = fmt(c, "%.*s", (int)ml, m);
-      if (t.kind == TY_HL7) hl7_text_as(c, t, base + (int)k, TY_STR);
-    } else {
-      coerce(c, e, ty_card(t, 1, t.many), want, base + (int)k, fmt(c, "%s.%s", fhir_type_name(type), json));
-    }
-    keys[k] = (mod_key){emit_cstr(&c->e, json), (want.many ? MOD_KEY_ARRAY : 0u) | MOD_KEY_OMIT_EMPTY};
-    k++;
-  }
-  fhir_required(c, call_node, type);
-  emit_ext(&c->e, f->fn, OP_OBJ, (uint32_t)dst, (uint32_t)base, 0, emit_shape(&c->e, keys, k));
-  f->top = top;
-  int w = regs_new(c, 2);
-  op3(c, OP_MOVE, w, dst, 0);
-  emit_loadk(&c->e, f->fn, (uint32_t)w + 1, emit_cstr(&c->e, fhir_type_name(type)));
-  native(c, "fhir.as", w, 2, ty_one(TY_ANY));
-  op3(c, OP_MOVE, dst, w, 0);
-  f->top = top;
-  ty t = ty_one(TY_FHIR);
-  t.ref = type;
-  t.label = label;
-  if (!sure) { t.min = 0; t.label |= TY_SOFT; } /* a data type without any content is {}: FHIR has no empty elements */
-  return t;
-}
-
 /* Edits of an HL7 message or segment as an object {path: value, 'remove': nodes} in register dst. */
 static void hl7_edits(comp *c, ast *args, ty target, int dst) {
   fnctx *f = c->f;
@@ -249,6 +137,11 @@ static ty hl7_build(comp *c, ast *call_node, str name, ty t, const char *fn, int
 /* A record payload (without '='): fields by name. */
 static ty record_build(comp *c, ast *call_node, decl *d, int dst) {
   ast *args = ast_child(call_node, 1);
+  if (args->n == 1 && !is_named(args->first)) { /* a typed load of what was read: Card(json) */
+    ty want = d->t, t = ex(c, args->first, dst);
+    coerce(c, args->first, t, ty_card(want, t.min && !ty_is_open(t), false), dst, fmt(c, "%.*s", STR(d->name)));
+    return ty_label(ty_card(want, t.min && !ty_is_open(t), false), t.label | (ty_is_open(t) ? TY_SOFT : 0));
+  }
   for (uint32_t i = 0; i < d->nfields; i++) {
     bool given = !d->fields[i].t.min;
     for (ast *x = args->first; x; x = x->next) given |= is_named(x) && str_eq(key_text(c, x->first), d->fields[i].name);
@@ -283,7 +176,7 @@ ty construct(comp *c, ast *call_node, str name, int dst, bool *handled) {
     if (!d->params) return record_build(c, call_node, d, dst);
   }
   uint16_t id = fhir_type(name.p, name.len);
-  if (id && !d && fhir_type_kind(id) != FHIR_PRIMITIVE) return fhir_build(c, call_node, id, dst);
+  if (id && !d && fhir_type_kind(id) != FHIR_PRIMITIVE) return fhir_build(c, call_node->first, ast_child(call_node, 1), id, dst);
   int s = dict_message(name.p, name.len);
   if (s >= 0 && !d) { ty t = ty_one(TY_HL7_MSG); t.ref = s; return hl7_build(c, call_node, name, t, "hl7.build", dst); }
   s = dict_segment(name.p, name.len);
@@ -335,7 +228,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
     if (given[i]) err(c, E0208, x, "'%.*s' is given twice", STR(d->par[i].name));
     given[i] = true;
     pos(c, e);
-    ty t = ex(c, e, w + (int)i);
+    ty t = ex_as(c, e, d->par[i].t, w + (int)i);
     d = &c->decls[index];
     coerce(c, e, t, d->par[i].t, w + (int)i, fmt(c, "parameter '%.*s' of %.*s", STR(d->par[i].name), STR(d->name)));
     label |= t.label;
@@ -530,7 +423,12 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
   int lib = bi_function(&c->bi, name) ? 0 : lib_used(c, recv_node);
   if (lib) return library_call(c, call_node, lib, name, dst);
   uint16_t backbone = backbone_named(c, recv_node, name);
-  if (backbone) return fhir_build(c, call_node, backbone, dst);
+  if (backbone) return fhir_build(c, call_node->first, ast_child(call_node, 1), backbone, dst);
+  if (recv_node->kind == AST_NAME && str_is(node_name(c, recv_node), "fhir") && !find_local(c, node_name(c, recv_node)) && !find_decl(c, node_name(c, recv_node))) {
+    uint16_t id = fhir_type(name.p, name.len);
+    if (id && fhir_type_kind(id) != FHIR_PRIMITIVE && !fhir_type_abstract(id)) return fhir_load(c, call_node, id, dst);
+    if (!c->is_eval) { (void)type_named(c, name, call_node->first, true); return ty_one(TY_ERR); }
+  }
   if (recv_node->kind == AST_NAME && !find_local(c, node_name(c, recv_node)) && c->f->nscope <= (c->f->root_scope ? 1 : 0)) {
     decl *d = find_decl(c, node_name(c, recv_node));
     if (d && d->kind == D_CONNECTION && d->later) { op3(c, OP_EMPTY, dst, 0, 0); return ty_label(ty_make(TY_ANY, 0, false), TY_PHI); }

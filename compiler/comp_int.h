@@ -1,8 +1,9 @@
 /* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
- * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member access), call.c (functions,
- * constructors), inline.c (where, select ...), effect.c (operations), stmt.c (statements), testblock.c, workflow.c, meta.c (the META section). */
+ * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member
+ * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), stmt.c (statements),
+ * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
 #include "ast.h"
@@ -74,6 +75,7 @@ typedef struct decl {
   field *fields; uint32_t nfields;  /* payload, segment, entity */
   const bi *kind_row;          /* connection, listener: its kind */
   uint32_t fn;                 /* function index or MOD_NO_INDEX */
+  uint16_t as_fhir;            /* payload ... as fhir.T: the type */
   uint32_t fn2;                /* payload without parameters: conversion from any */
   val rows;                    /* table: its rows */
   uint32_t rows_k;             /* table: the constant that holds them, or MOD_NO_INDEX */
@@ -195,7 +197,6 @@ void decl_params(comp *c, decl *d);            /* resolves parameter and field t
 uint32_t decl_from_any(comp *c, decl *d);      /* payload: function that checks an untyped object */
 ty type_node(comp *c, ast *t);                 /* T, T?, T*, T+ */
 ty type_named(comp *c, str name, const ast *at, bool report);
-ty fhir_wanted(comp *c, uint16_t id, ast *at);
 uint16_t backbone_named(comp *c, const ast *recv_node, str name); /* Encounter.participant(…): the id of that structure, or 0 */
 const char *type_check_name(comp *c, ty t);    /* for OP_CHECK: "string", "FHIR.Patient", "object" ... */
 field *fields_of(comp *c, ast *list, uint32_t *n);  /* of an AST list of PARAM or FIELD */
@@ -247,6 +248,16 @@ ty member(comp *c, ty recv, int r, ast *name, int dst, const ast *whole);
 ty hl7_path_on(comp *c, ty recv, int r, ast *path, int dst);
 ty component_on(comp *c, ty recv, int r, ast *comp_node, int dst);
 ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r converted for an operator or target */
+
+/* fhirbuild.c: an element that is given by name: its JSON name, the type that is wanted. */
+typedef struct fhir_slot_info { fhir_element_info e; const char *json; ty want; bool choice; } fhir_slot_info;
+bool fhir_target(comp *c, uint16_t type, ast *key, fhir_slot_info *out);   /* false after a report */
+void fhir_missing(comp *c, const ast *at, uint16_t type, const fhir_slot_info *given, uint32_t n);
+const char *fhir_choice_name(comp *c, const fhir_element_info *e, ty t, ast *at); /* value of a string -> valueString; NULL after a report */
+void fhir_as_type(comp *c, uint16_t type, int r);
+ty fhir_build(comp *c, const ast *at, ast *list, uint16_t type, int dst);
+ty fhir_load(comp *c, ast *call_node, uint16_t type, int dst);
+ty ex_as(comp *c, ast *n, ty want, int dst);   /* ex, but an object literal is built as the FHIR type that is wanted */
 
 /* facts.c: what `cond` proves when it is true (yes) or not; the caller resets c->f->nfacts. */
 void facts_from(comp *c, ast *cond, bool yes);

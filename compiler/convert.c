@@ -79,6 +79,16 @@ static void record_from_any(comp *c, decl *d, bool many, int r) {
   c->f->top = top;
 }
 
+/* An object whose members are known must have those of the FHIR type it becomes. */
+static void shape_fits(comp *c, const ast *n, const shape *s, uint16_t type) {
+  fhir_element_info e;
+  for (uint32_t i = 0; i < s->n; i++) {
+    str name = s->names[i];
+    if (str_is(name, "resourceType") || (name.len && name.p[0] == '_') || fhir_element(type, name.p, name.len, &e) || fhir_choice_of(type, name.p, name.len, &e)) continue;
+    err(c, E0203, n, "this object has a member '%.*s', which %s does not have", STR(name), fhir_type_name(type));
+  }
+}
+
 void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   if (to.kind == TY_ERR || from.kind == TY_ERR) return;
   if (!assignable(c, from, to)) {
@@ -97,6 +107,8 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
     c->f->top = top;
     return;
   }
+  if (to.kind == TY_FHIR && from.kind == TY_OBJECT && from.ref >= 0) shape_fits(c, n, &c->shapes[from.ref], (uint16_t)to.ref);
+  if (!to.many && to.kind != TY_ANY && n->kind == AST_LIST && n->n > 1) { err(c, E0209, n, "%s takes one value, this list has %u", what, n->n); return; }
   bool known = !ty_is_open(from);
   if (!to.many && n->kind == AST_UNION) { not_union(c, n, what); return; }
   if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {

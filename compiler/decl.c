@@ -110,6 +110,61 @@ static void params_to_locals(comp *c, decl *d) {
 static const char *result_of(comp *c, decl *d) { return fmt(c, d->kind == D_LET ? "'%.*s'" : "the result of '%.*s'", STR(d->name)); }
 static const char *qualified(comp *c, decl *d, str fieldname) { return fmt(c, "%.*s.%.*s", STR(d->name), STR(fieldname)); }
 
+/* Whether the declared type of a field can be an element of that type and number. */
+static void field_fits(comp *c, const field *x, const fhir_slot_info *s, uint16_t type) {
+  if (x->t.kind == TY_ERR || s->choice) return;
+  bool fits = assignable(c, x->t, s->want) && (!x->t.many || s->want.many) && (s->want.min <= x->t.min);
+  if (fits) return;
+  diag *d = err(c, E0209, x->type, "%s.%s is %s, the field is declared as %s", fhir_type_name(type), s->e.name, ty_text(c, s->want), ty_text(c, x->t));
+  if (assignable(c, x->t, s->want)) diag_replace(c->d, d, x->type->off, x->type->end, ty_text(c, ty_card(x->t, s->want.min, s->want.many)), "as FHIR has it");
+}
+
+/* payload … as fhir.T: fields are elements; the object is a resource of that type. */
+static void fhir_body(comp *c, decl *d) {
+  fnctx *f = c->f;
+  uint16_t type = d->as_fhir;
+  uint32_t n = d->nfields > 150 ? 150 : d->nfields, k = 0, ngiven = 0, index = (uint32_t)(d - c->decls);
+  mod_key *keys = arena_alloc(c->a, (n + 1) * sizeof *keys);
+  fhir_slot_info *given = arena_zalloc(c->a, n + 1, sizeof *given);
+  if (!keys || !given) { c->e.status = HDW_E_NOMEM; return; }
+  int base = regs_new(c, (int)n + 1);
+  if (fhir_type_kind(type) == FHIR_RESOURCE) {
+    keys[k] = (mod_key){emit_cstr(&c->e, "resourceType"), 0};
+    emit_loadk(&c->e, f->fn, (uint32_t)base, emit_cstr(&c->e, fhir_type_name(type)));
+    k++;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    field *x = &c->decls[index].fields[i];
+    fhir_slot_info *s = &given[ngiven];
+    if (!x->expr) { err(c, E0214, x->node, "field '%.*s' of %.*s says no value", STR(x->name), STR(d->name)); continue; }
+    if (!fhir_target(c, type, x->node->first, s)) continue;
+    ngiven++;
+    field_fits(c, x, s, type);
+    ty want = x->t;
+    if (want.kind == TY_STR) want.sub = s->want.sub;
+    int r = base + (int)k;
+    pos(c, x->expr);
+    ty t = ex_as(c, x->expr, want, r);
+    code_of_set(c, want, x->expr);
+    coerce(c, x->expr, t, want, r, qualified(c, &c->decls[index], x->name));
+    if (s->choice) {
+      ty of = want;
+      of.many = false;
+      s->json = fhir_choice_name(c, &s->e, of, x->type);
+      if (!s->json) continue;
+    }
+    c->decls[index].fields[i].t.label |= t.label;
+    keys[k] = (mod_key){emit_cstr(&c->e, s->json), (s->want.many ? MOD_KEY_ARRAY : 0u) | MOD_KEY_OMIT_EMPTY};
+    k++;
+  }
+  d = &c->decls[index];
+  fhir_missing(c, d->node->first, type, given, ngiven);
+  int r = reg_new(c);
+  emit_ext(&c->e, f->fn, OP_OBJ, (uint32_t)r, (uint32_t)base, 0, emit_shape(&c->e, keys, k));
+  fhir_as_type(c, type, r);
+  emit_op(&c->e, f->fn, OP_RET, (uint32_t)r, 0, 0);
+}
+
 /* Fields into consecutive registers, then one object. */
 static void payload_body(comp *c, decl *d) {
   fnctx *f = c->f;
@@ -127,7 +182,8 @@ static void payload_body(comp *c, decl *d) {
       continue;
     }
     pos(c, x->expr);
-    ty t = ex(c, x->expr, base + (int)i);
+    ty t = ex_as(c, x->expr, x->t, base + (int)i);
+    code_of_set(c, x->t, x->expr);
     coerce(c, x->expr, t, x->t, base + (int)i, qualified(c, d, x->name));
     x->t.label |= t.label;
   }
@@ -263,7 +319,7 @@ static void fn_body(comp *c, decl *d) {
   }
   int r = reg_new(c);
   pos(c, body);
-  ty t = ex(c, body, r);
+  ty t = ex_as(c, body, d->t, r);
   if (d->t.kind != TY_ERR) coerce(c, body, t, d->t, r, result_of(c, d));
   else d->t = t;
   d->t.label |= t.label;
@@ -297,7 +353,7 @@ uint32_t decl_fn(comp *c, decl *d) {
     uint32_t index = (uint32_t)(d - c->decls);
     params_to_locals(c, d);
     switch ((decl_kind)d->kind) {
-      case D_PAYLOAD: payload_body(c, d); break;
+      case D_PAYLOAD: if (d->as_fhir) fhir_body(c, d); else payload_body(c, d); break;
       case D_MAP: map_body(c, d); break;
       case D_ACTION: f->effects = true; fn_body(c, d); break;
       case D_FN: fn_body(c, d); break;

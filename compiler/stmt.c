@@ -27,9 +27,9 @@ static void let(comp *c, ast *n) {
   }
   int r = reg_new(c);
   pos(c, n);
-  ty t = ex(c, e, r);
+  ty want = ast_is_nil(type) ? ty_one(TY_ERR) : type_node(c, type);
+  ty t = ex_as(c, e, want, r);
   if (!ast_is_nil(type)) {
-    ty want = type_node(c, type);
     coerce(c, e, t, want, r, fmt(c, "'%.*s'", STR(node_name(c, name))));
     want.label = t.label;
     if (want.kind != TY_ERR) t = want;
@@ -301,7 +301,7 @@ static void return_stmt(comp *c, ast *n) {
   if (f->in_branch) { err(c, E0222, n, "'return' stands outside of parallel: branches end by themselves, and what they bind is there behind the block"); return; }
   int top = f->top, r = reg_new(c);
   pos(c, n);
-  ty t = ex(c, n->first, r);
+  ty t = ex_as(c, n->first, f->ret, r);
   if (f->ret.kind != TY_ERR) coerce(c, n->first, t, f->ret, r, fmt(c, "the result of '%.*s'", STR(f->owner->name)));
   else { f->got = f->has_got ? join_types(f->got, t) : t; f->has_got = true; }
   f->out_label |= t.label;

@@ -25,6 +25,7 @@ ty type_named(comp *c, str name, const ast *at, bool report) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (str_is(name, names[i].name)) return ty_one((ty_kind)names[i].kind);
   decl *d = find_decl(c, name);
+  if (d && d->kind == D_PAYLOAD && (decl_params(c, d), d->as_fhir)) return d->t;
   if (d && d->kind == D_PAYLOAD) { ty t = ty_one(TY_PAYLOAD); t.ref = (int32_t)(d - c->decls); return t; }
   if (d && d->kind == D_ENTITY) return ty_one(TY_ANY);
   if (d && d->kind == D_PROFILE) return ty_one(TY_ANY);
@@ -58,13 +59,6 @@ ty type_named(comp *c, str name, const ast *at, bool report) {
     suggest(c, g, at, &near);
   }
   return ty_one(TY_ERR);
-}
-
-/* The static type that a value for an element of one FHIR type must have. Quantities may be System ones or FHIR ones: left open. */
-ty fhir_wanted(comp *c, uint16_t id, ast *at) {
-  const char *name = fhir_type_name(id);
-  if (fhir_is_a(id, fhir_type("Quantity", 8)) || fhir_type_kind(id) == FHIR_BACKBONE || strcmp(name, "Resource") == 0) return ty_one(TY_ANY);
-  return type_named(c, str_of(name), at, false);
 }
 
 /* Encounter.participant(type: …): a structure inside of a resource or data type. */
@@ -142,6 +136,25 @@ field *fields_of(comp *c, ast *list, uint32_t *n) {
   return f;
 }
 
+/* payload … as fhir.Patient: what is built is a resource, each field one of its elements. */
+static void payload_as(comp *c, decl *d, ast *type) {
+  ast *last = type->kind == AST_TYPE_DOT ? ast_child(type, 1) : type;
+  str name = node_name(c, last);
+  uint16_t id = fhir_type(name.p, name.len);
+  if (!id || fhir_type_kind(id) == FHIR_PRIMITIVE || fhir_type_abstract(id)) {
+    nearest near;
+    nearest_init(&near, name.p, name.len);
+    fhir_nearest_type(&near, false);
+    diag *g = err(c, E0202, last, "there is no FHIR type '%.*s' that could be built", STR(name));
+    suggest(c, g, last, &near);
+    return;
+  }
+  if (!d->params) { err(c, E0214, d->node->first, "a payload that is built as %s says where it comes from: give it parameters", fhir_type_name(id)); return; }
+  d->as_fhir = id;
+  d->t = ty_one(TY_FHIR);
+  d->t.ref = id;
+}
+
 void decl_params(comp *c, decl *d) {
   if (d->resolving) return;
   d->resolving = true;
@@ -155,6 +168,7 @@ void decl_params(comp *c, decl *d) {
       d->fields = fields_of(c, ast_child(n, 2), &d->nfields);
       d->t = ty_one(TY_PAYLOAD);
       d->t.ref = (int32_t)(d - c->decls);
+      if (ast_child(n, 3)) payload_as(c, d, ast_child(n, 3));
       break;
     case D_SEGMENT: d->fields = fields_of(c, ast_child(n, 1), &d->nfields); break;
     case D_ENTITY: d->fields = fields_of(c, ast_child(n, 2), &d->nfields); break;

@@ -51,7 +51,7 @@ enum { AST_MAX_DEPTH = 1000 };
   X(TABLE, "table", "NAME, expression")                                                                                                 \
   X(SETTING, "setting", "NAME, type, default expression|NIL")                                                                           \
   X(LET, "let", "NAME, type|NIL, expression; top level or statement")                                                                   \
-  X(PAYLOAD, "payload", "NAME, PARAMS|NIL, FIELDS")                                                                                     \
+  X(PAYLOAD, "payload", "NAME, PARAMS|NIL, FIELDS, (NAME or TYPE_DOT)?; the last: payload … as fhir.Patient")                                                                                     \
   X(SEGMENT, "segment", "NAME, FIELDS; top level or in a sender")                                                                       \
   X(ENTITY, "entity", "NAME, type|NIL, ENTRIES of FIELD, MATCH_RULE, REVIEW_RULE, ERROR")                                               \
   X(SENDER, "sender", "NAME, ENTRIES of PAIR, SEGMENT, ERROR")                                                                          \

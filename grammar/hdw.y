@@ -125,6 +125,7 @@ decl
   | k_setting ident COLON type init             { $$ = NODE(SETTING, @$, $2, $4, $5); }
   | k_let ident type_opt EQ expr                { $$ = NODE(LET, @$, $2, $3, $5); }
   | k_payload ident params_opt field_body       { $$ = NODE(PAYLOAD, @$, $2, $3, $4); }
+  | k_payload ident params_opt AS type_name field_body { $$ = NODE(PAYLOAD, @$, $2, $3, $6, $5); }
   | segment
   | k_entity ident type_opt BLOCK_OPEN entity_entries BLOCK_CLOSE
                                                 { $$ = NODE(ENTITY, @$, $2, $3, parse_cover($5, BETWEEN(@4, @6))); }

@@ -3,6 +3,7 @@
 #include "fhir_validate.h"
 
 hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_fhir_quantity(vm_cx *cx, const val *args, unsigned n, val *out);
 
 static val text_of(const char *s) { return val_str(s, strlen(s)); }
 
@@ -32,6 +33,36 @@ hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out) {
       s = problem_object(cx->a, &r.v[k], &v);
       if (s == HDW_OK) s = val_push(cx->a, &b, v);
     }
+  }
+  if (s == HDW_OK) *out = val_build(&b);
+  return s;
+}
+
+/* 5 'mg' -> {value, unit, system, code}; a calendar unit has no code. */
+static hdw_status quantity_object(arena *a, val v, val *out) {
+  const val_quantity *q = (const val_quantity *)v.u.p;
+  bool calendar = v.flags & VALF_CALENDAR;
+  val number, *kv = arena_alloc(a, 8 * sizeof *kv);
+  hdw_status s = val_from_dec(a, &q->value, &number);
+  if (!kv || s) return kv ? s : HDW_E_NOMEM;
+  const val unit = val_str(q->unit, q->unit_len), values[] = {number, unit, val_cstr("http://unitsofmeasure.org"), unit};
+  static const char *const names[] = {"value", "unit", "system", "code"};
+  for (size_t i = 0; i < 4; i++) {
+    kv[2 * i] = val_key(names[i], strlen(names[i]));
+    kv[2 * i + 1] = values[i];
+  }
+  *out = (val){.tag = VAL_OBJ, .aux = fhir_type("Quantity", 8), .len = calendar ? 2 : 4, .u.v = kv};
+  return HDW_OK;
+}
+
+hdw_status std_fhir_quantity(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val_builder b = {0};
+  hdw_status s = HDW_OK;
+  for (uint32_t i = 0; s == HDW_OK && i < val_count(args[0]); i++) {
+    val v = val_item(args[0], i);
+    if (v.tag == VAL_QTY) s = quantity_object(cx->a, v, &v);
+    if (s == HDW_OK) s = val_push(cx->a, &b, v);
   }
   if (s == HDW_OK) *out = val_build(&b);
   return s;
