@@ -250,7 +250,7 @@ ty component_on(comp *c, ty recv, int r, ast *comp_node, int dst);
 ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r converted for an operator or target */
 
 /* fhirbuild.c: an element that is given by name: its JSON name, the type that is wanted. */
-typedef struct fhir_slot_info { fhir_element_info e; const char *json; ty want; bool choice; } fhir_slot_info;
+typedef struct fhir_slot_info { fhir_element_info e; const char *json; ty want; bool choice, sure; } fhir_slot_info;
 bool fhir_target(comp *c, uint16_t type, ast *key, fhir_slot_info *out);   /* false after a report */
 void fhir_missing(comp *c, const ast *at, uint16_t type, const fhir_slot_info *given, uint32_t n);
 const char *fhir_choice_name(comp *c, const fhir_element_info *e, ty t, ast *at); /* value of a string -> valueString; NULL after a report */

@@ -89,13 +89,14 @@ const char *fhir_choice_name(comp *c, const fhir_element_info *e, ty t, ast *at)
   return NULL;
 }
 
-/* The same element twice: `value` and `valueString`. */
-static void choice_twice(comp *c, ast *at, const fhir_element_info *e, const fhir_slot_info *seen, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++)
-    if (seen[i].e.name && e->name && strcmp(seen[i].e.name, e->name) == 0 && seen[i].json[0] != '_') {
-      err(c, E0210, at, "'%s' is given twice%s", e->name, e->choice ? ": a choice element has one type" : "");
-      return;
-    }
+/* The same element twice; two types of a choice only when both are sure to have a value: of values that exclude each other one is left. */
+static void given_twice(comp *c, ast *at, const fhir_slot_info *x, const fhir_slot_info *seen, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    bool same = strcmp(seen[i].json, x->json) == 0;
+    if (!same && (seen[i].json[0] == '_' || x->json[0] == '_' || strcmp(seen[i].e.name, x->e.name) != 0 || !seen[i].sure || !x->sure)) continue;
+    err(c, E0210, at, "'%s' is given twice%s", same ? x->json : x->e.name, same ? "" : ": a choice element has one type");
+    return;
+  }
 }
 
 /* Required elements that are not among those given. */
@@ -122,6 +123,7 @@ static const char *element_value(comp *c, ast *key, ast *e, uint16_t type, fhir_
   ty t = ex_as(c, e, hint, r);
   *label |= t.label;
   *sure |= t.min > 0;
+  x->sure = t.min && !ty_is_open(t) && !(t.label & TY_SOFT);
   if (t.kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of a resource");
   code_of_set(c, x->want, e);
   if (x->choice && x->want.kind == TY_ANY) {
@@ -211,9 +213,9 @@ ty fhir_build(comp *c, const ast *at, ast *list, uint16_t type, int dst) {
       ex(c, ast_child(x, 1), base + (int)k);
       continue;
     }
-    if (slot->json[0] != '_') choice_twice(c, x->first, &slot->e, given, ngiven);
-    ngiven++;
     const char *json = element_value(c, x->first, ast_child(x, 1), type, slot, base + (int)k, &label, &sure);
+    given_twice(c, x->first, slot, given, ngiven);
+    ngiven++;
     if (!json) continue;
     keys[k] = (mod_key){emit_cstr(&c->e, json), (slot->want.many ? MOD_KEY_ARRAY : 0u) | MOD_KEY_OMIT_EMPTY};
     k++;
