@@ -178,6 +178,7 @@ static int sinks(admin_query *q) {
     admin_number(q->b, &f, "queued", store_depth(q->ad->e->store, ENG_PART, name));
     if (oldest) admin_number(q->b, &f, "oldest_s", (uint64_t)((io_wall_us(q->ad->io) - oldest) / 1000000));
     admin_number(q->b, &f, "in_flight", s.in_flight);
+    admin_number(q->b, &f, "steps", s.steps);
     admin_number(q->b, &f, "delivered", s.delivered);
     admin_number(q->b, &f, "failed", s.failed);
     admin_number(q->b, &f, "dead", s.dead);

@@ -3,6 +3,9 @@
 #include "config.h"
 #include "json.h"
 
+/* Members that are not known are refused, but for those that begin with $: "$schema" and comments. */
+#define CLOSED "\"additionalProperties\":false,\"patternProperties\":{\"^[$]\":true}"
+
 static void put_str(buf *b, const char *s) { json_write_str(b, s, strlen(s)); }
 
 static void schema_row(buf *b, bool *first, const char *kind, const char *name, const char *def, long long min, long long max, const char *doc) {
@@ -25,10 +28,10 @@ static void schema_row(buf *b, bool *first, const char *kind, const char *name, 
 
 static void schema_listener(buf *b) {
   bool first = true;
-  buf_puts(b, "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"port\"],\"properties\":{");
+  buf_puts(b, "{\"type\":\"object\"," CLOSED ",\"required\":[\"port\"],\"properties\":{");
 #define LISTENER SCHEMA
 #include "options.def"
-  buf_puts(b, ",\"tls\":{\"description\":\"Serve under TLS.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"cert\",\"key\"],\"properties\":{");
+  buf_puts(b, ",\"tls\":{\"description\":\"Serve under TLS.\",\"type\":\"object\"," CLOSED ",\"required\":[\"cert\",\"key\"],\"properties\":{");
   first = true;
 #define TLS SCHEMA
 #include "options.def"
@@ -37,32 +40,32 @@ static void schema_listener(buf *b) {
 
 static void schema_conn(buf *b) {
   bool first = true;
-  buf_puts(b, "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  buf_puts(b, "{\"type\":\"object\"," CLOSED ",\"properties\":{");
 #define CONNECTION SCHEMA
 #include "options.def"
-  buf_puts(b, ",\"tls\":{\"description\":\"Speak TLS (mllp; rest follows its URL), with these certificates.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  buf_puts(b, ",\"tls\":{\"description\":\"Speak TLS (mllp; rest follows its URL), with these certificates.\",\"type\":\"object\"," CLOSED ",\"properties\":{");
   first = true;
 #define CLIENT_TLS SCHEMA
 #include "options.def"
   buf_puts(b, "}}");
-  buf_puts(b, ",\"grant\":{\"description\":\"What the connection may reach.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":"
+  buf_puts(b, ",\"grant\":{\"description\":\"What the connection may reach.\",\"type\":\"object\"," CLOSED ",\"properties\":"
               "{\"networks\":{\"description\":\"Networks (CIDR) that it may connect to.\",\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}}}");
 }
 
 static void schema_watching(buf *b) {
   bool first = true;
-  buf_puts(b, "}},\"admin_http\":{\"description\":\"The admin API over TCP, with bearer tokens.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"port\"],\"properties\":{");
+  buf_puts(b, "}},\"admin_http\":{\"description\":\"The admin API over TCP, with bearer tokens.\",\"type\":\"object\"," CLOSED ",\"required\":[\"port\"],\"properties\":{");
 #define ADMIN_HTTP SCHEMA
 #include "options.def"
-  buf_puts(b, ",\"tls\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"cert\",\"key\"],\"properties\":{");
+  buf_puts(b, ",\"tls\":{\"type\":\"object\"," CLOSED ",\"required\":[\"cert\",\"key\"],\"properties\":{");
   first = true;
 #define TLS SCHEMA
 #include "options.def"
-  buf_puts(b, "}}}},\"observe\":{\"description\":\"Metrics and health over HTTP.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"port\"],\"properties\":{");
+  buf_puts(b, "}}}},\"observe\":{\"description\":\"Metrics and health over HTTP.\",\"type\":\"object\"," CLOSED ",\"required\":[\"port\"],\"properties\":{");
   first = true;
 #define OBSERVE SCHEMA
 #include "options.def"
-  buf_puts(b, "}},\"traces\":{\"description\":\"Traces to a collector.\",\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"endpoint\"],\"properties\":{");
+  buf_puts(b, "}},\"traces\":{\"description\":\"Traces to a collector.\",\"type\":\"object\"," CLOSED ",\"required\":[\"endpoint\"],\"properties\":{");
   first = true;
 #define TRACES SCHEMA
 #include "options.def"
@@ -103,10 +106,10 @@ static void add_secret(void *user, const char *name) { (void)names_add((names *)
 void config_schema(buf *b, const meta *const *mods, uint32_t n) {
   bool first = true;
   names seen = {.n = 0};
-  buf_puts(b, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"hdw.json\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  buf_puts(b, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"hdw.json\",\"type\":\"object\"," CLOSED ",\"properties\":{");
 #define TOP SCHEMA
 #include "options.def"
-  buf_puts(b, ",\"$schema\":{\"type\":\"string\"},\"settings\":{\"type\":\"object\",\"additionalProperties\":");
+  buf_puts(b, ",\"settings\":{\"type\":\"object\",\"additionalProperties\":");
   buf_puts(b, n ? "false,\"properties\":{" : "true");
   for (uint32_t i = 0; i < n; i++)
     for (uint32_t k = 0; k < mods[i]->nsettings; k++) {
@@ -121,12 +124,12 @@ void config_schema(buf *b, const meta *const *mods, uint32_t n) {
   schema_listener(b);
   buf_puts(b, "},\"connections\":{\"type\":\"object\",\"additionalProperties\":");
   schema_conn(b);
-  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: user:NAME, group:NAME, uid:NUMBER, gid:NUMBER; and the admin API over TCP: token:SECRET.\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
+  buf_puts(b, "},\"roles\":{\"description\":\"Who may use the admin socket besides root and the daemon's user: user:NAME, group:NAME, uid:NUMBER, gid:NUMBER; and the admin API over TCP: token:SECRET.\",\"type\":\"object\"," CLOSED ",\"properties\":{");
   first = true;
 #define ROLE SCHEMA
 #include "options.def"
   schema_watching(b);
-  buf_puts(b, "}},\"secrets\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"file\"],"
+  buf_puts(b, "}},\"secrets\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\"," CLOSED ",\"required\":[\"file\"],"
               "\"properties\":{\"file\":{\"description\":\"File that holds the secret; readable by its owner only.\",\"type\":\"string\"}}}}}}");
 }
 

@@ -216,6 +216,7 @@ typedef struct engine_sink {
   const char *last_error;
   uint64_t held_by;                 /* dead delivery that holds an ordered queue */
   uint64_t opened;                  /* times its breaker opened, since start */
+  uint64_t steps;                   /* steps that succeeded, since start */
 } engine_sink;
 bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out);
 
@@ -257,9 +258,10 @@ typedef struct engine_lane {
   const store_run *run;      /* the first one, valid during the call */
   bool held;
   uint32_t waiting;          /* runs behind it; 10,000 means: at least so many */
+  const store_delivery *delivery; /* NULL, or: not the run (that made it) holds the lane, but this dead delivery holds it in its sink's queue; waiting: deliveries */
 } engine_lane;
 typedef bool (*engine_lane_cb)(const engine_lane *l, void *user); /* false stops */
-/* Held lanes, then those where somebody waits for a run at work. */
+/* Lanes that runs hold, then those where somebody waits for a run at work, then lanes of sinks that dead deliveries hold. */
 void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user);
 /* The run that holds the lane leaves it, and what waits goes on; the run itself stays what it is (a dead letter). HDW_E_NOTFOUND: nobody is in the lane;
  * HDW_E_INVALID: its first run is at work. */

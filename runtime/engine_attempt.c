@@ -172,6 +172,7 @@ static void performed(eng_call *call, void *user) {
     eng_ended(e);
     return;
   }
+  s->c->steps_done++;
   buf b;
   pack_hl7 h = eng_pack_hooks(e);
   val result;

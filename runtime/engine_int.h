@@ -136,7 +136,7 @@ struct eng_conn {
   io_timer wake;             /* parked runs that wait for it are being looked for */
   uint64_t wake_after;
   bool wake_all;
-  uint64_t delivered, failed, dead;
+  uint64_t delivered, failed, dead, steps_done;
   char last_error[ENG_TEXT];
 };
 

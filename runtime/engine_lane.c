@@ -247,6 +247,30 @@ static bool lanes_of(lane_list *l, uint64_t run) {
   return on;
 }
 
+/* Lanes of a sink's queue that wait behind a dead delivery. */
+static bool lanes_of_dead(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  static const uint8_t none[REC_LANE];
+  lane_list *l = (lane_list *)user;
+  engine *e = l->e;
+  arena a;
+  store_delivery d;
+  store_run row = {.id = 0};
+  bool on = true;
+  (void)part, (void)state;
+  arena_init(&a, e->mem, 0);
+  if (!store_get_delivery(e->store, ENG_PART, id, &a, &d) && d.state == DELIVERY_PARKED && memcmp(d.lane, none, REC_LANE)) {
+    if (d.run && store_get_run(e->store, ENG_PART, d.run, &a, &row)) row = (store_run){.id = d.run};
+    for (unsigned i = 0; i <= d.nmore && l->left && on; i++) {
+      engine_lane x = {.lane = i ? d.more[i - 1] : d.lane, .run = &row, .held = true, .delivery = &d};
+      (void)store_list_queue(e->store, ENG_PART, d.sink, x.lane, id, COUNT_MAX, count_one, &x.waiting);
+      on = l->cb(&x, l->user);
+      l->left--;
+    }
+  }
+  arena_free(&a);
+  return on && l->left > 0;
+}
+
 void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user) {
   lane_list l = {e, cb, user, limit ? limit : UINT32_MAX};
   (void)store_list_held(e->store, ENG_PART, NULL, 0, lane_one, &l);
@@ -256,6 +280,7 @@ void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user) {
   for (unsigned k = 0; k < ENG_HASH; k++) /* at work, but not in memory */
     for (eng_step *s = e->steps[k]; s && l.left; s = s->next)
       if (!s->r && !s->dropped && eng_step_first(s) == s && !lanes_of(&l, s->run)) return;
+  if (l.left) (void)store_list_dead(e->store, ENG_PART, SUBJECT_DELIVERY, 0, COUNT_MAX, lanes_of_dead, &l);
 }
 
 typedef struct skipping {

@@ -219,7 +219,7 @@ static void swap_conns(engine *e, eng_conn **old, uint32_t nold) {
       e->conns[at] = old[i];
     } else {
       eng_conn *c = e->conns[at];
-      c->delivered = old[i]->delivered, c->failed = old[i]->failed, c->dead = old[i]->dead;
+      c->delivered = old[i]->delivered, c->failed = old[i]->failed, c->dead = old[i]->dead, c->steps_done = old[i]->steps_done;
       c->replaces = old[i], old[i]->replaced_by = c;
       retire(e, old[i]);
     }

@@ -161,13 +161,13 @@ int hv_dead(const hv_args *args) {
 
 int hv_sinks(const hv_args *args) {
   static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"QUEUED", "queued", false}, {"OLDEST (S)", "oldest_s", false},
-                                {"IN FLIGHT", "in_flight", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
-  return list(args, "/sinks", cols, 10, "no connections");
+                                {"IN FLIGHT", "in_flight", false}, {"STEPS", "steps", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
+  return list(args, "/sinks", cols, 11, "no connections");
 }
 
 int hv_lanes(const hv_args *args) {
   static const column cols[] = {{"LANE", "lane", false}, {"WORKFLOW", "workflow", false}, {"STATE", "state", false}, {"RUN", "run", false}, {"RUN IS", "run_state", false},
-                                {"SINCE", "since", true}, {"WAKES", "wakes", true}, {"WAITING", "waiting", false}, {"REASON", "reason", false}};
+                                {"SINCE", "since", true}, {"WAKES", "wakes", true}, {"WAITING", "waiting", false}, {"SINK", "sink", false}, {"DELIVERY", "delivery", false}, {"REASON", "reason", false}};
   view v;
   buf b;
   view_init(&v);
@@ -175,7 +175,7 @@ int hv_lanes(const hv_args *args) {
   buf_puts(&b, "/lanes");
   param(&v.a, &b, "limit", args->limit);
   buf_putc(&b, 0);
-  return view_end(&v, list(args, b.p, cols, 9, "no lane is held, and nobody waits for a turn"));
+  return view_end(&v, list(args, b.p, cols, 11, "no lane is held, and nobody waits for a turn"));
 }
 
 int hv_limits(const hv_args *args) {

@@ -249,6 +249,9 @@ static void test_a_paused_connection_keeps_steps_and_deliveries(void **state) {
   assert_int_equal(x.attempt[1], 1); /* waiting was no attempt */
   assert_int_equal(prog_the_run(p, 0).state, RUN_DONE);
   assert_int_equal(delivery_state(p, 0), DELIVERY_DELIVERED);
+  assert_true(engine_sink_at(p->e, 0, &k));
+  assert_int_equal(k.steps, 1); /* counted apart */
+  assert_int_equal(k.delivered, 1);
   prog_free(p);
 }
 

@@ -89,6 +89,15 @@ static void test_a_delivery_waits_for_the_older_ones_of_each_key(void **state) {
   prog_free(p);
 }
 
+typedef struct held_lanes { unsigned n, waiting; } held_lanes;
+static bool held_lane(const engine_lane *l, void *user) {
+  held_lanes *x = (held_lanes *)user;
+  assert_true(l->held && l->delivery);
+  assert_true(cod_equal(l->delivery->sink, cod_cstr("crm")) && l->run->id == l->delivery->run);
+  x->n++, x->waiting += l->waiting;
+  return true;
+}
+
 static void test_a_dead_one_that_holds_does_so_in_each_key(void **state) {
   (void)state;
   sink s = {.bad = "M1", .status = 400};
@@ -102,6 +111,10 @@ static void test_a_dead_one_that_holds_does_so_in_each_key(void **state) {
   prog_submit(p, "M4", "d", "e");
   prog_run_for(p, 20000000);
   assert_string_equal(order(&s, text), "");
+  held_lanes held = {.n = 0};
+  engine_lanes(p->e, 0, held_lane, &held); /* both lanes are shown, with what holds them */
+  assert_int_equal(held.n, 2);
+  assert_int_equal(held.waiting, 2);
   prog_ids dead = {.n = 0};
   assert_int_equal(store_list_dead(engine_store(p->e), 0, SUBJECT_DELIVERY, 0, 10, prog_take_id, &dead), HDW_OK);
   assert_int_equal(dead.n, 1);
