@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "base64.h"
 #include "engine_int.h"
+#include "points.h"
 #include "watch.h"
 
 /* ---- attempts ------------------------------------------------------------------------------------------------------------------- */
@@ -59,6 +60,7 @@ static void leave(eng_call *call) {
 void eng_call_done(eng_call *call) {
   eng_conn *c = call->c;
   call->active = false;
+  HDW_POINT("call.answered");
   watch_call_done(call);
   io_timer_cancel(call->e->io, &call->soon);
   io_timer_cancel(call->e->io, &call->timer);
@@ -67,6 +69,7 @@ void eng_call_done(eng_call *call) {
     if (!call->held) eng_conn_outcome(call);
   }
   call->done(call, call->user);
+  HDW_POINT("call.recorded");
   if (c) next_place(c);
 }
 
@@ -163,7 +166,9 @@ static void go(eng_call *call) {
     eng_call_later(call);
     return;
   }
+  HDW_POINT("call.before_send");
   call->c->driver->start(call);
+  HDW_POINT("call.sent");
 }
 
 void eng_call_cancel(eng_call *call) {

@@ -5,6 +5,7 @@
  *   else: REC_INPUT -> synced -> answer from the record, runs */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 #include "trace.h"
 #include "watch.h"
 
@@ -23,6 +24,7 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   eng_pending *p = (eng_pending *)user;
   arena a;
   if (s == HDW_E_CLOSED) return;
+  HDW_POINT("input.durable");
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
   union { rec_input input; rec_input_verdict verdict; } *r = arena_alloc(&a, sizeof *r);
@@ -48,6 +50,7 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   eng_outcome o = {.input = p->input, .time_us = p->time_us, .content_hash = p->content_hash, .final = !wait};
   verdict_outcome(e, &a, v, &o);
   eng_answer_all(p, &o);
+  HDW_POINT("input.answered");
   if (wait) eng_pending_arm(p);
   for (unsigned i = 0; i < v->nruns; i++) eng_run_created(e, rec_run_id(rec->seq, i), &v->runs[i], body, len);
   if (!wait) eng_pending_free(p);
@@ -111,6 +114,7 @@ void eng_message_commit(eng_message *m) {
   hdw_status s = rec_put_input(&w, r);
   uint64_t seq = 0;
   if (!s && !eng_once_note(e, &m->rec.verdict)) s = HDW_E_NOMEM;
+  HDW_POINT("input.before_append");
   if (!s) s = eng_append_rec(e, REC_INPUT, &w, m->p, m->len, on_committed, p, &seq);
   eng_once_sent(e, s ? 0 : seq);
   if (s) {

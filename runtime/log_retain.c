@@ -1,5 +1,6 @@
 /* log_retain.c - compacted segments: what is still needed of a closed segment, in a file of the same name. */
 #include "log_int.h"
+#include "points.h"
 
 struct log_compaction {
   io *x;
@@ -275,7 +276,9 @@ hdw_status log_compact_step(log_compaction *c, log_judge judge, void *user, unsi
 hdw_status log_compact_commit(log_compaction *c, log_compact_info *info, uint64_t *size) {
   hdw_status s = c->status;
   if (!s) s = io_sync(c->x, c->fd);
+  HDW_POINT("retain.before_rename");
   if (!s) s = io_rename(c->x, c->tmp, c->path);
+  HDW_POINT("retain.renamed");
   if (!s) s = io_sync_dir(c->x, c->dir);
   *info = c->out.info;
   *size = c->off;

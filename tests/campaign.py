@@ -2,7 +2,8 @@
 """Long runs, each of which ends with a verdict and, with --record, a row in docs/reliability.md.
 
   campaign.py kill9 --bin DIR [--count KILLS | --seconds N] [--seed N] [--record]
-      tests/faults/kill_ledger.py: the daemon is killed at drawn moments while senders keep a ledger, again and again.
+      tests/faults/kill_ledger.py: the daemon is killed at drawn moments while senders keep a ledger, again and again; with --points BUILD every fourth round with that
+      build (address sanitizer), where it dies at the named places of the sources.
   campaign.py scale --bin DIR [--count MESSAGES] [--record]
       tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000).
   campaign.py fuzz --bin DIR [--seconds N] [--record]
@@ -34,22 +35,24 @@ def record(name, what, result):
 
 def kill9(a):
     """tests/faults/kill_ledger.py again and again, with a seed of its own each time."""
-    end, seed, kills, acked, doubles, worst, problems = time.monotonic() + a.seconds, a.seed, 0, 0, 0, 0, []
+    end, seed, kills, at_points, acked, doubles, worst, problems = time.monotonic() + a.seconds, a.seed, 0, 0, 0, 0, 0, []
     while kills < a.count if not a.seconds else time.monotonic() < end:
         some = min(100, a.count - kills) if not a.seconds else 100
-        done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'tests/faults/kill_ledger.py'), '--kills', str(some), '--seed', str(seed)],
-                              capture_output=True, text=True, errors='replace', env=dict(os.environ, HDW_BIN=os.path.abspath(a.bin)))
+        named = bool(a.points) and seed % 4 == 0
+        done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'tests/faults/kill_ledger.py'), '--kills', str(some), '--seed', str(seed)] + (['--points', '--senders', '4'] if named else []),
+                              capture_output=True, text=True, errors='replace', env=dict(os.environ, HDW_BIN=os.path.abspath(a.points if named else a.bin), HDW_SLOW='3'))
         print(done.stdout.strip(), flush=True)
         said = re.search(r'(\d+) kills, (\d+) acknowledged, \d+ requests, (\d+) duplicates, ready after p50 \d+ ms, max (\d+) ms', done.stdout)
         if said:
-            kills, acked, doubles, worst = kills + int(said[1]), acked + int(said[2]), doubles + int(said[3]), max(worst, int(said[4]))
+            kills, acked, doubles, worst = kills + int(said[1]), acked + int(said[2]), doubles + int(said[3]), worst if named else max(worst, int(said[4]))
+            at_points += int(said[1]) if named else 0
         if done.returncode or not said:
             problems += [l for l in done.stdout.splitlines() if 'FAILED' in l] or [f'seed {seed}: {(done.stderr.splitlines() or ["no verdict"])[-1]}']
         if not said:
             break
         seed += 1
     result = f'{doubles} repeated in flight with the same key, ready again after at most {worst} ms, ' + ('nothing lost' if not problems else 'FAILED: ' + '; '.join(problems[:3]))
-    what = f'{kills} kills, {acked} acknowledged, seeds {a.seed} to {seed - 1 if seed > a.seed else seed}'
+    what = f'{kills} kills' + (f', {at_points} of them at named places' if at_points else '') + f', {acked} acknowledged, seeds {a.seed} to {seed - 1 if seed > a.seed else seed}'
     print(f'kill9: {what}: {result}')
     if a.record:
         record('kill9', what, result)
@@ -134,6 +137,7 @@ def main():
     p.add_argument('--seconds', type=int, default=0)
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--folder', default=os.path.join(ROOT, 'tests/conformance/fhir-examples'))
+    p.add_argument('--points')
     p.add_argument('--record', action='store_true')
     a = p.parse_args()
     sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath}[a.campaign](a))

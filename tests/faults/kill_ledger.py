@@ -3,13 +3,18 @@
 Promises (README): an acknowledged message is never lost; each attempt at an effect carries the same idempotency key; at most what was in flight at a
 kill is delivered twice; the same message never makes two runs; messages of one patient arrive in order.
 
-  kill_ledger.py [--kills 100] [--senders 8] [--seed 1]
+  kill_ledger.py [--kills 100] [--senders 8] [--seed 1] [--points]
+
+With --points (a build with the address sanitizer) the daemon kills itself, at a drawn pass of each named place of the sources in turn (runtime/points.h).
 """
 import argparse
 import collections
 import json
+import glob
 import os
 import random
+import re
+import subprocess
 import sys
 import threading
 import time
@@ -30,6 +35,24 @@ workflow admit
   send crm.post('/send', body: { id: msg.MSH-10 })
 }
 '''
+
+
+def points():
+    """Every named place; retention's need segments that are over, those of a cut a torn tail: other tests have them."""
+    found = set()
+    for path in glob.glob(os.path.join(os.path.dirname(__file__), '..', '..', 'runtime', '*.c')):
+        with open(path, encoding='utf-8') as f:
+            found |= set(re.findall(r'HDW_POINT\("([^"]+)"\)', f.read()))
+    return sorted(x for x in found if not x.startswith('retain.') and x != 'log.before_cut')
+
+
+def die(d, rnd, point, seen):
+    """Waits until the daemon has died at the point; kills it when it does not come there."""
+    try:
+        d.p.wait(timeout=0.5 + 1.5 * rnd.random())
+        seen[point] += 1
+    except subprocess.TimeoutExpired:
+        d.kill()
 
 
 class Sender(threading.Thread):
@@ -98,6 +121,7 @@ def main():
     ap.add_argument('--kills', type=int, default=100)
     ap.add_argument('--senders', type=int, default=8)
     ap.add_argument('--seed', type=int, default=int(time.time()))
+    ap.add_argument('--points', action='store_true')
     a = ap.parse_args()
     rnd = random.Random(a.seed)
     sink = HttpSink()
@@ -105,6 +129,9 @@ def main():
                          'connections': {'crm': {'grant': {'networks': ['127.0.0.0/8']}}}})
     began = time.monotonic()
     stop, ready = threading.Event(), []
+    places, seen = points() if a.points else [], collections.Counter()
+    if places:
+        d.config['log_segment_bytes'] = 65536  # so that there are rolls
     try:
         d.start()
         d.config['listeners']['adt']['port'] = d.ports['adt']  # the same port again, so that senders find it
@@ -112,11 +139,28 @@ def main():
         for s in senders:
             s.start()
         for i in range(a.kills):
-            time.sleep(rnd.choice([0.02, 0.1, 0.3]) * rnd.random() * 2)
-            d.kill()
+            if places and i:
+                die(d, rnd, places[(i - 1) % len(places)], seen)
+            else:
+                time.sleep(rnd.choice([0.02, 0.1, 0.3]) * rnd.random() * 2)
+                d.kill()
             t = time.monotonic()
+            if places:
+                point = places[i % len(places)]
+                often = not point.startswith('store.') and 'roll' not in point
+                os.environ['HDW_CRASH_AT'] = f'{point}:{rnd.choice([1, 2, 5, 20, 60] if often else [1, 2, 3])}'
+            try:
+                d.start()
+                ready.append(time.monotonic() - t)
+            except AssertionError:
+                if d.p.wait(timeout=20) != -9:  # it died at its place before it was ready
+                    raise
+                seen[places[i % len(places)]] += 1
+                os.environ.pop('HDW_CRASH_AT', None)
+                d.start()
+        os.environ.pop('HDW_CRASH_AT', None)
+        if places and d.p.poll() is not None:
             d.start()
-            ready.append(time.monotonic() - t)
         time.sleep(0.5)
         stop.set()
         for s in senders:
@@ -139,7 +183,12 @@ def main():
         dead = d.ask('dead')
         if dead:
             problems.append(f'{len(dead)} dead letters, e.g. {dead[0]}')
+        missed = [x for x in places if not seen[x]]
+        if missed and a.kills >= 4 * len(places):
+            problems.append(f'never died at {", ".join(missed)}')
         ready.sort()
+        if places:
+            print(f'died at {len([x for x in places if seen[x]])} of {len(places)} places: {dict(sorted(seen.items()))}')
         print(f'seed {a.seed}: {a.kills} kills, {len(acked)} acknowledged, {len(sink.requests)} requests, {doubles} duplicates, '
               f'ready after p50 {ready[len(ready) // 2] * 1000:.0f} ms, max {ready[-1] * 1000:.0f} ms, {time.monotonic() - began:.0f} s')
         for p in problems:
