@@ -318,8 +318,8 @@ static void swap_places(engine *e, places *ps) {
     if (ps->v[i].old) eng_listener_update(ps->v[i].old, &ps->v[i].next);
     else ps->v[i].l->closing = false;
     eng_listener *l = ps->v[i].old ? ps->v[i].old : ps->v[i].l;
-    if (!e->accepting && l->mllp) mllp_listener_pause(l->mllp, true);
-    if (!e->accepting && l->http) http_server_pause(l->http, true);
+    if (e->unread && l->mllp) mllp_listener_pause(l->mllp, true);
+    if (e->unread && l->http) http_server_pause(l->http, true);
   }
 }
 

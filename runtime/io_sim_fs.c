@@ -359,12 +359,12 @@ hdw_status sim_sync_dir(io *b, const char *path) {
 
 hdw_status sim_space(io *b, const char *path, io_space_info *out) {
   sim *x = of(b);
-  if (x->opts.root) return io_file_space(path, out);
+  if (x->opts.root && !x->fs.space_set) return io_file_space(path, out);
   *out = (io_space_info){x->fs.free_bytes, (uint64_t)1 << 41, false};
   return HDW_OK;
 }
 
-void io_sim_set_space(io *b, uint64_t free_bytes) { of(b)->fs.free_bytes = free_bytes; }
+void io_sim_set_space(io *b, uint64_t free_bytes) { of(b)->fs.free_bytes = free_bytes, of(b)->fs.space_set = true; }
 
 static void cut_node(sim *x, sim_node *n) {
   n->refs = 0;

@@ -18,6 +18,7 @@ typedef struct sim_fs {
   } *fds;
   int nfds;
   uint64_t free_bytes, inodes;
+  bool space_set;            /* by io_sim_set_space: also over a real folder */
 } sim_fs;
 
 typedef struct sim sim;

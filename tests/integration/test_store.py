@@ -1,4 +1,5 @@
 """The data folder and its tools: check, backup beside load, restore, compact, export, looking in without a daemon, damage, a full disk."""
+import http.client
 import json
 import os
 import random
@@ -23,6 +24,10 @@ workflow admit
   step a = crm.post('/step', body: { id: msg.MSH-10, mrn: msg.PID-3.idNumber.first() })
   send crm.post('/send', body: { id: msg.MSH-10 })
 }
+"""
+WEB = """listener web = http(port: 8080)
+workflow posted on msg = web.message('/hl7', types: ['ADT^A01']) { send crm.post('/send', body: { id: msg.MSH-10 }) }
+workflow api on req = web.post('/api') { send crm.post('/send', body: { id: 'api' }) }
 """
 DAMAGES = int(os.environ.get('HDW_DAMAGES', '120'))
 
@@ -53,6 +58,14 @@ class Store(unittest.TestCase):
                 acked.append(f'{prefix}{i}')
         c.close()
         return acked
+
+    def post(self, path, kind, body):
+        c = http.client.HTTPConnection('127.0.0.1', self.d.ports['web'], timeout=20 * SLOW)
+        c.request('POST', path, body=body, headers={'Content-Type': kind})
+        r = c.getresponse()
+        r.read()
+        c.close()
+        return r.status, dict(r.getheaders())
 
     def settled(self, n):
         wait_for(lambda: self.d.ask('status')['deliveries'].get('delivered', 0) >= n, 60, 'delivery of everything')
@@ -214,7 +227,8 @@ class Store(unittest.TestCase):
         """Below min_free_bytes nothing is taken in; what was taken drains; it goes on by itself when there is room."""
         if not shutil.which('mount') or os.geteuid():
             self.skipTest('needs root for a small file system')
-        self.d.stop()
+        self.d.close()
+        self.d = Daemon(PROGRAM + WEB, dict(self.d.config, listeners={'adt': {'port': 0}, 'web': {'port': 0}}))
         small = os.path.join(self.d.dir, 'small')
         os.mkdir(small, 0o700)
         if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=160m,mode=0700', 'tmpfs', small], capture_output=True).returncode:
@@ -234,9 +248,16 @@ class Store(unittest.TestCase):
                 self.assertEqual(ack_code(c.ask(adt(f'F{cycle}'))), 'AE')
                 self.assertLess(time.monotonic() - began, 1 if not SLOW else SLOW)
                 c.close()
-                self.settled(20 * (cycle + 1))  # what was taken in drains
+                for path, kind, body in (('/hl7', 'application/hl7-v2', adt(f'F{cycle}')), ('/api', 'application/json', '{"a": 1}')):
+                    status, headers = self.post(path, kind, body)
+                    self.assertEqual((path, status), (path, 503))
+                    self.assertGreater(int(headers['Retry-After']), 0)
+                self.settled(20 * (cycle + 1) + 3 * cycle)  # what was taken in drains
                 os.unlink(filler)
                 wait_for(lambda: self.d.ask('status')['state'] == 'accepting', 10, 'intake again')
+                self.assertEqual(self.send(1, f'F{cycle}'), [f'F{cycle}0'])
+                self.assertEqual(self.post('/hl7', 'application/hl7-v2', adt(f'H{cycle}'))[0], 200)
+                self.assertEqual(self.post('/api', 'application/json', '{"a": %d}' % cycle)[0], 202)
             self.assertEqual(len(self.send(5, 'Z')), 5)
             self.d.stop()
             self.tool('check', '--data', self.d.config['data'])
