@@ -32,8 +32,9 @@ static hdw_status drop(follower *f, const follow_list *l, const log_list *own) {
   for (size_t i = 0; !s && i < own->n && own->seq[i] < l->v[0].seg; i++) {
     s = log_seg_path(f->log, own->seq[i], path);
     if (!s) s = io_unlink(f->io, path);
+    if (!s) s = io_sync_dir(f->io, f->log);
   }
-  return s ? s : io_sync_dir(f->io, f->log);
+  return s;
 }
 
 /* All of the primary's file into tmp. HDW_E_AGAIN: it changed meanwhile, or does not come. */

@@ -10,6 +10,7 @@ struct sim_node {
   sim_node *next;
   char path[MAX_PATH], disk_path[MAX_PATH]; /* "" = no such name (unlinked; not yet durable) */
   bool dir;
+  bool replaced;            /* a rename took its name, and the folder was not synced since: the name is either here or there */
   unsigned refs;            /* open descriptors */
   uint8_t *data, *disk;     /* cap bytes each */
   uint8_t *dirty;
@@ -303,6 +304,7 @@ hdw_status sim_rename(io *b, const char *from, const char *to) {
   if (!n || strlen(to) >= MAX_PATH || !dir_exists(x, to)) return HDW_E_NOTFOUND;
   if (old && old != n) {
     old->path[0] = 0;
+    old->replaced = true;
     node_check(x, old);
   }
   memcpy(n->path, to, strlen(to) + 1);
@@ -351,7 +353,7 @@ hdw_status sim_sync_dir(io *b, const char *path) {
   if (x->opts.root) return x->opts.orderly ? HDW_OK : io_file_sync_dir(path);
   for (sim_node *n = x->fs.nodes, *next; n; n = next) {
     next = n->next;
-    if (in_dir(n->path, path) || in_dir(n->disk_path, path)) memcpy(n->disk_path, n->path, sizeof n->path);
+    if (in_dir(n->path, path) || in_dir(n->disk_path, path)) memcpy(n->disk_path, n->path, sizeof n->path), n->replaced = false;
     node_check(x, n);
   }
   return HDW_OK;
@@ -378,7 +380,12 @@ static void cut_node(sim *x, sim_node *n) {
     memset(n->dirty, 0, bitmap_bytes(n->cap));
   }
   n->len = n->disk_len = len;
-  if (strcmp(n->path, n->disk_path) != 0) {
+  if (n->replaced) {
+    n->replaced = false;
+    const sim_node *now = find(x, n->disk_path);
+    if (now && !strcmp(now->disk_path, now->path)) n->disk_path[0] = 0;
+    else memcpy(n->path, n->disk_path, sizeof n->path);
+  } else if (strcmp(n->path, n->disk_path) != 0) {
     if (sim_draw(x) >> 40 & 1) memcpy(n->disk_path, n->path, sizeof n->path);
     else memcpy(n->path, n->disk_path, sizeof n->path);
   }
@@ -388,7 +395,9 @@ void io_sim_power_cut(io *b) {
   sim *x = of(b);
   if (x->opts.root) return;
   for (int i = 0; i < x->fs.nfds; i++) x->fs.fds[i].node = NULL;
-  for (sim_node *n = x->fs.nodes; n; n = n->next) cut_node(x, n);
+  for (int replaced = 0; replaced < 2; replaced++)
+    for (sim_node *n = x->fs.nodes; n; n = n->next)
+      if (n->replaced == (replaced > 0)) cut_node(x, n);
   for (sim_node *n = x->fs.nodes, *next; n; n = next) {
     next = n->next;
     /* Two nodes that claim one name (a rename over it that was not synced): the newer wins. */

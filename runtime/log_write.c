@@ -728,9 +728,9 @@ hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped) {
     log_forget(l, list.seq[i]);
     s = log_seg_path(l->opts.dir, list.seq[i], path);
     if (!s) s = io_unlink(l->x, path);
+    if (!s) s = io_sync_dir(l->x, l->opts.dir); /* each by itself: after a power cut there is no hole between those that are left */
     if (!s) n++;
   }
-  if (!s && n) s = io_sync_dir(l->x, l->opts.dir);
   log_list_free(l->x, &list);
   if (dropped) *dropped = n;
   return s;

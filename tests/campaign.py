@@ -4,8 +4,8 @@
   campaign.py kill9 --bin DIR [--count KILLS | --seconds N] [--seed N] [--record]
       tests/faults/kill_ledger.py: the daemon is killed at drawn moments while senders keep a ledger, again and again; with --points BUILD every fourth round with that
       build (address sanitizer), where it dies at the named places of the sources.
-  campaign.py scale --bin DIR [--count MESSAGES] [--record]
-      tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000).
+  campaign.py scale --bin DIR [--count MESSAGES] [--part P,...] [--record]
+      tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000), 1 GB that is over.
   campaign.py fuzz --bin DIR [--seconds N] [--record]
       every fuzz target for N seconds.
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
@@ -102,18 +102,31 @@ def scale(a):
         if a.record:
             record('scale', what, result if ok else result + ': FAILED')
 
-    r = s.idle(10_000)
-    row('10,000 silent connections, half HTTP, half MLLP', f'RssAnon {r["rss_anon_kb"] / 1024:.1f} MiB, {r["bytes_each"]:,.0f} bytes each, {r["cpu_percent"]:.1f} % of a processor while nothing happens',
-        r['rss_anon_kb'] < 65536 + 8 * 10_000 and r['bytes_each'] < 8192 and r['answer'] == '202' and r['cpu_percent'] < 5)
-    r = s.loris(2000)
-    row('2,000 connections that send a head byte by byte beside 8 good clients', f'{r["beside_per_s"]:,.0f} requests/s beside {r["alone_per_s"]:,.0f} without them in the same minutes, ratio {r["ratio"]:.2f}',
-        r['ratio'] > 0.5)
-    r = s.backlog(a.count if a.count > 100 else 1_000_000)
-    row(f'{r["messages"]:,} messages waiting for a sink, kill -9, start', f'taken at {r["taken_per_s"]:,.0f}/s, RssAnon {r["rss_anon_full_kb"] / 1024:.1f} MiB full, {r["rss_anon_restarted_kb"] / 1024:.1f} after the start, '
-        f'{r["rss_anon_drained_kb"] / 1024:.1f} at the end, ready after {r["ready_s"] * 1000:.0f} ms, {r["waiting"]:,} still there, first delivery {r["first_delivery_s"]:.1f} s after the sink came, '
-        f'drained at {r["drained_per_s"]:,.0f}/s', r['waiting'] == r['messages'])
-    print(f'{3 - len(problems)} passed, {len(problems)} failed')
+    parts = a.part.split(',') if a.part else ['idle', 'loris', 'backlog', 'retention']
+    for part in parts:
+        scale_part(a, s, part, row)
+    print(f'{len(parts) - len(problems)} passed, {len(problems)} failed')
     return 1 if problems else 0
+
+
+def scale_part(a, s, part, row):
+    if part == 'idle':
+        r = s.idle(10_000)
+        row('10,000 silent connections, half HTTP, half MLLP', f'RssAnon {r["rss_anon_kb"] / 1024:.1f} MiB, {r["bytes_each"]:,.0f} bytes each, {r["cpu_percent"]:.1f} % of a processor while nothing happens',
+            r['rss_anon_kb'] < 65536 + 8 * 10_000 and r['bytes_each'] < 8192 and r['answer'] == '202' and r['cpu_percent'] < 5)
+    elif part == 'loris':
+        r = s.loris(2000)
+        row('2,000 connections that send a head byte by byte beside 8 good clients', f'{r["beside_per_s"]:,.0f} requests/s beside {r["alone_per_s"]:,.0f} without them in the same minutes, ratio {r["ratio"]:.2f}',
+            r['ratio'] > 0.5)
+    elif part == 'backlog':
+        r = s.backlog(a.count if a.count > 100 else 1_000_000)
+        row(f'{r["messages"]:,} messages waiting for a sink, kill -9, start', f'taken at {r["taken_per_s"]:,.0f}/s, RssAnon {r["rss_anon_full_kb"] / 1024:.1f} MiB full, {r["rss_anon_restarted_kb"] / 1024:.1f} after the start, '
+            f'{r["rss_anon_drained_kb"] / 1024:.1f} at the end, ready after {r["ready_s"] * 1000:.0f} ms, {r["waiting"]:,} still there, first delivery {r["first_delivery_s"]:.1f} s after the sink came, '
+            f'drained at {r["drained_per_s"]:,.0f}/s', r['waiting'] == r['messages'])
+    else:
+        r = s.retention(1_000_000_000)
+        row(f'{r["messages"]:,} messages of 100 KB, then their time is over', f'the log takes {r["before"] / 1e6:,.0f} MB before and {r["after"] / 1e6:,.0f} MB after (the last segment is 67 MB), '
+            f'freed in {r["seconds"]:.0f} s while it serves, RssAnon {r["rss_anon_kb"] / 1024:.1f} MiB', r['before'] - r['after'] > 900_000_000 and r['answer'] == '202')
 
 
 # ---- fhirpath ------------------------------------------------------------------------------------------------------------
@@ -138,6 +151,7 @@ def main():
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--folder', default=os.path.join(ROOT, 'tests/conformance/fhir-examples'))
     p.add_argument('--points')
+    p.add_argument('--part', help='of scale: idle, loris, backlog, retention; several with commas')
     p.add_argument('--record', action='store_true')
     a = p.parse_args()
     sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath}[a.campaign](a))

@@ -158,3 +158,43 @@ def backlog(count, senders=64):
             sink.wait()
             sink.stdout.close()
         d.close()
+
+
+# ---- retention ---------------------------------------------------------------------------------------------------------------
+
+def disk_bytes(folder):
+    """What the log occupies on the disk (du)."""
+    return sum(os.stat(os.path.join(folder, 'log', f)).st_blocks * 512 for f in os.listdir(os.path.join(folder, 'log')) if f.endswith('.seg'))
+
+
+def retention(total_bytes, message_bytes=100_000, senders=8):
+    """total_bytes of messages come in and are done; then their time is over: what the log occupies before and after, and how long it takes while it serves."""
+    count = total_bytes // message_bytes
+    d = start(INTAKE, {'listeners': {'adt': {'port': 0}, 'web': {'port': 0}}, 'retain_every_ms': 1000})
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = message_file(folder)
+            with open(path, 'ab') as f:
+                f.write(b''.join(b'NTE|%d||%s\r' % (i, os.urandom(450).hex().encode()) for i in range(1, message_bytes // 910)))
+            began = time.monotonic()
+            out = subprocess.run([tool('mllpload'), '127.0.0.1', str(d.ports['adt']), str(senders), '36000', path, '0', str(count)], capture_output=True, text=True).stdout
+            taken = time.monotonic() - began
+        if f'acked={count} ' not in out or 'nak=0 errs=0' not in out:
+            raise AssertionError(f'mllpload: {out}')
+        wait_for(lambda: d.ask('status')['runs'].get('done', 0) >= count, 120, 'the end of every run')
+        d.stop()
+        before = disk_bytes(d.config['data'])
+        d.config.update(retain_inputs_days=0, retain_values_days=0, retain_runs_days=0)
+        for l in d.config['listeners'].values():
+            l['duplicate_window_ms'] = 0
+        began = time.monotonic()
+        d.start()
+        closed = lambda: [f for f in sorted(os.listdir(os.path.join(d.config['data'], 'log'))) if f.endswith('.seg')][:-1]
+        size = lambda f: os.stat(os.path.join(d.config['data'], 'log', f)).st_blocks * 512
+        wait_for(lambda: all(size(f) < 1 << 20 for f in closed()), 600, 'every closed segment to be written anew')
+        freed = time.monotonic() - began
+        answer = post_once(d.ports['web'])
+        return {'messages': count, 'taken_mb_per_s': total_bytes / 1e6 / taken, 'before': before, 'after': disk_bytes(d.config['data']), 'seconds': freed, 'answer': answer,
+                'rss_anon_kb': status_kb(d.p, 'RssAnon')}
+    finally:
+        d.close()
