@@ -84,7 +84,7 @@ static bool delivery(uint16_t part, uint64_t id, uint8_t state, void *user) {
   case DELIVERY_DISCARDED: say(&s->what, "delivery %llu to %.*s was given up by a person", n, STR(d.sink)); break;
   case DELIVERY_DEAD:
   case DELIVERY_PARKED:
-    say(&s->what, "delivery %llu (%.*s to %.*s) is a dead letter after %u attempts: %.*s (%s)", n, STR(d.operation), STR(d.sink), d.attempts, STR(d.error_text), admin_class(d.fail_class));
+    say(&s->what, "delivery %llu (%.*s to %.*s) is a dead letter after %u attempt%s: %.*s (%s)", n, STR(d.operation), STR(d.sink), d.attempts, d.attempts == 1 ? "" : "s", STR(d.error_text), admin_class(d.fail_class));
     say(&s->next, "delivery %llu: %s hdwvm redrive %llu --subject delivery", n, advice(d.fail_class), n);
     if (d.state == DELIVERY_PARKED) say(&s->next, "what is behind it waits; hdwvm skip-lane %.*s lets it go on", STR(d.sink));
     break;

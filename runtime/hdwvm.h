@@ -113,6 +113,8 @@ void hv_table_row(hv_table *t, const char *const *cells);
 void hv_table_print(const hv_table *t);
 /* A member as text for a table: strings plain, numbers as digits, absent "". */
 const char *hv_cell(arena *a, val obj, const char *name);
+/* Bytes in the unit that reads best: "812 bytes", "64.0 MiB". */
+const char *hv_size(uint64_t bytes, char out[32]);
 /* A time of the API ("2026-01-02T03:04:05.678Z") as "2026-01-02 03:04:05". */
 const char *hv_time_cell(arena *a, val obj, const char *name);
 

@@ -248,6 +248,16 @@ const char *hv_cell(arena *a, val obj, const char *name) {
   return b.status ? "" : b.p;
 }
 
+const char *hv_size(uint64_t bytes, char out[32]) {
+  static const char *const unit[] = {"KiB", "MiB", "GiB", "TiB"};
+  double v = (double)bytes / 1024;
+  int u = 0;
+  while (v >= 1024 && u < 3) v /= 1024, u++;
+  if (bytes < 1024) snprintf(out, 32, "%llu bytes", (unsigned long long)bytes);
+  else snprintf(out, 32, "%.1f %s", v, unit[u]);
+  return out;
+}
+
 const char *hv_time_cell(arena *a, val obj, const char *name) {
   const char *s = hv_cell(a, obj, name);
   if (strlen(s) < 19) return s;

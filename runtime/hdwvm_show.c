@@ -23,14 +23,33 @@ static int view_end(view *v, int code) {
 
 /* ---- status ----------------------------------------------------------------------------------------------------------------------- */
 
+/* What there is of each; what there is none of is left out. */
 static void print_counts(view *v, const char *title, val obj) {
+  unsigned n = 0;
   printf("%-12s", title);
-  if (obj.tag != VAL_OBJ || !obj.len) printf(" none");
   for (uint32_t i = 0; obj.tag == VAL_OBJ && i < obj.len; i++) {
-    const char *k = jv_text(&v->a, obj.u.v[2 * i]);
-    printf("%s %s %s", i ? "," : "", hv_cell(&v->a, obj, k ? k : ""), k ? k : "");
+    char name[40];
+    const char *k = jv_text(&v->a, obj.u.v[2 * i]), *count = hv_cell(&v->a, obj, k ? k : "");
+    if (!strcmp(count, "0")) continue;
+    snprintf(name, sizeof name, "%s", k ? k : "");
+    for (char *p = name; *p; p++)
+      if (*p == '_') *p = ' ';
+    printf("%s %s %s", n++ ? "," : "", count, name);
   }
-  putchar('\n');
+  puts(n ? "" : " none");
+}
+
+/* What only a running daemon knows. */
+static void print_running(view *v, val s) {
+  char size[2][32];
+  val recent = jv_get(s, "recent");
+  if (recent.tag == VAL_OBJ) printf("%-12s %s in the last minute, %s in the last hour, %s in 24 hours\n", "arrived", hv_cell(&v->a, recent, "1m"), hv_cell(&v->a, recent, "1h"), hv_cell(&v->a, recent, "24h"));
+  print_counts(v, "since start", jv_get(s, "since_start"));
+  printf("%-12s %s runs, %s steps, %s deliveries, %s answers waited for\n", "now", hv_cell(&v->a, s, "active_runs"), hv_cell(&v->a, s, "steps_in_flight"),
+         hv_cell(&v->a, s, "deliveries_in_flight"), hv_cell(&v->a, s, "waiting_answers"));
+  printf("%-12s record %s, sync %.1f ms (longest %.1f ms), log %s, state %s, term %s\n", "stored", hv_cell(&v->a, s, "log_sequence"), strtod(hv_cell(&v->a, s, "log_sync_us_last"), NULL) / 1e3,
+         strtod(hv_cell(&v->a, s, "log_sync_us_max"), NULL) / 1e3, hv_size(strtoull(hv_cell(&v->a, s, "log_bytes"), NULL, 10), size[0]),
+         hv_size(strtoull(hv_cell(&v->a, s, "store_bytes"), NULL, 10), size[1]), hv_cell(&v->a, s, "term"));
 }
 
 /* "a, b, c". */
@@ -52,19 +71,16 @@ int hv_status(const hv_args *args) {
   view_init(&v);
   int code = hv_get(args, &v.a, "/status", &s, &done);
   if (code || done) return view_end(&v, code);
-  printf("hdwvm %s, %s, since %s\n\n", hv_cell(&v.a, s, "version"), hv_cell(&v.a, s, "state"), hv_time_cell(&v.a, s, "started"));
+  if (hv_was_offline) printf("hdwvm %s, not running; as stored:\n\n", hv_cell(&v.a, s, "version"));
+  else printf("hdwvm %s, %s, since %s\n\n", hv_cell(&v.a, s, "version"), hv_cell(&v.a, s, "state"), hv_time_cell(&v.a, s, "started"));
   print_counts(&v, "messages", jv_get(s, "inputs"));
   print_counts(&v, "runs", jv_get(s, "runs"));
   print_counts(&v, "deliveries", jv_get(s, "deliveries"));
-  val recent = jv_get(s, "recent");
-  if (recent.tag == VAL_OBJ) printf("%-12s %s in the last minute, %s in the last hour, %s in 24 hours\n", "arrived", hv_cell(&v.a, recent, "1m"), hv_cell(&v.a, recent, "1h"), hv_cell(&v.a, recent, "24h"));
-  print_counts(&v, "since start", jv_get(s, "since_start"));
-  printf("%-12s %s runs, %s steps, %s deliveries, %s answers waited for\n", "now", hv_cell(&v.a, s, "active_runs"), hv_cell(&v.a, s, "steps_in_flight"),
-         hv_cell(&v.a, s, "deliveries_in_flight"), hv_cell(&v.a, s, "waiting_answers"));
-  printf("%-12s sequence %s, sync %s us (longest %s us), state %s bytes\n\n", "log", hv_cell(&v.a, s, "log_sequence"), hv_cell(&v.a, s, "log_sync_us_last"),
-         hv_cell(&v.a, s, "log_sync_us_max"), hv_cell(&v.a, s, "store_bytes"));
+  if (!hv_was_offline) print_running(&v, s);
+  putchar('\n');
   const char *dead_runs = hv_cell(&v.a, jv_get(s, "runs"), "dead"), *dead = hv_cell(&v.a, jv_get(s, "deliveries"), "dead");
   if (dead_runs[0] || dead[0]) printf("a person is needed: %s dead runs, %s dead deliveries (hdwvm dead)\n\n", dead_runs[0] ? dead_runs : "0", dead[0] ? dead : "0");
+  if (hv_was_offline) return view_end(&v, EXIT_OK);
   hv_table t;
   val l = jv_get(s, "listeners"), m = jv_get(s, "modules");
   hv_table_init(&t, &v.a, 5, (const char *const[]){"LISTENER", "KIND", "ADDRESS", "OPEN", "MESSAGES"});
@@ -107,7 +123,7 @@ int hv_list(const hv_args *args, const char *target, const hv_column *cols, unsi
     hv_table_row(&t, cells);
   }
   if (jv_count(rows)) hv_table_print(&t);
-  else printf("%s\n", none);
+  else printf("%s\n", hv_was_offline && !strcmp(target, "/sinks") ? "connections are what a running daemon has; what waits for them is in: hdwvm dead, hdwvm runs" : none);
   return view_end(&v, EXIT_OK);
 }
 

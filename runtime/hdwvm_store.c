@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "admin.h"
+#include "audit.h"
 #include "backup.h"
 #include "hdwvm.h"
 #include "hl7_dict.h"
@@ -70,8 +71,9 @@ static int check_the_log(tool *t) {
   check_report r;
   hdw_status s = check_log(t->io, t->log, say_line, NULL, &r);
   if (s && s != HDW_E_CORRUPT) return failed("the log in", t->log, s);
-  printf("log: %llu segments (%llu filtered), %llu records up to %llu, %llu bytes: %s\n", (unsigned long long)r.segments, (unsigned long long)r.compacted,
-         (unsigned long long)r.records, (unsigned long long)r.last_seq, (unsigned long long)r.bytes, s ? "DAMAGED" : "good");
+  char size[32];
+  printf("log: %llu segment%s (%llu written anew by retention), %llu records up to %llu, %s: %s\n", (unsigned long long)r.segments, r.segments == 1 ? "" : "s", (unsigned long long)r.compacted,
+         (unsigned long long)r.records, (unsigned long long)r.last_seq, hv_size(r.bytes, size), s ? "DAMAGED" : "good");
   if (s) printf("     %llu places damaged, %llu records cannot be read\n", (unsigned long long)r.damaged, (unsigned long long)r.lost);
   return s ? EXIT_FINDINGS : EXIT_OK;
 }
@@ -137,6 +139,18 @@ static hdw_status fold_again(tool *t, store *s, bool *same) {
   return st;
 }
 
+/* The chain of the audit trail. */
+static int check_the_trail(store *s, arena *a) {
+  audit_check c;
+  if (audit_verify(s, a, &c)) {
+    printf("audit: cannot be read\n");
+    return EXIT_FINDINGS;
+  }
+  if (c.bad) printf("audit: record %llu: %s\n", (unsigned long long)c.bad, c.why);
+  else if (c.count) printf("audit: %llu records, %llu to %llu%s: good\n", (unsigned long long)c.count, (unsigned long long)c.first, (unsigned long long)c.last, c.checkpoint ? ", what was before is named by a checkpoint" : "");
+  return c.bad ? EXIT_FINDINGS : EXIT_OK;
+}
+
 static int check_the_state(tool *t) {
   store_opts so = {.dir = t->dir, .read_only = true};
   store_info info;
@@ -161,6 +175,7 @@ static int check_the_state(tool *t) {
   for (p.subject = SUBJECT_DELIVERY; !st && p.subject <= SUBJECT_INPUT; p.subject++) st = store_list_all(s, 0, p.subject, 0, 0, at_its_place, &p);
   arena_free(&p.a);
   if (p.l) log_close(p.l);
+  int chain = st ? EXIT_OK : check_the_trail(s, &t->a);
   bool same = true, folded = !st && !p.bad && !in_use(t);
   if (folded) st = fold_again(t, s, &same);
   if (st) printf("state.mdb: %s\n", st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log when it is moved away" : hdw_status_text(st));
@@ -168,7 +183,7 @@ static int check_the_state(tool *t) {
   else if (!p.bad) printf("state: up to %llu, %llu messages and deliveries at their places%s: good\n", (unsigned long long)store_applied(s), (unsigned long long)p.rows,
                           folded ? ", equal to the log folded again" : " (not compared with the log: a daemon runs)");
   store_close(s);
-  return st || !same || p.bad ? EXIT_FINDINGS : EXIT_OK;
+  return st || !same || p.bad || chain ? EXIT_FINDINGS : EXIT_OK;
 }
 
 /* In a child: a damaged state.mdb may kill who reads it, and that is an answer. */
@@ -209,7 +224,7 @@ static int copied(tool *t, const char *from, const char *to, backup_report *r) {
 
 int hv_backup(const hv_args *a) {
   tool t = {.io = NULL};
-  char to[PATH];
+  char to[PATH], size[2][32];
   backup_report r;
   if (!a->to) {
     hv_say("backup needs --to DIR");
@@ -222,8 +237,8 @@ int hv_backup(const hv_args *a) {
   int code = copied(&t, t.log, to, &r);
   if (!code && t.json) printf("{\"segments\":%llu,\"copied\":%llu,\"removed\":%llu,\"bytes\":%llu,\"copied_bytes\":%llu,\"last\":%llu}\n", (unsigned long long)r.segments, (unsigned long long)r.copied,
                               (unsigned long long)r.removed, (unsigned long long)r.bytes, (unsigned long long)r.copied_bytes, (unsigned long long)r.last_seq);
-  else if (!code) printf("%s: %llu segments, %llu bytes, up to record %llu; copied now: %llu segments, %llu bytes\n", a->to, (unsigned long long)r.segments, (unsigned long long)r.bytes,
-                         (unsigned long long)r.last_seq, (unsigned long long)r.copied, (unsigned long long)r.copied_bytes);
+  else if (!code) printf("%s: %llu segment%s, %s, up to record %llu; copied now: %llu, %s\n", a->to, (unsigned long long)r.segments, r.segments == 1 ? "" : "s", hv_size(r.bytes, size[0]),
+                         (unsigned long long)r.last_seq, (unsigned long long)r.copied, hv_size(r.copied_bytes, size[1]));
   return end(&t, code);
 }
 
@@ -351,8 +366,9 @@ int hv_compact(const hv_args *a) {
   engine_close(e);
   hdw_status s = store_compact(t.io, t.dir, &before, &after);
   if (s) return end(&t, failed("state.mdb in", t.dir, s));
-  printf("log: %llu bytes, %llu freed now, %llu kept for what is unfinished; %llu expired rows\nstate.mdb: %llu -> %llu bytes\n", (unsigned long long)st.log_bytes, (unsigned long long)st.retain_freed_bytes,
-         (unsigned long long)st.pinned_bytes, (unsigned long long)st.retain_expired, (unsigned long long)before, (unsigned long long)after);
+  char z[5][32];
+  printf("log: %s, %s freed now, %s kept for what is unfinished; %llu expired rows\nstate.mdb: %s, before %s\n", hv_size(st.log_bytes, z[0]), hv_size(st.retain_freed_bytes, z[1]), hv_size(st.pinned_bytes, z[2]),
+         (unsigned long long)st.retain_expired, hv_size(after, z[3]), hv_size(before, z[4]));
   return end(&t, EXIT_OK);
 }
 

@@ -25,6 +25,7 @@ static engine_mock_verdict peer(void *user, const engine_effect *f, arena *a, en
   s->tries++;
   if (s->down || body == s->poison) {
     out->status = s->status;
+    if (!s->status) out->fail_class = FAIL_TRANSIENT; /* no connection */
     return MOCK_ERROR;
   }
   assert_true(s->ok < MAX_SEEN && body < MAX_SEEN);
@@ -157,6 +158,32 @@ static void test_R5_half_open_lets_one_probe_through(void **state) {
   assert_int_equal(s->ok, 101);
   assert_int_equal(look(s).opened, 1);
   sink_free(s);
+}
+
+/* A peer that answers is left alone for the cooldown; one that cannot be reached is asked every five seconds, and found soon after it is back. */
+static void test_R5_a_sink_that_is_not_there_is_found_soon(void **state) {
+  (void)state;
+  for (int reached = 0; reached < 2; reached++) {
+    sink *s = sink_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED});
+    s->down = true, s->status = reached ? 503 : 0;
+    enqueue(s, 0, 50, 10);
+    io_sim_advance(s->r->io, 60000000);
+    assert_string_equal(look(s).state, "breaker open");
+    unsigned tries = s->tries;
+    s->min_gap_us = INT64_MAX;
+    io_sim_advance(s->r->io, 600000000);
+    tries = s->tries - tries;
+    if (reached) assert_true(tries >= 17 && tries <= 23 && s->min_gap_us >= 27000000);
+    else assert_true(tries >= 105 && tries <= 135 && s->min_gap_us >= 4500000);
+    restart(s->r);
+    s->down = false;
+    io_sim_advance(s->r->io, reached ? 33000000 : 5600000);
+    assert_true(s->ok > 0);
+    io_sim_advance(s->r->io, 60000000);
+    assert_int_equal(s->ok, 50);
+    assert_true(in_order_by_lane(s, 10));
+    sink_free(s);
+  }
 }
 
 /* Runs that come to a step of a connection with an open breaker wait; the probe's success wakes them, and their attempts are not counted. */
@@ -361,6 +388,7 @@ int main(void) {
       cmocka_unit_test(test_a_sink_down_for_ten_hours_and_back),
       cmocka_unit_test(test_a_message_that_never_goes_does_not_hold_other_lanes),
       cmocka_unit_test(test_R5_half_open_lets_one_probe_through),
+      cmocka_unit_test(test_R5_a_sink_that_is_not_there_is_found_soon),
       cmocka_unit_test(test_parked_runs_are_woken_by_the_probe),
       cmocka_unit_test(test_paused_connection_holds_steps_and_resume_wakes_them),
       cmocka_unit_test(test_R15_deliveries_and_steps_wait_for_opening_hours),
