@@ -47,8 +47,8 @@ static void print_running(view *v, val s) {
   print_counts(v, "since start", jv_get(s, "since_start"));
   printf("%-12s %s runs, %s steps, %s deliveries, %s answers waited for\n", "now", hv_cell(&v->a, s, "active_runs"), hv_cell(&v->a, s, "steps_in_flight"),
          hv_cell(&v->a, s, "deliveries_in_flight"), hv_cell(&v->a, s, "waiting_answers"));
-  printf("%-12s record %s, sync %.1f ms (longest %.1f ms), log %s, state %s, term %s\n", "stored", hv_cell(&v->a, s, "log_sequence"), strtod(hv_cell(&v->a, s, "log_sync_us_last"), NULL) / 1e3,
-         strtod(hv_cell(&v->a, s, "log_sync_us_max"), NULL) / 1e3, hv_size(strtoull(hv_cell(&v->a, s, "log_bytes"), NULL, 10), size[0]),
+  printf("%-12s record %s, sync %.1f ms (longest %.1f ms), log %s, state %s, term %s\n", "stored", hv_cell(&v->a, s, "log_sequence"), (double)strtoull(hv_cell(&v->a, s, "log_sync_us_last"), NULL, 10) / 1e3,
+         (double)strtoull(hv_cell(&v->a, s, "log_sync_us_max"), NULL, 10) / 1e3, hv_size(strtoull(hv_cell(&v->a, s, "log_bytes"), NULL, 10), size[0]),
          hv_size(strtoull(hv_cell(&v->a, s, "store_bytes"), NULL, 10), size[1]), hv_cell(&v->a, s, "term"));
 }
 
