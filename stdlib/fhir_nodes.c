@@ -275,6 +275,72 @@ hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
   return typed_slot(cx, slot, NULL, m, out);
 }
 
+/* What is the same for most items of a list: their type, where in the object the member stands, the type of the resource that it holds. */
+typedef struct habit {
+  uint16_t type, resource;
+  const fhir_member *m;
+  uint32_t at;
+  val name;              /* resourceType of the last resource */
+} habit;
+
+static const val *usual_slot(val item, val key, habit *h) {
+  if (h->at < item.len) {
+    const val *k = &item.u.v[2 * h->at];
+    if (k->len == key.len && k->aux == key.aux && !(k->flags & VALF_ESC) && memcmp(k->u.s, key.u.s, key.len) == 0) return k + 1;
+  }
+  const val *slot = val_obj_get(item, key);
+  if (slot) h->at = (uint32_t)(slot - item.u.v) / 2;
+  return slot;
+}
+
+static val usual_resource(val obj, habit *h) {
+  val k = obj.len ? obj.u.v[0] : VAL_NONE, t = obj.len ? obj.u.v[1] : VAL_NONE;
+  if (h->resource && t.tag == VAL_STR && !(t.flags & VALF_ESC) && t.len == h->name.len && k.len == 12 && memcmp(k.u.s, "resourceType", 12) == 0 &&
+      memcmp(t.u.s, h->name.u.s, t.len) == 0) {
+    obj.aux = h->resource;
+    return obj;
+  }
+  obj = fhir_adopt(obj);
+  h->resource = k.len == 12 && t.tag == VAL_STR && !(t.flags & VALF_ESC) && memcmp(k.u.s, "resourceType", 12) == 0 ? obj.aux : 0;
+  h->name = t;
+  return obj;
+}
+
+hdw_status fhir_model_members(vm_cx *cx, val list, val key, val *out) {
+  val_builder b = {0};
+  habit h = {0};
+  hdw_status s = val_reserve(cx->a, &b, list.len);
+  key = val_key(key.u.s, key.len);
+  for (uint32_t i = 0; !s && i < list.len; i++) {
+    val item = list.u.v[i], v;
+    if (item.tag != VAL_OBJ) continue;
+    if (item.aux != h.type || !h.type) {
+      h.type = item.aux;
+      h.m = h.type ? fhir_member_of(h.type, key) : NULL;
+    }
+    if (h.m && !(h.m->flags & (FHIR_MEMBER_TYPED | FHIR_MEMBER_CHOICE)) && !(item.flags & VALF_UNDERSCORE)) {
+      const val *slot = usual_slot(item, key, &h);
+      if (!slot) continue;
+      if (slot->tag == VAL_OBJ && h.m->kind != FHIR_PRIMITIVE) {
+        v = *slot;
+        if (h.m->flags & FHIR_MEMBER_OPEN) v = usual_resource(v, &h);
+        else v.aux = h.m->type;
+      } else if (slot->tag == VAL_STR && h.m->system == FHIR_SYS_STRING && !(slot->flags & VALF_ESC)) {
+        v = with_type(*slot, h.m->type);
+      } else {
+        s = typed_slot(cx, slot, NULL, h.m, &v);
+        if (s) break;
+      }
+      if (v.tag != VAL_EMPTY && v.tag != VAL_LIST && b.len < b.cap) { b.v[b.len++] = v; continue; }
+    } else {
+      s = any_member(cx, item, key, &v);
+    }
+    if (!s) s = val_push(cx->a, &b, v);
+  }
+  *out = s ? VAL_NONE : val_build(&b);
+  return s;
+}
+
 /* One child member for fhir_model_children: nothing for names the model does not know and for a "_name" whose name is there too. */
 static hdw_status child_member(vm_cx *cx, val obj, val key, val *out) {
   *out = VAL_NONE;

@@ -27,6 +27,8 @@ typedef struct vm_model {
   hdw_status (*is_type)(vm_cx *cx, val item, const char *type, size_t len, bool *out);
   /* Primitive content of a model node (VAL_HL7 component -> string), for operators and functions that want a System value. */
   hdw_status (*to_system)(vm_cx *cx, val item, val *out);
+  /* member of every item of a VAL_LIST, flattened; NULL = item by item. */
+  hdw_status (*members)(vm_cx *cx, val list, val key, val *out);
 } vm_model;
 
 /* What only the embedder of a run knows; may be NULL (then both give {}). */
