@@ -117,8 +117,6 @@ static inline val fhir_as(val obj, uint16_t type) {
  * primitive whose text does not have the form of its type stays a VAL_STR with that type in aux. Nested resources (contained,
  * Bundle.entry.resource) take the type they name. Names the type does not define give empty. Matches vm_model.member. */
 hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out);
-/* The same for every item of a VAL_LIST, flattened; items that are no objects give nothing. */
-hdw_status fhir_model_members(vm_cx *cx, val list, val key, val *out);
 /* All children of an object in the order of the document, for children(), descendants() and repeat(). What the model does not know is left out. */
 hdw_status fhir_model_children(vm_cx *cx, val item, val *out);
 /* FHIRPath is/ofType/as for one item. Names: "System.String", "FHIR.string", "Patient". An unqualified name is looked for in FHIR first when the item has

@@ -18,6 +18,9 @@ typedef struct fhir_member {
 /* key is a VAL_STR with its hash in aux (val_key). Constant time, inherited elements included. NULL when the type has no such member. */
 const fhir_member *fhir_member_of(uint16_t type, val key);
 
+/* fhir_model_member of every item of a VAL_LIST, flattened; items that are no objects give nothing. */
+hdw_status fhir_model_members(vm_cx *cx, val list, val key, val *out);
+
 /* A type name as is, as and ofType take it. */
 typedef struct fhir_want {
   uint16_t type;         /* FHIR type, 0 = there is none of that name */

@@ -258,6 +258,7 @@ static hdw_status any_member(vm_cx *cx, val item, val key, val *out) {
 
 /* What most loads are is decided at once: an element with one object, or with one text that stays a string. */
 hdw_status fhir_model_member(vm_cx *cx, val item, val key, val *out) {
+  if (item.tag == VAL_LIST) return fhir_model_members(cx, item, key, out);
   if (item.tag != VAL_OBJ || !item.aux || (item.flags & VALF_UNDERSCORE)) return any_member(cx, item, key, out);
   const fhir_member *m = fhir_member_of(item.aux, key);
   if (!m || m->flags) return any_member(cx, item, key, out);

@@ -5,7 +5,7 @@
 #include "hl7.h"
 
 static hdw_status model_member(vm_cx *cx, val item, val key, val *out) {
-  return item.tag == VAL_HL7 ? hl7_model_member(cx, item, key, out) : fhir_model_member(cx, item, key, out);
+  return item.tag == VAL_HL7 ? hl7_model_member(cx, item, key, out) : fhir_model_member(cx, item, key, out); /* lists too */
 }
 
 static bool is_hl7_name(const char *type, size_t len) {
@@ -27,17 +27,4 @@ static hdw_status model_to_system(vm_cx *cx, val item, val *out) {
   return item.tag == VAL_HL7 ? hl7_model_to_system(cx, item, out) : fhir_model_system(cx, item, out);
 }
 
-static hdw_status model_members(vm_cx *cx, val list, val key, val *out) {
-  if (list.u.v[0].tag == VAL_OBJ) return fhir_model_members(cx, list, key, out);
-  val_builder b = {0};
-  for (uint32_t i = 0; i < list.len; i++) {
-    val v;
-    hdw_status s = model_member(cx, list.u.v[i], key, &v);
-    if (!s) s = val_push(cx->a, &b, v);
-    if (s) return s;
-  }
-  *out = val_build(&b);
-  return HDW_OK;
-}
-
-const vm_model hdw_model = {.member = model_member, .is_type = model_is_type, .to_system = model_to_system, .members = model_members};
+const vm_model hdw_model = {.member = model_member, .is_type = model_is_type, .to_system = model_to_system};

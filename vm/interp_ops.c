@@ -133,7 +133,7 @@ static hdw_status member_one(vm_cx *cx, val item, val key, val *out) {
 hdw_status vm_member(vm_cx *cx, val coll, val key, val *out) {
   if (coll.tag != VAL_LIST) return member_one(cx, coll, key, out);
   cx->fuel -= coll.len;
-  if (cx->model && cx->model->members && coll.len && coll.u.v[0].tag == VAL_OBJ && coll.u.v[0].aux) return cx->model->members(cx, coll, key, out);
+  if (cx->model && cx->model->member && coll.len && coll.u.v[0].tag == VAL_OBJ && coll.u.v[0].aux) return cx->model->member(cx, coll, key, out);
   val_builder b = {0};
   hdw_status s = val_reserve(cx->a, &b, coll.len);
   for (uint32_t i = 0; !s && i < coll.len; i++) {

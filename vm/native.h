@@ -20,15 +20,13 @@ typedef struct vm_error {
 typedef struct vm_cx vm_cx;
 
 /* Access to data models, given to the machine by whoever starts a run (stdlib fills it); may be all NULL in tests.
- * member/index work on tags that the machine itself does not know (VAL_HL7) and on typed objects (VAL_OBJ with aux != 0). */
+ * member/index work on tags that the machine itself does not know (VAL_HL7) and on typed objects (VAL_OBJ with aux != 0), and on lists that begin with one. */
 typedef struct vm_model {
   hdw_status (*member)(vm_cx *cx, val item, val key, val *out);
   /* 'is' and ofType for one item and a type name ("Patient", "FHIR.string", "System.String", "OBX"). *out 1, 0; HDW_E_NOTFOUND = unknown type. */
   hdw_status (*is_type)(vm_cx *cx, val item, const char *type, size_t len, bool *out);
   /* Primitive content of a model node (VAL_HL7 component -> string), for operators and functions that want a System value. */
   hdw_status (*to_system)(vm_cx *cx, val item, val *out);
-  /* member of every item of a VAL_LIST, flattened; NULL = item by item. */
-  hdw_status (*members)(vm_cx *cx, val list, val key, val *out);
 } vm_model;
 
 /* What only the embedder of a run knows; may be NULL (then both give {}). */
