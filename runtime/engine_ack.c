@@ -47,7 +47,7 @@ static void read_problem(const char *s, hl7_problem *p, bool *sequence, int64_t 
 }
 
 /* One acknowledgement. Its own MSH-10 derives from the input, so that a repeated answer is the same message. */
-static hdw_status build(arena *a, const eng_answer *w, const void *in, size_t in_len, const eng_outcome *o, const char *code, hl7_slice *out) {
+static hdw_status build(arena *a, const eng_answer *w, const hl7_head *head, const void *in, size_t in_len, const eng_outcome *o, const char *code, hl7_slice *out) {
   char id[21];
   uint8_t h[16], key[REC_HASH] = {0};
   struct { uint8_t rest[REC_HASH - sizeof h]; uint64_t input; char code[8]; } of;
@@ -60,7 +60,7 @@ static hdw_status build(arena *a, const eng_answer *w, const void *in, size_t in
   eng_hex(h, 10, id);
   const char *text = o->text && o->text[0] ? o->text : NULL;
   hl7_problem problem = {.severity = 'E'};
-  hl7_ack_opts ao = {.code = code, .text = text, .control_id = id};
+  hl7_ack_opts ao = {.head = head, .code = code, .text = text, .control_id = id};
   if (w->l) ao.structure = !strcmp(w->l->o->ack_type, "plain") ? 1 : !strcmp(w->l->o->ack_type, "event") ? 2 : 0;
   if (o->error) read_problem(o->error, &problem, &ao.expected_sequence, &ao.sequence);
   tm_from_unix_us(o->time_us, 0, &ao.now);
@@ -140,6 +140,7 @@ typedef struct sender {
   const eng_outcome *o;
   const void *in;
   size_t in_len;
+  const hl7_head *head;      /* NULL: it cannot be read */
   arena a;
 } sender;
 
@@ -154,7 +155,7 @@ static void give(sender *s, engine_reply r) {
 static void send_code(sender *s, const char *code, bool extra, bool last) {
   hl7_slice ack = {NULL, 0};
   const char *sent = code ? mapped(s->w, code) : NULL;
-  if (sent && build(&s->a, s->w, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
+  if (sent && build(&s->a, s->w, s->head, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
   engine_reply r = {.http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .last = last};
   if (sent) memcpy(r.code, sent, strnlen(sent, sizeof r.code - 1));
   give(s, r);
@@ -217,6 +218,7 @@ void eng_answer_hl7(engine *e, eng_answer *w, const void *in, size_t in_len, con
   if (w->done) return;
   arena_init(&s.a, e->mem, 0);
   bool has_head = !hl7_head_read((const char *)in, in_len, &h, NULL);
+  if (has_head) s.head = &h;
   note_commit(&s);
   if (w->http && o->http) send_problem(&s, o->http, o->text);
   else if (w->http && !has_head) send_problem(&s, 400, o->text);
@@ -243,6 +245,15 @@ static void problem_json(buf *b, int status, const char *text) {
   buf_puts(b, "}");
 }
 
+static void put_id(buf *b, uint64_t id) {
+  char digits[20], *p = digits + sizeof digits;
+  do *--p = (char)('0' + id % 10);
+  while (id /= 10);
+  buf_puts(b, "{\"id\":\"");
+  buf_put(b, p, (size_t)(digits + sizeof digits - p));
+  buf_puts(b, "\"}");
+}
+
 /* HTTP status of a verdict's code: its own when it is one. */
 static int status_of(const char *code) {
   if (code[0] >= '1' && code[0] <= '5' && strlen(code) == 3) return (int)strtol(code, NULL, 10);
@@ -263,7 +274,7 @@ void eng_answer_json(engine *e, eng_answer *w, const eng_outcome *o) {
   if (o->body) {
     r.http_status = 200;
     buf_put(&b, o->body, o->body_len);
-  } else if (status < 300) buf_putf(&b, "{\"id\":\"%llu\"}", (unsigned long long)o->input);
+  } else if (status < 300) put_id(&b, o->input);
   else problem_json(&b, status, o->text);
   if (b.status) r.http_status = 500, b.len = 0;
   r.p = b.p, r.len = b.len;

@@ -9,6 +9,8 @@
 #include "trace.h"
 #include "watch.h"
 
+enum { MARK_KEY = 16 };
+
 /* ---- commit --------------------------------------------------------------------------------------------------------------------- */
 
 static void verdict_outcome(engine *e, arena *a, const rec_verdict *v, eng_outcome *o) {
@@ -81,6 +83,7 @@ eng_message *eng_message_begin(engine *e, const engine_source *src, const eng_an
   m->began_us = io_wall_us(e->io);
   m->e = e, m->src = src, m->answer = *w;
   m->l = w->l;
+  memcpy(m->rec.content_hash, e->content_key, MARK_KEY); /* without a duplicate key nobody will ask for more */
   arena_init(&m->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   return m;
 }
@@ -130,8 +133,6 @@ void eng_message_commit(eng_message *m) {
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------------------------------------------- */
-
-enum { MARK_KEY = 16 };
 
 /* A request's heading goes into the key. */
 static void mark_with(const uint8_t key[MARK_KEY], const eng_message *m, uint8_t out[MARK_KEY]) {
@@ -330,5 +331,6 @@ bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n) {
     t += parts[i].len;
   }
   m->key_len = (uint32_t)total;
+  eng_content_mark(m);
   return true;
 }

@@ -149,7 +149,6 @@ void eng_submit_message(engine *e, const engine_source *src, const void *p, size
   }
   m->p = p, m->len = len, m->hl7 = true;
   m->content = cod_bytes(p, len);
-  eng_content_mark(m);
   handle(m);
   eng_message_end(m);
 }

@@ -559,8 +559,9 @@ void eng_message_again(eng_message *m, const store_input *old);
 /* Marks its content. A mark is a random key of the process and the SipHash of the content under it: whoever cannot read the log cannot make two contents that
  * have the same mark, and the mark alone is enough to recognise a content again, by any process, also when retention took the bytes. */
 void eng_content_mark(eng_message *m);
+/* True when the input of that mark had the content of m. */
 bool eng_content_is(const uint8_t mark[REC_HASH], const eng_message *m);
-/* Key out of parts, the first being the listener; false: no memory. A part that is empty at the end means no duplicate detection. */
+/* Key out of parts, and the mark of the content, which must be known. The first being the listener; false: no memory. A part that is empty at the end means no duplicate detection. */
 bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
 
 /* engine_patient.c: the identifiers by which the input is found. */

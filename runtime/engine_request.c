@@ -38,11 +38,16 @@ static hdw_status document(eng_message *m, const engine_request *q, buf *b) {
   return (hdw_status)b->status;
 }
 
-static cod_str type_of(eng_message *m, const engine_request *q) {
-  char t[REC_NAME_MAX];
-  int n = snprintf(t, sizeof t, "%s %s", q->src.method, q->src.path);
-  if (n >= (int)sizeof t) n = (int)sizeof t - 1;
-  return cod_bytes(arena_dup(&m->a, t, (size_t)n), (size_t)n);
+/* "POST /bookings", and a line end. */
+static cod_str heading_of(eng_message *m, const engine_request *q) {
+  size_t method = strlen(q->src.method), path = strlen(q->src.path), n = method + path + 2;
+  char *t = (char *)arena_alloc(&m->a, n);
+  if (!t) return cod_cstr("");
+  memcpy(t, q->src.method, method);
+  t[method] = ' ';
+  memcpy(t + method + 1, q->src.path, path);
+  t[n - 1] = '\n';
+  return cod_bytes(t, n);
 }
 
 static void handle(eng_message *m, const engine_request *q) {
@@ -61,12 +66,10 @@ static void handle(eng_message *m, const engine_request *q) {
     return;
   }
   m->p = b.p, m->len = b.len;
-  char head[600];
-  int n = snprintf(head, sizeof head, "%s %s\n", q->src.method, q->src.path);
-  m->heading = cod_bytes(head, n < (int)sizeof head ? (size_t)n : sizeof head);
+  m->heading = heading_of(m, q);
   m->content = cod_bytes(q->body, q->body_len);
-  eng_content_mark(m);
-  m->rec.type = type_of(m, q);
+  uint32_t n = m->heading.len ? m->heading.len - 1 : 0;
+  m->rec.type = cod_bytes(m->heading.p, n < REC_NAME_MAX ? n : REC_NAME_MAX - 1);
   char by_content[2 * REC_HASH + 16];
   const char *key = q->idempotency_key;
   if (!key && m->l && !strcmp(m->l->o->duplicates, "content")) { /* sources without ids: (listener, day, content), SEMANTICS 1 */

@@ -328,6 +328,7 @@ typedef struct hl7_ack_opts {
   int structure;          /* MSH-9: 0 by version (plain ACK to 2.3.x, ACK^event^ACK from 2.4), 1 plain, 2 with event */
   bool expected_sequence; /* MSA-4 is written */
   int64_t sequence;
+  const hl7_head *head;   /* of the input, when it has been read; else NULL */
 } hl7_ack_opts;
 /* Builds the acknowledgement of an input from its raw bytes; the input need not parse further than its MSH, any field of which may be empty
  * (H-23). A missing MSH-10 turns AA/AE into AR (CA/CE into CR) with ERR 101 at MSH-10 (H-24). No usable MSH: default delimiters, AR with

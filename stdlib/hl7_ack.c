@@ -211,7 +211,8 @@ hdw_status hl7_ack(arena *a, const char *in, size_t in_len, const hl7_ack_opts *
   hl7_problem why = {0};
   writer w = {.h = &h, .o = o};
   const char *code = o->code;
-  bool usable = hl7_head_read(in, in_len, &h, &why) == HDW_OK;
+  if (o->head) h = *o->head;
+  bool usable = o->head || hl7_head_read(in, in_len, &h, &why) == HDW_OK;
   if (!usable) { /* nothing of the request can be trusted: a minimal answer in the standard's own delimiters */
     memset(&h, 0, sizeof h);
     h.d = hl7_default_delims;
