@@ -29,13 +29,15 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   HDW_POINT("input.durable");
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
-  union { rec_input input; rec_input_verdict verdict; } *r = arena_alloc(&a, sizeof *r);
+  const rec_input *in = s || rec->type != REC_INPUT ? NULL : store_applied_input(e->store, rec->seq);
+  union { rec_input input; rec_input_verdict verdict; } *r = in ? NULL : arena_alloc(&a, sizeof *r);
   const rec_verdict *v = NULL;
-  if (!s && r) {
-    if (rec->type == REC_INPUT && !rec_get_input(rec, &r->input)) {
-      v = &r->input.verdict;
+  if (!s && (in || r)) {
+    if (!in && rec->type == REC_INPUT && !rec_get_input(rec, &r->input)) in = &r->input;
+    if (in) {
+      v = &in->verdict;
       p->input = rec->seq;
-      watch_committed(e, &r->input, rec->seq, p->began_us);
+      watch_committed(e, in, rec->seq, p->began_us);
     } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, &r->verdict)) v = &r->verdict.verdict;
   }
   if (!v) { /* not stored: the sender keeps it */

@@ -55,6 +55,8 @@ void store_close(store *s);
 /* Folds one record. A record at or before the applied position is ignored (HDW_OK); a gap is HDW_E_INVALID. HDW_E_CORRUPT: the record cannot be read.
  * After HDW_E_FULL (disk) and HDW_E_IO the store is failed and the process should end: the log has everything. */
 hdw_status store_apply(store *s, const log_rec *rec);
+/* The INPUT record with this sequence, as store_apply has just read it: for the same callback, while the record is there. NULL: read it yourself. */
+const rec_input *store_applied_input(const store *s, uint64_t seq);
 /* Commits everything applied and waits until it is in the file. */
 hdw_status store_flush(store *s);
 uint64_t store_applied(const store *s);

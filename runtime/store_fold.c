@@ -297,46 +297,50 @@ static void take_verdict(store_input *in, const rec_verdict *v) {
 }
 
 static hdw_status fold_input(store *s, const log_rec *rec) {
-  rec_input r HDW_UNSET;
-  hdw_status st = rec_get_input(rec, &r);
+  rec_input *r = &s->input;
+  s->input_seq = 0;
+  hdw_status st = rec_get_input(rec, r);
   if (st) return st;
+  s->input_seq = rec->seq;
   store_input in = {.id = rec->seq,
                     .partition = rec->partition,
                     .time_us = rec->time_us,
-                    .received_us = r.received_us,
+                    .received_us = r->received_us,
                     .pos = rec->pos,
                     .body_len = rec->body_len,
-                    .source = r.source,
-                    .control_id = r.control_id,
-                    .sender = r.sender,
-                    .type = r.type,
-                    .peer = r.peer,
-                    .dedup_key = r.dedup_key,
-                    .identity = r.identity,
-                    .charset = r.charset,
-                    .trace = r.trace};
-  memcpy(in.content_hash, r.content_hash, REC_HASH);
-  take_verdict(&in, &r.verdict);
-  for (unsigned i = 0; i < r.npatients; i++)
-    if (r.patients[i].len) cod_siphash128(s->hash_key, r.patients[i].p, r.patients[i].len, in.patients[in.npatients++]);
+                    .source = r->source,
+                    .control_id = r->control_id,
+                    .sender = r->sender,
+                    .type = r->type,
+                    .peer = r->peer,
+                    .dedup_key = r->dedup_key,
+                    .identity = r->identity,
+                    .charset = r->charset,
+                    .trace = r->trace};
+  memcpy(in.content_hash, r->content_hash, REC_HASH);
+  take_verdict(&in, &r->verdict);
+  for (unsigned i = 0; i < r->npatients; i++)
+    if (r->patients[i].len) cod_siphash128(s->hash_key, r->patients[i].p, r->patients[i].len, in.patients[in.npatients++]);
   input_row(s, &st, &in);
   input_state(s, &st, 0, &in);
-  if (r.dedup_key.len) {
+  if (r->dedup_key.len) {
     skey k HDW_UNSET;
     uint8_t b[2];
     cod_w w = cod_writer(b, sizeof b);
     cod_put_u16(&w, rec->partition);
-    key_dedup(s, &k, r.source, r.dedup_key);
+    key_dedup(s, &k, r->source, r->dedup_key);
     cod_put_be64(&k.w, rec->seq);
     put(s, &st, &k, b, w.len);
   }
-  input_index(s, &st, &in, T_BY_CONTROL, r.control_id);
-  input_index(s, &st, &in, T_BY_SENDER, r.sender);
+  input_index(s, &st, &in, T_BY_CONTROL, r->control_id);
+  input_index(s, &st, &in, T_BY_SENDER, r->sender);
   for (unsigned i = 0; i < in.npatients; i++) patient_index(s, &st, &in, i);
-  if (!st && r.sequence_key.len) st = store_sequence_put(s, in.id, &r);
+  if (!st && r->sequence_key.len) st = store_sequence_put(s, in.id, r);
   s->counts.inputs++;
-  return st ? st : verdict_runs(s, rec, in.id, &r.verdict);
+  return st ? st : verdict_runs(s, rec, in.id, &r->verdict);
 }
+
+const rec_input *store_applied_input(const store *s, uint64_t seq) { return seq && s->input_seq == seq ? &s->input : NULL; }
 
 static hdw_status input_load(store *s, uint16_t part, uint64_t id, store_input *in) {
   skey k HDW_UNSET;

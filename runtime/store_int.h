@@ -85,6 +85,8 @@ struct store {
   hdw_status failed;
   io_timer timer;
   uint8_t hash_key[16];
+  rec_input input;          /* as read from the INPUT record folded last, whose bytes it points into */
+  uint64_t input_seq;
   char hashed[64];          /* the text hashed last for an index by sender, and its hash: most come from few */
   uint8_t hashed_len, hashed_key[STORE_SIP];
   uint8_t row[STORE_ROW_MAX], copy[STORE_ROW_MAX]; /* row being written; row that was read to be changed */
