@@ -53,7 +53,7 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
       if (str_eq(names[i], names[k])) err(c, E0210, x->first, "'%.*s' is given twice", STR(names[k]));
     ast *e = ast_child(x, 1);
     types[k] = ex(c, e, base + (int)k);
-    if (types[k].kind == TY_HL7) types[k] = hl7_text_as(c, types[k], base + (int)k, TY_STR);
+    if (types[k].kind == TY_HL7 || (types[k].kind == TY_STR && types[k].sub == TY_SUB_MIXED)) types[k] = hl7_text_as(c, types[k], base + (int)k, TY_STR);
     if (types[k].kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of an object");
     label |= types[k].label;
     bool array = e->kind == AST_LIST || (types[k].many && types[k].kind != TY_ANY);

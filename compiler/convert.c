@@ -14,8 +14,9 @@ ty join_types(ty a, ty b) {
     if (ty_is_number(a) && ty_is_number(b)) r.kind = a.kind > b.kind ? a.kind : b.kind;
     if ((a.kind == TY_STR && b.kind == TY_HL7) || (a.kind == TY_HL7 && b.kind == TY_STR)) r.kind = TY_STR;
     r.ref = r.sub = -1;
+    if (r.kind == TY_STR) r.sub = TY_SUB_MIXED;
   } else if (a.sub != b.sub) {
-    r.sub = -1;
+    r.sub = a.kind == TY_STR && (a.sub == TY_SUB_MIXED || b.sub == TY_SUB_MIXED) ? TY_SUB_MIXED : -1;
   }
   r.min = a.min && b.min;
   r.many = a.many || b.many;
@@ -126,6 +127,7 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   }
   bool need = to.kind != TY_ANY && (from.kind != to.kind || (to.kind == TY_FHIR && from.ref != to.ref));
   if (to.kind == TY_PAYLOAD || to.kind == TY_OBJECT) need = false;
+  if (to.kind == TY_STR && from.kind == TY_STR && from.sub == TY_SUB_MIXED) need = true;
   if (to.min > from.min || (from.many && !to.many) || (from.kind == TY_ANY && to.kind != TY_ANY) || (from.kind == TY_ANY && to.min)) need = true;
   if (!need) return;
   str src = node_text(c, n);

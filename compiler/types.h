@@ -23,7 +23,7 @@ typedef enum ty_kind {
   TY_SYSTEM    /* ambient object: run, error ... : ref = which */
 } ty_kind;
 
-enum { TY_SUB_VARIES = -2 /* sub of what was converted from HL7's VARIES */ };
+enum { TY_SUB_VARIES = -2 /* sub of what was converted from HL7's VARIES */, TY_SUB_MIXED = -3 /* sub of a string that may still be an HL7 value: one of several branches or items */ };
 enum { TY_PHI = 1, TY_SECRET_LABEL = 2, TY_PARAM = 8 /* flows from a parameter: functions are label-polymorphic */, TY_SOFT = 4 /* in part from HL7 v2, where everything is optional: no warning that it may be missing */ };
 
 typedef struct ty {
