@@ -153,21 +153,6 @@ static const hl7_struct_node *place_all(const hl7_msg *m) {
   return root;
 }
 
-static const hl7_struct_node *structure_of(const hl7_node *n) {
-  const hl7_struct_node *g = place_all(n->m);
-  for (unsigned d = 0; g && d < n->depth; d++) g = &g->children[n->m->index->places[n->seg].path[d]];
-  return g;
-}
-
-bool hl7_group_has(const hl7_node *n, uint32_t name) {
-  const hl7_struct_node *g = structure_of(n);
-  for (unsigned i = 0; g && i < g->n; i++)
-    if (node_name(&g->children[i]) == name) return true;
-  return false;
-}
-
-bool hl7_group_holds(const hl7_node *n, uint32_t seg) { return n->m->index->places[seg].depth <= n->depth; }
-
 /* Groups below one message or group node. */
 static hdw_status groups_of(vm_cx *cx, const hl7_node *n, const char *name, size_t len, val_builder *b) {
   const hl7_msg *m = n->m;

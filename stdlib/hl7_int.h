@@ -98,9 +98,4 @@ uint32_t hl7_draft_place(const hl7_draft *e, uint32_t name);
 bool hl7_range(const hl7_node *n, uint32_t *from, uint32_t *to);
 const hl7_struct_node *hl7_root(const hl7_msg *m);
 
-/* Whether the structure has a segment of that name in the group itself (not in a group inside it), and whether segment number seg stands there:
- * of an order's notes those of its observations are none. */
-bool hl7_group_has(const hl7_node *n, uint32_t name);
-bool hl7_group_holds(const hl7_node *n, uint32_t seg);
-
 #endif

@@ -81,10 +81,9 @@ hdw_status hl7_segments(vm_cx *cx, val base, uint32_t name, val *out) {
     uint32_t from, to;
     if (!n || !hl7_range(n, &from, &to)) continue;
     if ((s = vm_charge(cx, (to - from) / 4 + 1))) return s;
-    bool own = n->level == HL7_GROUP && hl7_group_has(n, name);
     for (uint32_t k = from; k < to; k++) {
       const hl7_segment *g = &n->m->segs[k];
-      if (g->name == name && (!own || hl7_group_holds(n, k)) &&
+      if (g->name == name &&
           !collect_at(cx, &b, &(hl7_node){.m = n->m, .off = g->off, .len = g->len, .seg = k, .seg_end = k + 1, .level = HL7_SEG}, &s))
         return s;
     }
