@@ -6,7 +6,7 @@ does. A row counts as done when a comment in the function of its table names it:
 stale, when a comment names a row that does not exist, or when more rows are missing than MOST_MISSING: that number may only shrink."""
 import csv, glob, os, re, sys
 HERE = os.path.dirname(os.path.abspath(__file__))
-MOST_MISSING = 618
+MOST_MISSING = 593
 
 # Tables whose rows another function or the language itself has.
 SAME = {"CE[CodeableConcept]": "CWE[CodeableConcept]", "CNE[CodeableConcept]": "CWE[CodeableConcept]", "CF[CodeableConcept]": "CWE[CodeableConcept]"}
