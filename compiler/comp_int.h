@@ -2,7 +2,7 @@
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
  * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member
- * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), stmt.c (statements),
+ * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -297,6 +297,7 @@ ty effect_call(comp *c, ast *chain, bool send, int dst);
 void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit *in); /* E0232: under ack after run */
 bool has_effect(const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
+ty fhir_connection_call(comp *c, ast *call_node);   /* fhircall.c */
 void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */
 
 /* testblock.c */

@@ -290,6 +290,11 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
     }
   }
   not_yet(c, chain, fmt(c, "'%.*s.%.*s'", STR(node_text(c, recv)), STR(node_name(c, call_node->first))));
+  if (conn && conn->kind_row && str_is(conn->kind_row->sig.name, "fhir")) {
+    ty t = fhir_connection_call(c, call_node);
+    if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
+    return ty_label(t, TY_PHI);
+  }
   check_args(c, ast_child(call_node, 1));
   if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
   bool login = conn && conn->kind_row && str_is(conn->kind_row->sig.name, "oidc");

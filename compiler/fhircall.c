@@ -1,0 +1,177 @@
+/* fhircall.c - calls of FHIR connections: resource types, search parameters with their modifiers, chains and values, checked against R4.
+ *
+ * `epic.search(Coverage, patient: id, 'name:exact': 'x', 'beneficiary.birthdate': 'ge1990')`. What the call gives is typed by its resource. */
+#include "comp_int.h"
+#include <string.h>
+
+static str key_text(comp *c, ast *key) {
+  if (key->kind == AST_STRING) {
+    ast_str s = ast_string_value(c->a, c->u->src, key);
+    return (str){s.p, s.len};
+  }
+  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
+}
+
+/* The resource type that an argument names; 0 after a report or when it is no plain name. */
+static uint16_t resource_arg(comp *c, ast *a) {
+  if (a->kind != AST_NAME || find_local(c, node_name(c, a)) || find_decl(c, node_name(c, a))) return 0;
+  str name = node_name(c, a);
+  uint16_t id = fhir_resource(name.p, name.len);
+  if (id) return id;
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  fhir_nearest_type(&near, true);
+  diag *d = err(c, E0202, a, "there is no resource '%.*s' in FHIR R4", STR(name));
+  suggest(c, d, a, &near);
+  return 0;
+}
+
+static const char *type_text(fhir_search_type t) {
+  static const char *const names[] = {"", "number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special", "control"};
+  return names[t];
+}
+
+/* Replaces the part [at, at + len) of a key by a suggestion. */
+static void suggest_part(comp *c, diag *d, const ast *key, str whole, size_t at, size_t len, const nearest *near) {
+  if (!near->n) return;
+  uint32_t off = key->off + (key->kind == AST_STRING ? 1 : 0) + (uint32_t)at;
+  if (key->end - key->off != whole.len + (key->kind == AST_STRING ? 2 : 0)) return; /* written with escapes */
+  diag_replace(c->d, d, off, off + (uint32_t)len, fmt(c, "%.*s", (int)near->hit[0].len, near->hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near->hit[0].len, near->hit[0].name));
+}
+
+/* One parameter of a resource, perhaps with a modifier: the text [at, end) of the key. false after a report. */
+static bool one_param(comp *c, ast *key, str whole, size_t at, size_t end, uint16_t resource, fhir_search_info *p, uint16_t *typed) {
+  size_t colon = at;
+  while (colon < end && whole.p[colon] != ':') colon++;
+  *typed = 0;
+  if (!fhir_search_param(resource, whole.p + at, colon - at, p)) {
+    nearest near;
+    nearest_init(&near, whole.p + at, colon - at);
+    fhir_nearest_search(&near, resource);
+    diag *d = err(c, E0235, key, "%s has no search parameter '%.*s'", fhir_type_name(resource), (int)(colon - at), whole.p + at);
+    suggest_part(c, d, key, whole, at, colon - at, &near);
+    return false;
+  }
+  if (colon == end) return true;
+  const char *m = whole.p + colon + 1;
+  size_t mlen = end - colon - 1;
+  if (!fhir_search_modifier(p, m, mlen)) {
+    err(c, E0236, key, "the modifier ':%.*s' is not for '%s', which is a %s parameter", (int)mlen, m, p->name, type_text(p->type));
+    return false;
+  }
+  if (p->type == FHIR_SP_REFERENCE) *typed = fhir_resource(m, mlen);
+  return true;
+}
+
+/* The element that a simple expression of a parameter names: "Coverage.status". */
+static bool param_element(const fhir_search_info *p, uint16_t resource, fhir_element_info *e) {
+  const char *s = strchr(p->expression, '.');
+  uint16_t type = resource;
+  while (s) {
+    size_t n = strcspn(++s, ". |()");
+    if ((s[n] && s[n] != '.') || !fhir_element(type, s, n, e)) return false;
+    type = e->types[0];
+    s = s[n] ? s + n : NULL;
+  }
+  return type != resource;
+}
+
+/* "ge2020-01", "2020": a prefix and a date of any precision. */
+static bool date_text(const char *s, size_t len) {
+  static const char *const prefixes[] = {"eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"};
+  tm_val t;
+  for (size_t i = 0; len > 2 && i < sizeof prefixes / sizeof *prefixes; i++)
+    if (memcmp(s, prefixes[i], 2) == 0) { s += 2; len -= 2; break; }
+  return tm_parse_datetime(s, len, &t) == HDW_OK;
+}
+
+static void param_value(comp *c, ast *e, ty t, const fhir_search_info *p, uint16_t resource) {
+  fhir_element_info el;
+  bool plain = ty_is_number(t) || t.kind == TY_BOOL || ty_is_time(t) || t.kind == TY_QTY;
+  bool wrong = p->type == FHIR_SP_STRING ? plain : p->type == FHIR_SP_DATE ? plain && !ty_is_time(t) : p->type == FHIR_SP_NUMBER ? plain && !ty_is_number(t)
+             : p->type == FHIR_SP_REFERENCE ? plain : p->type == FHIR_SP_TOKEN ? plain && t.kind != TY_BOOL && t.kind != TY_INT : false;
+  if (wrong) err(c, E0209, e, "'%s' is a %s parameter, this is %s", p->name, type_text(p->type), ty_text(c, t));
+  if (e->kind != AST_STRING) return;
+  ast_str s = ast_string_value(c->a, c->u->src, e);
+  if (!s.p || memchr(s.p, ',', s.len) || memchr(s.p, '|', s.len)) return;
+  if (p->type == FHIR_SP_DATE && !date_text(s.p, s.len)) {
+    diag *d = err(c, E0209, e, "'%s' is a date parameter: a date of any precision, with a prefix or without", p->name);
+    diag_note(c->d, d, "for example 'ge2024-01' (prefixes: eq ne gt lt ge le sa eb ap)");
+  }
+  if (p->type == FHIR_SP_TOKEN && param_element(p, resource, &el) && el.codes && el.n_types == 1 && fhir_type_format(el.types[0]) == FHIR_FMT_CODE) {
+    ty code = ty_one(TY_STR);
+    code.sub = el.codes;
+    code_of_set(c, code, e);
+  }
+}
+
+/* A key: parameter, chain (`patient.name`, `subject:Patient.name`) or _has. */
+static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
+  str k = key_text(c, key);
+  fhir_search_info p;
+  uint16_t typed;
+  size_t at = 0;
+  if (str_is(k, "max") || str_is(k, "pages") || str_is(k, "timeout") || (k.len > 5 && memcmp(k.p, "_has:", 5) == 0)) return;
+  for (;;) {
+    size_t dot = at;
+    while (dot < k.len && k.p[dot] != '.') dot++;
+    if (!one_param(c, key, k, at, dot, resource, &p, &typed)) return;
+    if (dot >= k.len) break;
+    if (p.type != FHIR_SP_REFERENCE) {
+      err(c, E0235, key, "'%s' is a %s parameter: only a reference is followed by '.'", p.name, type_text(p.type));
+      return;
+    }
+    uint16_t next = typed ? typed : p.n_targets == 1 ? p.targets[0] : 0;
+    if (!next || fhir_type_abstract(next)) return; /* which resource it is is said at run time */
+    resource = next;
+    at = dot + 1;
+  }
+  bool missing = k.len > 8 && memcmp(k.p + k.len - 8, ":missing", 8) == 0;
+  if (!missing && p.type != FHIR_SP_CONTROL) param_value(c, value, t, &p, resource);
+}
+
+static ty found(comp *c, uint16_t resource) {
+  static const char *const members[] = {"match", "include", "outcome", "total", "entry"};
+  enum { N = sizeof members / sizeof *members };
+  str *names = arena_alloc(c->a, N * sizeof *names);
+  ty *types = arena_alloc(c->a, N * sizeof *types);
+  if (!names || !types) { c->e.status = HDW_E_NOMEM; return ty_one(TY_ERR); }
+  for (int i = 0; i < N; i++) {
+    names[i] = str_of(members[i]);
+    types[i] = ty_make(TY_ANY, 0, i < 2);
+  }
+  types[0] = ty_make(TY_FHIR, 0, true);
+  types[0].ref = resource;
+  types[3] = ty_opt(TY_INT);
+  types[4] = ty_make(TY_FHIR, 0, true);
+  types[4].ref = fhir_type("Bundle.entry", 12);
+  ty t = ty_one(TY_OBJECT);
+  t.ref = shape_add(c, N, names, types);
+  return t;
+}
+
+/* Values of arguments are compiled for their types; the call itself is not run by this version. */
+ty fhir_connection_call(comp *c, ast *call_node) {
+  static const char *const by_type[] = {"search", "pages", "read", "vread", "delete", "history"};
+  ast *args = ast_child(call_node, 1);
+  str op = node_name(c, call_node->first);
+  bool typed = false, search = str_is(op, "search") || str_is(op, "pages");
+  uint16_t resource = 0;
+  for (size_t i = 0; i < sizeof by_type / sizeof *by_type; i++) typed |= str_is(op, by_type[i]);
+  for (ast *x = args->first; x; x = x->next) {
+    bool named = x->kind == AST_NAMED;
+    ast *e = named ? ast_child(x, 1) : x->kind == AST_ASC || x->kind == AST_DESC ? x->first : x;
+    if (x == args->first && typed && !named) { resource = resource_arg(c, e); continue; }
+    if (e->kind == AST_NAME && !find_local(c, node_name(c, e)) && !named) continue;
+    int top = c->f->top, w = reg_new(c);
+    ty t = ex(c, e, w);
+    c->f->top = top;
+    if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
+    if (named && search && resource) search_key(c, x->first, e, t, resource);
+  }
+  if (!resource) return ty_make(TY_ANY, 0, false);
+  if (search) return found(c, resource);
+  ty t = ty_one(TY_FHIR);
+  t.ref = resource;
+  return str_is(op, "read") || str_is(op, "vread") ? t : ty_make(TY_ANY, 0, false);
+}
