@@ -1,7 +1,7 @@
 /* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
- * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), path.c (member
+ * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), profile.c, path.c (member
  * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
@@ -75,9 +75,9 @@ typedef struct decl {
   field *fields; uint32_t nfields;  /* payload, segment, entity */
   const bi *kind_row;          /* connection, listener: its kind */
   uint32_t fn;                 /* function index or MOD_NO_INDEX */
-  uint16_t as_fhir;            /* payload ... as fhir.T: the type */
+  uint16_t as_fhir;            /* payload ... as fhir.T, profile: the type */
   uint32_t fn2;                /* payload without parameters: conversion from any */
-  val rows;                    /* table: its rows */
+  val rows;                    /* table: its rows; profile: its elements */
   uint32_t rows_k;             /* table: the constant that holds them, or MOD_NO_INDEX */
   const ast *waits; unit *waits_in; uint8_t waits_seen; /* action: what in it may wait without an end, or NULL; 1 = being looked at, 2 = known */
   const ast *sink;             /* action: where one of its parameters reaches a log, or NULL */
@@ -90,6 +90,7 @@ typedef struct fact { str text; uint16_t type; int nscope, nlocals, this_reg; co
 enum { MAX_FACTS = 120 };
 /* Why a value may be empty: "Patient.birthDate is missing". */
 typedef struct why_row { const ast *n; const char *text; } why_row;
+typedef struct pnode { uint32_t decl; str path; } pnode; /* a place in a profile: its declaration, "Patient.name" */
 typedef struct this_scope { int reg, index, total, origin; /* origin: of what its path begins with (resolve), -1 */ ty t; ty total_t; } this_scope;
 enum { MAX_LOCALS = 200, MAX_THIS = 40 };
 
@@ -146,6 +147,7 @@ typedef struct comp {
   decl *decls; uint32_t ndecls, cap_decls;
   shape *shapes; uint32_t nshapes, cap_shapes;
   why_row *whys; uint32_t nwhys, cap_whys;
+  pnode *pnodes; uint32_t npnodes, cap_pnodes;
   fhir_element_info *choices; uint32_t nchoices, cap_choices;
   comp_test *tests; uint32_t ntests, cap_tests;
   unit *u;                     /* of what is being compiled */
@@ -258,6 +260,11 @@ void fhir_as_type(comp *c, uint16_t type, int r);
 ty fhir_build(comp *c, const ast *at, ast *list, uint16_t type, int dst);
 ty fhir_load(comp *c, ast *call_node, uint16_t type, int dst);
 ty ex_as(comp *c, ast *n, ty want, int dst);   /* ex, but an object literal is built as the FHIR type that is wanted */
+
+/* profile.c: reads the file, sets d->t; what the profile says of a member, of extension(url). recv.sub: its place in a profile. */
+void profile_load(comp *c, decl *d);
+ty profile_member(comp *c, ty recv, ast *n, str name, ty t);
+ty profile_extension(comp *c, ty recv, const ast *url, ty t);
 
 /* facts.c: what `cond` proves when it is true (yes) or not; the caller resets c->f->nfacts. */
 void facts_from(comp *c, ast *cond, bool yes);

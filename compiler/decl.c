@@ -548,7 +548,7 @@ static void compile(comp *c, decl *d) {
   decl_params(c, d);
   switch ((decl_kind)d->kind) {
     case D_CONNECTION: case D_LISTENER: break; /* done first */
-    case D_PROFILE: not_yet(c, d->node, "a profile"); break;
+    case D_PROFILE: profile_load(c, d); break;
     case D_TABLE: table_load(c, d); break;
     case D_ENTITY: not_yet(c, d->node->first, "an entity"); break;
     case D_SETTING: break;

@@ -74,7 +74,8 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
     ty t = fhir_types(c, &e);
     t.why = recv.min ? 0 : recv.why;
     if (!e.min && !t.why) t.why = why_new(c, n, fmt(c, "%s.%s is missing (%u..%s)", fhir_type_name(id), e.name, e.min, e.max == 1 ? "1" : "*"));
-    return ty_label(ty_card(t, t.min && recv.min, t.many || recv.many), recv.label);
+    t = ty_label(ty_card(t, t.min && recv.min, t.many || recv.many), recv.label);
+    return recv.sub >= 0 && recv.kind == TY_FHIR ? profile_member(c, recv, n, name, t) : t;
   }
   if (str_is(name, "resourceType")) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
   if (c->lenient) return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label);

@@ -28,7 +28,7 @@ ty type_named(comp *c, str name, const ast *at, bool report) {
   if (d && d->kind == D_PAYLOAD && (decl_params(c, d), d->as_fhir)) return d->t;
   if (d && d->kind == D_PAYLOAD) { ty t = ty_one(TY_PAYLOAD); t.ref = (int32_t)(d - c->decls); return t; }
   if (d && d->kind == D_ENTITY) return ty_one(TY_ANY);
-  if (d && d->kind == D_PROFILE) return ty_one(TY_ANY);
+  if (d && d->kind == D_PROFILE) { profile_load(c, d); return d->t; }
   uint16_t id = fhir_type(name.p, name.len);
   if (id) {
     if (fhir_type_kind(id) == FHIR_PRIMITIVE) return system_of(id);

@@ -32,7 +32,7 @@ typedef struct ty {
   bool many;      /* more than one is possible */
   uint8_t label;  /* TY_PHI, TY_SECRET_LABEL */
   uint16_t why;   /* where it may be empty, the first reason: a row of comp.whys; 0 = not known */
-  int32_t ref, sub; /* TY_ANY: ref = a choice element of FHIR (comp.choices), or -1; TY_STR: sub = set of codes that FHIR binds the element to, or -1 */
+  int32_t ref, sub; /* TY_ANY: ref = a choice element of FHIR (comp.choices), or -1; TY_STR: sub = set of codes that FHIR binds the element to, or -1; TY_FHIR: sub = place in a profile (comp.pnodes), or -1 */
 } ty;
 
 static inline ty ty_make(ty_kind k, int min, bool many) { return (ty){.kind = (uint8_t)k, .min = (uint8_t)min, .many = many, .ref = -1, .sub = -1}; }
