@@ -398,7 +398,11 @@ static ty call_native(comp *c, const bi *b, ast *call_node, ty recv, int rr, int
   op3(c, OP_MOVE, dst, w, 0);
   f->top = top;
   ty ret = s->ret;
-  if (str_is(s->name, "extension") && !c->lenient && recv.kind != TY_OBJECT && recv.kind != TY_PAYLOAD && !(ty_is_open(recv) && recv.ref < 0)) { ret = ty_make(TY_FHIR, 0, true); ret.ref = fhir_type("Extension", 9); if (recv.kind == TY_FHIR && recv.sub >= 0) { ret = profile_extension(c, recv, args->first, ret); label |= ret.label; } }
+  if (str_is(s->name, "extension") && !c->lenient && recv.kind != TY_OBJECT && recv.kind != TY_PAYLOAD && !(ty_is_open(recv) && recv.ref < 0)) {
+    ret = ty_make(TY_FHIR, 0, true);
+    ret.ref = fhir_type("Extension", 9);
+    if (recv.kind == TY_FHIR && recv.sub >= 0) { ret = profile_extension(c, recv, args->first, ret); label |= ret.label; }
+  }
   if (!ret.min) ret.why = recv.why;
   if (s->ret_special == SP_T) { ret = ty_card(recv, s->ret.min && recv.min, s->ret.many); ret.label = 0; }
   else if (ret.min && !ret.many && s->has_recv && !s->recv.type.many && !recv.min && ret.kind != TY_BOOL) ret.min = 0;
