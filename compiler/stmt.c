@@ -405,6 +405,34 @@ static void log_stmt(comp *c, ast *n) {
   f->top = top;
 }
 
+/* A name, and members or paths of HL7 behind it; a part of a field is none. */
+static bool drop_path(comp *c, const ast *n) {
+  ast_hl7 p;
+  switch (n->kind) {
+    case AST_NAME: return true;
+    case AST_HL7: return ast_parse_hl7(c->u->src, n, &p) || (p.rep < 0 && p.comp <= 0);
+    case AST_DOT: return (n->last->kind == AST_NAME || n->last->kind == AST_HL7) && drop_path(c, n->first) && drop_path(c, n->last);
+    default: return false;
+  }
+}
+
+/* drop msg.NK1, msg.PID-11: what nobody wants is not lost (reads.h). */
+static void drop_stmt(comp *c, ast *n) {
+  for (ast *x = n->first->first; x; x = x->next) {
+    int top = c->f->top, r = reg_new(c);
+    uint32_t errors = c->d->errors;
+    ty t = ex(c, x, r);
+    if (c->d->errors == errors && !drop_path(c, x)) {
+      diag *d = err(c, E0281, x, "drop takes segments, fields and elements, as wholes");
+      diag_note(c->d, d, "drop msg.NK1, msg.PID-11");
+    } else if (t.kind != TY_ERR && !ty_is_hl7(t) && t.kind != TY_ANY && t.kind != TY_FHIR && !(t.label & TY_PHI)) {
+      err(c, E0281, x, "this is no part of the input: it is %s", ty_text(c, t));
+    }
+    native(c, "drop", r, 1, ty_one(TY_NONE));
+    c->f->top = top;
+  }
+}
+
 static void stmt1(comp *c, ast *n) {
   if (c->f->in_test && (n->kind == AST_STEP || n->kind == AST_SEND)) {
     err(c, E0222, n, "a test performs no effects: it gives a workflow its input (when) and looks at what it sent");
@@ -435,18 +463,7 @@ static void stmt1(comp *c, ast *n) {
       f->top = top;
       break;
     }
-    case AST_DROP: {
-      fnctx *f = c->f;
-      for (ast *x = n->first->first; x; x = x->next) {
-        int top = f->top;
-        uint32_t at = emit_here(&c->e, f->fn);
-        (void)at;
-        int r = reg_new(c);
-        ex(c, x, r); /* checked; read and forgotten */
-        f->top = top;
-      }
-      break;
-    }
+    case AST_DROP: drop_stmt(c, n); break;
     case AST_OUTCOME: outcome(c, n); break;
     case AST_MOCK: case AST_WHEN: case AST_AT: case AST_AFTER: case AST_EXPECT: case AST_RESTART: case AST_ROW: test_stmt(c, n); break;
     default: break;

@@ -237,6 +237,17 @@ typedef struct engine_source_info { /* a listener; counters since start */
 /* False behind the last one. */
 bool engine_listener_at(const engine *e, uint32_t i, engine_source_info *out);
 
+/* What arrived and no workflow reads or drops (options loss, loss_json), since start: one call for each sender and path. */
+typedef struct engine_loss {
+  const char *sender;        /* MSH-3; of requests the peer's identity, or the listener */
+  uint64_t sender_inputs, sender_lossy; /* its inputs that some workflow wanted; those of them with something unread */
+  char path[124];            /* "PID-11", "NK1", "Patient.contact", "(others)" */
+  const char *title;         /* name of the segment or field in HL7; "" */
+  uint64_t inputs;
+  int64_t last_us;           /* wall */
+} engine_loss;
+void engine_losses(const engine *e, void (*fn)(void *user, const engine_loss *l), void *user);
+
 /* The value that a run returned, its outcome and its arguments, from RUN_END's body (in a). */
 hdw_status engine_result(engine *e, const store_run *run, arena *a, vm_outcome *outcome, val *value);
 /* A packed body of the journal or outbox as a value. */

@@ -429,6 +429,7 @@ void engine_close(engine *e) {
   for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
   tracer_free(e->tracer);
+  eng_loss_free(e);
   metrics_free(e->metrics);
   arena_free(&e->a);
   eng_put(e, e, sizeof *e);

@@ -117,6 +117,7 @@ static bool decide(eng_message *m, uint64_t known) {
   }
   m->input = input, m->gates = v;
   eng_gate(e, &m->a, m->src, &m->head, input, v);
+  eng_loss_hl7(m, msg, v);
   eng_once_filter(e, v, known);
   eng_verdict_record(e, &m->a, m->l, v, true, &m->rec.verdict, &m->after);
   if (m->rec.verdict.state == INPUT_UNMATCHED && eng_is_ack(&m->head)) m->rec.verdict.ack_code = cod_cstr("AA"), m->rec.verdict.error_code = m->rec.verdict.text = cod_cstr(""); /* kept; nobody has to want it */

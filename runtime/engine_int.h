@@ -56,6 +56,7 @@ typedef struct eng_app {
   size_t text_len;
   int64_t since_us;          /* wall; when it became current */
   uint64_t has_effects;      /* one bit a workflow (modulo 64): a run of it asked for an effect */
+  struct eng_reads *reads;   /* by workflow: what it reads of its input (engine_loss.c); NULL until it is asked for */
   bool retired;              /* only for runs that pin it */
 } eng_app;
 
@@ -297,6 +298,7 @@ struct eng_listener {
 };
 
 typedef struct eng_append eng_append;
+typedef struct eng_loss eng_loss;
 
 struct engine {
   io *io;
@@ -312,6 +314,7 @@ struct engine {
   eng_listener *listeners;   uint32_t nlisteners;  /* room for ENG_MAX_LISTENERS: pointers to them stay good */
   eng_refused *refused;
   struct eng_olds *olds;     uint32_t nolds;       /* listeners that had other names */
+  eng_loss *loss;            /* NULL: nothing counted yet */
   uint32_t nback;            /* of naway: done, their runs wait to come back */
   io_timer reap;             /* gives back what earlier deployments left behind */
   eng_run *run_hash[ENG_HASH];
@@ -755,6 +758,11 @@ void eng_retain_now(engine *e);
 bool eng_retain_busy(const engine *e);
 void eng_retain_close(engine *e); /* before the log closes, whose last callbacks may still come */
 void eng_retain_free(engine *e);
+
+/* engine_loss.c. An input was decided: what it holds is compared with what the workflows that want it read. */
+void eng_loss_hl7(eng_message *m, const hl7_msg *msg, const eng_verdict *v);
+void eng_loss_json(eng_message *m, val input, const eng_verdict *v);
+void eng_loss_free(engine *e);
 
 /* ---- outbox --------------------------------------------------------------------------------------------------------------------- */
 

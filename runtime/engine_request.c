@@ -101,6 +101,7 @@ static void handle(eng_message *m, const engine_request *q) {
   v->n = v->matched = 0;
   if (!eng_echo_heard(m, q->body, q->body_len, q->idempotency_key)) {
     eng_gate(e, &m->a, m->src, NULL, input, v);
+    eng_loss_json(m, input, v);
     eng_once_filter(e, v, again ? old.id : 0);
     eng_verdict_record(e, &m->a, m->l, v, false, &m->rec.verdict, &m->after);
   }

@@ -20,6 +20,8 @@
   METRIC(RETRIES, COUNTER, "hdw_retries", "connection", "Attempts that were not the first.") \
   METRIC(STEP_SECONDS, HISTOGRAM, "hdw_attempt_duration_seconds", "connection,operation", "Duration of an attempt at a step or delivery.") \
   METRIC(ACTION_SECONDS, HISTOGRAM, "hdw_sensing_to_action_seconds", "workflow,connection", "From the arrival of an input to the success of a step or delivery.") \
+  METRIC(UNREAD, COUNTER, "hdw_unread_fields", "listener", "Segments, fields and elements that came in an input and that no workflow reads or drops, each once for an input (option loss).") \
+  METRIC(LOSSY, COUNTER, "hdw_lossy_inputs", "listener", "Inputs that had some of them.") \
   METRIC(BREAKER_OPENED, COUNTER, "hdw_breaker_openings", "connection", "Times that a breaker opened.")
 
 enum { METRICS_SERIES = 2000, METRICS_LABELS = 3, METRICS_BUCKETS = 16, METRICS_LABEL = 120 };

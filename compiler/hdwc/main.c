@@ -24,12 +24,15 @@ static const hc_command commands[] = {
      "              a list answers one call after the other. What has no mock is answered with nothing, MLLP with AA.\n"
      "Prints one JSON object: verdict, ack, result, effects, run.\n",
      hc_run},
-    {"test", "test PATH... [--filter TEXT] [--format=text|json|junit] [--coverage] [--listing] [--lcov FILE]", "Runs the tests of programs, without any network",
+    {"test", "test PATH... [--filter TEXT] [--format=text|json|junit] [--coverage] [--listing] [--lcov FILE] [--loss] [--loss-json] [--lossless]", "Runs the tests of programs, without any network",
      "  --filter    only tests whose name holds TEXT\n"
      "  --format    how results are written (text)\n"
      "  --coverage  which lines, which ways of choices and which steps the tests came to; with --format=json as \"coverage\"\n"
      "  --listing   the sources with a count for each line\n"
      "  --lcov      the same as an LCOV tracefile, for genhtml and CI\n"
+     "  --loss      segments and fields of HL7 inputs that no workflow reads or drops; with --format=json as \"unread\"\n"
+     "  --loss-json also elements of JSON bodies, such as FHIR resources\n"
+     "  --lossless  as --loss, and what is unread fails\n"
      "Exit status: 0 all passed, 1 some failed or the program does not compile, 2 wrong use.\n",
      hc_test},
     {"fmt", "fmt [--check] PATH...", "Formats sources in place", "  --check    changes nothing; exit status 1 when a file would change\n", hc_fmt},

@@ -144,6 +144,7 @@ static bool start(rig *r, char text[200]) {
   o.hits = r->hits;
   config_init(&r->cfg, &r->a);
   r->cfg.top.min_free_bytes = 0;
+  r->cfg.top.loss = r->on_loss != NULL, r->cfg.top.loss_json = r->loss_json;
   text[0] = 0;
   if (engine_open(r->x, &o, &r->e, text)) why = text[0] ? text : "the engine cannot be opened";
   else if (engine_load(r->e, r->file, r->bytes, r->len, &err)) why = err.text[0] ? err.text : "the module cannot be loaded";
@@ -186,14 +187,19 @@ bool rig_open(rig *r, const char *file, const uint8_t *bytes, size_t len, int64_
   return true;
 }
 
-bool rig_restart(rig *r, char text[200]) {
+static void close_engine(rig *r) {
+  if (r->on_loss) engine_losses(r->e, r->on_loss, r->loss_user);
   engine_close(r->e);
+}
+
+bool rig_restart(rig *r, char text[200]) {
+  close_engine(r);
   r->e = NULL;
   return start(r, text);
 }
 
 void rig_close(rig *r) {
-  if (r->e) engine_close(r->e);
+  if (r->e) close_engine(r);
   if (r->x) io_sim_free(r->x);
   if (r->dir[0]) hc_remove_tree(r->dir);
   arena_free(&r->a);

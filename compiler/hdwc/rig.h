@@ -75,6 +75,9 @@ typedef struct rig {
   rig_reply reply;                    /* of the latest input */
   const char *workflow;               /* of the latest input */
   bool answered;
+  void (*on_loss)(void *user, const engine_loss *l); /* loss accounting, set after rig_init: hears of it when an engine closes; NULL = not wanted */
+  void *loss_user;
+  bool loss_json;
   uint32_t *hits;                     /* of coverage, set after rig_init; NULL = not wanted */
   const char *file;                   /* of the module */
   const uint8_t *bytes;

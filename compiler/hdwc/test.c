@@ -34,6 +34,11 @@ static bool compile_app(program *p) {
   return true;
 }
 
+static void on_loss(void *user, const engine_loss *l) {
+  const runner *x = (const runner *)user;
+  test_loss_add(x->p->loss, l, x->c);
+}
+
 bool test_need_rig(runner *x) {
   if (x->open) return true;
   if (!compile_app(x->p)) {
@@ -41,6 +46,7 @@ bool test_need_rig(runner *x) {
     return false;
   }
   x->r.hits = x->p->app_hits;
+  if (x->p->loss) x->r.on_loss = on_loss, x->r.loss_user = x, x->r.loss_json = x->p->loss->json;
   x->open = rig_open(&x->r, x->p->s->v[x->p->root].shown, x->p->app, x->p->app_len, x->wall_us);
   if (!x->open) test_give_up(x, "the engine could not be started");
   x->start_us = x->wall_us;
@@ -151,7 +157,7 @@ static bool first_time(arena *a, hc_list *seen, const char *key) {
 }
 
 static void test_program(hdwc *h, hc_sources *s, uint32_t root, const char *filter, hc_list *seen, test_results *r) {
-  program p = {.h = h, .s = s, .root = root, .cover = r->cover};
+  program p = {.h = h, .s = s, .root = root, .cover = r->cover, .loss = r->loss};
   diag_list l;
   comp_result cr;
   comp_options opt = {.tests = true};
@@ -186,7 +192,7 @@ static void test_program(hdwc *h, hc_sources *s, uint32_t root, const char *filt
   if (p.hits && (p.app_hits || compile_app(&p))) test_cover_steps(p.cover, s, &p.app_m, p.app_hits);
 }
 
-static int print_results(hdwc *h, const test_results *r, int how, bool listing, const char *lcov) {
+static int print_results(hdwc *h, const test_results *r, int how, bool listing, const char *lcov, bool lossless) {
   buf b;
   buf_init(&b, &h->a, 256 << 20);
   if (how == 0) test_report_text(&b, r, h->color);
@@ -194,6 +200,7 @@ static int print_results(hdwc *h, const test_results *r, int how, bool listing, 
   else test_report_junit(&b, r);
   if (r->cover && listing) test_cover_listing(&b, r->cover);
   if (r->cover && how == 0) test_cover_text(&b, r->cover);
+  if (r->loss && how == 0) test_loss_text(&b, r->loss);
   hc_print(&b);
   if (lcov) {
     buf t;
@@ -201,14 +208,15 @@ static int print_results(hdwc *h, const test_results *r, int how, bool listing, 
     test_cover_lcov(&t, r->cover);
     if (t.status || !hc_write(&h->a, lcov, t.p ? t.p : "", t.len)) return EXIT_USAGE;
   }
-  return r->failed || r->broken ? EXIT_FINDINGS : EXIT_OK;
+  return r->failed || r->broken || (lossless && r->loss->n) ? EXIT_FINDINGS : EXIT_OK;
 }
 
 int hc_test(hdwc *h, const hc_command *c, int argc, char **argv) {
   static const char *const formats[] = {"text", "json", "junit", NULL};
   const char *format = "text", *filter = NULL, *lcov = NULL;
-  bool coverage = false, listing = false;
-  const hc_option options[] = {{"format", NULL, &format}, {"filter", NULL, &filter}, {"coverage", &coverage, NULL}, {"listing", &listing, NULL}, {"lcov", NULL, &lcov}};
+  bool coverage = false, listing = false, loss = false, loss_json = false, lossless = false;
+  const hc_option options[] = {{"format", NULL, &format}, {"filter", NULL, &filter}, {"coverage", &coverage, NULL}, {"listing", &listing, NULL}, {"lcov", NULL, &lcov},
+                               {"loss", &loss, NULL},     {"loss-json", &loss_json, NULL}, {"lossless", &lossless, NULL}};
   hc_args args;
   int status, how;
   hc_sources s;
@@ -219,9 +227,10 @@ int hc_test(hdwc *h, const hc_command *c, int argc, char **argv) {
   if (!hc_sources_open(&s, &h->a, args.v, args.n)) return EXIT_USAGE;
   uint32_t n, *roots = hc_sources_roots(&s, &n);
   test_cover cover = {.a = &h->a};
-  test_results r = {.cover = coverage || listing || lcov ? &cover : NULL};
+  test_loss lost = {.a = &h->a, .json = loss_json};
+  test_results r = {.cover = coverage || listing || lcov ? &cover : NULL, .loss = loss || loss_json || lossless ? &lost : NULL};
   hc_list seen = {0};
   for (uint32_t i = 0; roots && i < n; i++) test_program(h, &s, roots[i], filter, &seen, &r);
   if (!r.passed && !r.failed && !r.broken) hc_say(filter ? "no test has '%s' in its name" : "there are no tests", filter);
-  return print_results(h, &r, how, listing, lcov);
+  return print_results(h, &r, how, listing, lcov, lossless);
 }

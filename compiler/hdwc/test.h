@@ -67,11 +67,26 @@ typedef struct test_cover {
   hc_list steps, mocks;       /* effects that nothing performed; mocks that answered nothing */
 } test_cover;
 
+/* A part of inputs that no workflow reads or drops. */
+typedef struct loss_row {
+  const char *path, *title;
+  uint64_t inputs;
+  const test_case *example;
+  struct loss_row *next;
+} loss_row;
+typedef struct test_loss {
+  arena *a;
+  bool json;                  /* elements of JSON bodies too */
+  loss_row *rows;
+  uint32_t n;
+} test_loss;
+
 typedef struct test_results {
   test_case *first, *last;
   uint32_t passed, failed;
   uint32_t broken;            /* programs that do not compile; their diagnostics were printed */
   test_cover *cover;          /* NULL: not wanted */
+  test_loss *loss;            /* NULL: not wanted */
 } test_results;
 
 /* Where two values differ, as lines for people; nothing when they are equal. */
@@ -85,6 +100,12 @@ void test_cover_text(buf *b, const test_cover *c);
 void test_cover_json(buf *b, const test_cover *c);
 void test_cover_listing(buf *b, const test_cover *c);
 void test_cover_lcov(buf *b, const test_cover *c);
+
+struct engine_loss;
+/* test_loss.c. c: the case in whose inputs it was. */
+void test_loss_add(test_loss *l, const struct engine_loss *x, const test_case *c);
+void test_loss_text(buf *b, const test_loss *l);
+void test_loss_json(buf *b, const test_loss *l);
 
 void test_report_text(buf *b, const test_results *r, bool color);
 void test_report_json(buf *b, const test_results *r);

@@ -1,7 +1,7 @@
 /* test_int.h - inside `hdwc test`: one program, one case.
  *
  * Files: test.c (programs, cases, the command), test_ask.c (mocks, inputs, time, expectations), test_look.c (what tests look at), test_story.c
- * (what happened, for cases that fail), test_diff.c (differences of values), test_cover.c (coverage), test_report.c (the forms of results). */
+ * (what happened, for cases that fail), test_diff.c (differences of values), test_cover.c (coverage), test_loss.c (what is unread), test_report.c (the forms of results). */
 #ifndef HDWC_TEST_INT_H
 #define HDWC_TEST_INT_H
 #include "meta.h"
@@ -21,6 +21,7 @@ typedef struct program {
   module app_m;             /* the same, loaded: for places in the source */
   bool app_tried;
   test_cover *cover;        /* NULL: not wanted */
+  test_loss *loss;          /* NULL: not wanted */
   uint32_t *hits, *app_hits; /* of m and app_m, when coverage is wanted */
 } program;
 

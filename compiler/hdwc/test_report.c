@@ -120,6 +120,10 @@ void test_report_json(buf *b, const test_results *r) {
     buf_puts(b, ",\"coverage\":");
     test_cover_json(b, r->cover);
   }
+  if (r->loss) {
+    buf_puts(b, ",\"unread\":");
+    test_loss_json(b, r->loss);
+  }
   buf_puts(b, "}\n");
 }
 
