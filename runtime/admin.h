@@ -1,6 +1,6 @@
 /* admin.h - the operator's API: JSON over HTTP on a unix socket in the data folder (mode 0600; open to others only when hdw.json gives them roles).
  *
- *   GET  /status /messages /messages/ID /runs /runs/ID /dead /lanes /sinks /limits /modules
+ *   GET  /status /messages /messages/ID /runs /runs/ID /dead /lanes /loss /sinks /limits /modules
  *   POST /redrive?subject=run|delivery&id=N   /redrive?all=1   /discard?subject=...&id=N&reason=...   /pause?sink=NAME   /resume?sink=NAME
  *
  * admin_views.c has the table of all of them, with the roles that may. */

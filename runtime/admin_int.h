@@ -166,6 +166,7 @@ int admin_resume(admin_query *q);
 void admin_run_row(admin_query *q, const store_run *r);
 void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);
 int admin_lanes(admin_query *q); /* admin_lanes.c */
+int admin_loss(admin_query *q); /* admin_loss.c */
 /* admin_story.c: what happened to an input, what waits for what, and what can be done: two members of the object in b. */
 void admin_story(admin_query *q, const store_input *in, bool *first);
 int admin_trace(admin_query *q); /* admin_trace.c */

@@ -205,6 +205,7 @@ const admin_view admin_views[] = {
     {"GET", "/trace/", LOOK, admin_trace, 0},
     {"GET", "/dead", LOOK, admin_dead, 0},
     {"GET", "/lanes", LOOK, admin_lanes, 0},
+    {"GET", "/loss", LOOK | ADMIN_QUIET, admin_loss, 0},
     {"GET", "/sinks", LOOK | ADMIN_QUIET, sinks, 0},
     {"GET", "/limits", LOOK | ADMIN_QUIET, limits, 0},
     {"GET", "/modules", LOOK | ADMIN_QUIET, admin_modules, 0},

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include "dict.h"
 #include "engine_int.h"
+#include "fhir.h"
 #include "metrics.h"
 #include "reads.h"
 
@@ -244,7 +245,10 @@ typedef struct json_at { uint32_t node[LOSS_WANTS]; } json_at;
 
 static bool is_read(const json_walk *w, const json_at *at, bool leaf) {
   for (uint32_t i = 0; i < w->n; i++)
-    if (at->node[i] != MOD_NO_INDEX && (wanted(w->r[i]->tree.v[at->node[i]].marks) || (leaf && w->r[i]->tree.v[at->node[i]].marks))) return true;
+    if (at->node[i] != MOD_NO_INDEX) {
+      const reads_node *x = &w->r[i]->tree.v[at->node[i]];
+      if (wanted(x->marks) || (leaf && x->marks) || x->depth >= READS_DEPTH) return true; /* deeper than is known */
+    }
   return false;
 }
 
@@ -271,12 +275,12 @@ static void json_unread(json_walk *w, size_t len) {
   unread(w->l, h | UINT64_C(1) << 63, w->path, len);
 }
 
-/* Members of FHIR resources are the only names that are sure to be no values. */
+/* Names of members that look like names: a key that may be a value is shown as *. */
 static bool plain_name(const char *s, size_t n) {
   if (n == 0 || n > 40) return false;
   for (size_t i = 0; i < n; i++)
     if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || s[i] == '_' || (i && s[i] >= '0' && s[i] <= '9'))) return false;
-  return true;
+  return s[0] >= 'a' || s[0] == '_';
 }
 
 static void walk(json_walk *w, val x, const json_at *at, size_t len, int depth);
@@ -307,7 +311,7 @@ static void walk(json_walk *w, val x, const json_at *at, size_t len, int depth) 
     return;
   }
   const val *type = val_obj_get(x, val_key("resourceType", 12));
-  if (type && type->tag == VAL_STR && plain_name(type->u.s, type->len)) { /* paths begin at the resource */
+  if (type && type->tag == VAL_STR && fhir_resource(type->u.s, type->len)) { /* paths begin at the resource */
     memcpy(w->path, type->u.s, type->len);
     len = type->len;
   }

@@ -61,6 +61,7 @@ int hv_pause(const hv_args *a);
 int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
 int hv_lanes(const hv_args *a);
+int hv_loss(const hv_args *a);
 int hv_limits(const hv_args *a);
 int hv_check(const hv_args *a);
 int hv_backup(const hv_args *a);

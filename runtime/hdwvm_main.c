@@ -36,6 +36,7 @@ const hv_command hv_commands[] = {
     {"pause", "SINK|WORKFLOW", "Holds everything that goes to a connection, or new runs of a workflow, until resume.", hv_pause},
     {"resume", "SINK|WORKFLOW", "Lets it go on.", hv_resume},
     {"lanes", "[--limit N]", "Lanes (order by) that are held by a failed or parked run, or where runs wait for their turn.", hv_lanes},
+    {"loss", "[--sender S] [--limit N]", "What arrived and no workflow reads or drops, by sender and path, since the start (option loss).", hv_loss},
     {"limits", "", "Limits in force, with their meaning.", hv_limits},
     {"audit", "[--since T] [--who W] [--limit N] [--verify] [--fhir]", "Who did what; --verify checks the chain, --fhir prints AuditEvents (NDJSON).", hv_audit},
     {"check", "--data DIR", "Reads everything in a data folder or a backup, also beside a running daemon; says what is damaged.", hv_check},

@@ -194,6 +194,19 @@ int hv_lanes(const hv_args *args) {
   return view_end(&v, list(args, b.p, cols, 11, "no lane is held, and nobody waits for a turn"));
 }
 
+int hv_loss(const hv_args *args) {
+  static const column cols[] = {{"SENDER", "sender", false}, {"PATH", "path", false}, {"NAME", "name", false}, {"INPUTS", "inputs", false}, {"OF", "of", false}, {"LAST", "last", true}};
+  view v;
+  buf b;
+  view_init(&v);
+  buf_init(&b, &v.a, 8192);
+  buf_puts(&b, "/loss");
+  param(&v.a, &b, "sender", args->sender);
+  param(&v.a, &b, "limit", args->limit);
+  buf_putc(&b, 0);
+  return view_end(&v, list(args, b.p, cols, 6, "nothing: all that arrived is read or dropped"));
+}
+
 int hv_limits(const hv_args *args) {
   static const column cols[] = {{"LIMIT", "name", false}, {"VALUE", "value", false}, {"DEFAULT", "default", false}, {"MEANING", "meaning", false}};
   return list(args, "/limits", cols, 4, "none");

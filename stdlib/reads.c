@@ -16,11 +16,11 @@ static const op_format formats[OP_COUNT] = {
 };
 
 /* Natives by what they do with the places they are given. */
-typedef enum how { LOOKS, GIVES_FIRST, GIVES_BOTH, ASKS, GETS, CHILD, EXTENSION, DROPS } how;
+typedef enum how { LOOKS, GIVES_FIRST, GIVES_SOME /* which ones hangs on their values */, GIVES_BOTH, ASKS, REPEATS, GETS, CHILD, EXTENSION, DROPS } how;
 static const struct { const char *name; how h; } natives[] = {
-    {"first", GIVES_FIRST}, {"last", GIVES_FIRST}, {"single", GIVES_FIRST}, {"skip", GIVES_FIRST}, {"take", GIVES_FIRST}, {"tail", GIVES_FIRST}, {"distinct", GIVES_FIRST},
-    {"intersect", GIVES_FIRST}, {"exclude", GIVES_FIRST}, {"repeat.new", GIVES_FIRST}, {"sort.by", GIVES_FIRST}, {"ofType", GIVES_FIRST}, {"as", GIVES_FIRST}, {"json.root", GIVES_FIRST},
-    {"fhir.as", GIVES_FIRST}, {"union", GIVES_BOTH}, {"combine", GIVES_BOTH}, {"exists", ASKS}, {"empty", ASKS}, {"count", ASKS}, {"isNull", ASKS}, {"hasValue", ASKS}, {"is", ASKS},
+    {"first", GIVES_FIRST}, {"last", GIVES_FIRST}, {"single", GIVES_FIRST}, {"skip", GIVES_FIRST}, {"take", GIVES_FIRST}, {"tail", GIVES_FIRST}, {"distinct", GIVES_SOME},
+    {"intersect", GIVES_SOME}, {"exclude", GIVES_SOME}, {"repeat.new", REPEATS}, {"sort.by", GIVES_FIRST}, {"ofType", GIVES_FIRST}, {"as", GIVES_FIRST}, {"json.root", GIVES_FIRST},
+    {"fhir.as", GIVES_FIRST}, {"union", GIVES_SOME}, {"combine", GIVES_BOTH}, {"exists", ASKS}, {"empty", ASKS}, {"count", ASKS}, {"isNull", ASKS}, {"hasValue", ASKS}, {"is", ASKS},
     {"type", ASKS}, {"hl7.get", GETS}, {"hl7.child", CHILD}, {"extension", EXTENSION}, {"drop", DROPS}};
 
 /* A set of places: n ascending node numbers. Sets are interned, so that equal ones have one number; 0 is the empty one. */
@@ -248,6 +248,11 @@ static uint32_t call_native(flow *w, uint32_t native, uint32_t *args, uint32_t n
     case GIVES_BOTH: return n > 1 ? join(w, first, args[1]) : first;
     case ASKS: look(w, first, READS_SEEN); break;
     case DROPS: look(w, first, READS_DROPPED); return 0;
+    case REPEATS: return first;
+    case GIVES_SOME:
+      look(w, first, READS_ALL);
+      out = n > 1 ? join(w, first, args[1]) : first;
+      break;
     case GIVES_FIRST: out = first; break;
     case GETS:
       if (!k || k->tag != VAL_LONG) { look(w, first, READS_ALL); break; }
@@ -255,7 +260,10 @@ static uint32_t call_native(flow *w, uint32_t native, uint32_t *args, uint32_t n
     case CHILD:
       if (!k || k->tag != VAL_INT) { look(w, first, READS_ALL); break; }
       return each(w, first, nth, NULL, 0, k->u.i > 0 && k->u.i < 65536 ? (uint32_t)k->u.i : 0);
-    case EXTENSION: out = each(w, first, member, "extension", 9, 0); break;
+    case EXTENSION:
+      out = each(w, first, member, "extension", 9, 0);
+      look(w, each(w, out, member, "url", 3, 0), READS_ALL);
+      break;
     case LOOKS: look(w, first, READS_ALL); break;
   }
   for (uint32_t i = 1; i < n; i++) look(w, args[i], READS_ALL);
@@ -307,7 +315,11 @@ static bool execute(flow *w, const ins *i, uint32_t *r) {
   switch ((vm_op)i->op) {
     case OP_MOVE: case OP_BUILD: case OP_TEXT: r[i->a] = r[i->b]; return true;
     case OP_PUSH: r[i->a] = join(w, r[i->a], r[i->b]); return true;
-    case OP_UNION: r[i->a] = join(w, r[i->b], r[i->c]); return true;
+    case OP_UNION:
+      look(w, r[i->b], READS_ALL); /* duplicates are left out */
+      look(w, r[i->c], READS_ALL);
+      r[i->a] = join(w, r[i->b], r[i->c]);
+      return true;
     case OP_LIST: {
       uint32_t s = 0;
       for (uint32_t k = 0; k < i->c; k++) s = join(w, s, r[i->b + k]);
@@ -442,6 +454,7 @@ hdw_status reads_of(arena *a, const module *m, uint32_t fn, reads_kind kind, rea
       follow(&w, i);
     }
   }
+  look(&w, w.f[fn].out, READS_ALL); /* what the workflow returns */
   if (w.changed || w.work >= work_max) mark(&w, 0, READS_ALL); /* not followed to the end: nothing is said to be lost */
   return w.nomem ? HDW_E_NOMEM : HDW_OK;
 }
