@@ -219,7 +219,7 @@ void eng_loss_hl7(eng_message *m, const hl7_msg *msg, const eng_verdict *v) {
   engine *e = m->e;
   const eng_reads *r[LOSS_WANTS];
   eng_loss *l = e->o.config->top.loss ? loss_of(e) : NULL;
-  if (!l || !v->n || !begin(l, m->sender)) return;
+  if (!l || !v->n || !begin(l, cod_bytes(m->head.app.p, m->head.app.len))) return;
   uint32_t n = readers(e, v, READS_HL7, r);
   seg_reads now = {0};
   for (uint32_t i = 0; n && i < msg->nsegs; i++) {
