@@ -131,13 +131,13 @@ static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
 }
 
 static ty found(comp *c, uint16_t resource) {
-  static const char *const members[] = {"match", "include", "outcome", "total", "entry"};
-  enum { N = sizeof members / sizeof *members };
+  static const char *const result_members[] = {"match", "include", "outcome", "total", "entry"};
+  enum { N = sizeof result_members / sizeof *result_members };
   str *names = arena_alloc(c->a, N * sizeof *names);
   ty *types = arena_alloc(c->a, N * sizeof *types);
   if (!names || !types) { c->e.status = HDW_E_NOMEM; return ty_one(TY_ERR); }
   for (int i = 0; i < N; i++) {
-    names[i] = str_of(members[i]);
+    names[i] = str_of(result_members[i]);
     types[i] = ty_make(TY_ANY, 0, i < 2);
   }
   types[0] = ty_make(TY_FHIR, 0, true);

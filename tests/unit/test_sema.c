@@ -75,7 +75,9 @@ static void test_every_row_has_examples_that_hold(void **state) {
     bool one = first && diag_row_of(first->code) == r && w.d.errors == (r->severity == DIAG_ERROR ? 1u : 0u);
     if (!one) { bad++; print_error("%s: the wrong example gives %s\n%s\n", r->code, codes(&w), text(&w)); }
     compile(&w, r->right, strlen(r->right));
-    if (w.d.first) { bad++; print_error("%s: the right example gives %s\n%s\n", r->code, codes(&w), text(&w)); }
+    bool clean = true; /* what does not run yet may still be checked */
+    for (const diag *d = w.d.first; d; d = d->next) clean &= strcmp(diag_row_of(d->code)->code, "W0901") == 0;
+    if (!clean) { bad++; print_error("%s: the right example gives %s\n%s\n", r->code, codes(&w), text(&w)); }
     finish(&w);
     bad += fixes_hold(r->wrong);
   }
