@@ -422,8 +422,8 @@ static void check_object(fhir_check *c, val obj, uint16_t type, bool resource) {
   c->depth--;
 }
 
-hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts, fhir_report *out) {
-  fhir_check *c = (fhir_check *)arena_zalloc(a, 1, sizeof *c);
+static hdw_status check_new(arena *a, const fhir_validate_opts *opts, fhir_report *out, fhir_check **check) {
+  fhir_check *c = *check = (fhir_check *)arena_zalloc(a, 1, sizeof *c);
   *out = (fhir_report){0};
   if (!c) return HDW_E_NOMEM;
   c->a = a;
@@ -431,9 +431,25 @@ hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts,
   if (opts) c->opts = *opts;
   if (!c->opts.max) c->opts.max = PROBLEMS_DEFAULT;
   out->v = (fhir_problem *)arena_zalloc(a, c->opts.max, sizeof *out->v);
-  if (!out->v) return HDW_E_NOMEM;
+  return out->v ? HDW_OK : HDW_E_NOMEM;
+}
+
+hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts, fhir_report *out) {
+  fhir_check *c;
+  hdw_status s = check_new(a, opts, out, &c);
+  if (s) return s;
   val name = fhir_string_of(c, fhir_slot(resource, "resourceType"));
   if (name.tag == VAL_STR) fhir_path_push(c, name.u.s, name.len > 60 ? 60 : name.len, -1);
   check_resource(c, resource, 0);
+  return c->status;
+}
+
+hdw_status fhir_validate_part(arena *a, val obj, uint16_t type, const fhir_validate_opts *opts, fhir_report *out) {
+  fhir_check *c;
+  hdw_status s = check_new(a, opts, out, &c);
+  if (s) return s;
+  const char *name = fhir_type_name(type);
+  fhir_path_push(c, name, strlen(name), -1);
+  check_object(c, obj, type, false);
   return c->status;
 }

@@ -54,4 +54,7 @@ typedef struct fhir_report {
  * Everything allocated is in a. Time is linear in the resource but for contained resources, which are searched once for each "#id". */
 hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts, fhir_report *out);
 
+/* The same for an object of a data type or backbone element on its own: what "#id" refers to is not there, so such references are problems. */
+hdw_status fhir_validate_part(arena *a, val obj, uint16_t type, const fhir_validate_opts *opts, fhir_report *out);
+
 #endif

@@ -1,6 +1,6 @@
 /* What the FHIR R4 specification adds to FHIRPath, as far as it can be decided without asking a server: references inside of a resource or Bundle, value sets
  * and structures of the model, modifier extensions. */
-#include "fhir.h"
+#include "fhir_validate.h"
 #include "fp_int.h"
 #include "model.h"
 #include <stdio.h>
@@ -199,6 +199,20 @@ hdw_status fp_resolve(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 /* ---- structures and value sets of the model */
 
+/* Whether an item is built as its type asks. References are left to resolve(): where they lead depends on what is around the item. */
+static hdw_status well_built(vm_cx *cx, val item, bool *yes) {
+  fhir_report r = {0};
+  *yes = true;
+  if (item.tag != VAL_OBJ || fhir_type_kind(item.aux) == FHIR_PRIMITIVE) return HDW_OK;
+  hdw_status s = vm_charge(cx, 1000);
+  if (!s) s = slot_of(item, "resourceType") ? fhir_validate(cx->a, item, NULL, &r) : fhir_validate_part(cx->a, item, item.aux, NULL, &r);
+  if (s) return s;
+  uint32_t apart = 0;
+  for (uint32_t i = 0; i < r.n; i++) apart += r.v[i].warning || r.v[i].rule == FHIR_RULE_REFERENCE || r.v[i].rule == FHIR_RULE_CONTAINED;
+  *yes = apart == r.n && r.n == r.errors + r.warnings; /* with more problems than were kept it does not conform */
+  return HDW_OK;
+}
+
 hdw_status fp_conforms_to(vm_cx *cx, const val *args, unsigned n, val *out) {
   val url;
   (void)n;
@@ -213,6 +227,7 @@ hdw_status fp_conforms_to(vm_cx *cx, const val *args, unsigned n, val *out) {
   if (item.tag == VAL_OBJ && !item.aux) item = fhir_adopt(item);
   bool yes = false;
   s = fhir_model_is(cx, item, url.u.s + head, len - head, &yes);
+  if (!s && yes) s = well_built(cx, item, &yes);
   *out = val_bool(yes);
   return s;
 }
