@@ -93,7 +93,20 @@ static hdw_status convert_like(vm_cx *cx, val text, val like, val *out) {
   return HDW_OK;
 }
 
+/* A FHIR Quantity beside a date or a calendar duration is a calendar duration: 1 'a' is 1 year there (FHIR, "Use of FHIR Quantity"). */
+static hdw_status to_calendar(vm_cx *cx, val *v) {
+  static const char *const units[][2] = {{"a", "year"}, {"mo", "month"}, {"d", "day"}, {"h", "hour"}, {"min", "minute"}, {"s", "second"}};
+  const val_quantity *q = (const val_quantity *)v->u.p;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (strlen(units[i][0]) == q->unit_len && memcmp(units[i][0], q->unit, q->unit_len) == 0) {
+      dec d = q->value;
+      return val_from_qty(cx->a, &d, units[i][1], strlen(units[i][1]), true, v);
+    }
+  return HDW_OK;
+}
+
 static hdw_status adapt(vm_cx *cx, val was, val like, val *v) {
+  if (was.tag == VAL_OBJ && v->tag == VAL_QTY && (fp_is_time(like) || (like.tag == VAL_QTY && like.flags & VALF_CALENDAR))) return to_calendar(cx, v);
   if (was.tag == VAL_HL7 && v->tag == VAL_STR && (fp_is_num(like) || fp_is_time(like) || like.tag == VAL_QTY)) return convert_like(cx, *v, like, v);
   if (v->tag == VAL_OBJ && v->aux && (like.tag == VAL_QTY || like.tag == VAL_OBJ || fp_is_num(like))) {
     hdw_status s = fp_quantity_of(cx, *v, v);

@@ -80,23 +80,22 @@ static hdw_status qty_div(vm_cx *cx, val x, val y, val *out) {
   return unit_join(cx, &r, &p, true, &q, out);
 }
 
-/* Units by which dates and times move. UCUM a and mo are no calendar durations, but in a FHIR Quantity they stand for year and month (FHIR, "Use of FHIR
- * Quantity"). Returns 0 for what is none; *factor in that precision. */
-static int time_unit(const val_quantity *q, bool fhir, int64_t *factor) {
+/* Units by which dates and times move. UCUM a and mo are no calendar durations. Returns 0 for what is none; *factor in that precision. */
+static int time_unit(const val_quantity *q, int64_t *factor) {
   static const struct { const char *name; tm_prec unit; int64_t factor; } rows[] = {
       {"year", TM_YEAR, 1}, {"month", TM_MONTH, 1}, {"week", TM_DAY, 7}, {"day", TM_DAY, 1}, {"hour", TM_HOUR, 1}, {"minute", TM_MINUTE, 1},
       {"second", TM_FRACTION, 1000000}, {"millisecond", TM_FRACTION, 1000}, {"wk", TM_DAY, 7}, {"d", TM_DAY, 1}, {"h", TM_HOUR, 1},
-      {"min", TM_MINUTE, 1}, {"s", TM_FRACTION, 1000000}, {"ms", TM_FRACTION, 1000}, {"a", TM_YEAR, 1}, {"mo", TM_MONTH, 1}};
-  for (size_t i = 0; i < sizeof rows / sizeof *rows - (fhir ? 0 : 2); i++)
+      {"min", TM_MINUTE, 1}, {"s", TM_FRACTION, 1000000}, {"ms", TM_FRACTION, 1000}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (strlen(rows[i].name) == q->unit_len && memcmp(rows[i].name, q->unit, q->unit_len) == 0) return *factor = rows[i].factor, (int)rows[i].unit;
   return 0;
 }
 
 /* Date, DateTime or Time plus or minus a duration. Decimals count from seconds down; coarser units are cut to whole ones. */
-static hdw_status time_add(vm_cx *cx, val t, val by, bool fhir, bool minus, val *out) {
+static hdw_status time_add(vm_cx *cx, val t, val by, bool minus, val *out) {
   const val_quantity *q = (const val_quantity *)by.u.p;
   int64_t factor, n;
-  int unit = time_unit(q, fhir, &factor);
+  int unit = time_unit(q, &factor);
   if (!unit) return vm_fail(cx, HDW_E_TYPE, "a %s can only be moved by calendar durations", val_type_name(t));
   dec d = q->value, f = dec_from_i64(factor);
   if (unit == TM_FRACTION) {
@@ -149,7 +148,7 @@ static hdw_status arithmetic(vm_cx *cx, arith op, const val *args, val *out) {
     return fp_dec_out(cx, s, &r, out);
   }
   if (op == ADD && x.tag == VAL_STR && y.tag == VAL_STR) return text_add(cx, x, y, out);
-  if (op != MUL && fp_is_time(x) && y.tag == VAL_QTY) return time_add(cx, x, y, args[1].tag == VAL_OBJ, op == SUB, out);
+  if (op != MUL && fp_is_time(x) && y.tag == VAL_QTY) return time_add(cx, x, y, op == SUB, out);
   bool qx = x.tag == VAL_QTY || fp_is_num(x), qy = y.tag == VAL_QTY || fp_is_num(y);
   if (qx && qy) return op == MUL ? qty_mul(cx, x, y, out) : qty_sum(cx, op, x, y, out);
   return vm_fail(cx, HDW_E_TYPE, "%s cannot be used on %s and %s", ARITH_NAME[op], val_type_name(x), val_type_name(y));
