@@ -162,6 +162,27 @@ static const struct { const char *file; unsigned errors; const char *why; } know
   {"MedicationRequest-medrx0301.json", 1, "dispenseRequest.performer is Reference(Organization), the example names a Practitioner"},
   {"Questionnaire-qs1.json", 32, "Questionnaire.item.linkId is 1..1, the nested items have none"}};
 
+/* Parts on their own, by the type that they are said to have. */
+static void test_parts(void **state) {
+  static const struct { const char *json, *type, *want; } parts[] = {
+      {"{\"family\":\"X\",\"use\":\"usual\"}", "HumanName", ""},
+      {"{\"family\":\"X\",\"use\":\"nope\"}", "HumanName", "code HumanName.use"},
+      {"{\"family\":[\"X\"]}", "HumanName", "cardinality HumanName.family"},
+      {"{\"value\":1,\"unti\":\"a\"}", "Age", "unknown-element Age.unti"}};
+  world *w = *state;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    fhir_report r;
+    val v;
+    char line[200] = "";
+    json_error e = {0};
+    assert_int_equal(json_read(&w->reader, &w->a, parts[i].json, strlen(parts[i].json), NULL, &v, &e), HDW_OK);
+    assert_int_equal(fhir_validate_part(&w->a, v, fhir_type(parts[i].type, strlen(parts[i].type)), NULL, &r), HDW_OK);
+    if (r.n) snprintf(line, sizeof line, "%s %s", fhir_rule_name(r.v[0].rule), r.v[0].path);
+    assert_string_equal(line, parts[i].want);
+    assert_true(r.n <= 1);
+  }
+}
+
 static void test_published_examples(void **state) {
   world *w = *state;
   static const char dir[] = "tests/conformance/fhir-examples";
@@ -195,6 +216,7 @@ int main(void) {
     cmocka_unit_test_setup_teardown(test_each_rule, setup, teardown),
     cmocka_unit_test_setup_teardown(test_values_stay_apart, setup, teardown),
     cmocka_unit_test_setup_teardown(test_depth_is_bounded, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
     cmocka_unit_test_setup_teardown(test_published_examples, setup, teardown)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
