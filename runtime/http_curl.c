@@ -41,7 +41,8 @@ typedef struct request {
   bytes out, head, in;       /* request body; "name\0value\0" of the answer's headers; its body */
   unsigned nfields;
   size_t max_head, max_body;
-  bool head_done, body_begun, denied, over, nomem, again;
+  bool head_done, body_begun, denied, over, nomem, again, https;
+  char why[CURL_ERROR_SIZE + 120]; /* curl's own words */
   io_http_cb cb;
   void *user;
 } request;
@@ -216,6 +217,22 @@ static void release(request *r) {
   m->put(m, r, sizeof *r);
 }
 
+/* Why it failed. What TLS says goes beyond the code's general text (which authority, which name, which alert), and holds nothing of a message. A peer that does not
+ * like our certificate, or misses it, may just end the connection: under TLS 1.3 its alert comes after our handshake is done, if at all. */
+static const char *reason(request *r, CURLcode c, long opened, long code) {
+  if (r->denied) return "the address is not allowed";
+  if (r->over) return "the answer is too long";
+  bool ended = c == CURLE_SEND_ERROR || c == CURLE_RECV_ERROR || c == CURLE_GOT_NOTHING || c == CURLE_SSL_CONNECT_ERROR;
+  bool tls = ended || c == CURLE_PEER_FAILED_VERIFICATION || c == CURLE_SSL_CERTPROBLEM || c == CURLE_SSL_CACERT_BADFILE || c == CURLE_SSL_ISSUER_ERROR || c == CURLE_SSL_CIPHER;
+  if (!r->https || !tls) return curl_easy_strerror(c);
+  if (!r->why[0] || (ended && !strstr(r->why, "alert"))) snprintf(r->why, CURL_ERROR_SIZE, "%s", curl_easy_strerror(c)); /* else it speaks of sockets */
+  r->why[120] = 0; /* what follows must find room in a record */
+  size_t n = strlen(r->why);
+  bool cert = r->pool->who && r->pool->who->cert_pem;
+  if (ended && opened > 0 && !code) snprintf(r->why + n, sizeof r->why - n, "; %s", cert ? "does the peer accept our certificate?" : "does the peer want a client certificate (tls.cert, tls.key)?");
+  return r->why;
+}
+
 static void finish(request *r, CURLcode c) {
   io_http_res res = {0};
   io_http_header field[MAX_FIELDS];
@@ -235,7 +252,7 @@ static void finish(request *r, CURLcode c) {
   }
   res.status = outcome(r, c);
   res.sent = size > 0 || (pre > 0 && !r->denied);
-  res.error = res.status ? r->denied ? "the address is not allowed" : r->over ? "the answer is too long" : curl_easy_strerror(c) : "";
+  res.error = res.status ? reason(r, c, opened, code) : "";
   if (!res.status && (code < 100 || code > 599)) {
     res.status = HDW_E_SYNTAX;
     res.error = "no status code";
@@ -474,7 +491,7 @@ static bool set_all(request *r, const io_http_req *q) {
          SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_ACCEPT_ENCODING, "gzip") && SET(CURLOPT_TCP_KEEPALIVE, 1L) &&
          SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, r) && SET(CURLOPT_PREREQFUNCTION, before_request) &&
          SET(CURLOPT_PREREQDATA, r) && SET(CURLOPT_HEADERFUNCTION, on_field) && SET(CURLOPT_HEADERDATA, r) && SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, r) && SET(CURLOPT_PRIVATE, r) &&
-         set_method(r, q) && set_fields(r, q) && set_addresses(r, q) && (!q->https || set_tls(e, r->pool->who));
+         SET(CURLOPT_ERRORBUFFER, r->why) && set_method(r, q) && set_fields(r, q) && set_addresses(r, q) && (!q->https || set_tls(e, r->pool->who));
 }
 
 hdw_status io_http_curl_request(http_curl *h, uint64_t id, const io_http_req *q, io_http_cb cb, void *user) {
@@ -487,6 +504,7 @@ hdw_status io_http_curl_request(http_curl *h, uint64_t id, const io_http_req *q,
   r->h = h;
   r->pool = p;
   r->id = id;
+  r->https = q->https;
   r->cb = cb;
   r->user = user;
   r->max_head = q->max_header_bytes ? q->max_header_bytes : DEFAULT_HEADER_BYTES;

@@ -28,7 +28,7 @@ def wait_for(check, seconds=15, what='the condition'):
 class HttpSink:
     """Keeps what it gets. answer(request) gives (status, object, headers) or None to hang."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, tls=None):
         self.requests, self.lock = [], threading.Lock()
         self.answer = lambda r: (201, {'id': len(self.requests)}, {})
         sink = self
@@ -68,6 +68,8 @@ class HttpSink:
                 pass  # the peer was killed
 
         self.server = Server(('127.0.0.1', port), Handler)
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={'poll_interval': 0.05}, daemon=True).start()
 

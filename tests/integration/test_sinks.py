@@ -265,6 +265,55 @@ class Rest(unittest.TestCase):
         self.assertEqual(len(self.sink.requests), 1)
         wait_for(lambda: self.d.ask('sinks')[0]['delivered'] == 4, what='the deliveries')
 
+    def test_H12_tls_with_a_private_authority_and_client_certificates(self):
+        with tempfile.TemporaryDirectory() as pki:
+            for who in ('server', 'client', 'other'):
+                subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{who}.key', '-out', f'{who}.pem', '-days', '2',
+                                '-subj', f'/CN={who}', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], cwd=pki, check=True, capture_output=True, timeout=60)
+                os.chmod(os.path.join(pki, f'{who}.key'), 0o600)
+            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            ctx.load_cert_chain(os.path.join(pki, 'server.pem'), os.path.join(pki, 'server.key'))
+            self.sink.close()
+            self.sink = HttpSink(tls=ctx)
+            self.sink.answer = lambda r: (200, {'name': 'x'}, {})
+            ours, others = ({'cert': os.path.join(pki, f'{w}.pem'), 'key': os.path.join(pki, f'{w}.key')} for w in ('client', 'other'))
+            ca = {'ca': os.path.join(pki, 'server.pem')}
+            base = f'https://127.0.0.1:{self.sink.port}'
+
+            def begin(tls):
+                if self.d:
+                    self.m.close(), self.d.close()
+                self.start(base=base, hl7_answer='any', **({'tls': tls} if tls else {}))
+
+            def sink():
+                return self.d.ask('sinks')[0]
+
+            begin(ca)
+            self.m.ask(adt('A'))
+            wait_for(lambda: sink()['delivered'] == 1, what='the delivery')
+            self.assertEqual(len(self.sink.requests), 1)
+            for tls in (None, {'ca': os.path.join(pki, 'other.pem')}):  # the server cannot be who it should be: no retry makes it so
+                begin(tls)
+                self.m.ask(adt('B'))
+                dead = wait_for(lambda: self.d.ask('dead'), what='the refusal')[0]
+                self.assertEqual((dead['subject'], dead['code']), ('delivery', 'HDW_E_DENIED'))
+                self.assertIn('certificate', dead['error'])
+            ctx.load_verify_locations(os.path.join(pki, 'client.pem'))
+            ctx.verify_mode = ssl.CERT_REQUIRED
+            for tls, says in ((ca, 'want a client certificate'), ({**ca, **others}, 'accept our certificate')):  # the server does not let us in: that may change
+                begin(tls)
+                self.m.ask(adt('C'))
+                wait_for(lambda: sink()['failed'] >= 2, what='the second attempt')
+                self.assertIn(says, sink()['last_error'])
+                self.assertEqual((sink()['queued'], sink()['delivered'], self.d.ask('dead')), (1, 0, []))
+            self.assertEqual(len(self.sink.requests), 1)
+            self.m.close(), self.d.stop()
+            self.d.config['connections']['crm']['tls'] = {**ca, **ours}  # with the right one what waited goes out
+            self.d.start()
+            self.m = Mllp(self.d.ports['adt'])
+            wait_for(lambda: sink()['delivered'] == 1 and sink()['queued'] == 0, seconds=30, what='the delivery that waited')
+            self.assertEqual([r['body'].split(b'|')[9] for r in self.sink.requests], [b'A', b'C'])
+
     def test_redirects_are_off_unless_granted_and_go_nowhere_else(self):
         self.other = HttpSink()
         self.sink.answer = lambda r: (302, {}, {'Location': '/end'}) if r['path'] == '/start' else (200, {'name': 'x'}, {})
