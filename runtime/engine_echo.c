@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include "engine_int.h"
 
-enum { MARKS = 3, MARK_TEXT = 2 * REC_LANE + META_MAX_NAME + 2, CHUNK = 256, DAYS_BACK = 40 };
+enum { MARKS = 3, MARK_TEXT = 2 * REC_LANE + META_MAX_NAME + 2, CHUNK = 256, DAYS_BACK = 400 };
 #define DAY_US INT64_C(86400000000)
 #define PRUNE_US INT64_C(3600000000)
 
@@ -67,7 +67,8 @@ void eng_echo_sends(eng_call *call, const void *p, size_t len) {
   int n = snprintf(when, sizeof when, "%lld", (long long)now);
   unsigned marks = marks_of(call->c->name, p, len, call->idem, m);
   for (unsigned i = 0; i < marks; i++) {
-    e->echoes[short_of(&m[i]) % ENG_ECHOES] = short_of(&m[i]); /* an answer may be quicker than the disk */
+    uint64_t brief = short_of(&m[i]);
+    e->echoes[brief % ENG_ECHOES].mark = brief, e->echoes[brief % ENG_ECHOES].at_us = now; /* an answer may be quicker than the disk */
     rec_put r = {.space = space_of(now / DAY_US, space), .key = cod_cstr(m[i].text)};
     cod_w w = eng_writer(e);
     if (!rec_put_named(&w, &r)) (void)eng_append_rec(e, REC_PUT, &w, when, (size_t)n, NULL, NULL, NULL);
@@ -79,7 +80,8 @@ static bool known(engine *e, const mark *m, int64_t window_us) {
   char space[32];
   cod_str v;
   arena a;
-  bool found = e->echoes[short_of(m) % ENG_ECHOES] == short_of(m);
+  uint64_t brief = short_of(m), slot = brief % ENG_ECHOES;
+  bool found = e->echoes[slot].mark == brief && now - e->echoes[slot].at_us <= window_us;
   arena_init(&a, e->mem, 65536);
   for (int64_t day = now / DAY_US; !found && day >= (now - window_us) / DAY_US; day--) {
     if (store_get_named(e->store, space_of(day, space), cod_cstr(m->text), &a, &v)) continue;
@@ -141,6 +143,9 @@ static void on_prune(void *user) {
   io_timer_set(e->io, &e->echo_timer, n ? 1000000 : PRUNE_US, on_prune, e);
 }
 
+/* In the simulation only where echoes are listened for: an hourly timer is one more thing to step through. */
 void eng_echo_start(engine *e) {
-  if (!e->io->sim) io_timer_set(e->io, &e->echo_timer, 10000000, on_prune, e);
+  bool wanted = !e->io->sim;
+  for (uint32_t i = 0; i < e->o.config->nlisteners && !wanted; i++) wanted = e->o.config->listeners[i].o.echo_of.n > 0;
+  if (wanted) io_timer_set(e->io, &e->echo_timer, 10000000, on_prune, e);
 }

@@ -344,7 +344,7 @@ struct engine {
   io_timer wake;             /* parked runs and waiting deliveries */
   int64_t wake_at_us;        /* wall */
   io_timer reconcile, echo_timer;
-  uint64_t echoes[ENG_ECHOES]; /* short forms of marks that may not be durable yet */
+  struct { uint64_t mark; int64_t at_us; } echoes[ENG_ECHOES]; /* short forms of marks that may not be durable yet, and when they were made */
   int64_t reconcile_us;      /* 0 = not looked for */
   uint64_t reconcile_after;
   uint8_t reconcile_state;
