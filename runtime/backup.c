@@ -49,6 +49,24 @@ static hdw_status copy_bytes(io *x, int in, int out, uint64_t bytes) {
   return s;
 }
 
+/* What does not parse in the last segment: only a torn tail, or damage with batches behind it? A daemon may be writing: what was half there at the first look is whole
+ * when a batch behind it is, so only what stays at a second one is damage. */
+static hdw_status damaged_within(io *x, const char *path, uint64_t seq, log_scan *first, bool *bad) {
+  bool dirty, later;
+  uint64_t end;
+  log_scan sc;
+  log_rec r;
+  *bad = false;
+  hdw_status s = log_scan_tail(first, &dirty, &later, &end);
+  if (s || !later) return s;
+  s = log_scan_open(&sc, x, path, seq, LOG_RECORD_MAX, false);
+  if (s) return s;
+  while (!(s = log_scan_next(&sc, &r)));
+  if (s == HDW_E_NOTFOUND || s == HDW_E_CORRUPT) s = HDW_OK, *bad = sc.off == first->off;
+  log_scan_close(&sc);
+  return s;
+}
+
 /* One segment, up to its last complete record. *end: bytes taken. */
 static hdw_status copy_segment(io *x, const char *from, const char *to, uint64_t seq, bool last, uint64_t *end, uint64_t *next_seq) {
   char src[LOG_PATH], dst[LOG_PATH], tmp[LOG_PATH];
@@ -61,7 +79,11 @@ static hdw_status copy_segment(io *x, const char *from, const char *to, uint64_t
   if (!s) s = log_scan_open(&sc, x, src, seq, LOG_RECORD_MAX, false);
   if (s) return s;
   while (!(s = log_scan_next(&sc, &r)));
-  bool torn = s == HDW_E_CORRUPT && last && !sc.head.compacted, bad = s == HDW_E_CORRUPT && !torn;
+  bool open = last && !sc.head.compacted, bad = s == HDW_E_CORRUPT && !open;
+  if (open && (s == HDW_E_CORRUPT || s == HDW_E_NOTFOUND)) {
+    hdw_status look = damaged_within(x, src, seq, &sc, &bad);
+    if (look) s = look;
+  }
   *next_seq = sc.next_seq;
   *end = sc.head.compacted || bad ? sc.size : sc.off;
   s = s == HDW_E_NOTFOUND || s == HDW_E_CORRUPT ? io_open(x, tmp, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &out) : s;

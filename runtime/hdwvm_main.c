@@ -58,19 +58,23 @@ static void usage(FILE *f) {
              "Over TCP: --url http(s)://HOST:PORT --token-file FILE (--ca FILE: authorities to trust instead of the system's). --reason TEXT says why values of messages are looked at.\n");
 }
 
+enum { OPT_TEXT, OPT_NUMBER, OPT_FLAG };
 typedef struct option {
   const char *name;
   size_t at;
-  bool flag;
+  int kind;
+  uint64_t min, max;         /* OPT_NUMBER */
 } option;
-#define TEXT(name, field) {name, offsetof(hv_args, field), false}
-#define FLAG(name, field) {name, offsetof(hv_args, field), true}
+#define TEXT(name, field) {name, offsetof(hv_args, field), OPT_TEXT, 0, 0}
+#define NUMBER(name, field, min, max) {name, offsetof(hv_args, field), OPT_NUMBER, min, max}
+#define FLAG(name, field) {name, offsetof(hv_args, field), OPT_FLAG, 0, 0}
+#define ANY_ID UINT64_C(999999999999999999)
 static const option options[] = {
     TEXT("--config", config), TEXT("--data", data), TEXT("--to", to), TEXT("--state", state), TEXT("--control-id", control_id), TEXT("--sender", sender),
-    TEXT("--patient", patient), TEXT("--since", since), TEXT("--limit", limit), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
-    TEXT("--url", url), TEXT("--token-file", token_file), TEXT("--who", who), TEXT("--after", after), TEXT("--until", until), TEXT("--type", type),
+    TEXT("--patient", patient), TEXT("--since", since), NUMBER("--limit", limit, 1, 1000000), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
+    TEXT("--url", url), TEXT("--token-file", token_file), TEXT("--who", who), NUMBER("--after", after, 0, ANY_ID), TEXT("--until", until), TEXT("--type", type),
     TEXT("--sink", sink), TEXT("--workflow", workflow), TEXT("--code", code),
-    TEXT("--from", from), TEXT("--ca", ca), TEXT("--term", term),
+    TEXT("--from", from), TEXT("--ca", ca), NUMBER("--term", term, 1, ANY_ID),
     FLAG("--verify", verify), FLAG("--fhir", fhir),
     FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help), FLAG("--version", version),
 };
@@ -85,6 +89,17 @@ static bool unknown(const char *what, const char *word, bool command) {
     for (int i = 0; i < NOPTIONS; i++) nearest_offer(&n, options[i].name, strlen(options[i].name));
   if (n.n) hv_say("there is no %s '%s' (did you mean '%s'?)", what, word, n.hit[0].name);
   else hv_say("there is no %s '%s'; hdwvm --help lists them", what, word);
+  return false;
+}
+
+/* Digits alone: no sign, no space, no unit. */
+static bool number_fits(const option *o, const char *s) {
+  uint64_t n = 0;
+  size_t k = 0;
+  for (; k < 19 && s[k] >= '0' && s[k] <= '9'; k++) n = n * 10 + (uint64_t)(s[k] - '0');
+  if (k && !s[k] && n >= o->min && n <= o->max) return true;
+  if (o->max == ANY_ID) hv_say("%s takes a whole number%s, not '%.60s'", o->name, o->min ? " above 0" : "", s);
+  else hv_say("%s takes a whole number from %llu to %llu, not '%.60s'", o->name, (unsigned long long)o->min, (unsigned long long)o->max, s);
   return false;
 }
 
@@ -103,13 +118,14 @@ static bool read_args(int argc, char **argv, hv_args *a) {
       if (strlen(options[k].name) == n && !strncmp(options[k].name, arg, n)) o = &options[k];
     if (!o) return unknown("option", arg, false);
     void *at = (char *)a + o->at;
-    if (o->flag) *(bool *)at = true;
+    if (o->kind == OPT_FLAG) *(bool *)at = true;
     else if (eq) *(const char **)at = eq + 1;
     else if (i + 1 < argc) *(const char **)at = argv[++i];
     else {
       hv_say("%s needs a value", arg);
       return false;
     }
+    if (o->kind == OPT_NUMBER && !number_fits(o, *(const char **)at)) return false;
   }
   return true;
 }

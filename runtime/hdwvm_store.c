@@ -1,5 +1,6 @@
 /* hdwvm_store.c - tools for a data folder: check, backup, restore, compact, export. */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "hl7_dict.h"
 #include "host.h"
 #include "io_linux.h"
+#include "json.h"
 #include "model.h"
 #include "store.h"
 #include "term.h"
@@ -25,6 +27,7 @@ typedef struct tool {
   const char *dir;
   char log[PATH];
   bool json;
+  buf out, found;            /* --json: members of the answer; what was found, as texts of a list */
 } tool;
 
 static bool begin(tool *t, const hv_args *a) {
@@ -32,6 +35,8 @@ static bool begin(tool *t, const hv_args *a) {
   io_mem_init(&t->mem, 0);
   arena_init(&t->a, &t->mem.m, 0);
   t->json = a->json;
+  buf_init(&t->out, &t->a, 1 << 20);
+  buf_init(&t->found, &t->a, 1 << 20);
   t->dir = hv_data_dir(a, &t->a, admin_path);
   snprintf(t->log, sizeof t->log, "%.1100s/log", t->dir);
   if (!io_linux_new(&t->mem.m, &t->io)) return true;
@@ -62,23 +67,48 @@ static int failed(const char *what, const char *where, hdw_status s) {
 
 /* ---- check ------------------------------------------------------------------------------------------------------------------------- */
 
-static void say_line(const char *line, void *user) {
-  (void)user;
-  printf("%s\n", line);
+/* Something to look at: a line, or a text of "findings". */
+static void found(tool *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void found(tool *t, const char *fmt, ...) {
+  char line[600];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  if (!t->json) {
+    printf("%s\n", line);
+    return;
+  }
+  if (t->found.len) buf_putc(&t->found, ',');
+  json_write_str(&t->found, line, strlen(line));
+}
+
+static void say_line(const char *line, void *user) { found((tool *)user, "%s", line); }
+
+/* One part of the answer of --json; at once and last, so that a child that dies before has said nothing. */
+static int part(tool *t, const char *name, const char *result, int code) {
+  if (!t->json) return code;
+  buf_putc(&t->out, 0), buf_putc(&t->found, 0);
+  bool full = t->out.status || t->found.status;
+  printf("\"%s\":{\"result\":\"%s\"%s,\"findings\":[%s]}", name, result, full ? "" : t->out.p, full ? "\"more than can be listed\"" : t->found.p);
+  return code;
 }
 
 static int check_the_log(tool *t) {
   check_report r;
-  hdw_status s = check_log(t->io, t->log, say_line, NULL, &r);
-  if (s && s != HDW_E_CORRUPT) return failed("the log in", t->log, s);
+  hdw_status s = check_log(t->io, t->log, say_line, t, &r);
+  if (s && s != HDW_E_CORRUPT) return part(t, "log", "unreadable", failed("the log in", t->log, s));
   char size[32];
-  printf("log: %llu segment%s (%llu written anew by retention), %llu records up to %llu, %s: %s\n", (unsigned long long)r.segments, r.segments == 1 ? "" : "s", (unsigned long long)r.compacted,
-         (unsigned long long)r.records, (unsigned long long)r.last_seq, hv_size(r.bytes, size), s ? "DAMAGED" : "good");
-  if (s) printf("     %llu places damaged, %llu records cannot be read\n", (unsigned long long)r.damaged, (unsigned long long)r.lost);
-  return s ? EXIT_FINDINGS : EXIT_OK;
+  buf_putf(&t->out, ",\"segments\":%llu,\"rewritten\":%llu,\"records\":%llu,\"last\":%llu,\"bytes\":%llu,\"damaged\":%llu,\"lost\":%llu", (unsigned long long)r.segments, (unsigned long long)r.compacted,
+           (unsigned long long)r.records, (unsigned long long)r.last_seq, (unsigned long long)r.bytes, (unsigned long long)r.damaged, (unsigned long long)r.lost);
+  if (!t->json) printf("log: %llu segment%s (%llu written anew by retention), %llu records up to %llu, %s: %s\n", (unsigned long long)r.segments, r.segments == 1 ? "" : "s", (unsigned long long)r.compacted,
+                       (unsigned long long)r.records, (unsigned long long)r.last_seq, hv_size(r.bytes, size), s ? "DAMAGED" : "good");
+  if (s && !t->json) printf("     %llu places damaged, %llu records cannot be read\n", (unsigned long long)r.damaged, (unsigned long long)r.lost);
+  return part(t, "log", s ? "damaged" : "good", s ? EXIT_FINDINGS : EXIT_OK);
 }
 
 typedef struct positions {
+  tool *t;
   store *s;
   hlog *l;
   arena a;
@@ -99,7 +129,7 @@ static bool at_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) 
   p->rows++;
   if ((s && !gone) || rec.seq != id) {
     p->bad++;
-    printf("state.mdb: %s %llu: its record is not at its place in the log\n", input ? "message" : "delivery", (unsigned long long)id);
+    found(p->t, "state.mdb: %s %llu: its record is not at its place in the log", input ? "message" : "delivery", (unsigned long long)id);
   }
   arena_reset(&p->a);
   return p->bad < 100;
@@ -140,14 +170,15 @@ static hdw_status fold_again(tool *t, store *s, bool *same) {
 }
 
 /* The chain of the audit trail. */
-static int check_the_trail(store *s, arena *a) {
+static int check_the_trail(tool *t, store *s) {
   audit_check c;
-  if (audit_verify(s, a, &c)) {
-    printf("audit: cannot be read\n");
+  if (audit_verify(s, &t->a, &c)) {
+    found(t, "audit: cannot be read");
     return EXIT_FINDINGS;
   }
-  if (c.bad) printf("audit: record %llu: %s\n", (unsigned long long)c.bad, c.why);
-  else if (c.count) printf("audit: %llu records, %llu to %llu%s: good\n", (unsigned long long)c.count, (unsigned long long)c.first, (unsigned long long)c.last, c.checkpoint ? ", what was before is named by a checkpoint" : "");
+  buf_putf(&t->out, ",\"audit\":{\"good\":%s,\"records\":%llu,\"first\":%llu,\"last\":%llu}", c.bad ? "false" : "true", (unsigned long long)c.count, (unsigned long long)c.first, (unsigned long long)c.last);
+  if (c.bad) found(t, "audit: record %llu: %s", (unsigned long long)c.bad, c.why);
+  else if (c.count && !t->json) printf("audit: %llu records, %llu to %llu%s: good\n", (unsigned long long)c.count, (unsigned long long)c.first, (unsigned long long)c.last, c.checkpoint ? ", what was before is named by a checkpoint" : "");
   return c.bad ? EXIT_FINDINGS : EXIT_OK;
 }
 
@@ -155,18 +186,18 @@ static int check_the_state(tool *t) {
   store_opts so = {.dir = t->dir, .read_only = true};
   store_info info;
   store *s;
-  positions p = {.bad = 0};
+  positions p = {.t = t};
   char path[PATH];
   io_stat_info fi;
   snprintf(path, sizeof path, "%.1000s/state.mdb", t->dir);
   if (io_stat(t->io, path, &fi) == HDW_E_NOTFOUND) {
-    printf("state: there is none; it is made from the log at the next start\n");
-    return EXIT_OK;
+    if (!t->json) printf("state: there is none; it is made from the log at the next start\n");
+    return part(t, "state", "none", EXIT_OK);
   }
   hdw_status st = store_open(t->io, &so, &info, &s);
   if (st) {
-    printf("state.mdb: %s\n", st == HDW_E_VERSION ? "of another version: it is made again at the next start" : st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log at the next start" : hdw_status_text(st));
-    return EXIT_FINDINGS;
+    found(t, "state.mdb: %s", st == HDW_E_VERSION ? "of another version: it is made again at the next start" : st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log at the next start" : hdw_status_text(st));
+    return part(t, "state", st == HDW_E_VERSION ? "other version" : st == HDW_E_CORRUPT ? "damaged" : "unreadable", EXIT_FINDINGS);
   }
   st = store_check(s);
   p.s = s;
@@ -175,15 +206,17 @@ static int check_the_state(tool *t) {
   for (p.subject = SUBJECT_DELIVERY; !st && p.subject <= SUBJECT_INPUT; p.subject++) st = store_list_all(s, 0, p.subject, 0, 0, at_its_place, &p);
   arena_free(&p.a);
   if (p.l) log_close(p.l);
-  int chain = st ? EXIT_OK : check_the_trail(s, &t->a);
+  int chain = st ? EXIT_OK : check_the_trail(t, s);
   bool same = true, folded = !st && !p.bad && !in_use(t);
   if (folded) st = fold_again(t, s, &same);
-  if (st) printf("state.mdb: %s\n", st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log when it is moved away" : hdw_status_text(st));
-  else if (!same) printf("state.mdb: DIFFERS from what the log says: stop the daemon and move it away, it is made again\n");
-  else if (!p.bad) printf("state: up to %llu, %llu messages and deliveries at their places%s: good\n", (unsigned long long)store_applied(s), (unsigned long long)p.rows,
+  if (st) found(t, "state.mdb: %s", st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log when it is moved away" : hdw_status_text(st));
+  else if (!same) found(t, "state.mdb: DIFFERS from what the log says: stop the daemon and move it away, it is made again");
+  else if (!p.bad && !t->json) printf("state: up to %llu, %llu messages and deliveries at their places%s: good\n", (unsigned long long)store_applied(s), (unsigned long long)p.rows,
                           folded ? ", equal to the log folded again" : " (not compared with the log: a daemon runs)");
+  bool bad = st || !same || p.bad || chain;
+  buf_putf(&t->out, ",\"applied\":%llu,\"rows\":%llu,\"misplaced\":%llu,\"compared\":%s", (unsigned long long)store_applied(s), (unsigned long long)p.rows, (unsigned long long)p.bad, folded && !st ? "true" : "false");
   store_close(s);
-  return st || !same || p.bad || chain ? EXIT_FINDINGS : EXIT_OK;
+  return part(t, "state", !bad ? "good" : !st && !same ? "differs" : st && st != HDW_E_CORRUPT ? "unreadable" : "damaged", bad ? EXIT_FINDINGS : EXIT_OK);
 }
 
 /* In a child: a damaged state.mdb may kill who reads it, and that is an answer. */
@@ -202,13 +235,21 @@ static int in_child(const hv_args *a, int (*fn)(tool *), const char *what) {
   int status = 0;
   if (waitpid(pid, &status, 0) != pid) return EXIT_INTERNAL;
   if (WIFEXITED(status)) return WEXITSTATUS(status);
-  printf("%s: DAMAGED: reading it ended with signal %d\n", what, WTERMSIG(status));
+  if (a->json) printf("\"%s\":{\"result\":\"damaged\",\"findings\":[\"reading it ended with signal %d\"]}", what, WTERMSIG(status));
+  else printf("%s: DAMAGED: reading it ended with signal %d\n", strcmp(what, "log") ? "state.mdb" : what, WTERMSIG(status));
   return EXIT_FINDINGS;
 }
 
 int hv_check(const hv_args *a) {
-  int log = in_child(a, check_the_log, "log"), state = log == EXIT_IO ? EXIT_OK : in_child(a, check_the_state, "state.mdb");
-  return log > state ? log : state;
+  if (a->json) printf("{");
+  int log = in_child(a, check_the_log, "log"), state = EXIT_OK;
+  if (log != EXIT_IO) {
+    if (a->json) printf(",");
+    state = in_child(a, check_the_state, "state");
+  }
+  int code = log > state ? log : state;
+  if (a->json) printf(",\"result\":\"%s\"}\n", code == EXIT_OK ? "good" : code == EXIT_FINDINGS ? "damaged" : "unreadable");
+  return code;
 }
 
 /* ---- backup, restore --------------------------------------------------------------------------------------------------------------------- */
@@ -262,7 +303,7 @@ static hdw_status first_record(hlog *l, uint64_t term) {
 }
 
 /* Opens the folder once: the state is made, and a new segment begun, so that what a daemon still writes elsewhere under the old one cannot be taken for its continuation. */
-static int settle(tool *t, bool next_term, uint64_t *term) {
+static int settle(tool *t, bool next_term, uint64_t *term) { /* --json: its members in t->out */
   log_opts lo = {.dir = t->log, .fresh_segment = true};
   store_opts so = {.dir = t->dir, .progress = progress};
   log_open_info li;
@@ -289,7 +330,9 @@ static int settle(tool *t, bool next_term, uint64_t *term) {
   }
   si.caught_up += more.caught_up;
   if (isatty(2)) fputc('\n', stderr);
-  printf("%s: %llu records folded in %lld ms%s\n", t->dir, (unsigned long long)si.caught_up, (long long)((io_mono_us(t->io) - began) / 1000), si.skipped ? "; damaged ones were skipped" : "");
+  long long ms = (long long)((io_mono_us(t->io) - began) / 1000);
+  if (t->json) buf_putf(&t->out, ",\"folded\":%llu,\"fold_ms\":%lld,\"skipped\":%llu", (unsigned long long)si.caught_up, ms, (unsigned long long)si.skipped);
+  else printf("%s: %llu records folded in %lld ms%s\n", t->dir, (unsigned long long)si.caught_up, ms, si.skipped ? "; damaged ones were skipped" : "");
   store_close(s);
   return si.skipped ? EXIT_FINDINGS : EXIT_OK;
 }
@@ -326,6 +369,10 @@ int hv_restore(const hv_args *a) {
     uint64_t term;
     int c = settle(&t, false, &term);
     code = c ? c : code;
+  }
+  if (t.json && (code == EXIT_OK || code == EXIT_FINDINGS)) {
+    buf_putc(&t.out, 0);
+    printf("{\"result\":\"%s\",\"segments\":%llu,\"bytes\":%llu,\"last\":%llu%s}\n", code ? "damaged" : "good", (unsigned long long)r.segments, (unsigned long long)r.bytes, (unsigned long long)r.last_seq, t.out.p);
   }
   return end(&t, code);
 }
@@ -367,7 +414,9 @@ int hv_compact(const hv_args *a) {
   hdw_status s = store_compact(t.io, t.dir, &before, &after);
   if (s) return end(&t, failed("state.mdb in", t.dir, s));
   char z[5][32];
-  printf("log: %s, %s freed now, %s kept for what is unfinished; %llu expired rows\nstate.mdb: %s, before %s\n", hv_size(st.log_bytes, z[0]), hv_size(st.retain_freed_bytes, z[1]), hv_size(st.pinned_bytes, z[2]),
+  if (t.json) printf("{\"log_bytes\":%llu,\"freed_bytes\":%llu,\"pinned_bytes\":%llu,\"expired\":%llu,\"state_bytes\":%llu,\"state_bytes_before\":%llu}\n", (unsigned long long)st.log_bytes,
+                     (unsigned long long)st.retain_freed_bytes, (unsigned long long)st.pinned_bytes, (unsigned long long)st.retain_expired, (unsigned long long)after, (unsigned long long)before);
+  else printf("log: %s, %s freed now, %s kept for what is unfinished; %llu expired rows\nstate.mdb: %s, before %s\n", hv_size(st.log_bytes, z[0]), hv_size(st.retain_freed_bytes, z[1]), hv_size(st.pinned_bytes, z[2]),
          (unsigned long long)st.retain_expired, hv_size(after, z[3]), hv_size(before, z[4]));
   return end(&t, EXIT_OK);
 }

@@ -81,6 +81,58 @@ class Store(unittest.TestCase):
         self.assertFalse(os.path.exists(os.path.join(self.data, 'check.tmp')))
         self.tool('check', '--data', os.path.join(self.d.dir, 'nothing'), code=74)
 
+    def test_check_restore_and_compact_as_json(self):
+        self.send(20)
+        self.settled(20)
+
+        def js(*args, code=0):
+            r = self.tool(*args, '--json', code=code)
+            return json.loads(r.stdout)
+        beside = js('check', '--data', self.data)
+        self.assertEqual((beside['result'], beside['state']['compared']), ('good', False))
+        self.assertEqual(self.d.stop(), 0)
+        good = js('check', '--data', self.data)
+        self.assertEqual((good['result'], good['log']['result'], good['state']['result'], good['state']['compared'], good['state']['audit']['good']), ('good', 'good', 'good', True, True))
+        self.assertEqual((good['log']['findings'], good['state']['findings']), ([], []))
+        self.assertGreaterEqual(good['log']['records'], 40)
+        self.assertIn(good['log']['last'] - good['state']['applied'], (0, 1))  # the last record of a stop changes nothing
+        copy, back = os.path.join(self.d.dir, 'copy'), os.path.join(self.d.dir, 'back')
+        js('backup', '--data', self.data, '--to', copy)
+        self.assertEqual(js('check', '--data', copy)['state'], {'result': 'none', 'findings': []})
+        r = js('restore', '--from', copy, '--data', back)
+        self.assertEqual((r['result'], r['last'], r['skipped']), ('good', good['log']['last'], 0))
+        self.assertGreater(r['folded'], 0)
+        self.assertGreater(js('compact', '--data', back)['state_bytes'], 0)
+        log = os.path.join(copy, 'log')
+        seg = os.path.join(log, sorted(f for f in os.listdir(log) if f.endswith('.seg'))[0])
+        with open(seg, 'r+b') as f:
+            f.seek(os.path.getsize(seg) // 2)
+            f.write(b'damage' * 8)
+        bad = js('check', '--data', copy, code=1)
+        self.assertEqual((bad['result'], bad['log']['result']), ('damaged', 'damaged'))
+        self.assertIn('damaged at byte', bad['log']['findings'][0])
+        r = js('restore', '--from', copy, '--data', os.path.join(self.d.dir, 'back2'), code=1)
+        self.assertEqual(r['result'], 'damaged')  # and not a shorter log that looks well
+        self.assertIn('is damaged', self.tool('backup', '--data', copy, '--to', os.path.join(self.d.dir, 'copy2'), code=1).stderr)
+        self.assertEqual(js('check', '--data', os.path.join(self.d.dir, 'copy2'), code=1)['log']['findings'], bad['log']['findings'])
+        none = js('check', '--data', os.path.join(self.d.dir, 'nothing'), code=74)
+        self.assertEqual((none['result'], none['log']['result']), ('unreadable', 'unreadable'))
+        with open(os.path.join(self.data, 'state.mdb'), 'r+b') as f:
+            f.write(b'\0' * 65536)
+        bad = js('check', '--data', self.data, code=1)
+        self.assertEqual((bad['result'], bad['log']['result']), ('damaged', 'good'))
+        self.assertTrue(bad['state']['findings'])
+
+    def test_numbers_of_the_command_line_are_numbers(self):
+        for command in ('lanes', 'runs', 'loss', 'audit', 'messages'):
+            for bad in ('x', '', '0', '-1', '+5', ' 5', '5k', '1.5', '1000001', '99999999999999999999999'):
+                r = self.tool(command, '--limit', bad, code=2)
+                self.assertEqual(r.stderr, f"hdwvm: --limit takes a whole number from 1 to 1000000, not '{bad}'\n")
+                self.assertEqual(r.stdout, '')
+            self.tool(command, '--limit=5', '--data', self.data, code=1 if command == 'loss' else 0)  # loss is not counted here
+        self.assertIn("--after takes a whole number, not 'x'", self.tool('messages', '--after', 'x', code=2).stderr)
+        self.assertIn("--term takes a whole number above 0, not '0'", self.tool('fence', '--term=0', code=2).stderr)
+
     def test_looking_in_without_a_daemon(self):
         self.send(5)
         self.settled(5)
