@@ -17,6 +17,9 @@ typedef struct fhir_member {
 } fhir_member;
 /* key is a VAL_STR with its hash in aux (val_key). Constant time, inherited elements included. NULL when the type has no such member. */
 const fhir_member *fhir_member_of(uint16_t type, val key);
+/* Whether the element of that member occurs at most once. */
+bool fhir_member_single(const fhir_member *m);
+const char *fhir_member_name(const fhir_member *m); /* as it stands in JSON: constant data */
 
 /* fhir_model_member of every item of a VAL_LIST, flattened; items that are no objects give nothing. */
 hdw_status fhir_model_members(vm_cx *cx, val list, val key, val *out);

@@ -128,6 +128,14 @@ const fhir_member *fhir_member_of(uint16_t type, val key) {
   return NULL;
 }
 
+bool fhir_member_single(const fhir_member *m) {
+  return fhir_elements[m->element - 1].max == 1;
+}
+
+const char *fhir_member_name(const fhir_member *m) {
+  return fhir_pool + m->name;
+}
+
 bool fhir_element(uint16_t type, const char *name, size_t len, fhir_element_info *out) {
   const fhir_member *m = fhir_member_of(type, val_key(name, len));
   return m && !(m->flags & FHIR_MEMBER_TYPED) && element_out(fhir_elements[m->element - 1].owner, &fhir_elements[m->element - 1], out);
