@@ -11,7 +11,30 @@ static const vm_native ops[OP_COUNT] = {
     [OP_NEG] = fp_neg, [OP_EQ] = fp_eq, [OP_NE] = fp_ne, [OP_EQV] = fp_equiv, [OP_NEQV] = fp_nequiv, [OP_LT] = fp_lt, [OP_LE] = fp_le, [OP_GT] = fp_gt,
     [OP_GE] = fp_ge, [OP_IN] = fp_in, [OP_HAS] = fp_contains_item, [OP_UNION] = fp_union, [OP_TEXT] = std_text};
 
-static const vm_host host = {.natives = natives, .nnatives = sizeof natives / sizeof *natives, .ops = ops, .convert = host_convert};
+/* Names of types only: what an unknown resourceType says is content. */
+static const char *kind_of(val v) {
+  if (v.tag == VAL_OBJ && !v.aux) v = fhir_adopt(v);
+  if (v.tag == VAL_OBJ) return v.aux ? fhir_type_name(v.aux) : "JSON object";
+  switch (v.tag) {
+    case VAL_BOOL: return "boolean";
+    case VAL_INT: return "integer";
+    case VAL_LONG: return "long";
+    case VAL_DEC: return "decimal";
+    case VAL_NUM: return "number";
+    case VAL_STR: case VAL_TPL: return "string";
+    case VAL_DATE: return "date";
+    case VAL_DATETIME: return "dateTime";
+    case VAL_TIME: return "time";
+    case VAL_QTY: return "quantity";
+    case VAL_BIN: return "binary";
+    case VAL_LIST: return "JSON array";
+    case VAL_HL7: return "HL7 value";
+    case VAL_NULL: return "JSON null";
+    default: return NULL;
+  }
+}
+
+static const vm_host host = {.natives = natives, .nnatives = sizeof natives / sizeof *natives, .ops = ops, .convert = host_convert, .kind = kind_of};
 
 const vm_host *host_get(void) { return &host; }
 

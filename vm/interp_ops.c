@@ -240,6 +240,19 @@ hdw_status vm_join_text(vm_cx *cx, const val *parts, uint32_t n, val *out) {
 
 /* ---- checks and paths */
 
+static const char *article(const char *noun) { return *noun && strchr("AEIOUaeio", *noun) ? "an" : "a"; }
+
+/* A value that is not of the type that CHECK c wants. */
+static hdw_status wrong_type(vm_run *r, const mod_check *c, val item) {
+  uint32_t tn, wn, sn;
+  const char *type = mod_text(r->m, c->type, &tn), *what = mod_text(r->m, c->what, &wn), *src = mod_text(r->m, c->source, &sn);
+  const char *kind = r->host->kind ? r->host->kind(item) : NULL;
+  if (tn > 5 && memcmp(type, "FHIR.", 5) == 0) { type += 5; tn -= 5; }
+  if (!kind || (strlen(kind) == tn && memcmp(kind, type, tn) == 0))
+    return vm_fail(r->cx, HDW_E_DATA, "%.*s: the value is no %.*s (from %.*s)", (int)wn, what, (int)tn, type, (int)sn, src);
+  return vm_fail(r->cx, HDW_E_DATA, "%.*s: the value is %s %s, not %s %.*s (from %.*s)", (int)wn, what, article(kind), kind, article(type), (int)tn, type, (int)sn, src);
+}
+
 hdw_status vm_check(vm_run *r, const mod_check *c, val v, val *out) {
   vm_cx *cx = r->cx;
   uint32_t tn, wn, sn;
@@ -253,8 +266,7 @@ hdw_status vm_check(vm_run *r, const mod_check *c, val v, val *out) {
   for (uint32_t i = 0; i < n; i++) {
     val x;
     s = r->host->convert ? r->host->convert(cx, val_item(v, i), type, tn, &x) : (x = val_item(v, i), HDW_OK);
-    if (s == HDW_E_DATA || s == HDW_E_TYPE)
-      return vm_fail(cx, HDW_E_DATA, "%.*s: the value is no %.*s (from %.*s)", (int)wn, what, (int)tn, type, (int)sn, src);
+    if (s == HDW_E_DATA || s == HDW_E_TYPE) return wrong_type(r, c, val_item(v, i));
     if (s) return s;
     if (x.tag == VAL_EMPTY) continue;
     got++;

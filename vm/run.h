@@ -34,6 +34,8 @@ typedef struct vm_host {
   const vm_native *ops;
   /* Converts one item to the named type ("string", "date", "FHIR.Patient", "any" ...) for CHECK. HDW_E_DATA when it does not convert. */
   hdw_status (*convert)(vm_cx *cx, val item, const char *type, size_t len, val *out);
+  /* What an item is, for the error of a CHECK: the name of a type ("Observation", "string"), never of its content. Constant data; may be NULL. */
+  const char *(*kind)(val item);
 } vm_host;
 
 enum { VM_MAX_FRAMES = 200, VM_MAX_TRIES = 64, VM_MAX_PATH = 64, VM_MAX_LANES = 16, VM_MAX_REGS = 255, VM_MAX_REGIONS = 16, VM_MAX_GROUPS = 8, VM_BRANCHES = 16, VM_MAX_BRANCHES = 256 };
