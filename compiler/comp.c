@@ -98,14 +98,20 @@ void fix_append(comp *c, diag *d, const ast *n, const char *suffix, const char *
   diag_fix_edit(c->d, x, c->u->file, n->end, n->end, wrap ? fmt(c, ")%s", suffix) : suffix);
 }
 
+/* One side of the union; of several values the first, as the place takes one. */
+static void union_part(comp *c, buf *b, const ast *n) {
+  str s = node_text(c, n);
+  bool several = n->flags & AST_SEVERAL, wrap = several && operation_node(n);
+  buf_putf(b, "%s%.*s%s%s", wrap ? "(" : "", STR(s), wrap ? ")" : "", several ? ".first()" : "");
+}
+
 static void union_parts(comp *c, buf *b, const ast *n) {
   if (n->kind == AST_UNION) {
     union_parts(c, b, n->first);
     buf_puts(b, ", ");
     n = n->last;
   }
-  str s = node_text(c, n);
-  buf_put(b, s.p, s.len);
+  union_part(c, b, n);
 }
 
 void fix_coalesce(comp *c, diag *d, const ast *u) {

@@ -90,6 +90,26 @@ static void shape_fits(comp *c, const ast *n, const shape *s, uint16_t type) {
   }
 }
 
+/* A choice element where one type is wanted: which one it is must be said, for another one is a data fault. */
+static void choice_fits(comp *c, const ast *n, ty from, ty to, const char *what) {
+  if (from.kind != TY_ANY || from.ref < 0 || to.kind == TY_ANY || c->lenient || c->is_eval) return;
+  const fhir_element_info *e = &c->choices[from.ref];
+  if (fhir_type_kind(e->types[0]) == FHIR_RESOURCE) return; /* its resourceType is checked */
+  const char *first = NULL;
+  bool other = false;
+  for (uint16_t i = 0; i < e->n_types; i++) {
+    const char *name = fhir_type_name(e->types[i]);
+    ty t = type_named(c, str_of(name), n, false);
+    bool same = t.kind == to.kind && (t.kind != TY_FHIR || t.ref == to.ref);
+    same |= to.kind == TY_QTY && strcmp(name, "Quantity") == 0;
+    if (same && !first) first = name; else if (!same) other = true;
+  }
+  if (first && !other) return;
+  diag *d = err(c, W0312, n, first ? "%s is %s, but %s.%s may also be of another type" : "%s is %s, which %s.%s never is", what, ty_text(c, ty_card(to, 1, false)), fhir_type_name(e->owner), e->name);
+  if (first) fix_append(c, d, n, fmt(c, ".ofType(%s)", first), "take it when it is of that type");
+  diag_note(c->d, d, "a value of another type stops the run with a data fault");
+}
+
 void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   if (to.kind == TY_ERR || from.kind == TY_ERR) return;
   if (!assignable(c, from, to)) {
@@ -110,6 +130,7 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   }
   if (to.kind == TY_FHIR && from.kind == TY_OBJECT && from.ref >= 0) shape_fits(c, n, &c->shapes[from.ref], (uint16_t)to.ref);
   if (!to.many && to.kind != TY_ANY && n->kind == AST_LIST && n->n > 1) { err(c, E0209, n, "%s takes one value, this list has %u", what, n->n); return; }
+  choice_fits(c, n, from, to, what);
   bool known = !ty_is_open(from);
   if (!to.many && n->kind == AST_UNION) { not_union(c, n, what); return; }
   if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {

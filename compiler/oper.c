@@ -198,6 +198,8 @@ ty binary(comp *c, ast *n, int dst) {
       t = ty_label(ty_make(TY_BOOL, n->kind == AST_IN ? x.min : y.min, false), x.label | y.label);
       break;
     case AST_UNION:
+      if (x.many) l->flags |= AST_SEVERAL;
+      if (y.many) r->flags |= AST_SEVERAL;
       t = join_types(x, y);
       t.many = x.kind != TY_NONE && y.kind != TY_NONE ? true : t.many;
       t.min = x.min || y.min;

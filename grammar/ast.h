@@ -166,12 +166,13 @@ typedef enum ast_kind {
 
 enum {
   AST_PARENS = 1, /* the expression was written in parentheses (its span is without them) */
-  AST_SCOPE = 2   /* set by the compiler: variables that it defines end with it */
+  AST_SCOPE = 2,  /* set by the compiler: variables that it defines end with it */
+  AST_SEVERAL = 4 /* set by the compiler: this side of a union may give several values */
 };
 
 typedef struct ast {
   uint8_t kind;             /* ast_kind */
-  uint8_t flags;            /* AST_PARENS, AST_SCOPE */
+  uint8_t flags;            /* AST_PARENS, AST_SCOPE, AST_SEVERAL */
   uint16_t depth;           /* levels below and including this node: a leaf has 1 */
   uint32_t n;               /* number of children */
   uint32_t off, end;        /* bytes of the source */
