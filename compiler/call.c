@@ -423,6 +423,22 @@ static ty call_operation_here(comp *c, ast *call_node, decl *d) {
   return ty_one(TY_ERR);
 }
 
+/* fhir.core(value): a load of the type that the profile constrains, and what the profile demands of its elements. */
+static ty profile_call(comp *c, ast *call_node, decl *p, int dst) {
+  profile_load(c, p);
+  if (!p->as_fhir) return ty_one(TY_ERR);
+  ast *args = ast_child(call_node, 1);
+  if (args->n != 1 || args->first->kind == AST_NAMED) {
+    err(c, E0208, call_node->first, "a profile is for what was read: fhir.%.*s(value)", STR(p->name));
+    return ty_one(TY_ERR);
+  }
+  ty t = fhir_load(c, call_node, p->as_fhir, dst);
+  if (t.kind != TY_FHIR) return t;
+  profile_checks(c, p, dst, args->first);
+  t.sub = p->t.sub;
+  return t;
+}
+
 static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
   int lib = bi_function(&c->bi, name) ? 0 : lib_used(c, recv_node);
   if (lib) return library_call(c, call_node, lib, name, dst);
@@ -430,6 +446,8 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
   if (backbone) return fhir_build(c, call_node->first, ast_child(call_node, 1), backbone, dst);
   if (recv_node->kind == AST_NAME && str_is(node_name(c, recv_node), "fhir") && !find_local(c, node_name(c, recv_node)) && !find_decl(c, node_name(c, recv_node))) {
     uint16_t id = fhir_type(name.p, name.len);
+    decl *p = id ? NULL : find_decl(c, name);
+    if (p && p->kind == D_PROFILE) return profile_call(c, call_node, p, dst);
     if (id && fhir_type_kind(id) != FHIR_PRIMITIVE && !fhir_type_abstract(id)) return fhir_load(c, call_node, id, dst);
     if (!c->is_eval) { (void)type_named(c, name, call_node->first, true); return ty_one(TY_ERR); }
   }

@@ -265,6 +265,8 @@ ty ex_as(comp *c, ast *n, ty want, int dst);   /* ex, but an object literal is b
 void profile_load(comp *c, decl *d);
 ty profile_member(comp *c, ty recv, ast *n, str name, ty t);
 ty profile_extension(comp *c, ty recv, const ast *url, ty t);
+/* Code that checks the resource in r against what a loaded profile requires and limits of its elements. */
+void profile_checks(comp *c, const decl *d, int r, const ast *at);
 
 /* facts.c: what `cond` proves when it is true (yes) or not; the caller resets c->f->nfacts. */
 void facts_from(comp *c, ast *cond, bool yes);

@@ -152,3 +152,26 @@ ty profile_extension(comp *c, ty recv, const ast *url, ty t) {
   }
   return t;
 }
+
+/* The elements of the resource in r that the profile requires or limits, checked at run time; a value that is not there at all passes. */
+void profile_checks(comp *c, const decl *d, int r, const ast *at) {
+  str type = str_of(fhir_type_name(d->as_fhir)), src = node_text(c, at);
+  uint32_t over = emit_jump(&c->e, c->f->fn, OP_JMPE, (uint32_t)r), source = emit_str(&c->e, src.p, src.len > 80 ? 80 : src.len);
+  for (uint32_t i = 0; i < d->rows.len; i++) {
+    val e = d->rows.u.v[i];
+    str path = member_text(e, "path"), slice = member_text(e, "sliceName"), max = member_text(e, "max");
+    if (slice.p || path.len <= type.len + 1 || path.p[type.len] != '.') continue;
+    str name = {path.p + type.len + 1, path.len - type.len - 1};
+    if (name.len > 3 && memcmp(name.p + name.len - 3, "[x]", 3) == 0) name.len -= 3;
+    bool none = str_is(max, "0"), one = str_is(max, "1");
+    fhir_element_info info;
+    if ((!none && !one && !required(e)) || !fhir_element(d->as_fhir, name.p, name.len, &info)) continue; /* what lies deeper is no element here */
+    if (one && info.max == 1 && !required(e)) continue; /* FHIR says so itself: checked where it is read */
+    int top = c->f->top, w = reg_new(c);
+    mod_check k = {.what = emit_cstr(&c->e, fmt(c, "%.*s: %.*s.%.*s", STR(d->name), STR(type), STR(name))), .source = source, .type = emit_cstr(&c->e, "any"), .min = required(e), .max = none ? 0 : one ? 1 : MOD_MANY};
+    emit_ext(&c->e, c->f->fn, OP_MEMBER, (uint32_t)w, (uint32_t)r, 0, emit_str(&c->e, name.p, name.len));
+    emit_ext(&c->e, c->f->fn, OP_CHECK, (uint32_t)w, 0, 0, emit_check(&c->e, k));
+    c->f->top = top;
+  }
+  emit_patch(&c->e, c->f->fn, over);
+}
