@@ -94,7 +94,7 @@ static const program programs[] = {
     {"3", MAIN(1, "LOADK r0 'abc'; NATIVE r0 length/1; RET r0")},
     {"true", MAIN(2, "LOADK r0 'abc'; NATIVEK r1 r0 startsWith/2 'ab'; RET r1")},
     {"7", MAIN(1, "LOADI r0 7; CHECK r0 c0; RET r0")},
-    {"state 1: it: the value is no integer (from here)", MAIN(1, "LOADK r0 'a'; CHECK r0 c0; RET r0")},
+    {"state 1: it: the value is a string, not an integer (from here)", MAIN(1, "LOADK r0 'a'; CHECK r0 c0; RET r0")},
     {"state 1: it: 1 value expected, 0 found (from here)", MAIN(1, "CHECK r0 c0; RET r0")},
     {"[\"a\",\"b\"]", MAIN(3, "LOADK r0 'a'; LOADK r1 'b'; LIST r2 r0 2; CHECK r2 c1; RET r2")},
     /* effects, handlers, paths, outcomes */
