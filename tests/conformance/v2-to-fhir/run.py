@@ -3,9 +3,10 @@
 
 1. One message of each type (messages/) gives exactly the Bundle that was reviewed (bundles/). run.py --write writes them anew: read the difference.
 2. Every message of the corpus (tests/conformance/hl7/corpus, and the folder HDW_HL7_CORPUS) that hdwc can read is converted without a fault.
-3. Each Bundle: elements, cardinalities, types, required codes and formats are FHIR R4's; references resolve; ids are unique; twice the same gives the same.
+3. Each Bundle: elements, cardinalities, types, required codes and formats are FHIR R4's, says hdwc fhir check, and so says a second checker that shares no
+   code with it (fhir_check.py); references resolve; ids are unique; twice the same gives the same.
 4. coverage.tsv says what is true, and no more rows are missing than it allows."""
-import json, os, subprocess, sys
+import json, os, subprocess, sys, tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..", "..")
 sys.path.insert(0, HERE)
@@ -14,6 +15,7 @@ HDWC = os.environ.get("HDWC", os.path.join(ROOT, "build", "hdwc"))
 TYPES = {"ADT", "ORU", "ORM", "OML", "VXU", "RDE", "SIU", "MDM", "DFT"}
 MODEL = Model(os.path.join(ROOT, "grammar", "data", "fhir-r4"))
 bad = 0
+made = [] # (name, Bundle) of all that were converted
 
 def fail(text):
     global bad
@@ -35,12 +37,26 @@ def kind(path):
     return f[8].split(text[4:5])[0].decode("latin-1") if len(f) > 8 else ""
 
 def check(name, b):
+    made.append((name, b))
     for x in check_bundle(MODEL, b)[:5]: fail("%s: %s" % (name, x))
     urls = [e["fullUrl"] for e in b.get("entry", [])]
     if len(set(urls)) != len(urls): fail("%s: a fullUrl stands twice" % name)
     for r in references(b):
         if r not in urls: fail("%s: %s leads nowhere" % (name, r))
     if b["entry"][0]["resource"]["resourceType"] != "MessageHeader": fail("%s: the first entry is no MessageHeader" % name)
+
+def validate():
+    """All Bundles by hdwc fhir check, one a line."""
+    with tempfile.NamedTemporaryFile("w", suffix=".ndjson", encoding="utf-8") as f:
+        f.write("".join(json.dumps(b, ensure_ascii=False) + "\n" for _, b in made))
+        f.flush()
+        out = subprocess.run([HDWC, "fhir", "check", "--format=json", "--strict", f.name], capture_output=True, check=False)
+        told = subprocess.run([HDWC, "fhir", "check", f.name], capture_output=True, check=False).stdout.decode().splitlines()[-1:]
+    for line in out.stdout.decode().splitlines():
+        x = json.loads(line)
+        fail("%s: hdwc fhir check: %s: %s: %s" % (made[x["line"] - 1][0], x["severity"], x["path"], x["text"]))
+    seen = told[0].split(": ")[-1] if told else out.stderr.decode()[:200]
+    if out.returncode or not seen.startswith("%d resource" % len(made)): fail("hdwc fhir check: %d Bundles, but: %s" % (len(made), seen))
 
 def golden():
     folder = os.path.join(HERE, "messages")
@@ -78,6 +94,7 @@ def corpus():
 
 g = golden()
 n, refused = corpus() if "--write" not in sys.argv else (0, 0)
+validate()
 bad += subprocess.run([sys.executable, "-B", os.path.join(ROOT, "stdlib", "lib", "v2", "coverage.py"), "--check"], check=False).returncode
 print("v2-to-FHIR: %d reviewed Bundles, %d corpus messages (%d files are no message), %d failures" % (g, n, refused, bad))
 sys.exit(bad > 0)
