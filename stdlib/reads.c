@@ -5,7 +5,7 @@
 #include "run.h"
 #include <string.h>
 
-enum { SET_MAX = 48, TABLE = 4096, ROUNDS = 200 };
+enum { SET_MAX = 512, TABLE = 4096, ROUNDS = 200 };
 static const uint64_t work_max = UINT64_C(40000000);
 
 typedef struct op_format { char a, b, c, ext; } op_format;
@@ -21,7 +21,7 @@ static const struct { const char *name; how h; } natives[] = {
     {"first", GIVES_FIRST}, {"last", GIVES_FIRST}, {"single", GIVES_FIRST}, {"skip", GIVES_FIRST}, {"take", GIVES_FIRST}, {"tail", GIVES_FIRST}, {"distinct", GIVES_SOME},
     {"intersect", GIVES_SOME}, {"exclude", GIVES_SOME}, {"repeat.new", REPEATS}, {"sort.by", GIVES_FIRST}, {"ofType", GIVES_FIRST}, {"as", GIVES_FIRST}, {"json.root", GIVES_FIRST},
     {"fhir.as", GIVES_FIRST}, {"union", GIVES_SOME}, {"combine", GIVES_BOTH}, {"exists", ASKS}, {"empty", ASKS}, {"count", ASKS}, {"isNull", ASKS}, {"hasValue", ASKS}, {"is", ASKS},
-    {"type", ASKS}, {"hl7.get", GETS}, {"hl7.child", CHILD}, {"extension", EXTENSION}, {"drop", DROPS}};
+    {"type", ASKS}, {"hl7.get", GETS}, {"hl7.child", CHILD}, {"extension", EXTENSION}, {"drop", DROPS}, {"hl7.with", GIVES_FIRST}};
 
 /* A set of places: n ascending node numbers. Sets are interned, so that equal ones have one number; 0 is the empty one. */
 typedef struct set { uint32_t n; uint32_t at[]; } set;

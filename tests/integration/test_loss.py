@@ -2,6 +2,7 @@
 """Loss accounting from outside: `hdwc test --loss`, the daemon's counts, and the promise behind both: what is reported as unread changes nothing."""
 import json
 import os
+import shutil
 import re
 import subprocess
 import sys
@@ -65,6 +66,17 @@ class Tests(unittest.TestCase):
         self.assertEqual((p.returncode, p.stdout.splitlines()[-1]), (0, 'unread: nothing; all that came in these tests is read or dropped'))
         hdwc('fmt', 'hub.hdw', cwd=self.dir)
         self.assertEqual(hdwc('test', '--lossless', 'hub.hdw', cwd=self.dir).stdout, p.stdout)
+
+    def test_through_the_library(self):
+        example = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'examples', 'v2-to-fhir')
+        folder = os.path.join(self.dir, 'example')
+        shutil.copytree(example, folder)
+        p = hdwc('test', '--lossless', 'v2-to-fhir.hdw', cwd=folder)
+        self.assertEqual((p.returncode, p.stdout.splitlines()[-1]), (0, 'unread: nothing; all that came in these tests is read or dropped'))
+        with open(os.path.join(folder, 'samples', 'oru-r01.hl7'), 'ab') as f:
+            f.write(b'ZZZ|1\r')
+        p = hdwc('test', '--lossless', 'v2-to-fhir.hdw', cwd=folder)
+        self.assertEqual((p.returncode, p.stdout.splitlines()[-1]), (1, 'read what is wanted; where the rest is not: drop msg.ZZZ'))
 
     def test_json_and_exit_status(self):
         p = hdwc('test', '--lossless', '--format=json', 'hub.hdw', cwd=self.dir)
