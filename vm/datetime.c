@@ -74,6 +74,9 @@ typedef struct scan {
   const char *s, *end;
 } scan;
 
+/* An empty text may be a null pointer, to which not even 0 may be added. */
+static scan scan_of(const char *s, size_t len) { return (scan){s, len ? s + len : s}; }
+
 static bool peek(const scan *c, char ch) { return c->s < c->end && *c->s == ch; }
 static bool digit_next(const scan *c) { return c->s < c->end && *c->s >= '0' && *c->s <= '9'; }
 
@@ -162,14 +165,14 @@ static hdw_status scan_offset(scan *c, bool colon, tm_val *out) {
 }
 
 hdw_status tm_parse_date(const char *s, size_t len, tm_val *out) {
-  scan c = {s, s + len};
+  scan c = scan_of(s, len);
   parts p = {0};
   if (!scan_date(&c, &p) || c.s != c.end) return HDW_E_SYNTAX;
   return finish(&p, out);
 }
 
 hdw_status tm_parse_datetime(const char *s, size_t len, tm_val *out) {
-  scan c = {s, s + len};
+  scan c = scan_of(s, len);
   parts p = {0};
   if (!scan_date(&c, &p)) return HDW_E_SYNTAX;
   if (c.s == c.end) return finish(&p, out);
@@ -194,7 +197,7 @@ hdw_status tm_parse_datetime(const char *s, size_t len, tm_val *out) {
 }
 
 hdw_status tm_parse_time(const char *s, size_t len, tm_val *out) {
-  scan c = {s, s + len};
+  scan c = scan_of(s, len);
   parts p = {.year = 1, .month = 1, .day = 1};
   if (!scan_time(&c, &p) || c.s != c.end) return HDW_E_SYNTAX;
   return finish(&p, out);
@@ -232,7 +235,7 @@ static hdw_status hl7_tail(scan *c, const parts *p, tm_val *out) {
 }
 
 hdw_status tm_parse_hl7(const char *s, size_t len, tm_val *out) {
-  scan c = {s, s + len};
+  scan c = scan_of(s, len);
   parts p = {.prec = TM_YEAR};
   if (!number(&c, 4, &p.year)) return HDW_E_SYNTAX;
   if (digit_next(&c)) {
@@ -248,7 +251,7 @@ hdw_status tm_parse_hl7(const char *s, size_t len, tm_val *out) {
 }
 
 hdw_status tm_parse_hl7_time(const char *s, size_t len, tm_val *out) {
-  scan c = {s, s + len};
+  scan c = scan_of(s, len);
   parts p = {.year = 1, .month = 1, .day = 1};
   if (!digit_next(&c) || !scan_hl7_time(&c, &p)) return HDW_E_SYNTAX;
   return hl7_tail(&c, &p, out);

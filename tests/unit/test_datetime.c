@@ -52,6 +52,8 @@ static void test_refused(void **state) {
       {tm_parse_hl7_time, "", HDW_E_SYNTAX}, {tm_parse_hl7_time, "10:00", HDW_E_SYNTAX}};
   for (size_t i = 0; i < sizeof row / sizeof *row; i++)
     if (row[i].f(row[i].s, strlen(row[i].s), &t) != row[i].want) fail_msg("%s", row[i].s);
+  static parse_fn *const each[] = {tm_parse_date, tm_parse_datetime, tm_parse_time, tm_parse_hl7, tm_parse_hl7_time};
+  for (size_t i = 0; i < sizeof each / sizeof *each; i++) assert_int_equal(each[i](NULL, 0, &t), HDW_E_SYNTAX); /* an absent field */
 }
 
 /* 2 = unknown */
