@@ -63,17 +63,16 @@ static bool one_param(comp *c, ast *key, str whole, size_t at, size_t end, uint1
   return true;
 }
 
-/* The element that a simple expression of a parameter names: "Coverage.status". */
+/* The element that a simple expression of a parameter names: "status", "code.coding". */
 static bool param_element(const fhir_search_info *p, uint16_t resource, fhir_element_info *e) {
-  const char *s = strchr(p->expression, '.');
   uint16_t type = resource;
-  while (s) {
-    size_t n = strcspn(++s, ". |()");
+  for (const char *s = p->expression;; s++) {
+    size_t n = strcspn(s, ". |()");
     if ((s[n] && s[n] != '.') || !fhir_element(type, s, n, e)) return false;
     type = e->types[0];
-    s = s[n] ? s + n : NULL;
+    s += n;
+    if (!*s) return true;
   }
-  return type != resource;
 }
 
 /* "ge2020-01", "2020": a prefix and a date of any precision. */

@@ -87,7 +87,7 @@ typedef struct fhir_search_info {
   fhir_search_type type;
   const uint16_t *targets;   /* of FHIR_SP_REFERENCE: resources it can point to */
   uint16_t n_targets;
-  const char *expression;    /* FHIRPath of this resource; "" for control and some special ones */
+  const char *expression;    /* FHIRPath relative to the resource; "" for control and some special ones */
 } fhir_search_info;
 /* Parameter of a resource, with those of Resource and DomainResource (_id, _lastUpdated, _text) and the control parameters. */
 bool fhir_search_param(uint16_t resource, const char *name, size_t len, fhir_search_info *out);

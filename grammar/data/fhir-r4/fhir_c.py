@@ -74,8 +74,7 @@ def main():
         set_rows.append((pool.add(url), len(codes), len(each)))
         codes += [pool.add(c) for c in each]
     by_type, searches, element_names = {}, {}, {}
-    for path, lo, hi, kinds, flags, code_set in rows('elements.tsv', 6):
-        owner, name = path.rsplit('.', 1)
+    for owner, name, lo, hi, kinds, flags, code_set in rows('elements.tsv', 7):
         choice = name.endswith('[x]')
         name = name[:-3] if choice else name
         names, targets = [], []
@@ -83,7 +82,7 @@ def main():
             m = re.fullmatch(r'@?([A-Za-z0-9.]+)(?:\((.*)\))?', k)
             names.append(ids[m[1]])
             targets += [ids[t] for t in (m[2] or '').split('|') if t in ids and ids[t] not in targets]
-        assert choice or len(names) == 1 or len(set(names)) == 1, path
+        assert choice or len(names) == 1 or len(set(names)) == 1, (owner, name)
         bits = (CHOICE if choice else 0) | (MODIFIER if 'M' in flags else 0) | (SUMMARY if 'S' in flags else 0)
         names = list(dict.fromkeys(names))
         by_type.setdefault(owner, []).append((pool.add(name), key_hash(name), *lists.add(names), *lists.add(targets), set_id.get(code_set, 0),

@@ -4,8 +4,8 @@
     make_fhir.py FOLDER     FOLDER holds Bundle-{types,resources,searchParams,valuesets,valueset-expansions}.json.gz
 
 types.tsv      name, kind, base, abstract, System type of the value of a primitive
-elements.tsv   what a type adds to its base: path, min, max, types with reference targets, flags, required code set
-search.tsv     resource, parameter, type, targets, expression of that resource
+elements.tsv   what a type adds to its base: type, element, min, max, types with reference targets, flags, required code set
+search.tsv     resource, parameter, type, targets, expression relative to that resource
 codes.tsv      value sets of required bindings with at most CODES_MAX codes
 """
 import gzip
@@ -82,7 +82,7 @@ def model(defs, sets):
                 kinds = '@' + e['contentReference'].split('#')[1]
             else:
                 kinds = ' '.join(element_type(t, path) for t in e['type'])
-            elements.append((path, e['min'], e['max'], kinds, flags, code_set))
+            elements.append((*path.rsplit('.', 1), e['min'], e['max'], kinds, flags, code_set))
     return types, elements, used
 
 
@@ -105,7 +105,7 @@ def code_sets(root):
 
 
 def part_of(expression, base):
-    """The members of a union that begin with the base: 'A.x | B.y' of B -> 'B.y'."""
+    """The members of a union that begin with the base, relative to it: 'A.x | B.y' of B -> 'y'; the base alone stays."""
     parts, depth, start = [], 0, 0
     for i, c in enumerate(expression):
         depth += (c == '(') - (c == ')')
@@ -114,7 +114,7 @@ def part_of(expression, base):
             start = i + 1
     parts.append(expression[start:].strip())
     mine = [p for p in parts if re.match(r'\(*' + base + r'\b', p)]
-    return ' | '.join(mine or parts)
+    return re.sub(r'\b' + base + r'\.', '', ' | '.join(mine or parts))
 
 
 def search(root, resources):
@@ -136,7 +136,7 @@ def main():
     resources = [t[0] for t in types if t[1] == 'resource']
     rows = search(root, resources)
     write('types.tsv', 'name\tkind\tbase\tabstract\tSystem type', types)
-    write('elements.tsv', 'path\tmin\tmax\ttypes (@ a structure defined here)\tflags: M modifier, S summary\trequired code set', elements)
+    write('elements.tsv', 'type\telement\tmin\tmax\ttypes (@ a structure defined here)\tflags: M modifier, S summary\trequired code set', elements)
     write('search.tsv', 'resource\tparameter\ttype\ttargets\texpression', rows)
     write('codes.tsv', 'value set\tcodes', [(u, ' '.join(sets[u])) for u in sorted(used)])
     print(len(types), 'types', len(elements), 'elements', len(rows), 'search parameters', len(used), 'code sets')

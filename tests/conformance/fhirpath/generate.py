@@ -29,9 +29,9 @@ def choices():
     out = {}
     for line in ELEMENTS.read_text().splitlines():
         c = line.split("\t")
-        if c[0].endswith("[x]"):
-            name = c[0].rsplit(".", 1)[1][:-3]
-            for t in c[3].split(" "):
+        if len(c) > 1 and c[1].endswith("[x]"):
+            name = c[1][:-3]
+            for t in c[4].split(" "):
                 t = re.sub(r"\(.*|@", "", t)
                 out[name + t[:1].upper() + t[1:]] = name
     return out

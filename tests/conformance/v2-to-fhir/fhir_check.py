@@ -16,8 +16,7 @@ class Model:
             self.base[name], self.kind[name], self.system[name] = base, kind, system
         for line in open(os.path.join(folder, "elements.tsv"), encoding="utf-8"):
             if line[0] == "#": continue
-            path, lo, hi, types, flags, codes = (line.rstrip("\n").split("\t") + [""] * 6)[:6]
-            owner, name = path.rsplit(".", 1)
+            owner, name, lo, hi, types, flags, codes = (line.rstrip("\n").split("\t") + [""] * 7)[:7]
             self.elements.setdefault(owner, {})[name] = (int(lo), hi, types.split(), codes)
         for line in open(os.path.join(folder, "codes.tsv"), encoding="utf-8"):
             if line[0] != "#":
