@@ -5,7 +5,8 @@
       tests/faults/kill_ledger.py: the daemon is killed at drawn moments while senders keep a ledger, again and again; with --points BUILD every fourth round with that
       build (address sanitizer), where it dies at the named places of the sources.
   campaign.py scale --bin DIR [--count MESSAGES] [--part P,...] [--record]
-      tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000), 1 GB that is over.
+      tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000), 100,000 parked runs,
+      1 GB that is over.
   campaign.py fuzz --bin DIR [--seconds N] [--record]
       every fuzz target for N seconds.
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
@@ -102,7 +103,7 @@ def scale(a):
         if a.record:
             record('scale', what, result if ok else result + ': FAILED')
 
-    parts = a.part.split(',') if a.part else ['idle', 'loris', 'backlog', 'retention']
+    parts = a.part.split(',') if a.part else ['idle', 'loris', 'backlog', 'parked', 'retention']
     for part in parts:
         scale_part(a, s, part, row)
     print(f'{len(parts) - len(problems)} passed, {len(problems)} failed')
@@ -123,6 +124,10 @@ def scale_part(a, s, part, row):
         row(f'{r["messages"]:,} messages waiting for a sink, kill -9, start', f'taken at {r["taken_per_s"]:,.0f}/s, RssAnon {r["rss_anon_full_kb"] / 1024:.1f} MiB full, {r["rss_anon_restarted_kb"] / 1024:.1f} after the start, '
             f'{r["rss_anon_drained_kb"] / 1024:.1f} at the end, ready after {r["ready_s"] * 1000:.0f} ms, {r["waiting"]:,} still there, first delivery {r["first_delivery_s"]:.1f} s after the sink came, '
             f'drained at {r["drained_per_s"]:,.0f}/s', r['waiting'] == r['messages'])
+    elif part == 'parked':
+        r = s.parked(a.count if a.count > 100 else 100_000)
+        row(f'{r["runs"]:,} runs parked at a step whose server is away, kill -9, start', f'RssAnon {r["rss_anon_full_kb"] / 1024:.1f} MiB full, {r["rss_anon_restarted_kb"] / 1024:.1f} after the start, '
+            f'{r["rss_anon_done_kb"] / 1024:.1f} at the end, done at {r["done_per_s"]:,.0f}/s', r['rss_anon_full_kb'] < 102400)
     else:
         r = s.retention(1_000_000_000)
         row(f'{r["messages"]:,} messages of 100 KB, then their time is over', f'the log takes {r["before"] / 1e6:,.0f} MB before and {r["after"] / 1e6:,.0f} MB after (the last segment is 67 MB), '
@@ -151,7 +156,7 @@ def main():
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--folder', default=os.path.join(ROOT, 'tests/conformance/fhir-examples'))
     p.add_argument('--points')
-    p.add_argument('--part', help='of scale: idle, loris, backlog, retention; several with commas')
+    p.add_argument('--part', help='of scale: idle, loris, backlog, parked, retention; several with commas')
     p.add_argument('--record', action='store_true')
     a = p.parse_args()
     sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath}[a.campaign](a))

@@ -28,6 +28,7 @@ workflow book: Made on b = web.post('/bookings', schema: Booking) { return Made(
 '''
 FEED = 'hdw 1\nsetting hub: url\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: hub, timeout: 5 seconds)\n' + CARD + '''workflow feed on msg = adt.message(types: ['ADT^A01']) { send crm.post('/in', body: Card(msg)) }
 '''
+STEP = FEED.replace("{ send crm.post('/in', body: Card(msg)) }", "{ step saved = crm.post('/in', body: Card(msg)) }")
 
 
 def tool(name):
@@ -119,21 +120,43 @@ def pending(d):
     return d.ask('status')['deliveries'].get('pending', 0)
 
 
-def backlog(count, senders=64):
-    """count messages arrive while the sink is away; the daemon is killed and started again; then the sink comes and everything is delivered."""
+def start_without_sink(source):
+    """(daemon, port): the sink would listen there, and nobody does yet."""
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
-    d = start(FEED, {'settings': {'hub': f'http://127.0.0.1:{port}'}, 'listeners': {'adt': {'port': 0}},
-                     'connections': {'crm': {'in_flight': 64, 'grant': {'networks': ['127.0.0.1/32']}}}})
+    return start(source, {'settings': {'hub': f'http://127.0.0.1:{port}'}, 'listeners': {'adt': {'port': 0}},
+                          'connections': {'crm': {'in_flight': 64, 'grant': {'networks': ['127.0.0.1/32']}}}}), port
+
+
+def send_all(d, count, senders, path=None):
+    """count messages by MLLP, every one acknowledged; gives the seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        out = subprocess.run([tool('mllpload'), '127.0.0.1', str(d.ports['adt']), str(senders), '36000', path or message_file(folder), '0', str(count)], capture_output=True, text=True).stdout
+        taken = time.monotonic() - began
+    if f'acked={count} ' not in out or 'nak=0 errs=0' not in out:
+        raise AssertionError(f'mllpload: {out}')
+    return taken
+
+
+def start_sink(port):
+    return subprocess.Popen([tool('httpsink'), str(port)], stdout=subprocess.PIPE, text=True)
+
+
+def stop_sink(sink):
+    if sink:
+        sink.terminate()
+        sink.wait()
+        sink.stdout.close()
+
+
+def backlog(count, senders=64):
+    """count messages arrive while the sink is away; the daemon is killed and started again; then the sink comes and everything is delivered."""
+    d, port = start_without_sink(FEED)
     sink = None
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            began = time.monotonic()
-            out = subprocess.run([tool('mllpload'), '127.0.0.1', str(d.ports['adt']), str(senders), '36000', message_file(folder), '0', str(count)], capture_output=True, text=True).stdout
-            taken = time.monotonic() - began
-        if f'acked={count} ' not in out or 'nak=0 errs=0' not in out:
-            raise AssertionError(f'mllpload: {out}')
+        taken = send_all(d, count, senders)
         wait_for(lambda: sum(d.ask('status')['deliveries'].values()) >= count, 120, 'a delivery for each message')
         full = status_kb(d.p, 'RssAnon')
         d.kill()
@@ -143,7 +166,7 @@ def backlog(count, senders=64):
         time.sleep(2)
         again, waiting = status_kb(d.p, 'RssAnon'), sum(d.ask('status')['deliveries'].values())
         began = time.monotonic()
-        sink = subprocess.Popen([tool('httpsink'), str(port)], stdout=subprocess.PIPE, text=True)
+        sink = start_sink(port)
         held = d.ask('status')['deliveries']
         wait_for(lambda: d.ask('status')['deliveries'].get('delivered', 0) > held.get('delivered', 0), 300, 'the first delivery')
         first = time.monotonic() - began
@@ -153,10 +176,34 @@ def backlog(count, senders=64):
         return {'messages': count, 'taken_per_s': count / taken, 'waiting': waiting, 'ready_s': ready, 'rss_anon_full_kb': full, 'rss_anon_restarted_kb': again,
                 'rss_anon_drained_kb': status_kb(d.p, 'RssAnon'), 'first_delivery_s': first, 'drained_per_s': count / drained}
     finally:
-        if sink:
-            sink.terminate()
-            sink.wait()
-            sink.stdout.close()
+        stop_sink(sink)
+        d.close()
+
+
+# ---- parked ------------------------------------------------------------------------------------------------------------------
+
+def parked(count, senders=64):
+    """count runs wait in the middle, at a step whose server is away; after a kill the server comes, and each goes on from its step."""
+    d, port = start_without_sink(STEP)
+    sink = None
+    states = lambda: d.ask('status')['runs']
+    try:
+        send_all(d, count, senders)
+        unfinished = lambda: sum(n for state, n in states().items() if state not in ('queued', 'done', 'failed', 'dead'))
+        wait_for(lambda: unfinished() == count, 600, f'{count} runs that have begun')
+        time.sleep(2)
+        full, at = status_kb(d.p, 'RssAnon'), states()
+        d.kill()
+        d.start()
+        time.sleep(2)
+        again = status_kb(d.p, 'RssAnon')
+        sink = start_sink(port)
+        began = time.monotonic()
+        wait_for(lambda: states().get('done', 0) == count, 36000, 'the end of every run')
+        return {'runs': count, 'states': at, 'rss_anon_full_kb': full, 'rss_anon_restarted_kb': again, 'rss_anon_done_kb': status_kb(d.p, 'RssAnon'),
+                'done_per_s': count / (time.monotonic() - began)}
+    finally:
+        stop_sink(sink)
         d.close()
 
 
@@ -176,11 +223,7 @@ def retention(total_bytes, message_bytes=100_000, senders=8):
             path = message_file(folder)
             with open(path, 'ab') as f:
                 f.write(b''.join(b'NTE|%d||%s\r' % (i, os.urandom(450).hex().encode()) for i in range(1, message_bytes // 910)))
-            began = time.monotonic()
-            out = subprocess.run([tool('mllpload'), '127.0.0.1', str(d.ports['adt']), str(senders), '36000', path, '0', str(count)], capture_output=True, text=True).stdout
-            taken = time.monotonic() - began
-        if f'acked={count} ' not in out or 'nak=0 errs=0' not in out:
-            raise AssertionError(f'mllpload: {out}')
+            taken = send_all(d, count, senders, path)
         wait_for(lambda: d.ask('status')['runs'].get('done', 0) >= count, 120, 'the end of every run')
         d.stop()
         before = disk_bytes(d.config['data'])

@@ -23,6 +23,10 @@ class Scale(unittest.TestCase):
         r = scale.backlog(400, senders=16)
         self.assertEqual(r['waiting'], 400)
 
+    def test_parked_runs_outlive_the_process_and_go_on_from_their_step(self):
+        r = scale.parked(300, senders=16)
+        self.assertEqual(sum(r['states'].values()), 300)
+
 
 if __name__ == '__main__':
     unittest.main(verbosity=2)
