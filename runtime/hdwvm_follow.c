@@ -13,7 +13,7 @@
 #include "meta.h"
 #include "term.h"
 
-enum { PATH = FOLLOW_PATH, IDLE_US = 20000, DOWN_US = 500000, FOLD_US = 2000000, TOLD_US = 10000000 };
+enum { PATH = FOLLOW_PATH, IDLE_US = 20000, DOWN_US = 500000, FOLD_US = 2000000, TOLD_US = 10000000, ENDS_US = 30000000 };
 
 static volatile sig_atomic_t ending, promoting;
 static void on_end(int signo) { ending = 1, promoting |= signo == SIGUSR1; }
@@ -235,7 +235,20 @@ static turn ask(follower *f, arena *a) {
 
 /* ---- the command ----------------------------------------------------------------------------------------------------------------------- */
 
-static int prepare(follower *f, const hv_args *a) {
+/* Asks the follower that has the folder to end; its process stands in the marker. False: nobody could be asked. */
+static bool ask_to_end(follower *f) {
+  char text[24] = "";
+  size_t got = 0;
+  int fd;
+  if (io_open(f->io, f->marker, IO_O_READ, &fd)) return false;
+  hdw_status s = io_pread(f->io, fd, text, sizeof text - 1, 0, &got);
+  io_fclose(f->io, fd);
+  long pid = s ? 0 : strtol(text, NULL, 10);
+  return pid > 1 && !kill((pid_t)pid, SIGTERM);
+}
+
+/* `take`: from a follower that has it. */
+static int prepare(follower *f, const hv_args *a, bool take) {
   char path[PATH], admin_path[200];
   f->lock = f->fd = -1;
   io_mem_init(&f->mem, 0);
@@ -248,8 +261,11 @@ static int prepare(follower *f, const hv_args *a) {
   if (!s || s == HDW_E_EXISTS) s = io_mkdir(f->io, f->log);
   snprintf(path, sizeof path, "%.1100s/lock", f->log);
   if (!s || s == HDW_E_EXISTS) s = io_open(f->io, path, IO_O_WRITE | IO_O_CREATE | IO_O_LOCK, &f->lock);
+  if (s == HDW_E_DENIED && take && ask_to_end(f))
+    for (int64_t until = io_mono_us(f->io) + ENDS_US; s == HDW_E_DENIED && io_mono_us(f->io) < until; rest(IDLE_US))
+      s = io_open(f->io, path, IO_O_WRITE | IO_O_CREATE | IO_O_LOCK, &f->lock);
   if (s) {
-    hv_say("%s: %s", f->dir, s == HDW_E_DENIED ? "a daemon or another follower has it" : hdw_status_text(s));
+    hv_say("%s: %s", f->dir, s == HDW_E_DENIED ? "a daemon or another follower has it; stop it first" : hdw_status_text(s));
     return EXIT_IO;
   }
   return EXIT_OK;
@@ -265,8 +281,10 @@ static int end(follower *f, int code) {
 }
 
 static void mark(follower *f) {
-  int fd;
-  if (io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE, &fd)) return;
+  char text[24];
+  int fd, n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+  if (io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd)) return;
+  (void)io_pwrite(f->io, fd, text, (size_t)n, 0); /* for promote only: it is the file that counts */
   (void)io_sync(f->io, fd);
   io_fclose(f->io, fd);
 }
@@ -279,7 +297,7 @@ int hv_follow(const hv_args *a) {
     hv_say("follow needs --data DIR and the primary: --from DATA-FOLDER|SOCKET, or --url https://HOST:PORT --token-file FILE");
     return EXIT_USAGE;
   }
-  int code = prepare(&f, a);
+  int code = prepare(&f, a, false);
   if (code) return end(&f, code);
   snprintf(socket_path, sizeof socket_path, dir ? "%.1000s/admin.sock" : "%.1000s", a->from ? a->from : "");
   f.peer = (hv_args){.url = a->url, .token_file = a->token_file, .ca = a->ca, .from = socket_path, .live = true, .kept = f.io};
@@ -326,7 +344,7 @@ int hv_promote(const hv_args *a) {
   term_info t;
   size_t n = 0;
   uint64_t term = 0;
-  int code = prepare(&f, a);
+  int code = prepare(&f, a, true);
   if (code) return end(&f, code);
   bool standby = !io_stat(f.io, f.marker, &st);
   if (!standby && !was_fenced(&f, &t)) {
@@ -361,7 +379,7 @@ static int fence_folder(const hv_args *a, uint64_t term) {
   store_info si;
   log_open_info li;
   hlog *l = NULL;
-  int code = prepare(&f, a);
+  int code = prepare(&f, a, false);
   if (code) return end(&f, code);
   io_fclose(f.io, f.lock);
   f.lock = -1;

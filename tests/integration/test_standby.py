@@ -173,6 +173,20 @@ class Standby(unittest.TestCase):
         self.assertEqual(self.d.stop(), 0)
         self.tool('check', '--data', self.old)
 
+    def test_promote_takes_the_folder_from_the_follower_that_has_it(self):
+        ids = self.send(5, 'A')
+        self.follow()
+        self.in_step()
+        self.d.kill()
+        self.assertIn('term 2', self.tool('promote', '--data', self.new).stderr)
+        self.assertEqual(self.f.wait(timeout=30 * SLOW), 0)
+        self.d.config['data'] = self.new
+        self.d.start()
+        self.assertEqual({m['control_id'] for m in self.d.ask('messages')}, set(ids))
+        r = subprocess.run([HDWVM, 'promote', '--data', self.new], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
+        self.assertEqual(r.returncode, 74)
+        self.assertIn('stop it first', r.stderr)
+
     def test_retention_at_a_standby_frees_as_the_primary_does(self):
         """Bytes and rows go at the standby as they went at the primary, also when it was away meanwhile, and what is promoted then is whole."""
         self.d.stop()
