@@ -376,9 +376,10 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
     }
     c->args = mc->args;
   }
-  eng_conn_address(e, c, mc->kind);
+  hdw_status s = eng_conn_address(e, c, mc->kind);
+  if (s) return s;
   common_args(c);
-  hdw_status s = opening_hours(e, c, text);
+  s = opening_hours(e, c, text);
   if (s) return s;
   if (e->o.mock_only) {
     eng_driver *d = (eng_driver *)arena_zalloc(&e->a, 1, sizeof *d);

@@ -804,8 +804,8 @@ extern const eng_driver eng_driver_rest, eng_driver_mllp, eng_driver_folder;
 hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]);
 /* Cancels its attempts and frees what it holds. */
 void eng_conn_close(eng_conn *c);
-/* engine_moved.c. From c->cfg and c->args. */
-void eng_conn_address(engine *e, eng_conn *c, const char *kind);
+/* engine_moved.c. From c->cfg and c->args. HDW_E_NOMEM, HDW_E_LIMIT: not known. */
+hdw_status eng_conn_address(engine *e, eng_conn *c, const char *kind);
 /* Compares the address with the recorded one, and ends as ambiguous what may be at the old one. Before anything leaves. */
 void eng_conn_settle(eng_conn *c);
 /* At the end: these deliveries are being tried. */

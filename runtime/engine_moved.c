@@ -16,7 +16,7 @@ enum { HEADS_MAX = 256, FLYING_MAX = 1024 };
 
 static const char moved_text[] = "the address of the connection has changed, and it is unknown whether the old one has it";
 
-void eng_conn_address(engine *e, eng_conn *c, const char *kind) {
+hdw_status eng_conn_address(engine *e, eng_conn *c, const char *kind) {
   arena a;
   buf b;
   uint8_t hash[REC_HASH];
@@ -29,9 +29,13 @@ void eng_conn_address(engine *e, eng_conn *c, const char *kind) {
   else buf_putc(&b, '\n'), (void)json_write(jv_get(c->args, "host"), &b, NULL), buf_putc(&b, ':'), (void)json_write(jv_get(c->args, "port"), &b, NULL);
   if (c->cfg->o.folder[0]) buf_putf(&b, "\n%s", c->cfg->o.folder);
   else buf_putc(&b, '\n'), (void)json_write(jv_get(c->args, "path"), &b, NULL);
-  cod_sha256(b.p, b.len, NULL, 0, hash);
-  memcpy(c->address, hash, sizeof c->address);
+  hdw_status s = b.status; /* half an address would be another one */
+  if (!s) {
+    cod_sha256(b.p, b.len, NULL, 0, hash);
+    memcpy(c->address, hash, sizeof c->address);
+  }
   arena_free(&a);
+  return s;
 }
 
 const char *eng_moved_text(void) { return moved_text; }
