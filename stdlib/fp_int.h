@@ -30,7 +30,7 @@
   /* fp_time.c */                                                                                                              \
   X(fp_now) X(fp_today) X(fp_time_of_day) X(fp_year_of) X(fp_month_of) X(fp_day_of) X(fp_hour_of) X(fp_minute_of)              \
   X(fp_second_of) X(fp_millisecond_of) X(fp_date_of) X(fp_time_of) X(fp_timezone_offset_of)                                    \
-  /* fp_fhir.c, fp_html.c */                                                                                                   \
+  /* fp_fhir.c, fp_resolve.c, fp_html.c */                                                                                    \
   X(fp_resolve) X(fp_conforms_to) X(fp_member_of) X(fp_subsumes) X(fp_subsumed_by) X(fp_check_modifiers)                       \
   X(fp_element_definition) X(fp_html_checks)                                                                                   \
   /* fp_string.c, fp_regex.c, fp_encode.c */                                                                                   \
