@@ -5,14 +5,6 @@
 
 static bool is_named(const ast *a) { return a->kind == AST_NAMED; }
 
-static str key_text(comp *c, ast *key) {
-  if (key->kind == AST_STRING) {
-    ast_str s = ast_string_value(c->a, c->u->src, key);
-    return (str){s.p, s.len};
-  }
-  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
-}
-
 /* ---- object literals and constructors */
 
 int32_t shape_add(comp *c, uint32_t n, str *names, ty *types) {

@@ -11,6 +11,14 @@ str node_name(comp *c, const ast *n) {
   return (str){s.p ? s.p : "", s.len};
 }
 
+str key_text(comp *c, ast *key) {
+  if (key->kind == AST_STRING) {
+    ast_str s = ast_string_value(c->a, c->u->src, key);
+    return (str){s.p, s.len};
+  }
+  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
+}
+
 uint64_t name_hash(str s) {
   uint64_t h = UINT64_C(1469598103934665603);
   for (size_t i = 0; i < s.len; i++) h = (h ^ (uint8_t)s.p[i]) * UINT64_C(0x100000001b3);
@@ -298,15 +306,21 @@ static ty root_type(comp *c, comp_model model, const char *name) {
   return t;
 }
 
-hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, const char *root, bool strict, diag_list *diags, comp_result *out) {
-  comp c;
+/* For expressions outside of a program. opt must live as long as c. */
+static hdw_status init_eval(comp *c, arena *a, const comp_options *opt, comp_model model, bool strict, diag_list *diags, comp_result *out) {
   memset(out, 0, sizeof *out);
-  comp_options opt = {0};
-  hdw_status st = init(&c, a, &opt, diags);
+  hdw_status st = init(c, a, opt, diags);
+  c->model = model;
+  c->lenient = !strict;
+  c->is_eval = true;
+  return st;
+}
+
+hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, const char *root, bool strict, diag_list *diags, comp_result *out) {
+  static const comp_options opt = {0};
+  comp c;
+  hdw_status st = init_eval(&c, a, &opt, model, strict, diags, out);
   if (st) return st;
-  c.model = model;
-  c.lenient = !strict;
-  c.is_eval = true;
   unit *u = arena_zalloc(a, 1, sizeof *u);
   if (!u) return HDW_E_NOMEM;
   u->path = "expression";
@@ -342,14 +356,10 @@ hdw_status comp_expr(arena *a, const char *src, size_t len, comp_model model, co
 /* ---- ViewDefinitions */
 
 hdw_status comp_view_definition(arena *a, const char *path, const char *text, size_t len, val doc, bool strict, diag_list *diags, comp_result *out, comp_view *info) {
+  static const comp_options opt = {0};
   comp c;
-  memset(out, 0, sizeof *out);
-  comp_options opt = {0};
-  hdw_status st = init(&c, a, &opt, diags);
+  hdw_status st = init_eval(&c, a, &opt, COMP_FHIR, strict, diags, out);
   if (st) return st;
-  c.model = COMP_FHIR;
-  c.lenient = !strict;
-  c.is_eval = true;
   view_compile(&c, diag_file_add(diags, path, text, len), doc, info);
   diag_sort(diags);
   return c.e.status == HDW_E_NOMEM ? c.e.status : finish(&c, out);

@@ -175,6 +175,7 @@ bool name_add(arena *a, name_table *t, str name, uint32_t row, str (*of)(const v
 uint32_t name_find(const name_table *t, str name, str (*of)(const void *, uint32_t), const void *user);              /* row, or MOD_NO_INDEX */
 str node_name(comp *c, const ast *n);
 str node_text(comp *c, const ast *n);
+str key_text(comp *c, ast *key);              /* of an argument or member: a name, 'string' or HL7 path */
 decl *find_decl(comp *c, str name);           /* of the program or library that is being compiled */
 str decl_name_of(const void *user, uint32_t row);
 void decl_named(comp *c, decl *d);             /* makes it known to find_decl */

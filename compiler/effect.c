@@ -10,14 +10,6 @@ bool has_effect(const ast *n) {
   return false;
 }
 
-static str key_text(comp *c, ast *key) {
-  if (key->kind == AST_STRING) {
-    ast_str s = ast_string_value(c->a, c->u->src, key);
-    return (str){s.p, s.len};
-  }
-  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
-}
-
 /* One argument at its position: templates are escaped for it, HL7 values become text, secrets are refused. */
 static ty argument(comp *c, ast *e, const sig_param *p, int r) {
   if (p && (p->special == SP_PATH || p->special == SP_URL) && e->kind == AST_TEMPLATE) return ex_template(c, e, (special)p->special, r);

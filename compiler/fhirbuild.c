@@ -7,14 +7,6 @@
 
 enum { ELEMENTS_MAX = 150 };
 
-static str key_text(comp *c, ast *key) {
-  if (key->kind == AST_STRING) {
-    ast_str s = ast_string_value(c->a, c->u->src, key);
-    return (str){s.p, s.len};
-  }
-  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
-}
-
 static void unknown_element(comp *c, ast *at, uint16_t type, str name) {
   nearest near;
   nearest_init(&near, name.p, name.len);

@@ -4,14 +4,6 @@
 #include "comp_int.h"
 #include <string.h>
 
-static str key_text(comp *c, ast *key) {
-  if (key->kind == AST_STRING) {
-    ast_str s = ast_string_value(c->a, c->u->src, key);
-    return (str){s.p, s.len};
-  }
-  return key->kind == AST_NAME ? node_name(c, key) : node_text(c, key);
-}
-
 /* The resource type that an argument names; 0 after a report or when it is no plain name. */
 static uint16_t resource_arg(comp *c, ast *a) {
   if (a->kind != AST_NAME || find_local(c, node_name(c, a)) || find_decl(c, node_name(c, a))) return 0;

@@ -4,22 +4,26 @@
 #include <stdio.h>
 #include <string.h>
 
-diag *view_wrong(view *v, const char *f, ...) {
+static diag *say(view *v, diag_code code, const char *f, va_list ap) {
   char b[400];
+  vsnprintf(b, sizeof b, f, ap);
+  return diag_add(v->c->d, code, v->file, 0, 0, "%s", b);
+}
+
+diag *view_wrong(view *v, const char *f, ...) {
   va_list ap;
   va_start(ap, f);
-  vsnprintf(b, sizeof b, f, ap);
+  diag *d = say(v, E0280, f, ap);
   va_end(ap);
-  return diag_add(v->c->d, E0280, v->file, 0, 0, "%s", b);
+  return d;
 }
 
 diag *view_odd(view *v, const char *f, ...) {
-  char b[400];
   va_list ap;
   va_start(ap, f);
-  vsnprintf(b, sizeof b, f, ap);
+  diag *d = say(v, W0380, f, ap);
   va_end(ap);
-  return diag_add(v->c->d, W0380, v->file, 0, 0, "%s", b);
+  return d;
 }
 
 /* ---- the document */

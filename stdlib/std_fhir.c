@@ -7,18 +7,23 @@ hdw_status std_fhir_quantity(vm_cx *cx, const val *args, unsigned n, val *out);
 
 static val text_of(const char *s) { return val_str(s, strlen(s)); }
 
+/* An object of the first n of those members. */
+static hdw_status object_of(arena *a, const char *const *names, const val *values, uint32_t n, uint16_t type, val *out) {
+  val *kv = arena_alloc(a, 2 * n * sizeof *kv);
+  if (!kv) return HDW_E_NOMEM;
+  for (uint32_t i = 0; i < n; i++) {
+    kv[2 * i] = val_key(names[i], strlen(names[i]));
+    kv[2 * i + 1] = values[i];
+  }
+  *out = (val){.tag = VAL_OBJ, .aux = type, .len = n, .u.v = kv};
+  return HDW_OK;
+}
+
 /* One problem as {severity, rule, path, text}. */
 static hdw_status problem_object(arena *a, const fhir_problem *p, val *out) {
   static const char *const names[] = {"severity", "rule", "path", "text"};
   const val values[] = {text_of(p->warning ? "warning" : "error"), text_of(fhir_rule_name(p->rule)), text_of(p->path), text_of(p->text)};
-  val *kv = arena_alloc(a, 8 * sizeof *kv);
-  if (!kv) return HDW_E_NOMEM;
-  for (size_t i = 0; i < 4; i++) {
-    kv[2 * i] = val_key(names[i], strlen(names[i]));
-    kv[2 * i + 1] = values[i];
-  }
-  *out = (val){.tag = VAL_OBJ, .len = 4, .u.v = kv};
-  return HDW_OK;
+  return object_of(a, names, values, 4, 0, out);
 }
 
 hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out) {
@@ -42,17 +47,12 @@ hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out) {
 static hdw_status quantity_object(arena *a, val v, val *out) {
   const val_quantity *q = (const val_quantity *)v.u.p;
   bool calendar = v.flags & VALF_CALENDAR;
-  val number, *kv = arena_alloc(a, 8 * sizeof *kv);
+  val number;
   hdw_status s = val_from_dec(a, &q->value, &number);
-  if (!kv || s) return kv ? s : HDW_E_NOMEM;
+  if (s) return s;
   const val unit = val_str(q->unit, q->unit_len), values[] = {number, unit, val_cstr("http://unitsofmeasure.org"), unit};
   static const char *const names[] = {"value", "unit", "system", "code"};
-  for (size_t i = 0; i < 4; i++) {
-    kv[2 * i] = val_key(names[i], strlen(names[i]));
-    kv[2 * i + 1] = values[i];
-  }
-  *out = (val){.tag = VAL_OBJ, .aux = fhir_type("Quantity", 8), .len = calendar ? 2 : 4, .u.v = kv};
-  return HDW_OK;
+  return object_of(a, names, values, calendar ? 2 : 4, fhir_type("Quantity", 8), out);
 }
 
 hdw_status std_fhir_quantity(vm_cx *cx, const val *args, unsigned n, val *out) {

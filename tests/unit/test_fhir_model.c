@@ -1,9 +1,8 @@
 /* The FHIR R4 model: types, elements, choices, code sets, search parameters; and walking typed JSON. */
-#include "support.h"
+#include "json_rig.h"
 #include <stdlib.h>
 #include <string.h>
 #include "fhir.h"
-#include "json.h"
 
 #define S(s) (s), strlen(s)
 
@@ -213,9 +212,7 @@ static const char patient_json[] =
   "{'resourceType':'Unheard','id':'u1'}]}";
 
 typedef struct world {
-  test_mem mem;
-  arena a;
-  json_reader reader;
+  json_rig j;
   vm_cx cx;
   char *text;
   val patient;
@@ -223,25 +220,19 @@ typedef struct world {
 
 static int setup(void **state) {
   world *w = calloc(1, sizeof *w);
-  test_mem_init(&w->mem);
-  arena_init(&w->a, &w->mem.m, 0);
-  json_reader_init(&w->reader, &w->mem.m);
-  w->cx = (vm_cx){.a = &w->a, .fuel = 1000000};
+  json_rig_init(&w->j);
+  w->cx = (vm_cx){.a = &w->j.a, .fuel = 1000000};
   w->text = strdup(patient_json);
   for (char *p = w->text; *p; p++)
     if (*p == '\'') *p = '"';
-  val v;
-  assert_int_equal(json_read(&w->reader, &w->a, w->text, strlen(w->text), NULL, &v, NULL), HDW_OK);
-  w->patient = fhir_adopt(v);
+  w->patient = fhir_adopt(json_rig_read(&w->j, w->text, strlen(w->text)));
   *state = w;
   return 0;
 }
 
 static int teardown(void **state) {
   world *w = *state;
-  json_reader_free(&w->reader);
-  arena_free(&w->a);
-  assert_int_equal(w->mem.live_bytes, 0);
+  json_rig_free(&w->j);
   free(w->text);
   free(w);
   return 0;
@@ -255,7 +246,7 @@ static val path(world *w, val from, const char *p) {
     for (uint32_t i = 0; i < val_count(from); i++) {
       val v;
       assert_int_equal(fhir_model_member(&w->cx, val_item(from, i), val_key(p, n), &v), HDW_OK);
-      assert_int_equal(val_push(&w->a, &b, v), HDW_OK);
+      assert_int_equal(val_push(&w->j.a, &b, v), HDW_OK);
     }
     from = val_build(&b);
     p += n;
@@ -440,7 +431,7 @@ static void test_adopt(void **state) {
   val two[2] = {w->patient, val_int(1)}, out;
   two[0].aux = 0;
   val list = {.tag = VAL_LIST, .len = 2, .u.v = two};
-  assert_int_equal(fhir_adopt_all(&w->a, list, &out), HDW_OK);
+  assert_int_equal(fhir_adopt_all(&w->j.a, list, &out), HDW_OK);
   assert_int_equal(val_item(out, 0).aux, type("Patient"));
   assert_int_equal(val_item(out, 1).tag, VAL_INT);
   assert_int_equal(fhir_adopt(val_int(1)).aux, 0);
@@ -454,7 +445,7 @@ static void test_memory_and_fuel_run_out_cleanly(void **state) {
   assert_int_equal(fhir_model_member(&w->cx, w->patient, val_key("name", 4), &v), HDW_E_FUEL);
   w->cx.fuel = 1000;
   arena tight;
-  arena_init(&tight, &w->mem.m, 1);
+  arena_init(&tight, &w->j.mem.m, 1);
   w->cx.a = &tight;
   assert_int_equal(fhir_model_member(&w->cx, w->patient, val_key("birthDate", 9), &v), HDW_E_NOMEM);
   assert_int_equal(fhir_model_member(&w->cx, w->patient, val_key("name", 4), &v), HDW_E_NOMEM);

@@ -1,38 +1,26 @@
 /* Structural validation of FHIR resources: each rule with a resource that breaks it; the published examples, with what is wrong in them. */
-#include "support.h"
+#include "json_rig.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "fhir_validate.h"
-#include "json.h"
-
-typedef struct world {
-  test_mem mem;
-  arena a;
-  json_reader reader;
-} world;
 
 static int setup(void **state) {
-  world *w = calloc(1, sizeof *w);
-  test_mem_init(&w->mem);
-  arena_init(&w->a, &w->mem.m, 0);
-  json_reader_init(&w->reader, &w->mem.m);
+  json_rig *w = calloc(1, sizeof *w);
+  json_rig_init(w);
   *state = w;
   return 0;
 }
 
 static int teardown(void **state) {
-  world *w = *state;
-  json_reader_free(&w->reader);
-  arena_free(&w->a);
-  assert_int_equal(w->mem.live_bytes, 0);
-  free(w);
+  json_rig_free(*state);
+  free(*state);
   return 0;
 }
 
 /* The problems as lines "rule path"; '?' before a warning. Quotes are ' in the input. */
-static const char *problems(world *w, const char *text, char *out, size_t cap) {
+static const char *problems(json_rig *w, const char *text, char *out, size_t cap) {
   fhir_report r;
   val v;
   char *copy = strdup(text);
@@ -129,7 +117,7 @@ static void test_each_rule(void **state) {
 
 /* Texts never hold the value; `value` and `at` do. */
 static void test_values_stay_apart(void **state) {
-  world *w = *state;
+  json_rig *w = *state;
   static const char text[] = "{\"resourceType\":\"Patient\",\n\"birthDate\":\"Smith\"}";
   fhir_report r;
   val v;
@@ -142,7 +130,7 @@ static void test_values_stay_apart(void **state) {
 }
 
 static void test_depth_is_bounded(void **state) {
-  world *w = *state;
+  json_rig *w = *state;
   enum { DEEP = 400 };
   char *text = malloc(DEEP * 40 + 100), *p = text;
   p += sprintf(p, "{\"resourceType\":\"Patient\"");
@@ -169,7 +157,7 @@ static void test_parts(void **state) {
       {"{\"family\":\"X\",\"use\":\"nope\"}", "HumanName", "code HumanName.use"},
       {"{\"family\":[\"X\"]}", "HumanName", "cardinality HumanName.family"},
       {"{\"value\":1,\"unti\":\"a\"}", "Age", "unknown-element Age.unti"}};
-  world *w = *state;
+  json_rig *w = *state;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     fhir_report r;
     val v;
@@ -184,7 +172,7 @@ static void test_parts(void **state) {
 }
 
 static void test_published_examples(void **state) {
-  world *w = *state;
+  json_rig *w = *state;
   static const char dir[] = "tests/conformance/fhir-examples";
   DIR *d = opendir(dir);
   unsigned files = 0;
