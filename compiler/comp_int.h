@@ -2,7 +2,7 @@
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
  * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), profile.c, path.c (member
- * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), stmt.c (statements),
+ * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), fhirop.c ($everything ...), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -248,6 +248,8 @@ ty native(comp *c, const char *name, int base, int nargs, ty ret);   /* NATIVE w
 
 /* path.c */
 ty member(comp *c, ty recv, int r, ast *name, int dst, const ast *whole);
+ty fhir_types(comp *c, const fhir_element_info *e);      /* type of an element's values */
+ty resource_any(comp *c);                                /* of a resource whose type is not known */
 ty hl7_path_on(comp *c, ty recv, int r, ast *path, int dst);
 ty component_on(comp *c, ty recv, int r, ast *comp_node, int dst);
 ty hl7_text_as(comp *c, ty t, int r, ty_kind want);      /* HL7 value in r converted for an operator or target */
@@ -308,6 +310,8 @@ void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit
 bool has_effect(const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
 ty fhir_connection_call(comp *c, ast *call_node);   /* fhircall.c */
+uint16_t fhir_resource_arg(comp *c, ast *a);        /* the resource that an argument names; 0 after a report or when it is no plain name */
+ty fhir_operation_call(comp *c, ast *call_node);    /* fhirop.c: operation('$match', …), everything(…) */
 void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */
 
 /* testblock.c */

@@ -4,8 +4,7 @@
 #include "comp_int.h"
 #include <string.h>
 
-/* The resource type that an argument names; 0 after a report or when it is no plain name. */
-static uint16_t resource_arg(comp *c, ast *a) {
+uint16_t fhir_resource_arg(comp *c, ast *a) {
   if (a->kind != AST_NAME || find_local(c, node_name(c, a)) || find_decl(c, node_name(c, a))) return 0;
   str name = node_name(c, a);
   uint16_t id = fhir_resource(name.p, name.len);
@@ -141,28 +140,76 @@ static ty found(comp *c, uint16_t resource) {
   return t;
 }
 
+/* ---- what can be asked of a server */
+
+typedef enum call_kind { CALL_FREE, CALL_SEARCH, CALL_READ /* of a type, by id */, CALL_WRITE /* a resource */, CALL_BUNDLE, CALL_OPERATION } call_kind;
+static const struct { const char *name; call_kind kind; } calls[] = {
+  {"search", CALL_SEARCH}, {"pages", CALL_SEARCH}, {"read", CALL_READ}, {"vread", CALL_READ}, {"history", CALL_READ}, {"delete", CALL_READ}, {"create", CALL_WRITE},
+  {"update", CALL_WRITE}, {"patch", CALL_FREE}, {"batch", CALL_BUNDLE}, {"transaction", CALL_BUNDLE}, {"operation", CALL_OPERATION}, {"everything", CALL_OPERATION},
+  {"capabilities", CALL_FREE}, {"export", CALL_FREE}, {"export_wait", CALL_FREE}, {"export_read", CALL_FREE}};
+
+static bool call_kind_of(comp *c, const ast *at, str name, call_kind *kind) {
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+    if (str_is(name, calls[i].name)) { *kind = calls[i].kind; return true; }
+    nearest_offer(&near, calls[i].name, strlen(calls[i].name));
+  }
+  diag *d = err(c, E0212, at, "a fhir connection has no operation '%.*s'", STR(name));
+  fhir_operation_info op;
+  for (unsigned i = 0; fhir_operation_at(i, &op); i++)
+    if (str_is(name, op.name)) { diag_note(c->d, d, "the operations of FHIR are called by name: operation('$%s', …)", op.name); return false; }
+  suggest(c, d, at, &near);
+  diag_note(c->d, d, "there are: read, vread, search, pages, create, update, patch, delete, history, batch, transaction, operation, everything");
+  return false;
+}
+
+/* create(resource), update(resource), batch(bundle): what is written is a resource, or that Bundle. */
+static ty written(comp *c, ast *e, str op, uint16_t want) {
+  int top = c->f->top, r = reg_new(c);
+  ty to = ty_one(TY_FHIR);
+  to.ref = want;
+  ty t = ex_as(c, e, to, r);
+  if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
+  if (t.kind == TY_FHIR && !fhir_is_a((uint16_t)t.ref, want)) err(c, E0209, e, "'%.*s' takes a %s, this is %s", STR(op), want == fhir_type("Bundle", 6) ? "Bundle" : "resource", ty_text(c, t));
+  else coerce(c, e, t, to, r, fmt(c, "'%.*s'", STR(op)));
+  c->f->top = top;
+  return t.kind == TY_FHIR ? ty_card(t, 1, false) : resource_any(c);
+}
+
 /* Values of arguments are compiled for their types; the call itself is not run by this version. */
 ty fhir_connection_call(comp *c, ast *call_node) {
-  static const char *const by_type[] = {"search", "pages", "read", "vread", "delete", "history"};
-  ast *args = ast_child(call_node, 1);
+  ast *args = ast_child(call_node, 1), *x = args->first;
   str op = node_name(c, call_node->first);
-  bool typed = false, search = str_is(op, "search") || str_is(op, "pages");
+  call_kind kind = CALL_FREE;
+  bool known = call_kind_of(c, call_node->first, op, &kind);
   uint16_t resource = 0;
-  for (size_t i = 0; i < sizeof by_type / sizeof *by_type; i++) typed |= str_is(op, by_type[i]);
-  for (ast *x = args->first; x; x = x->next) {
+  ty out = ty_make(known ? TY_ANY : TY_ERR, 0, false);
+  if (kind == CALL_OPERATION) return fhir_operation_call(c, call_node);
+  if ((kind == CALL_SEARCH || kind == CALL_READ) && (!x || x->kind == AST_NAMED)) err(c, E0208, call_node->first, "'%.*s' begins with a resource: %.*s(Patient%s)", STR(op), STR(op), kind == CALL_READ ? ", id" : ", …");
+  else if (kind == CALL_SEARCH || kind == CALL_READ) {
+    resource = fhir_resource_arg(c, x);
+    x = x->next;
+    if (kind == CALL_READ && !x && !str_is(op, "history")) err(c, E0208, call_node->first, "which %s? '%.*s' needs its id", resource ? fhir_type_name(resource) : "one", STR(op));
+  } else if ((kind == CALL_WRITE || kind == CALL_BUNDLE) && x && x->kind != AST_NAMED) {
+    out = written(c, x, op, kind == CALL_BUNDLE ? fhir_type("Bundle", 6) : fhir_type("Resource", 8));
+    x = x->next;
+  } else if (kind == CALL_WRITE || kind == CALL_BUNDLE) {
+    err(c, E0208, call_node->first, "'%.*s' needs the %s that is sent", STR(op), kind == CALL_BUNDLE ? "Bundle" : "resource");
+  }
+  for (; x; x = x->next) {
     bool named = x->kind == AST_NAMED;
     ast *e = named ? ast_child(x, 1) : x->kind == AST_ASC || x->kind == AST_DESC ? x->first : x;
-    if (x == args->first && typed && !named) { resource = resource_arg(c, e); continue; }
-    if (e->kind == AST_NAME && !find_local(c, node_name(c, e)) && !named) continue;
-    int top = c->f->top, w = reg_new(c);
-    ty t = ex(c, e, w);
+    if (kind == CALL_FREE && e->kind == AST_NAME && !find_local(c, node_name(c, e)) && !named) continue; /* a type */
+    int top = c->f->top;
+    ty t = ex(c, e, reg_new(c));
     c->f->top = top;
     if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
-    if (named && search && resource) search_key(c, x->first, e, t, resource);
+    if (named && kind == CALL_SEARCH && resource) search_key(c, x->first, e, t, resource);
+    if (kind == CALL_SEARCH && !named) err(c, E0208, e, "search parameters have names: %.*s(%s, name: …)", STR(op), resource ? fhir_type_name(resource) : "Patient");
   }
-  if (!resource) return ty_make(TY_ANY, 0, false);
-  if (search) return found(c, resource);
+  if (kind == CALL_SEARCH && resource) return found(c, resource);
   ty t = ty_one(TY_FHIR);
-  t.ref = resource;
-  return str_is(op, "read") || str_is(op, "vread") ? t : ty_make(TY_ANY, 0, false);
+  t.ref = str_is(op, "history") || kind == CALL_BUNDLE ? fhir_type("Bundle", 6) : resource;
+  return (str_is(op, "read") || str_is(op, "vread")) && resource ? t : str_is(op, "history") || kind == CALL_BUNDLE ? t : out;
 }

@@ -46,7 +46,7 @@ static int32_t choice_add(comp *c, const fhir_element_info *e) {
   return (int32_t)c->nchoices++;
 }
 
-static ty fhir_types(comp *c, const fhir_element_info *e) {
+ty fhir_types(comp *c, const fhir_element_info *e) {
   ty t = ty_one(TY_ANY);
   if (e->choice && e->n_types > 1) t.ref = choice_add(c, e);
   if (e->n_types == 1) {
@@ -64,6 +64,12 @@ static ty fhir_types(comp *c, const fhir_element_info *e) {
     if (strcmp(fhir_type_name(id), "Resource") == 0) { t.kind = TY_ANY; t.ref = choice_add(c, e); }
   }
   return ty_card(t, e->min ? 1 : 0, e->max != 1);
+}
+
+/* A resource of any type, as in Bundle.entry. */
+ty resource_any(comp *c) {
+  fhir_element_info e;
+  return fhir_element(fhir_type("Bundle.entry", 12), "resource", 8, &e) ? fhir_types(c, &e) : ty_opt(TY_ANY);
 }
 
 static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {

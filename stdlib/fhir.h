@@ -1,4 +1,4 @@
-/* fhir.h - the FHIR R4 (4.0.1) model: types, elements, choice types, search parameters, code sets; and how typed JSON is walked.
+/* fhir.h - the FHIR R4 (4.0.1) model: types, elements, choice types, search parameters, operations, code sets; and how typed JSON is walked.
  *
  * A type id is 1 .. fhir_type_count(); 0 is "no such type". Ids cover primitive types (code), data types (HumanName), resources (Patient), the abstract
  * ones (Element, BackboneElement, Resource, DomainResource) and every anonymous structure inside them under its path
@@ -96,10 +96,32 @@ bool fhir_search_at(uint16_t resource, unsigned i, fhir_search_info *out);
 /* Whether a modifier ("exact", "missing", "not", a resource name on a reference ...) is allowed on a type of parameter. */
 bool fhir_search_modifier(const fhir_search_info *p, const char *modifier, size_t len);
 
+/* ---- Operations ($everything, $validate ...), as R4 defines them. */
+typedef struct fhir_operation_info {
+  const char *name;          /* "everything", without '$' */
+  uint16_t resource;         /* that defines it; Resource: every resource has it */
+  bool system, type, instance; /* called as [base]/$x, [base]/Patient/$x, [base]/Patient/1/$x */
+  bool writes;               /* it changes what the server holds */
+  uint16_t first, n;         /* its parameters, for fhir_parameter_at */
+} fhir_operation_info;
+typedef struct fhir_parameter_info {
+  const char *name;          /* "match.concept" is a part of the parameter "match" */
+  uint16_t type;             /* 0: it has parts instead of a value; Element: a value of any data type; Reference: also a string such as 'Patient/1' */
+  uint16_t min, max;         /* max 0 = unbounded */
+  bool out, part;
+} fhir_parameter_info;
+/* Operation that a resource defines or inherits; of resource 0 any that is called on the system. */
+bool fhir_operation(uint16_t resource, const char *name, size_t len, fhir_operation_info *out);
+/* All of them, in order of resource and name. */
+bool fhir_operation_at(unsigned i, fhir_operation_info *out);
+/* Parameters in order of definition, parts behind what they are part of. */
+bool fhir_parameter_at(const fhir_operation_info *op, unsigned i, fhir_parameter_info *out);
+
 /* ---- Did you mean. */
 void fhir_nearest_type(nearest *n, bool resources_only);
 void fhir_nearest_element(nearest *n, uint16_t type);
 void fhir_nearest_search(nearest *n, uint16_t resource);
+void fhir_nearest_operation(nearest *n, uint16_t resource); /* 0: those of the system */
 void fhir_nearest_code(nearest *n, uint16_t set);
 
 /* ---- Values (fhir_nodes.c). */

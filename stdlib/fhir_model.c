@@ -29,6 +29,18 @@ typedef struct fhir_set_row {
   uint32_t url;
   uint16_t first, n;
 } fhir_set_row;
+typedef struct fhir_operation_row {
+  uint32_t name;
+  uint16_t resource, first, n;        /* sorted by resource and name */
+  uint8_t levels;
+} fhir_operation_row;
+enum { LEVEL_SYSTEM = 1, LEVEL_TYPE = 2, LEVEL_INSTANCE = 4, LEVEL_WRITES = 8 };
+typedef struct fhir_parameter_row {
+  uint32_t name;
+  uint16_t type;
+  uint8_t min, max, flags;
+} fhir_parameter_row;
+enum { PARAMETER_OUT = 1, PARAMETER_PART = 2 };
 
 #include "fhir_tables.inc"
 
@@ -276,6 +288,34 @@ bool fhir_search_modifier(const fhir_search_info *p, const char *modifier, size_
   return false;
 }
 
+/* ---- Operations. */
+
+bool fhir_operation_at(unsigned i, fhir_operation_info *out) {
+  if (i >= COUNT(fhir_operations)) return false;
+  const fhir_operation_row *r = &fhir_operations[i];
+  *out = (fhir_operation_info){.name = fhir_pool + r->name, .resource = r->resource, .system = r->levels & LEVEL_SYSTEM, .type = r->levels & LEVEL_TYPE,
+                               .instance = r->levels & LEVEL_INSTANCE, .writes = r->levels & LEVEL_WRITES, .first = r->first, .n = r->n};
+  return true;
+}
+
+/* Whether the resource has the operation; no resource has those that are called on the system. */
+static bool has_operation(uint16_t resource, const fhir_operation_info *op) {
+  return resource ? fhir_is_a(resource, op->resource) : op->system;
+}
+
+bool fhir_operation(uint16_t resource, const char *name, size_t len, fhir_operation_info *out) {
+  for (unsigned i = 0; fhir_operation_at(i, out); i++)
+    if (has_operation(resource, out) && same(out->name, name, len)) return true;
+  return false;
+}
+
+bool fhir_parameter_at(const fhir_operation_info *op, unsigned i, fhir_parameter_info *out) {
+  if (i >= op->n || op->first + i >= COUNT(fhir_parameters)) return false;
+  const fhir_parameter_row *r = &fhir_parameters[op->first + i];
+  *out = (fhir_parameter_info){.name = fhir_pool + r->name, .type = r->type, .min = r->min, .max = r->max, .out = r->flags & PARAMETER_OUT, .part = r->flags & PARAMETER_PART};
+  return true;
+}
+
 /* ---- Did you mean. */
 
 static void offer(nearest *n, const char *s) {
@@ -297,6 +337,12 @@ void fhir_nearest_search(nearest *n, uint16_t resource) {
   for (unsigned i = 0; fhir_search_at(resource, i, &p); i++) offer(n, p.name);
   for (size_t i = 0; i < COUNT(controls); i++) offer(n, controls[i]);
   for (size_t i = 0; i < COUNT(specials); i++) offer(n, specials[i]);
+}
+
+void fhir_nearest_operation(nearest *n, uint16_t resource) {
+  fhir_operation_info op;
+  for (unsigned i = 0; fhir_operation_at(i, &op); i++)
+    if (has_operation(resource, &op)) offer(n, op.name);
 }
 
 void fhir_nearest_code(nearest *n, uint16_t set) {

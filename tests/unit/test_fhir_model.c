@@ -195,6 +195,46 @@ static void test_fhir_did_you_mean(void **state) {
   assert_string_equal(n.hit[0].name, "official");
 }
 
+/* ---- Operations. */
+
+static void test_operations(void **state) {
+  (void)state;
+  fhir_operation_info op;
+  fhir_parameter_info p;
+  assert_true(fhir_operation(type("Patient"), S("everything"), &op));
+  assert_true(op.type && op.instance && !op.system && !op.writes);
+  assert_true(fhir_parameter_at(&op, 0, &p));
+  assert_string_equal(p.name, "start");
+  assert_int_equal(p.type, type("date"));
+  assert_true(!p.min && p.max == 1 && !p.out && !p.part);
+  assert_true(fhir_parameter_at(&op, 3, &p));
+  assert_string_equal(p.name, "_type");
+  assert_int_equal(p.max, 0);
+  assert_true(fhir_parameter_at(&op, 5, &p));
+  assert_true(p.out && p.min == 1 && p.type == type("Bundle"));
+  assert_false(fhir_parameter_at(&op, 6, &p));
+  assert_true(fhir_operation(type("Observation"), S("validate"), &op)); /* of every resource */
+  assert_int_equal(op.resource, type("Resource"));
+  assert_false(fhir_operation(type("Observation"), S("everything"), &op));
+  assert_false(fhir_operation(0, S("everything"), &op));
+  assert_true(fhir_operation(0, S("process-message"), &op) && op.system);
+  assert_true(fhir_operation(type("ConceptMap"), S("translate"), &op));
+  unsigned parts = 0;
+  for (unsigned i = 0; fhir_parameter_at(&op, i, &p); i++) {
+    if (strcmp(p.name, "match") == 0) assert_true(p.out && !p.type && p.max == 0);
+    if (p.part && p.out) parts++;
+    assert_true(p.part == (strchr(p.name, '.') != NULL));
+  }
+  assert_int_equal(parts, 6);
+  unsigned n = 0;
+  while (fhir_operation_at(n, &op)) n++;
+  assert_int_equal(n, 46); /* as published with R4 */
+  nearest near;
+  nearest_init(&near, S("mtach"));
+  fhir_nearest_operation(&near, type("Patient"));
+  assert_string_equal(near.hit[0].name, "match");
+}
+
 /* ---- Values. */
 
 static const char patient_json[] =
@@ -456,6 +496,7 @@ static void test_memory_and_fuel_run_out_cleanly(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_types),
+    cmocka_unit_test(test_operations),
     cmocka_unit_test(test_system_types_of_primitives),
     cmocka_unit_test(test_elements),
     cmocka_unit_test(test_elements_in_order),

@@ -62,6 +62,23 @@ class Lists:
         return self.at[ids], len(ids)
 
 
+LEVEL = {'S': 1, 'T': 2, 'I': 4, 'W': 8}
+OUT, PART = 1, 2
+
+
+def operation_rows(pool, ids):
+    """Operations by resource and name, each with its parameters laid end to end."""
+    ops, params = [], []
+    for resource, name, levels, use, param, lo, hi, kind in rows('operations.tsv', 8):
+        key = (pool.add(name), ids[resource])
+        if not ops or ops[-1][:2] != key:
+            ops.append((*key, len(params), 0, sum(LEVEL[c] for c in levels)))
+        if use:
+            params.append((pool.add(param), ids[kind] if kind else 0, int(lo), 0 if hi == '*' else int(hi), (OUT if use == 'out' else 0) | (PART if '.' in param else 0)))
+            ops[-1] = (*ops[-1][:3], ops[-1][3] + 1, ops[-1][4])
+    return ops, params
+
+
 def main():
     pool, lists, out = ctable.Pool('fhir_pool'), Lists(), ['/* Generated from grammar/data/fhir-r4: do not edit. */\n']
     types = sorted(rows('types.tsv', 5), key=lambda t: t[0].encode())
@@ -114,6 +131,7 @@ def main():
                                       (pool.add(member), ids[name], first_of[owner] + k + 1, ids[t[0]], KIND[t[1]], SYSTEM[t[4]],
                                        (1 if c else 0) | (2 if choices and not c else 0) | (4 if t[1] == 'resource' and t[3] else 0), len(member))))
             owner = base_of[owner]
+    ops, params = operation_rows(pool, ids)
     pool.emit(out)
     ctable.array(out, 'fhir_type_row', 'fhir_types', type_rows)
     ctable.array(out, 'fhir_element_row', 'fhir_elements', element_rows)
@@ -123,6 +141,8 @@ def main():
     ctable.array(out, 'uint16_t', 'fhir_lists', lists.all)
     ctable.array(out, 'fhir_member', 'fhir_members', hashed(slots, SLOTS, (0,) * 8))
     ctable.array(out, 'uint16_t', 'fhir_names', hashed([(slot_of(0, key_hash(t[0]), NAMES), ids[t[0]]) for t in types], NAMES, 0))
+    ctable.array(out, 'fhir_operation_row', 'fhir_operations', ops)
+    ctable.array(out, 'fhir_parameter_row', 'fhir_parameters', params)
     ctable.write(sys.argv[1], out)
 
 

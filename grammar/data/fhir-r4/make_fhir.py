@@ -5,6 +5,7 @@
 
 types.tsv      name, kind, base, abstract, System type of the value of a primitive
 elements.tsv   what a type adds to its base: type, element, min, max, types with reference targets, flags, required code set
+operations.tsv  resource, operation, where it is called, a row for each parameter
 search.tsv     resource, parameter, type, targets, expression relative to that resource
 codes.tsv      value sets of required bindings with at most CODES_MAX codes
 """
@@ -128,6 +129,30 @@ def search(root, resources):
     return sorted(rows)
 
 
+def parameter_rows(head, p, prefix=''):
+    kind = 'Resource' if p.get('type') == 'Any' else p.get('type', '')
+    if p.get('searchType') == 'reference':
+        kind = 'Reference'  # a string that says which resource, or a reference to it
+    rows = [(*head, p['use'], prefix + p['name'], p['min'], p['max'], kind)]
+    for part in p.get('part', []):
+        rows += parameter_rows(head, part | {'use': p['use']}, prefix + p['name'] + '.')
+    return rows
+
+
+def operations(root):
+    """Level of an operation: S [base]/$x, T [base]/Patient/$x, I [base]/Patient/1/$x; W when it changes something."""
+    rows = []
+    for o in load(root, 'resources'):
+        if o['resourceType'] != 'OperationDefinition':
+            continue
+        level = ''.join(c for c, w in zip('STIW', ('system', 'type', 'instance', 'affectsState')) if o.get(w))
+        for r in o['resource']:
+            head = (r, o['code'], level)
+            mine = [x for p in o.get('parameter', []) for x in parameter_rows(head, p)]
+            rows += mine or [head]
+    return sorted(rows, key=lambda r: r[:2])
+
+
 def main():
     root = sys.argv[1]
     defs = definitions(root)
@@ -139,7 +164,9 @@ def main():
     write('elements.tsv', 'type\telement\tmin\tmax\ttypes (@ a structure defined here)\tflags: M modifier, S summary\trequired code set', elements)
     write('search.tsv', 'resource\tparameter\ttype\ttargets\texpression', rows)
     write('codes.tsv', 'value set\tcodes', [(u, ' '.join(sets[u])) for u in sorted(used)])
-    print(len(types), 'types', len(elements), 'elements', len(rows), 'search parameters', len(used), 'code sets')
+    calls = operations(root)
+    write('operations.tsv', 'resource\toperation\tlevels: S system, T type, I instance, W it changes something\tuse\tparameter\tmin\tmax\ttype, none with parts', calls)
+    print(len(types), 'types', len(elements), 'elements', len(rows), 'search parameters', len(used), 'code sets', len({c[:2] for c in calls}), 'operations')
 
 
 main()
