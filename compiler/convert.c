@@ -34,6 +34,7 @@ bool assignable(comp *c, ty from, ty to) {
       case TY_FHIR: return fhir_is_a((uint16_t)from.ref, (uint16_t)to.ref) || fhir_is_a((uint16_t)to.ref, (uint16_t)from.ref);
       case TY_HL7_MSG: return from.ref < 0 || to.ref < 0 || from.ref == to.ref;
       case TY_HL7_SEG: return from.ref == to.ref || from.ref < 0;
+      case TY_HL7_GROUP: return from.ref == to.ref;
       default: return true;
     }
   }

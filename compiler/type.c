@@ -71,6 +71,37 @@ uint16_t backbone_named(comp *c, const ast *recv_node, str name) {
   return fhir_type_kind(id) == FHIR_BACKBONE ? id : 0;
 }
 
+/* ORU_R01.PATIENT_RESULT.PATIENT: a group of a message structure. Of kind TY_NONE when the name does not begin with one. */
+static ty group_named(comp *c, ast *n) {
+  if (n->kind != AST_TYPE_DOT) {
+    str name = node_name(c, n);
+    int s = dict_message(name.p, name.len);
+    ty t = ty_one(s >= 0 ? TY_HL7_MSG : TY_NONE);
+    t.ref = s;
+    return t;
+  }
+  ty in = group_named(c, n->first);
+  if (in.kind != TY_HL7_MSG && in.kind != TY_HL7_GROUP) return in;
+  str name = node_name(c, ast_child(n, 1));
+  unsigned count = 0;
+  uint16_t first = 0;
+  if (in.kind == TY_HL7_MSG) first = dict_structure_root(in.ref, &count);
+  else first = dict_node_at((uint16_t)in.ref)->first, count = dict_node_at((uint16_t)in.ref)->n;
+  for (unsigned i = 0; i < count; i++) {
+    const dict_node *d = dict_node_at((uint16_t)(first + i));
+    if (!(d->flags & DICT_NODE_GROUP) || !str_is(name, dict_node_name(d))) continue;
+    ty t = ty_one(TY_HL7_GROUP);
+    t.ref = (int32_t)(first + i);
+    return t;
+  }
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  for (unsigned i = 0; i < count; i++)
+    if (dict_node_at((uint16_t)(first + i))->flags & DICT_NODE_GROUP) nearest_offer(&near, dict_node_name(dict_node_at((uint16_t)(first + i))), strlen(dict_node_name(dict_node_at((uint16_t)(first + i)))));
+  suggest(c, err(c, E0202, ast_child(n, 1), "%s has no group '%.*s'", ty_text(c, in), STR(name)), ast_child(n, 1), &near);
+  return ty_one(TY_ERR);
+}
+
 ty type_node(comp *c, ast *t) {
   if (t->kind < AST_T_ONE || t->kind > AST_T_SOME) return ty_one(TY_ERR);
   ast *n = t->first;
@@ -78,7 +109,9 @@ ty type_node(comp *c, ast *t) {
   uint16_t fhir = n->kind == AST_TYPE_DOT && ast_name_is(c->u->src, n->first, "FHIR") ? fhir_type(name.p, name.len) : 0;
   ty r = ty_one(TY_FHIR);
   r.ref = fhir;
-  if (fhir_type_kind(fhir) < FHIR_COMPLEX) r = type_named(c, name, n, true); /* FHIR.Quantity is the data type, Quantity the System value */
+  ty group = n->kind == AST_TYPE_DOT ? group_named(c, n) : ty_one(TY_NONE);
+  if (group.kind != TY_NONE) r = group;
+  else if (fhir_type_kind(fhir) < FHIR_COMPLEX) r = type_named(c, name, n, true); /* FHIR.Quantity is the data type, Quantity the System value */
   switch (t->kind) {
     case AST_T_OPT: return ty_card(r, 0, false);
     case AST_T_MANY: return ty_card(r, 0, true);

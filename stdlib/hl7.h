@@ -290,6 +290,9 @@ typedef struct hl7_edit {
  * are, trailing delimiters included; line ends become CR. Setting MSH-18 converts the message. Errors: HDW_E_CARD several items where one
  * is wanted, HDW_E_TYPE, HDW_E_CHARSET, HDW_E_DATA, HDW_E_INVALID a path that cannot be (MSH-1), HDW_E_LIMIT over 64 MiB. */
 hdw_status hl7_with(vm_cx *cx, val base, const hl7_edit *edits, unsigned n, val *out);
+/* A copy of the message with what stands before its first segment of that name, and with the nth of them (from 0) and what follows up to the next.
+ * VAL_EMPTY when there is none. */
+hdw_status hl7_cut_part(vm_cx *cx, val base, uint32_t name, uint32_t nth, val *out);
 
 typedef struct hl7_build_defaults {
   tm_val now;                       /* MSH-7, with its zone */

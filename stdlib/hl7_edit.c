@@ -430,3 +430,22 @@ hdw_status hl7_with(vm_cx *cx, val base, const hl7_edit *edits, unsigned n, val 
   if (!one) return hl7_value(cx->a, made, out);
   return hl7_node_new(cx->a, &(hl7_node){.m = made, .len = made->len, .seg_end = 1, .level = HL7_SEG}, out);
 }
+
+hdw_status hl7_cut_part(vm_cx *cx, val base, uint32_t name, uint32_t nth, val *out) {
+  const hl7_node *node = hl7_of(base);
+  *out = VAL_NONE;
+  if (!node || node->level != HL7_MSG) return vm_fail(cx, HDW_E_TYPE, "part: a message is wanted");
+  const hl7_msg *m = node->m;
+  hl7_draft e = {.cx = cx, .base = m, .d = m->d, .cs = hl7_charset(m)};
+  if (m->nsegs && hl7_is_header(m->segs[0].name)) e.enc = hl7_field_raw(m, 0, 2);
+  hdw_status s = HDW_OK;
+  uint32_t seen = 0; /* of that name */
+  for (uint32_t i = 0; i < m->nsegs && !s; i++) {
+    seen += m->segs[i].name == name;
+    if (seen == 0 || seen == nth + 1) s = hl7_draft_add(&e, e.n, (hl7_edit_seg){m->segs[i].name, i, {m->bytes + m->segs[i].off, m->segs[i].len}});
+  }
+  if (s || seen <= nth) return s;
+  hl7_msg *made = NULL;
+  s = hl7_draft_done(&e, false, &made);
+  return s ? s : hl7_value(cx->a, made, out);
+}

@@ -21,7 +21,7 @@ static const struct { const char *name; how h; } natives[] = {
     {"first", GIVES_FIRST}, {"last", GIVES_FIRST}, {"single", GIVES_FIRST}, {"skip", GIVES_FIRST}, {"take", GIVES_FIRST}, {"tail", GIVES_FIRST}, {"distinct", GIVES_SOME},
     {"intersect", GIVES_SOME}, {"exclude", GIVES_SOME}, {"repeat.new", REPEATS}, {"sort.by", GIVES_FIRST}, {"ofType", GIVES_FIRST}, {"as", GIVES_FIRST}, {"json.root", GIVES_FIRST},
     {"fhir.as", GIVES_FIRST}, {"union", GIVES_SOME}, {"combine", GIVES_BOTH}, {"exists", ASKS}, {"empty", ASKS}, {"count", ASKS}, {"isNull", ASKS}, {"hasValue", ASKS}, {"is", ASKS},
-    {"type", ASKS}, {"hl7.get", GETS}, {"hl7.child", CHILD}, {"extension", EXTENSION}, {"drop", DROPS}, {"hl7.with", GIVES_FIRST}};
+    {"type", ASKS}, {"hl7.get", GETS}, {"hl7.child", CHILD}, {"extension", EXTENSION}, {"drop", DROPS}, {"hl7.with", GIVES_FIRST}, {"part", GIVES_FIRST}};
 
 /* A set of places: n ascending node numbers. Sets are interned, so that equal ones have one number; 0 is the empty one. */
 typedef struct set { uint32_t n; uint32_t at[]; } set;

@@ -14,6 +14,7 @@ hdw_status std_hl7_build(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_hl7_segment(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_hl7_text(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_hl7_parse(vm_cx *cx, const val *args, unsigned n, val *out);
+hdw_status std_hl7_part(vm_cx *cx, const val *args, unsigned n, val *out);
 
 /* The packing is the compiler's (compiler/path.c): segment 24 bits, first segment only 1, field 13, repetition + 1 10, component 8, sub 8. */
 hdw_status std_hl7_get(vm_cx *cx, const val *args, unsigned n, val *out) {
@@ -135,4 +136,17 @@ hdw_status std_hl7_parse(vm_cx *cx, const val *args, unsigned n, val *out) {
   s = hl7_parse(cx->a, t.u.s, t.len, &o, &m, NULL);
   if (s == HDW_E_NOMEM) return s;
   return s ? HDW_OK : hl7_value(cx->a, m, out);
+}
+
+hdw_status std_hl7_part(vm_cx *cx, const val *args, unsigned n, val *out) {
+  (void)n;
+  val name;
+  int64_t nth;
+  bool has;
+  *out = VAL_NONE;
+  if (args[0].tag == VAL_EMPTY) return HDW_OK;
+  hdw_status s = fp_text(cx, args[1], "part", &name);
+  if (!s) s = fp_int(cx, args[2], "part", &nth, &has);
+  if (s || name.tag != VAL_STR || !has || nth < 0 || nth >= HL7_MAX_SEGMENTS) return s;
+  return hl7_cut_part(cx, args[0], hl7_name(name.u.s, name.len), (uint32_t)nth, out);
 }

@@ -175,6 +175,33 @@ static void test_many_segments_take_linear_time(void **state) {
   assert_int_equal(try_with(r, base, &head, 1, &out), HDW_E_INVALID);
 }
 
+static const char *part(rig *r, const char *in, const char *name, uint32_t nth) {
+  char full[2000];
+  val v;
+  hl7_slice b;
+  snprintf(full, sizeof full, HEAD "%s", in);
+  hl7_msg *m = parse(r, arena_dup(&r->a, full, strlen(full)));
+  hdw_status s = hl7_cut_part(&r->cx, whole_message(r, m), hl7_name(name, strlen(name)), nth, &v);
+  if (s) return hdw_status_name(s);
+  if (v.tag == VAL_EMPTY) return "";
+  assert_int_equal(hl7_bytes(&r->a, hl7_of(v)->m, &b), HDW_OK);
+  assert_memory_equal(b.p, HEAD, strlen(HEAD));
+  return slice_str(r, (hl7_slice){b.p + strlen(HEAD), (uint32_t)(b.len - strlen(HEAD))});
+}
+
+static void test_parts_of_a_message_about_several(void **state) {
+  rig *r = *state;
+  const char *in = "EVN|1\rPID|1||a\rPV1|1\rPID|2\rPV1|2|I\rOBX|2\r";
+  val v;
+  assert_string_equal(part(r, in, "PID", 0), "EVN|1\rPID|1||a\rPV1|1\r");
+  assert_string_equal(part(r, in, "PID", 1), "EVN|1\rPID|2\rPV1|2|I\rOBX|2\r");
+  assert_string_equal(part(r, in, "PID", 2), "");
+  assert_string_equal(part(r, in, "PID", UINT32_MAX), "");
+  assert_string_equal(part(r, in, "ZZZ", 0), "");
+  assert_string_equal(part(r, in, "no segment", 0), "");
+  assert_int_equal(hl7_cut_part(&r->cx, str("PID"), hl7_name("PID", 3), 0, &v), HDW_E_TYPE);
+}
+
 static void test_untouched_bytes_stay(void **state) {
   rig *r = *state;
   const char *in = "\x0BMSH|^~\\&#|A||||\r\nPID|1||a~~||\\Xzz\\|||\r\nNTE|1|text\r\nmore^~\r\n\r\nOBX||\n|x||\r\nZZZ\r\n\x1C\r";
@@ -327,6 +354,7 @@ int main(void) {
       T(test_segments),
       T(test_removals),
       T(test_many_segments_take_linear_time),
+      T(test_parts_of_a_message_about_several),
       T(test_untouched_bytes_stay),
       T(test_segment_as_base),
       T(test_a_head_of_delimiters_alone),

@@ -58,6 +58,7 @@ static void test_fields(void **state) {
   reads_are(W("  let p = msg.PID\n  let q = p\n  return q.PID-8"), READS_HL7, "PID-8");
   reads_are(W("  if msg.PID-8 = 'F' { skip('x') }"), READS_HL7, "PID-8");
   reads_are(W("  return msg.with(PID-8: 'F').PID-3.1"), READS_HL7, "PID-3");
+  reads_are(W("  return msg.part('PID', 1).PID-3.1"), READS_HL7, "PID-3");
   reads_are(W("  if msg.PID-8.exists() { skip('x') }"), READS_HL7, "PID-8?");
   reads_are(W("  if msg.NK1.exists() { skip('x') }"), READS_HL7, "NK1?");
   reads_are(W("  return coalesce(msg.PID-2, msg.PID-4)"), READS_HL7, "PID-2 PID-4");

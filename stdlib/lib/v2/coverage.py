@@ -6,7 +6,7 @@ does. A row counts as done when a comment in the function of its table names it:
 stale, when a comment names a row that does not exist, or when more rows are missing than MOST_MISSING: that number may only shrink."""
 import csv, glob, os, re, sys
 HERE = os.path.dirname(os.path.abspath(__file__))
-MOST_MISSING = 593
+MOST_MISSING = 510
 
 # Tables whose rows another function or the language itself has.
 SAME = {"CE[CodeableConcept]": "CWE[CodeableConcept]", "CNE[CodeableConcept]": "CWE[CodeableConcept]", "CF[CodeableConcept]": "CWE[CodeableConcept]"}
@@ -14,7 +14,6 @@ LANGUAGE = {"DR[dateTime]", "DTM[dateTime]", "DTM[Annotation-Time]", "TS[dateTim
             "FT[Annotation-Comment]", "CQ[decimal]", "MSG[code]", "ID[CodeableConcept]", "IS[CodeableConcept]", "ID[Coding]"}
 # Tables without a function, and why.
 TABLES = {
-    "CWE[Device]": "the guide says only: select the appropriate value (instance or kind)",
     "CWE[Observation-SupportingInfo]": "Observation.code is left to the implementer",
     "CWE[PractitionerRole]": "in PRT[CareTeam] the role is the CodeableConcept of PRT-6 as a whole",
     "CX[RelatedPerson-Mother]": "which identifier links the mother is left to the implementer",
@@ -49,7 +48,14 @@ ROWS = [
     (r"OG\[.*", None, "OBX-4 is a string before v2.8.2"), (r"ORC\[ServiceRequest\]", [65, 66, 67], "a field of HL7 v2.9"),
     (r"CWE\[Identifier\]", None, "one identifier has one value; an Identifier has no name"), (r"PL\[Location\]", [6, 7], "the point of care has no code in location-physical-type"),
     (r"PL\[Location\]", None, "PL-11 names the authority of all parts; the parts name their own"), (r"NDL\[.*", None, "where the reporter was is not an element of PractitionerRole in use"),
-    (r"PRT\[.*", [19, 20, 21, 22, 23, 24] + list(range(31, 44)), "PRT-23 is a field of v2.8.2 and later"), (r"TQ\[.*", [5, 6, 7], "free text: when it can be parsed without doubt is left to the implementer"),
+    (r"CWE\[Device\]", None, "a code names one device, not a kind"),
+    (r"EI\[Device-udiCarrier\]", None, "only the sender knows whether PRT-10 is what a UDI barcode says; it is the identifier"),
+    (r"XON\[Location\]", [4], "the guide names no element or extension yet"), (r"PRT\[CareTeam\]", [9, 22, 27], "a participant with a role of table 0443 is a professional"),
+    (r"PRT\[CareTeam\]", [23], "a PractitionerRole has no address"), (r"PRT\[CareTeam\]", [25, 30], "the address and telephone are the participant's: the person's where there is one"),
+    (r"PRT\[(Device|PractitionerRole)\]", [19, 20, 21, 22, 23, 24, 25, 26] + list(range(31, 45)), "fields after PRT-15, which the dictionary does not have"),
+    (r"NTE\[.*", [12, 15, 16], "a field of HL7 v2.9, which the dictionary does not have"), (r"OBR\[Specimen\]", [4], "only the sender knows whether the placer's number is the accession's"),
+    (r"OBR\[Specimen\]", [17], "no code says that it is a duration"), (r"RXR\[MedicationRequest\]", [5], "the guide names no element or extension yet"),
+    (r"SCH\[ServiceRequest\]", [35], "the map gives the status of an Appointment, which an order does not have"), (r"TQ\[.*", [5, 6, 7], "free text: when it can be parsed without doubt is left to the implementer"),
     (r"SN\[.*", None, "the extension originalText is not defined"), (r"ROL\[CareTeam\]", None, "left to the implementer"),
     (r"TXA\[DocumentReference\]", [10, 11], "FHIR R6"), (r"SFT\[Device\]", [3], "the guide has no code for software yet"), (r"PV2\[Encounter\]", [18], "a narrative is the author's"),
     (r"PV1\[Encounter\]", [83, 84, 85], "EpisodeOfCare.status is required and not in the message"), (r"XAD\[Address\]", [13, 14, 15], "the extension has no URL"),
