@@ -195,6 +195,10 @@ static int check_the_state(tool *t) {
     return part(t, "state", "none", EXIT_OK);
   }
   hdw_status st = store_open(t->io, &so, &info, &s);
+  for (int again = 0; st == HDW_E_CORRUPT && again < 3 && in_use(t); again++) { /* just being written: looked at once more */
+    usleep(50000);
+    st = store_open(t->io, &so, &info, &s);
+  }
   if (st) {
     found(t, "state.mdb: %s", st == HDW_E_VERSION ? "of another version: it is made again at the next start" : st == HDW_E_CORRUPT ? "DAMAGED: it is made again from the log at the next start" : hdw_status_text(st));
     return part(t, "state", st == HDW_E_VERSION ? "other version" : st == HDW_E_CORRUPT ? "damaged" : "unreadable", EXIT_FINDINGS);

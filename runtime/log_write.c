@@ -71,7 +71,7 @@ struct hlog {
 /* ---- writer ---- */
 
 static log_node *take_all(log_node **stack) {
-  log_node *n = __atomic_exchange_n(stack, NULL, __ATOMIC_ACQUIRE), *out = NULL;
+  log_node *n = __atomic_exchange_n(stack, NULL, __ATOMIC_SEQ_CST), *out = NULL;
   while (n) {
     log_node *next = n->next;
     n->next = out;
@@ -114,6 +114,7 @@ static hdw_status sync_timed(hlog *l) {
 #endif
   HDW_POINT("log.after_sync");
   t = io_mono_us(l->x) - t;
+  if (t < 1) t = 1; /* 0 = none yet */
   __atomic_store_n(&l->sync_us_last, t, __ATOMIC_RELAXED);
   if (t > __atomic_load_n(&l->sync_us_max, __ATOMIC_RELAXED)) __atomic_store_n(&l->sync_us_max, t, __ATOMIC_RELAXED);
   __atomic_add_fetch(&l->syncs, 1, __ATOMIC_RELAXED);
@@ -278,9 +279,23 @@ static void done_run(void *user) { done_all((hlog *)user); }
 
 /* ---- loop: appending ---- */
 
-/* The writer's fields may be touched by the loop when the writer is not in its step: it starts one only to find the queue empty. */
+/* The writer has nothing and is not in its step. The queue is looked at first: the writer says that it is busy before it takes it, so one that was taken shows a busy
+ * writer. In the other order the writer could begin between the two looks, and both would write. */
+static bool writer_rests(hlog *l) {
+#ifdef HDW_BREAK_TWO_WRITERS
+  bool rests = !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST); /* canary: test_log_turns must notice */
+  HDW_POINT("log.look");
+  return rests && !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
+#else
+  bool empty = !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
+  HDW_POINT("log.look");
+  return empty && !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST);
+#endif
+}
+
+/* The writer's fields may be touched by the loop while the writer rests: it begins a step only when it was woken for something in the queue. */
 static bool write_here(hlog *l) {
-  if (l->x->sim || l->nfresh > HERE_RECORDS || l->unsynced > HERE_BYTES || __atomic_load_n(&l->busy, __ATOMIC_SEQ_CST) || __atomic_load_n(&l->queue, __ATOMIC_ACQUIRE)) return false;
+  if (l->x->sim || l->nfresh > HERE_RECORDS || l->unsynced > HERE_BYTES || !writer_rests(l)) return false;
   for (const log_node *n = l->fresh; n; n = n->next)
     if (n->roll) return false;
   int64_t us = __atomic_load_n(&l->sync_us_last, __ATOMIC_RELAXED);

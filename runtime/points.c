@@ -2,19 +2,29 @@
 typedef int points_not_empty; /* a translation unit must declare something */
 #ifdef HDW_POINTS
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Test builds only, so a counter in static memory is allowed: a point is passed by one thread at a time or the count is approximate. */
+/* The variable is a list name:number,name:number. */
+static bool named(const char *variable, const char *name, long *number) {
+  size_t n = strlen(name);
+  for (const char *at = getenv(variable); at; at = strchr(at, ',')) {
+    at += *at == ',';
+    if (strncmp(at, name, n) != 0 || (at[n] && at[n] != ':' && at[n] != ',')) continue;
+    *number = at[n] == ':' ? strtol(at + n + 1, NULL, 10) : 1;
+    return true;
+  }
+  return false;
+}
+
 void hdw_point(const char *name) {
   static long passed;
-  const char *at = getenv("HDW_CRASH_AT");
-  if (!at) return;
-  const char *colon = strrchr(at, ':');
-  size_t n = colon ? (size_t)(colon - at) : strlen(at);
-  if (strlen(name) != n || memcmp(name, at, n) != 0) return;
-  long want = colon ? strtol(colon + 1, NULL, 10) : 1;
+  long want;
+  if (named("HDW_PAUSE_AT", name, &want)) usleep((useconds_t)want);
+  if (!named("HDW_CRASH_AT", name, &want)) return;
   if (__atomic_add_fetch(&passed, 1, __ATOMIC_RELAXED) == want) kill(getpid(), SIGKILL);
 }
 #endif

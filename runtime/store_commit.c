@@ -70,6 +70,7 @@ static hdw_status write_batch(store *s) {
   HDW_POINT("store.before_commit");
   st = store_error(mdb_txn_commit(txn));
   HDW_POINT("store.after_commit");
+  if (!st) store_env_extend(s);
   return st;
 }
 

@@ -101,6 +101,8 @@ void skey_begin(skey *k, uint16_t part, store_table t);
 
 hdw_status store_env_open(store *s);
 void store_env_close(store *s);
+/* After a commit: the file is as long as its pages claim, so that check_size may take a shorter one for damaged. */
+void store_env_extend(store *s);
 /* Makes sure that everything can be read: s->txn is there, and s->young in the tables. */
 hdw_status store_txn(store *s);
 /* Changes since the last commit; nothing is in the file before the next one. value NULL/0 allowed. HDW_E_NOMEM, HDW_E_LIMIT. */
