@@ -123,10 +123,32 @@ hdw_status vm_join(vm_run *r, val *out, vm_bad **bad) {
   return HDW_OK;
 }
 
+static bool has_live(const vm_run *b) {
+  for (uint32_t i = 0; i < b->ngroups; i++)
+    if (b->groups[i].live) return true;
+  return false;
+}
+
+/* Takes a branch that is over out of the run, to be used again. One whose own branches are still at work stays where it is until the last of them is over,
+ * since they end in its registers and groups: that is never so from the compiler, which joins what it forked. */
+static void retire(vm_run *b) {
+  vm_run *root = b->root;
+  while (b->parent && b->stand == VM_OVER && !has_live(b)) {
+    vm_run *p = b->parent, **at = &root->next;
+    p->groups[b->in_group].live--;
+    if (p->stand == VM_BLOCKED) p->stand = VM_GOES;
+    while (*at && *at != b) at = &(*at)->next;
+    if (*at) *at = b->next;
+    b->next = root->spare;
+    root->spare = b;
+    root->nbranches--;
+    b = p;
+  }
+}
+
 /* The branch is over: what is bad about it is kept when it is the first in the order of the source, and the one that began it may go on. */
 static hdw_status over(vm_run *b, vm_state how) {
-  vm_run *p = b->parent, *root = b->root;
-  vm_group *g = &p->groups[b->in_group];
+  vm_group *g = &b->parent->groups[b->in_group];
   if (how == VM_DONE && !b->ended && b->outcome == VM_OUTCOME_NONE) { /* by RET: never from the compiler */
     (void)vm_fail(b->cx, HDW_E_INVALID, "a function ends within a branch");
     how = VM_FAILED;
@@ -140,14 +162,7 @@ static hdw_status over(vm_run *b, vm_state how) {
   }
   memset(&b->cx->err, 0, sizeof b->cx->err);
   b->stand = VM_OVER;
-  g->live--;
-  if (p->stand == VM_BLOCKED) p->stand = VM_GOES;
-  vm_run **at = &root->next;
-  while (*at && *at != b) at = &(*at)->next;
-  if (*at) *at = b->next;
-  b->next = root->spare;
-  root->spare = b;
-  root->nbranches--;
+  retire(b);
   return HDW_OK;
 }
 
@@ -196,9 +211,11 @@ void vm_resume(vm_run *r, val result) { vm_resume_branch(r->request.branch, resu
 bool vm_unwind(vm_run *r, val error) {
   if (!r->ntries) return false;
   vm_try t = r->tries[--r->ntries];
-  for (uint32_t i = t.groups; i < r->ngroups; i++)
+  uint32_t keep = t.groups < r->ngroups ? t.groups : r->ngroups;
+  while (keep && r->groups[keep - 1].frame > t.frame) keep--; /* of frames that end here, whatever was open at TRY: their branches would write to frames that are others by then */
+  for (uint32_t i = keep; i < r->ngroups; i++)
     if (r->groups[i].live) return false; /* never from the compiler: a step fails in its branch, and JOIN closes the group */
-  r->ngroups = t.groups < r->ngroups ? t.groups : r->ngroups;
+  r->ngroups = keep;
   r->nframes = t.frame + 1;
   vm_regions_pop(r, r->nframes);
   vm_frame *f = &r->frames[t.frame];

@@ -465,6 +465,7 @@ vm_state VM_EXEC(vm_run *r) {
     ip += SBX;
     NEXT_INS;
   OP(BEND):
+    if (r->ngroups) FAIL(vm_fail(cx, HDW_E_INVALID, "a branch ends between its branches"));
     vm_branch_end(r, A, B, C == 1);
     goto out;
   OP(JOIN): {

@@ -211,6 +211,23 @@ static void test_quantities(void **state) {
   assert_text(qty("1.50", "mg", false), "1.50 'mg'");
 }
 
+/* Units that are no plain multiple of their base: equal magnitudes hash alike, whatever they are written in (eq asserts it). */
+static void test_quantities_that_are_equal_hash_alike(void **state) {
+  (void)state;
+  assert_int_equal(eq(qty("222", "/222", false), val_int(1)), 1);
+  assert_int_equal(eq(qty("111", "/222", false), qty("0.50", "1", false)), 1);
+  assert_int_equal(eq(qty("1", "/3", false), qty("2", "/6", false)), 1);
+  assert_int_equal(eq(qty("1", "/3", false), qty("1", "/6", false)), 0);
+  assert_int_equal(eq(qty("0", "Cel", false), qty("273.15", "K", false)), 1);
+  assert_int_equal(eq(qty("32", "[degF]", false), qty("0", "Cel", false)), 1);
+  assert_int_equal(eq(qty("-40.0", "[degF]", false), qty("-40", "Cel", false)), 1);
+  assert_int_equal(eq(qty("60", "/min", false), qty("1", "/s", false)), 1);
+  assert_int_equal(eq(qty("-7", "/min", false), qty("-420", "/h", false)), 1);
+  assert_int_equal(eq(qty("0", "/222", false), val_int(0)), 1);
+  assert_true(val_hash(7, qty("1", "/3", false)) != val_hash(7, qty("2", "/3", false)));
+  assert_true(val_hash(7, qty("1", "/min", false)) != val_hash(7, qty("2", "/min", false)));
+}
+
 static void test_equal_collections(void **state) {
   (void)state;
   assert_int_equal(eq(LIST(val_int(1), val_int(2)), LIST(val_int(1), val_int(2))), 1);
@@ -327,7 +344,7 @@ static void test_no_memory_is_a_status(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_norm_numbers), cmocka_unit_test(test_norm_strings), cmocka_unit_test(test_norm_lists), cmocka_unit_test(test_members),
-      cmocka_unit_test(test_builder), cmocka_unit_test(test_equal_scalars), cmocka_unit_test(test_equal_temporals), cmocka_unit_test(test_quantities),
+      cmocka_unit_test(test_builder), cmocka_unit_test(test_equal_scalars), cmocka_unit_test(test_equal_temporals), cmocka_unit_test(test_quantities), cmocka_unit_test(test_quantities_that_are_equal_hash_alike),
       cmocka_unit_test(test_equal_collections), cmocka_unit_test(test_objects), cmocka_unit_test(test_equivalence), cmocka_unit_test(test_compare),
       cmocka_unit_test(test_to_str), cmocka_unit_test(test_no_memory_is_a_status)};
   return cmocka_run_group_tests(tests, setup, teardown);
