@@ -17,7 +17,7 @@ static hdw_status setting(vm_cx *cx, const char *name, size_t len, val *out) {
     const meta *m = &e->apps[i]->meta;
     if (e->apps[i]->retired) continue;
     for (uint32_t k = 0; k < m->nsettings; k++)
-      if (strcmp(m->settings[k].name, key) == 0) return val_norm(cx->a, m->settings[k].def, out);
+      if (strcmp(m->settings[k].name, key) == 0) return val_norm(cx->a, e->apps[i]->settings ? e->apps[i]->settings[k] : m->settings[k].def, out);
   }
   return HDW_OK;
 }

@@ -13,7 +13,8 @@
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
  *   audit.c          who did what                               watch.c         metrics and traces
  *   engine_moved.c   an address is another than before       engine_window.c  windows of listeners and once-keys
- *   engine_retain.c  what is over goes
+ *   engine_retain.c  what is over goes                        engine_trace.c  a run executed again, to look at it
+ *   engine_replay.c  recorded inputs through another version
  *   dispatch_*.c     one file for each kind of connection */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -357,6 +358,7 @@ struct engine {
   io_timer drain_timer;
   bool drain_done;
   uint64_t hash_seed;
+  int64_t decided_us;        /* wall; not 0: what is replayed is decided as if it were this time */
   uint8_t content_key[16];   /* of marks made by this process */
   struct eng_retain *retain;
   engine_status st;
@@ -581,6 +583,8 @@ void eng_pending_free(eng_pending *p);
 /* Waits for the run; deadline as the workflow says, counted from eng_pending_arm. */
 void eng_pending_wait(eng_pending *p, const meta_workflow *wf);
 void eng_pending_arm(eng_pending *p);
+/* What the end of an ack-after-run input's run says: the state of the input; code, error and text of the answer (given: those of a reject). */
+uint8_t eng_after_verdict(bool hl7, bool ok, vm_outcome how, const char **code, const char **error, const char **text);
 /* The run of an ack-after-run input ended: its outcome is recorded, then everybody who waits is answered. value is read when how is
  * VM_OUTCOME_NONE or VM_REPLY; code and text else. */
 void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text);
@@ -710,6 +714,8 @@ typedef struct eng_ask {
   bool unsure;               /* recorded, and it is not known whether it took place */
 } eng_ask;
 hdw_status eng_step_request(eng_run *r, eng_ask *x);
+/* The same without the connection, which need not be there: c stays NULL, and sys operations are those without effect->conn. */
+hdw_status eng_step_describe(eng_run *r, eng_ask *x);
 
 /* ---- reprocessing (engine_reprocess.c) --------------------------------------------------------------------------------------------- */
 

@@ -500,24 +500,31 @@ static void after_body(engine *e, after *x, bool hl7, vm_outcome how, val v) {
   arena_free(&a);
 }
 
+uint8_t eng_after_verdict(bool hl7, bool ok, vm_outcome how, const char **code, const char **error, const char **text) {
+  *error = "";
+  if (!ok) {
+    *code = hl7 ? "AE" : "500", *error = "207";
+    if (!(*text)[0]) *text = hl7 ? "The message could not be processed" : "The request could not be processed";
+    return INPUT_FAILED;
+  }
+  if (how == VM_REJECT) {
+    if (!(*code)[0]) *code = "AR";
+    return INPUT_REJECTED;
+  }
+  *code = hl7 ? "AA" : "200";
+  return INPUT_ACCEPTED;
+}
+
 void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text) {
   after *x = (after *)eng_get(e, sizeof *x);
+  const char *error;
   if (!x) return;
-  rec_ack_outcome o = {.input = row->input, .state = INPUT_ACCEPTED};
+  rec_ack_outcome o = {.input = row->input, .state = eng_after_verdict(hl7, ok, how, &code, &error, &text)};
   x->input = row->input;
+  snprintf(x->code, sizeof x->code, "%.7s", code);
+  snprintf(x->error, sizeof x->error, "%s", error);
   snprintf(x->text, sizeof x->text, "%s", text);
-  if (!ok) {
-    o.state = INPUT_FAILED;
-    snprintf(x->code, sizeof x->code, "%s", hl7 ? "AE" : "500");
-    snprintf(x->error, sizeof x->error, "207");
-    if (!x->text[0]) snprintf(x->text, sizeof x->text, "The %s could not be processed", hl7 ? "message" : "request");
-  } else if (how == VM_REJECT) {
-    o.state = INPUT_REJECTED;
-    snprintf(x->code, sizeof x->code, "%.7s", code[0] ? code : "AR");
-  } else {
-    snprintf(x->code, sizeof x->code, "%s", hl7 ? "AA" : "200");
-    after_body(e, x, hl7, how, value);
-  }
+  if (o.state == INPUT_ACCEPTED) after_body(e, x, hl7, how, value);
   o.ack_code = cod_cstr(x->code), o.error_code = cod_cstr(x->error), o.text = cod_cstr(x->text);
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_ack_outcome(&w, &o);

@@ -47,13 +47,16 @@ static hdw_status make_request(eng_run *r, ask *x) {
   uint32_t ol = 0;
   const char *op = mod_text(&r->app->m, f->op, &ol);
   snprintf(x->operation, sizeof x->operation, "%.*s", (int)ol, op);
-  if (f->conn != MOD_NO_INDEX) {
-    uint32_t cl = 0;
-    const char *c = mod_text(&r->app->m, f->conn, &cl);
-    x->c = eng_conn_find(r->e, c, cl);
-    if (!x->c) return HDW_E_NOTFOUND;
-  }
   return HDW_OK;
+}
+
+/* c stays NULL for sys operations. */
+static hdw_status find_connection(eng_run *r, ask *x) {
+  if (x->effect->conn == MOD_NO_INDEX) return HDW_OK;
+  uint32_t len = 0;
+  const char *name = mod_text(&r->app->m, x->effect->conn, &len);
+  x->c = eng_conn_find(r->e, name, len);
+  return x->c ? HDW_OK : HDW_E_NOTFOUND;
 }
 
 /* Packs the request and hashes operation, connection and request. */
@@ -72,7 +75,14 @@ static hdw_status hash_request(eng_run *r, ask *x) {
 hdw_status eng_step_request(eng_run *r, eng_ask *x) {
   *x = (eng_ask){.branch = r->vm.request.branch, .q = &r->vm.request.branch->request};
   hdw_status s = make_request(r, x);
+  if (!s) s = find_connection(r, x);
   return s || !x->c ? s : hash_request(r, x);
+}
+
+hdw_status eng_step_describe(eng_run *r, eng_ask *x) {
+  *x = (eng_ask){.branch = r->vm.request.branch, .q = &r->vm.request.branch->request};
+  hdw_status s = make_request(r, x);
+  return s || x->effect->conn == MOD_NO_INDEX ? s : hash_request(r, x);
 }
 
 /* ---- outcome ---------------------------------------------------------------------------------------------------------------------------- */
@@ -369,6 +379,7 @@ bool eng_step_await(eng_run *r) {
     return false;
   }
   hdw_status st = make_request(r, &x);
+  if (!st) st = find_connection(r, &x);
   if (st) {
     eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, hdw_status_name(st), st == HDW_E_NOTFOUND ? "the connection is not configured" : hdw_status_text(st), x.q->path);
     return false;

@@ -21,10 +21,10 @@ typedef struct hv_args {
   const char *config, *data, *to, *state, *control_id, *sender, *patient, *since, *limit, *reason, *example, *subject;
   const char *url, *token_file, *who, *after, *until, *type;
   const char *sink, *workflow, *code;
-  const char *from, *ca, *term;
+  const char *from, *ca, *term, *with;
   bool live;                 /* asks a running daemon at the socket `from` only, without a word when it does not answer */
   io *kept;                  /* what --url is asked with, so that connections last; NULL = a new one each time */
-  bool json, check, all, yes, help, version, verify, fhir;
+  bool json, check, all, yes, help, version, verify, fhir, dry_run, values;
 } hv_args;
 
 typedef struct hv_command {
@@ -57,6 +57,7 @@ int hv_discard(const hv_args *a);
 int hv_cancel(const hv_args *a);
 int hv_skip_lane(const hv_args *a);
 int hv_reprocess(const hv_args *a);
+int hv_replay(const hv_args *a);
 int hv_pause(const hv_args *a);
 int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);

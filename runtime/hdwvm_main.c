@@ -29,6 +29,7 @@ const hv_command hv_commands[] = {
     {"redrive", "ID | --sink S --workflow W --code C --since T | --all [--subject run|delivery] [--yes]", "Sends dead letters back into work.", hv_redrive},
     {"discard", "ID | --sink S --workflow W --code C --since T | --all [--subject run|delivery] [--reason TEXT] [--yes]", "Gives dead letters up.", hv_discard},
     {"reprocess", "MESSAGE | RUN --subject run | --workflow W --since T | --sink S --workflow W --code C --all [--yes]", "The same inputs again, on the current deployment; finished effects are taken over.", hv_reprocess},
+    {"replay", "[MESSAGE...] [--with NEW.hdwb] --dry-run [--workflow W] [--since T] [--until T] [--limit N] [--values]", "Recorded messages through another version of a module (or once more through their own): what would be different? Nothing is performed.", hv_replay},
     {"cancel", "RUN [--reason TEXT] [--yes]", "Stops a run that has not ended; what it sent stays sent.", hv_cancel},
     {"skip-lane", "SINK | LANE | ID [--subject run|delivery] [--yes]", "What a dead run or delivery holds up goes on without it.", hv_skip_lane},
     {"sinks", "", "Where deliveries go, and how it goes.", hv_sinks},
@@ -74,7 +75,7 @@ static const option options[] = {
     TEXT("--patient", patient), TEXT("--since", since), NUMBER("--limit", limit, 1, 1000000), TEXT("--reason", reason), TEXT("--subject", subject), TEXT("--example", example),
     TEXT("--url", url), TEXT("--token-file", token_file), TEXT("--who", who), NUMBER("--after", after, 0, ANY_ID), TEXT("--until", until), TEXT("--type", type),
     TEXT("--sink", sink), TEXT("--workflow", workflow), TEXT("--code", code),
-    TEXT("--from", from), TEXT("--ca", ca), NUMBER("--term", term, 1, ANY_ID),
+    TEXT("--from", from), TEXT("--with", with), FLAG("--dry-run", dry_run), FLAG("--values", values), TEXT("--ca", ca), NUMBER("--term", term, 1, ANY_ID),
     FLAG("--verify", verify), FLAG("--fhir", fhir),
     FLAG("--json", json), FLAG("--check", check), FLAG("--all", all), FLAG("--yes", yes), FLAG("--help", help), FLAG("-h", help), FLAG("--version", version),
 };

@@ -60,6 +60,8 @@ const rec_input *store_applied_input(const store *s, uint64_t seq);
 /* Commits everything applied and waits until it is in the file. */
 hdw_status store_flush(store *s);
 uint64_t store_applied(const store *s);
+/* Lets go of what the file looked like when it was last read: a newer commit is seen, and its writer may use the pages again. */
+void store_refresh(store *s);
 /* Deletes state.mdb and folds the whole log again (closes and opens the environment; same handle). */
 hdw_status store_rebuild(store *s, store_info *info);
 /* SHA-256 over a canonical dump of all state: equal after a rebuild. */

@@ -117,8 +117,6 @@ hdw_status store_with(store *s, const skey *prefix, cod_r *rest);
 hdw_status store_del(store *s, const skey *k);
 /* A row of the file without its CRC, which is checked. */
 hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out);
-/* There is a newer commit: what was read from the file is stale. */
-void store_refresh(store *s);
 void store_abort(store *s);
 /* Doubles the map; the thread has nothing to do. */
 hdw_status store_grow(store *s);
