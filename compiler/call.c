@@ -415,20 +415,13 @@ static ty call_operation_here(comp *c, ast *call_node, decl *d) {
   return ty_one(TY_ERR);
 }
 
-/* fhir.core(value): a load of the type that the profile constrains, and what the profile demands of its elements. */
-static ty profile_call(comp *c, ast *call_node, decl *p, int dst) {
-  profile_load(c, p);
-  if (!p->as_fhir) return ty_one(TY_ERR);
+/* conformsTo(core), validate(core): with a profile of the program. NULL: neither. */
+static const char *profile_native(comp *c, ast *call_node, str name, decl **d) {
+  bool conforms = str_is(name, "conformsTo"), validate = str_is(name, "validate");
   ast *args = ast_child(call_node, 1);
-  if (args->n != 1 || args->first->kind == AST_NAMED) {
-    err(c, E0208, call_node->first, "a profile is for what was read: fhir.%.*s(value)", STR(p->name));
-    return ty_one(TY_ERR);
-  }
-  ty t = fhir_load(c, call_node, p->as_fhir, dst);
-  if (t.kind != TY_FHIR) return t;
-  profile_checks(c, p, dst, args->first);
-  t.sub = p->t.sub;
-  return t;
+  if ((!conforms && !validate) || args->n != 1 || is_named(args->first)) return NULL;
+  *d = profile_arg(c, args->first);
+  return !*d ? NULL : conforms ? "fhir.conforms" : "fhir.problems";
 }
 
 static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
@@ -463,6 +456,8 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
   if (dst == top - 1) t = ex(c, recv_node, dst); /* where the arguments begin */
   else r = ex_any(c, recv_node, &t);
   ty out;
+  decl *profile = NULL;
+  const char *by_profile = NULL;
   if (t.kind == TY_ERR) { c->f->top = top; return t; }
   if (!b && (t.kind == TY_ANY || t.kind == TY_DECL || t.kind == TY_SYSTEM) && !c->lenient) { /* a method of something that this version does not model */
     not_yet(c, call_node->first, fmt(c, "'%.*s' on this", STR(name)));
@@ -473,6 +468,9 @@ static ty method(comp *c, ast *call_node, ast *recv_node, str name, int dst) {
     }
     op3(c, OP_EMPTY, dst, 0, 0);
     out = ty_label(ty_make(TY_ANY, 0, false), t.label);
+  } else if ((by_profile = profile_native(c, call_node, name, &profile))) {
+    op3(c, OP_MOVE, dst, r, 0);
+    out = profile_question(c, profile, by_profile, t, dst);
   } else if (!b || (!b->sig.has_recv)) {
     out = unknown_function(c, call_node->first, name);
   } else {

@@ -10,7 +10,7 @@
 #include "compiler.h"
 #include "dict.h"
 #include "emit.h"
-#include "fhir.h"
+#include "fhir_profile.h"
 #include "nearest.h"
 #include "types.h"
 
@@ -33,7 +33,7 @@ typedef struct sig {
   uint8_t ret_special;         /* SP_T: the receiver's item type */
 } sig;
 typedef enum bi_kind { BI_FUNCTION, BI_INLINE, BI_OPERATION, BI_DECLARE } bi_kind;
-typedef enum bi_inline { IN_where, IN_select, IN_all, IN_repeat, IN_aggregate, IN_ofType, IN_is, IN_as, IN_iif, IN_coalesce, IN_trace, IN_sort, IN_range, IN_disclose, IN_with, IN_repeatAll, IN_resolve, IN_defineVariable, IN_elementDefinition, IN_NONE } bi_inline;
+typedef enum bi_inline { IN_where, IN_select, IN_all, IN_repeat, IN_aggregate, IN_ofType, IN_is, IN_as, IN_iif, IN_coalesce, IN_trace, IN_sort, IN_range, IN_disclose, IN_with, IN_repeatAll, IN_resolve, IN_defineVariable, IN_elementDefinition, IN_slice, IN_NONE } bi_inline;
 typedef enum bi_what { BI_CONNECTION, BI_LISTENER, BI_TRIGGER, BI_HELPER } bi_what;
 typedef struct bi {
   uint8_t kind, inl, what, klass;
@@ -77,8 +77,9 @@ typedef struct decl {
   uint32_t fn;                 /* function index or MOD_NO_INDEX */
   uint16_t as_fhir;            /* payload ... as fhir.T, profile: the type */
   uint32_t fn2;                /* payload without parameters: conversion from any */
-  val rows;                    /* table: its rows; profile: its elements */
-  uint32_t rows_k;             /* table: the constant that holds them, or MOD_NO_INDEX */
+  val rows;                    /* table: its rows; profile: its rules, trimmed */
+  uint32_t rows_k;             /* table, profile: the constant that holds them, or MOD_NO_INDEX */
+  const fhir_profile *profile; /* profile: its rules, or NULL when it could not be read */
   const ast *waits; unit *waits_in; uint8_t waits_seen; /* action: what in it may wait without an end, or NULL; 1 = being looked at, 2 = known */
   const ast *sink;             /* action: where one of its parameters reaches a log, or NULL */
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
@@ -90,7 +91,7 @@ typedef struct fact { str text; uint16_t type; int nscope, nlocals, this_reg; co
 enum { MAX_FACTS = 120 };
 /* Why a value may be empty: "Patient.birthDate is missing". */
 typedef struct why_row { const ast *n; const char *text; } why_row;
-typedef struct pnode { uint32_t decl; str path; } pnode; /* a place in a profile: its declaration, "Patient.name" */
+typedef struct pnode { uint32_t decl; const fhir_pnode *n; str path; } pnode; /* a place in a profile: its declaration, "component:systolic" */
 typedef struct this_scope { int reg, index, total, origin; /* origin: of what its path begins with (resolve), -1 */ ty t; ty total_t; } this_scope;
 enum { MAX_LOCALS = 200, MAX_THIS = 40 };
 
@@ -264,12 +265,17 @@ ty fhir_build(comp *c, const ast *at, ast *list, uint16_t type, int dst);
 ty fhir_load(comp *c, ast *call_node, uint16_t type, int dst);
 ty ex_as(comp *c, ast *n, ty want, int dst);   /* ex, but an object literal is built as the FHIR type that is wanted */
 
-/* profile.c: reads the file, sets d->t; what the profile says of a member, of extension(url). recv.sub: its place in a profile. */
+/* profile.c: reads the file, sets d->t; what the profile says of a member, of extension(url), of slice(name). recv.sub: its place in a profile. */
 void profile_load(comp *c, decl *d);
+decl *profile_arg(comp *c, const ast *e);
 ty profile_member(comp *c, ty recv, ast *n, str name, ty t);
 ty profile_extension(comp *c, ty recv, const ast *url, ty t);
-/* Code that checks the resource in r against what a loaded profile requires and limits of its elements. */
-void profile_checks(comp *c, const decl *d, int r, const ast *at);
+ty profile_slice(comp *c, ast *call_node, ty recv, int r);
+ty profile_call(comp *c, ast *call_node, decl *p, int dst);   /* fhir.core(value) */
+ty profile_question(comp *c, decl *d, const char *native_name, ty recv, int r);
+ty profile_items(comp *c, decl *d, ty recv, int r);
+/* Code that checks the value in r when `to` is a profile and `from` is not the same one. */
+void profile_check(comp *c, ty to, ty from, int r, const ast *at);
 
 /* facts.c: what `cond` proves when it is true (yes) or not; the caller resets c->f->nfacts. */
 void facts_from(comp *c, ast *cond, bool yes);

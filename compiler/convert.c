@@ -151,11 +151,12 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   if (to.kind == TY_PAYLOAD || to.kind == TY_OBJECT) need = false;
   if (to.kind == TY_STR && from.kind == TY_STR && from.sub == TY_SUB_MIXED) need = true;
   if (to.min > from.min || (from.many && !to.many) || (from.kind == TY_ANY && to.kind != TY_ANY) || (from.kind == TY_ANY && to.min)) need = true;
-  if (!need) return;
+  if (!need) { profile_check(c, to, from, r, n); return; }
   str src = node_text(c, n);
   mod_check k = {.what = emit_cstr(&c->e, what), .source = emit_str(&c->e, src.p, src.len > 80 ? 80 : src.len), .type = emit_cstr(&c->e, type_check_name(c, to)),
                  .min = to.min, .max = to.many ? MOD_MANY : to.kind == TY_ANY && !known ? MOD_MANY : 1};
   emit_ext(&c->e, c->f->fn, OP_CHECK, (uint32_t)r, 0, 0, emit_check(&c->e, k));
+  profile_check(c, to, from, r, n);
 }
 
 /* The union keeps both values in no order (SEMANTICS 8): a place for one value wants coalesce. */

@@ -306,6 +306,12 @@ static ty type_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
   str bare = a->kind == AST_DOT && a->last->kind == AST_NAME ? node_name(c, a->last) : name;
   ty want = type_named(c, bare, a, !c->lenient);
   if (want.kind == TY_ERR && c->lenient) want = ty_one(TY_ANY);
+  decl *profile = a->kind == AST_NAME && want.kind == TY_FHIR && want.sub >= 0 ? find_decl(c, name) : NULL;
+  if (profile && profile->kind == D_PROFILE) { /* those that conform */
+    never_is(c, a, t, want, str_of(fhir_type_name((uint16_t)want.ref)));
+    op3(c, OP_MOVE, dst, w, 0);
+    return b->inl == IN_is ? profile_question(c, profile, "fhir.conforms", t, dst) : profile_items(c, profile, t, dst);
+  }
   emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, emit_str(&c->e, name.p, name.len));
   native(c, b->inl == IN_ofType ? "ofType" : b->inl == IN_is ? "is" : "as", w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
@@ -389,6 +395,7 @@ static ty with(comp *c, ast *call_node, ast *recv, int dst) {
   native(c, "object.with", w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
   if (t.kind == TY_OBJECT) { t.ref = -1; t.kind = TY_ANY; }
+  if (t.kind == TY_FHIR) t.sub = -1; /* whether it still conforms to a profile is checked where that is wanted */
   return ty_label(t, o.label);
 }
 
@@ -415,6 +422,12 @@ ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst) {
     case IN_where: case IN_all: if (want_args(c, b, call_node, 1, 1)) t = where_like(c, b, call_node, recv, dst); break;
     case IN_select: if (want_args(c, b, call_node, 1, 1)) t = select_like(c, call_node, recv, dst); break;
     case IN_repeat: case IN_repeatAll: if (want_args(c, b, call_node, 1, 1)) t = repeat(c, call_node, recv, b->inl == IN_repeatAll, dst); break;
+    case IN_slice: {
+      int r = receiver(c, recv, &t);
+      op3(c, OP_MOVE, dst, r, 0);
+      if (t.kind != TY_ERR && want_args(c, b, call_node, 1, 1)) t = profile_slice(c, call_node, t, dst);
+      break;
+    }
     case IN_resolve: if (want_args(c, b, call_node, 0, 0)) t = resolve_call(c, recv, dst); break;
     case IN_defineVariable: if (want_args(c, b, call_node, 1, 2)) t = define_variable(c, call_node, recv, dst); break;
     case IN_elementDefinition: if (want_args(c, b, call_node, 0, 0)) t = element_definition(c, call_node, recv, dst); break;

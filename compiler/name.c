@@ -51,7 +51,12 @@ static ty decl_value(comp *c, ast *n, decl *d, int dst) {
       emit_loadk(&c->e, fn, (uint32_t)dst, d->rows_k);
       return d->t;
     }
-    case D_ENTITY: case D_PROFILE:
+    case D_PROFILE: /* its url */
+      profile_load(c, d);
+      if (!d->profile || d->profile->url.tag != VAL_STR) { op3(c, OP_EMPTY, dst, 0, 0); return ty_opt(TY_STR); }
+      emit_loadk(&c->e, fn, (uint32_t)dst, emit_val(&c->e, d->profile->url));
+      return ty_one(TY_STR);
+    case D_ENTITY:
       op3(c, OP_EMPTY, dst, 0, 0);
       return ty_card(ty_one(TY_ANY), 0, true);
     case D_SENDER: {

@@ -102,11 +102,27 @@ static ty group_named(comp *c, ast *n) {
   return ty_one(TY_ERR);
 }
 
+/* Observation.componnet: false when what stands before the dot is no FHIR type. */
+static bool no_backbone(comp *c, ast *n, str whole) {
+  const char *dot = memrchr(whole.p, '.', whole.len);
+  if (!dot || !fhir_type(whole.p, (size_t)(dot - whole.p))) return false;
+  nearest near;
+  nearest_init(&near, whole.p, whole.len);
+  fhir_nearest_backbone(&near, whole.p, (size_t)(dot - whole.p));
+  diag *d = err(c, E0202, n, "%.*s has no structure '%.*s'", (int)(dot - whole.p), whole.p, (int)(whole.p + whole.len - dot - 1), dot + 1);
+  suggest(c, d, n, &near);
+  return true;
+}
+
 ty type_node(comp *c, ast *t) {
   if (t->kind < AST_T_ONE || t->kind > AST_T_SOME) return ty_one(TY_ERR);
   ast *n = t->first;
   str name = n->kind == AST_TYPE_DOT ? node_name(c, ast_child(n, 1)) : node_name(c, n);
-  uint16_t fhir = n->kind == AST_TYPE_DOT && ast_name_is(c->u->src, n->first, "FHIR") ? fhir_type(name.p, name.len) : 0;
+  str whole = n->kind == AST_TYPE_DOT ? node_text(c, n) : (str){0};
+  uint16_t fhir = 0;
+  if (n->kind == AST_TYPE_DOT && ast_name_is(c->u->src, n->first, "FHIR")) fhir = fhir_type(name.p, name.len);
+  else if (whole.p && fhir_type_kind(fhir_type(whole.p, whole.len)) == FHIR_BACKBONE) fhir = fhir_type(whole.p, whole.len); /* Observation.component */
+  else if (whole.p && no_backbone(c, n, whole)) return ty_one(TY_ERR);
   ty r = ty_one(TY_FHIR);
   r.ref = fhir;
   ty group = n->kind == AST_TYPE_DOT ? group_named(c, n) : ty_one(TY_NONE);

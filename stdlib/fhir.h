@@ -72,6 +72,7 @@ uint16_t fhir_choice_of(uint16_t type, const char *member, size_t len, fhir_elem
 
 /* ---- Code sets of required bindings (those of at most 60 codes). */
 const char *fhir_codes_url(uint16_t set);               /* value set, without version */
+uint16_t fhir_codes_named(const char *url, size_t len); /* 0: not known */
 unsigned fhir_codes_count(uint16_t set);
 const char *fhir_codes_at(uint16_t set, unsigned i);    /* in order of bytes */
 bool fhir_code_in(uint16_t set, const char *code, size_t len);
@@ -119,6 +120,7 @@ bool fhir_parameter_at(const fhir_operation_info *op, unsigned i, fhir_parameter
 
 /* ---- Did you mean. */
 void fhir_nearest_type(nearest *n, bool resources_only);
+void fhir_nearest_backbone(nearest *n, const char *of, size_t len); /* structures of that path: "Observation" -> Observation.component */
 void fhir_nearest_element(nearest *n, uint16_t type);
 void fhir_nearest_search(nearest *n, uint16_t resource);
 void fhir_nearest_operation(nearest *n, uint16_t resource); /* 0: those of the system */

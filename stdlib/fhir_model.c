@@ -200,6 +200,12 @@ const char *fhir_codes_url(uint16_t set) {
   return set < COUNT(fhir_sets) ? fhir_pool + fhir_sets[set].url : "";
 }
 
+uint16_t fhir_codes_named(const char *url, size_t len) {
+  for (uint16_t i = 1; i < COUNT(fhir_sets); i++)
+    if (pool_is(fhir_sets[i].url, url, len)) return i;
+  return 0;
+}
+
 unsigned fhir_codes_count(uint16_t set) {
   return set < COUNT(fhir_sets) ? fhir_sets[set].n : 0;
 }
@@ -325,6 +331,13 @@ static void offer(nearest *n, const char *s) {
 void fhir_nearest_type(nearest *n, bool resources_only) {
   for (uint16_t t = 1; t < COUNT(fhir_types); t++)
     if (!resources_only || (fhir_type_kind(t) == FHIR_RESOURCE && !fhir_type_abstract(t))) offer(n, fhir_type_name(t));
+}
+
+void fhir_nearest_backbone(nearest *n, const char *of, size_t len) {
+  for (uint16_t t = 1; t < COUNT(fhir_types); t++) {
+    const char *name = fhir_type_name(t);
+    if (fhir_type_kind(t) == FHIR_BACKBONE && strncmp(name, of, len) == 0 && name[len] == '.' && !strchr(name + len + 1, '.')) offer(n, name);
+  }
 }
 
 void fhir_nearest_element(nearest *n, uint16_t type) {

@@ -95,7 +95,7 @@ static bool number_ok(fhir_format f, val v) {
 }
 
 /* Dates and times of values that a program made. */
-static size_t temporal_text(val v, char out[TM_TEXT_MAX]) {
+size_t fhir_temporal_text(val v, char out[TM_TEXT_MAX]) {
   tm_val t = val_get_time(v);
   return v.tag == VAL_DATE ? tm_format_date(&t, out) : v.tag == VAL_TIME ? tm_format_time(&t, out) : tm_format_datetime(&t, out);
 }
@@ -110,7 +110,7 @@ static void check_format(fhir_check *c, val v, uint16_t type, fhir_format f) {
   else if (v.tag == VAL_STR)
     ok = fhir_format_ok(f, v.u.s, v.len);
   else if (v.tag == VAL_DATE || v.tag == VAL_DATETIME || v.tag == VAL_TIME)
-    ok = fhir_format_ok(f, text, temporal_text(v, text));
+    ok = fhir_format_ok(f, text, fhir_temporal_text(v, text));
   else
     ok = v.tag == VAL_BIN && f == FHIR_FMT_BASE64;
   if (ok) return;
@@ -422,7 +422,7 @@ static void check_object(fhir_check *c, val obj, uint16_t type, bool resource) {
   c->depth--;
 }
 
-static hdw_status check_new(arena *a, const fhir_validate_opts *opts, fhir_report *out, fhir_check **check) {
+hdw_status fhir_check_new(arena *a, const fhir_validate_opts *opts, fhir_report *out, fhir_check **check) {
   fhir_check *c = *check = (fhir_check *)arena_zalloc(a, 1, sizeof *c);
   *out = (fhir_report){0};
   if (!c) return HDW_E_NOMEM;
@@ -436,7 +436,7 @@ static hdw_status check_new(arena *a, const fhir_validate_opts *opts, fhir_repor
 
 hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts, fhir_report *out) {
   fhir_check *c;
-  hdw_status s = check_new(a, opts, out, &c);
+  hdw_status s = fhir_check_new(a, opts, out, &c);
   if (s) return s;
   val name = fhir_string_of(c, fhir_slot(resource, "resourceType"));
   if (name.tag == VAL_STR) fhir_path_push(c, name.u.s, name.len > 60 ? 60 : name.len, -1);
@@ -446,7 +446,7 @@ hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts,
 
 hdw_status fhir_validate_part(arena *a, val obj, uint16_t type, const fhir_validate_opts *opts, fhir_report *out) {
   fhir_check *c;
-  hdw_status s = check_new(a, opts, out, &c);
+  hdw_status s = fhir_check_new(a, opts, out, &c);
   if (s) return s;
   const char *name = fhir_type_name(type);
   fhir_path_push(c, name, strlen(name), -1);

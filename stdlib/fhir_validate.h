@@ -57,4 +57,8 @@ hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts,
 /* The same for an object of a data type or backbone element on its own: what "#id" refers to is not there, so such references are problems. */
 hdw_status fhir_validate_part(arena *a, val obj, uint16_t type, const fhir_validate_opts *opts, fhir_report *out);
 
+/* Whether an item is built as its type asks; true for what is no object. References are left to resolve(): where they lead depends on what is around the
+ * item. Charges fuel. (fp_fhir.c) */
+hdw_status fhir_well_built(vm_cx *cx, val item, bool *yes);
+
 #endif

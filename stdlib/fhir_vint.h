@@ -20,6 +20,10 @@ typedef struct fhir_check {
   uint32_t cap;
 } fhir_check;
 
+/* A check with an empty report; problems go to out. */
+hdw_status fhir_check_new(arena *a, const fhir_validate_opts *opts, fhir_report *out, fhir_check **check);
+/* A date or time of a program as FHIR writes it; its length. */
+size_t fhir_temporal_text(val v, char out[TM_TEXT_MAX]);
 /* Appends to the path; returns the length to go back to. index < 0: none. */
 size_t fhir_path_push(fhir_check *c, const char *name, size_t len, long index);
 static inline void fhir_path_pop(fhir_check *c, size_t len) {

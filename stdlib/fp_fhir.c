@@ -19,8 +19,7 @@ hdw_status fp_member_text(vm_cx *cx, val obj, const char *name, val *out) {
 
 /* ---- structures and value sets of the model */
 
-/* Whether an item is built as its type asks. References are left to resolve(): where they lead depends on what is around the item. */
-static hdw_status well_built(vm_cx *cx, val item, bool *yes) {
+hdw_status fhir_well_built(vm_cx *cx, val item, bool *yes) {
   fhir_report r = {0};
   *yes = true;
   if (item.tag != VAL_OBJ || fhir_type_kind(item.aux) == FHIR_PRIMITIVE) return HDW_OK;
@@ -47,17 +46,14 @@ hdw_status fp_conforms_to(vm_cx *cx, const val *args, unsigned n, val *out) {
   if (item.tag == VAL_OBJ && !item.aux) item = fhir_adopt(item);
   bool yes = false;
   s = fhir_model_is(cx, item, url.u.s + head, len - head, &yes);
-  if (!s && yes) s = well_built(cx, item, &yes);
+  if (!s && yes) s = fhir_well_built(cx, item, &yes);
   *out = val_bool(yes);
   return s;
 }
 
 /* Set of a value set's address, or 0. */
 static uint16_t set_of(val url) {
-  size_t len = fp_without_version(url.u.s, url.len);
-  for (uint16_t i = 1; fhir_codes_count(i); i++)
-    if (strlen(fhir_codes_url(i)) == len && memcmp(fhir_codes_url(i), url.u.s, len) == 0) return i;
-  return 0;
+  return fhir_codes_named(url.u.s, fp_without_version(url.u.s, url.len));
 }
 
 /* 1 member, 0 not, -1 not known: the tables hold codes without their systems; those of FHIR's own sets have the address of the set. */

@@ -1,6 +1,7 @@
 /* std_fhir.c - natives over the FHIR model that are no part of FHIRPath. */
 #include <string.h>
 #include "fhir_validate.h"
+#include "std_int.h"
 
 hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_fhir_quantity(vm_cx *cx, const val *args, unsigned n, val *out);
@@ -26,18 +27,26 @@ static hdw_status problem_object(arena *a, const fhir_problem *p, val *out) {
   return object_of(a, names, values, 4, 0, out);
 }
 
+hdw_status std_report(arena *a, val_builder *b, const fhir_report *r) {
+  hdw_status s = HDW_OK;
+  for (uint32_t k = 0; s == HDW_OK && k < r->n; k++) {
+    val v;
+    s = problem_object(a, &r->v[k], &v);
+    if (s == HDW_OK) s = val_push(a, b, v);
+  }
+  return s;
+}
+
+/* args[1], a profile: only of another than the program's is left here. */
 hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
+  if (args[1].tag != VAL_EMPTY) return vm_fail(cx, HDW_E_NOTFOUND, "validate() knows the profiles that the program declares: profile core = structure('file.json')");
   val_builder b = {0};
   hdw_status s = HDW_OK;
   for (uint32_t i = 0; s == HDW_OK && i < val_count(args[0]); i++) {
     fhir_report r;
-    val v;
     if ((s = vm_charge(cx, 1000)) || (s = fhir_validate(cx->a, val_item(args[0], i), NULL, &r))) break;
-    for (uint32_t k = 0; s == HDW_OK && k < r.n; k++) {
-      s = problem_object(cx->a, &r.v[k], &v);
-      if (s == HDW_OK) s = val_push(cx->a, &b, v);
-    }
+    s = std_report(cx->a, &b, &r);
   }
   if (s == HDW_OK) *out = val_build(&b);
   return s;

@@ -48,10 +48,11 @@ static const hc_command commands[] = {
      hc_eval},
     {"hl7", "hl7 to-json|from-json|check FILE...", "Converts and checks HL7 v2 messages",
      "to-json writes one line of JSON for each message; from-json is the exact reverse. FILE - is standard input.\n", hc_hl7_command},
-    {"fhir", "fhir check [--format=text|json] [--strict] [--values] FILE...", "Checks FHIR R4 resources",
+    {"fhir", "fhir check [--format=text|json] [--profile=FILE] [--strict] [--values] FILE...", "Checks FHIR R4 resources",
      "FILE holds a resource or several, one after the other (NDJSON); - is standard input. Each is checked against the R4 model: unknown members,\n"
      "cardinality, forms of primitives, codes of required bindings, choice elements, extensions, references, contained resources.\n"
      "  --format   text, or one JSON object a line\n"
+     "  --profile  a StructureDefinition: resources of its type are checked against it, too\n"
      "  --strict   warnings count as errors\n"
      "  --values   prints the values found wrong; they may be clinical data\n"
      "Exit status: 0 no errors, 1 errors, 2 wrong use.\n",
