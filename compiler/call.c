@@ -20,7 +20,7 @@ int32_t shape_add(comp *c, uint32_t n, str *names, ty *types) {
 }
 
 /* Pairs (PAIR or NAMED nodes, other kinds skipped) into registers and an object. first: a fixed member before them, or NULL. */
-static ty build_object(comp *c, ast *list, const char *first_key, const char *first_value, int dst, bool omit_empty, uint16_t fhir) {
+static ty build_object(comp *c, ast *list, const char *first_key, const char *first_value, int dst, bool omit_empty) {
   fnctx *f = c->f;
   int top = f->top;
   uint32_t n = list->n + 1, k = 0;
@@ -49,8 +49,6 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
     if (types[k].kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of an object");
     label |= types[k].label;
     bool array = e->kind == AST_LIST || (types[k].many && types[k].kind != TY_ANY);
-    fhir_element_info el;
-    if (fhir && fhir_element(fhir, names[k].p, names[k].len, &el)) array = el.max != 1; /* edits of a FHIR value: its model says */
     keys[k] = (mod_key){emit_str(&c->e, names[k].p, names[k].len), (array ? MOD_KEY_ARRAY : 0u) | (omit_empty ? MOD_KEY_OMIT_EMPTY : 0u)};
     k++;
   }
@@ -63,9 +61,9 @@ static ty build_object(comp *c, ast *list, const char *first_key, const char *fi
 }
 
 /* Members without a value are left out, as optional payload fields are. */
-ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL, NULL, dst, true, 0); }
+ty object_literal(comp *c, ast *obj, int dst) { return build_object(c, obj, NULL, NULL, dst, true); }
 /* The edits of with(): an empty value clears. */
-ty object_edits(comp *c, ast *args, int dst, uint16_t fhir) { return build_object(c, args, NULL, NULL, dst, false, fhir); }
+ty object_edits(comp *c, ast *args, int dst) { return build_object(c, args, NULL, NULL, dst, false); }
 
 /* Edits of an HL7 message or segment as an object {path: value, 'remove': nodes} in register dst. */
 static void hl7_edits(comp *c, ast *args, ty target, int dst) {
@@ -151,7 +149,7 @@ static ty record_build(comp *c, ast *call_node, decl *d, int dst) {
   }
   uint32_t index = (uint32_t)(d - c->decls);
   int top = c->f->top, w = reg_new(c);
-  ty t = build_object(c, args, NULL, NULL, w, true, 0);
+  ty t = build_object(c, args, NULL, NULL, w, true);
   emit_bx(&c->e, c->f->fn, OP_CALL, (uint32_t)w, decl_from_any(c, &c->decls[index]));
   op3(c, OP_MOVE, dst, w, 0);
   c->f->top = top;

@@ -249,6 +249,7 @@ ty native(comp *c, const char *name, int base, int nargs, ty ret);   /* NATIVE w
 
 /* path.c */
 ty member(comp *c, ty recv, int r, ast *name, int dst, const ast *whole);
+int32_t choice_add(comp *c, const fhir_element_info *e);
 ty fhir_types(comp *c, const fhir_element_info *e);      /* type of an element's values */
 ty resource_any(comp *c);                                /* of a resource whose type is not known */
 ty hl7_path_on(comp *c, ty recv, int r, ast *path, int dst);
@@ -263,6 +264,7 @@ const char *fhir_choice_name(comp *c, const fhir_element_info *e, ty t, ast *at)
 void fhir_as_type(comp *c, uint16_t type, int r);
 ty fhir_build(comp *c, const ast *at, ast *list, uint16_t type, int dst);
 ty fhir_load(comp *c, ast *call_node, uint16_t type, int dst);
+ty fhir_with(comp *c, ast *args, ty t, int r, int dst);       /* the value in r with elements set, typed and counted as where it is built */
 ty ex_as(comp *c, ast *n, ty want, int dst);   /* ex, but an object literal is built as the FHIR type that is wanted */
 
 /* profile.c: reads the file, sets d->t; what the profile says of a member, of extension(url), of slice(name). recv.sub: its place in a profile. */
@@ -291,7 +293,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w);
 void not_union(comp *c, const ast *n, const char *where);   /* E0213 when n is a | b */
 ty inline_call(comp *c, const bi *b, ast *call_node, ast *recv, int dst);
 ty object_literal(comp *c, ast *obj, int dst);
-ty object_edits(comp *c, ast *args, int dst, uint16_t fhir);   /* fhir: type of what is edited, or 0 */
+ty object_edits(comp *c, ast *args, int dst);
 ty construct(comp *c, ast *call_node, str name, int dst, bool *handled);
 ty hl7_with_call(comp *c, ty recv, int r, ast *args, int dst);
 ty range_bounds(comp *c, ast *call_node, int w);

@@ -18,6 +18,7 @@ ty join_types(ty a, ty b) {
   } else if (a.sub != b.sub) {
     r.sub = a.kind == TY_STR && (a.sub == TY_SUB_MIXED || b.sub == TY_SUB_MIXED) ? TY_SUB_MIXED : -1;
   }
+  if (a.from != b.from) r.from = 0;
   r.min = a.min && b.min;
   r.many = a.many || b.many;
   r.label = a.label | b.label;

@@ -219,6 +219,52 @@ ty fhir_build(comp *c, const ast *at, ast *list, uint16_t type, int dst) {
   return sure ? fhir_ty(type, label) : ty_card(fhir_ty(type, label | TY_SOFT), 0, false); /* a data type without any content is {}: FHIR has no empty elements */
 }
 
+/* {} as written: the element is taken away. */
+static bool is_nothing(const ast *e) { return e->kind == AST_EMPTY; }
+
+ty fhir_with(comp *c, ast *args, ty recv, int r, int dst) {
+  fnctx *f = c->f;
+  uint16_t type = (uint16_t)recv.ref;
+  uint32_t k = 0, ngiven = 0;
+  int top = f->top, w = regs_new(c, 2);
+  mod_key *keys = arena_alloc(c->a, (args->n + 1) * sizeof *keys);
+  fhir_slot_info *given = arena_zalloc(c->a, args->n + 1, sizeof *given);
+  if (!keys || !given) { c->e.status = HDW_E_NOMEM; return ty_one(TY_ERR); }
+  if (args->n > ELEMENTS_MAX) { err(c, E0228, args, "at most %d elements in one call", ELEMENTS_MAX); return ty_one(TY_ERR); }
+  int base = regs_new(c, (int)args->n + 1);
+  uint8_t label = 0;
+  bool sure = false;
+  for (ast *x = args->first; x; x = x->next) {
+    if (x->kind == AST_ERROR) continue;
+    if (x->kind != AST_NAMED) { err(c, E0208, x, "edits are given by name: with(status: 'done')"); continue; }
+    fhir_slot_info *slot = &given[ngiven];
+    ast *e = ast_child(x, 1);
+    if (!fhir_target(c, type, x->first, slot)) {
+      ex(c, e, base + (int)k);
+      continue;
+    }
+    const char *json = slot->json;
+    if (!is_nothing(e)) {
+      json = element_value(c, x->first, e, type, slot, base + (int)k, &label, &sure);
+    } else {
+      op3(c, OP_EMPTY, base + (int)k, 0, 0);
+      if (slot->e.min) err(c, E0214, e, "%s needs '%s': it cannot be taken away", fhir_type_name(type), slot->e.name);
+    }
+    given_twice(c, x->first, slot, given, ngiven);
+    ngiven++;
+    if (!json) continue;
+    keys[k] = (mod_key){emit_cstr(&c->e, json), slot->want.many ? MOD_KEY_ARRAY : 0u};
+    k++;
+  }
+  op3(c, OP_MOVE, w, r, 0);
+  emit_ext(&c->e, f->fn, OP_OBJ, (uint32_t)w + 1, (uint32_t)base, 0, emit_shape(&c->e, keys, k));
+  native(c, "object.with", w, 2, recv);
+  op3(c, OP_MOVE, dst, w, 0);
+  f->top = top;
+  recv.sub = -1; /* whether it still conforms to a profile is checked where that is wanted */
+  return ty_label(recv, label);
+}
+
 /* A list whose items are wanted as a FHIR type. */
 static ty list_as(comp *c, ast *n, ty want, int dst) {
   int top = c->f->top, b = reg_new(c), r = reg_new(c);

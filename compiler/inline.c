@@ -371,31 +371,22 @@ static ty with(comp *c, ast *call_node, ast *recv, int dst) {
     err(c, E0209, call_node->first, "'with' edits messages, segments, resources and objects; this is %s", ty_text(c, t));
     return ty_one(TY_ERR);
   }
+  if (t.many) {
+    diag *d = err(c, W0302, call_node->first, "'with' edits one value, but there may be several here");
+    diag_replace(c->d, d, call_node->off, call_node->off, "first().", "take the first");
+  }
+  if (t.kind == TY_FHIR) return fhir_with(c, args, t, r, dst);
   for (ast *x = args->first; x; x = x->next) {
     if (x->kind != AST_NAMED) { err(c, E0208, x, "edits are given by name: with(status: 'done')"); continue; }
     str name = node_name(c, x->first);
-    fhir_element_info e;
-    if (t.kind == TY_FHIR && fhir_element((uint16_t)t.ref, name.p, name.len, &e) && e.codes) {
-      ty code = ty_one(TY_STR);
-      code.sub = e.codes;
-      code_of_set(c, code, ast_child(x, 1));
-    }
-    if (t.kind == TY_FHIR && !fhir_element((uint16_t)t.ref, name.p, name.len, &e) && !fhir_choice_of((uint16_t)t.ref, name.p, name.len, &e)) {
-      nearest near;
-      nearest_init(&near, name.p, name.len);
-      fhir_nearest_element(&near, (uint16_t)t.ref);
-      diag *d = err(c, E0203, x->first, "there is no element '%.*s' in %s", STR(name), fhir_type_name((uint16_t)t.ref));
-      suggest(c, d, x->first, &near);
-    }
     if (t.kind == TY_PAYLOAD && !decl_field(&c->decls[t.ref], name)) err(c, E0203, x->first, "%.*s has no field '%.*s'", STR(c->decls[t.ref].name), STR(name));
   }
   int w = regs_new(c, 2);
   op3(c, OP_MOVE, w, r, 0);
-  ty o = object_edits(c, args, w + 1, t.kind == TY_FHIR ? (uint16_t)t.ref : 0);
+  ty o = object_edits(c, args, w + 1);
   native(c, "object.with", w, 2, t);
   op3(c, OP_MOVE, dst, w, 0);
   if (t.kind == TY_OBJECT) { t.ref = -1; t.kind = TY_ANY; }
-  if (t.kind == TY_FHIR) t.sub = -1; /* whether it still conforms to a profile is checked where that is wanted */
   return ty_label(t, o.label);
 }
 

@@ -72,6 +72,24 @@ int origin_of(comp *c, const ast *n) {
   return outer;
 }
 
+/* What a reference refers to: one of its element's targets. */
+static ty resolved(comp *c, ty t) {
+  if (c->lenient) return ty_one(TY_ANY);
+  const fhir_element_info *e = t.kind == TY_FHIR && t.from ? &c->choices[t.from - 1] : NULL;
+  ty out = ty_one(TY_ANY);
+  if (!e || !e->n_targets || fhir_type_abstract(e->targets[0])) {
+    out = resource_any(c);
+  } else if (e->n_targets == 1) {
+    out.kind = TY_FHIR;
+    out.ref = e->targets[0];
+  } else {
+    fhir_element_info one = {.name = fmt(c, "%s.resolve()", e->name), .owner = e->owner, .choice = true, .types = e->targets, .n_types = e->n_targets};
+    out.ref = choice_add(c, &one);
+  }
+  out.why = why_new(c, c->at, "what is referred to is not there");
+  return out;
+}
+
 ty resolve_call(comp *c, ast *recv, int dst) {
   ty t = ty_make(TY_NONE, 0, false);
   int w = regs_new(c, 2), root = origin_of(c, recv);
@@ -82,8 +100,13 @@ ty resolve_call(comp *c, ast *recv, int dst) {
               (t.kind == TY_FHIR && fhir_is_a((uint16_t)t.ref, fhir_type("Reference", 9)));
   if (!fits && !c->lenient) { err(c, E0209, recv, "'resolve' works on references and on their texts, this is %s", ty_text(c, t)); return ty_one(TY_ERR); }
   if (root >= 0) op3(c, OP_MOVE, w + 1, root, 0); else op3(c, OP_EMPTY, w + 1, 0, 0);
-  ty out = ty_label(ty_make(TY_ANY, 0, t.many || t.kind == TY_ANY), t.label);
+  bool many = t.many || (t.kind == TY_ANY && t.ref < 0);
+  ty out = ty_label(ty_card(resolved(c, t), 0, many), t.label);
   native(c, "resolve", w, 2, out);
+  if (out.kind == TY_FHIR && !c->lenient) { /* what refers to something else does not become it */
+    emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, emit_cstr(&c->e, fmt(c, "FHIR.%s", fhir_type_name((uint16_t)out.ref))));
+    native(c, "ofType", w, 2, out);
+  }
   op3(c, OP_MOVE, dst, w, 0);
   return out;
 }

@@ -34,7 +34,9 @@ static void variable_note(comp *c, diag *d, const ast *n, str name) {
 /* ---- FHIR */
 
 /* A choice element is any with ref = its row in c->choices, so that ofType knows what it can be. */
-static int32_t choice_add(comp *c, const fhir_element_info *e) {
+int32_t choice_add(comp *c, const fhir_element_info *e) {
+  for (uint32_t i = c->nchoices; i-- > 0 && i + 40 > c->nchoices;)
+    if (c->choices[i].name == e->name && c->choices[i].types == e->types && c->choices[i].targets == e->targets && c->choices[i].owner == e->owner) return (int32_t)i;
   if (c->nchoices == c->cap_choices) {
     uint32_t cap = c->cap_choices ? c->cap_choices * 2 : 16;
     fhir_element_info *v = arena_grow(c->a, c->choices, c->cap_choices * sizeof *v, cap * sizeof *v);
@@ -63,6 +65,10 @@ ty fhir_types(comp *c, const fhir_element_info *e) {
     }
     if (strcmp(fhir_type_name(id), "Resource") == 0) { t.kind = TY_ANY; t.ref = choice_add(c, e); }
   }
+  if (t.kind == TY_FHIR && e->n_targets) {
+    int32_t row = choice_add(c, e);
+    t.from = row >= 0 && row < UINT16_MAX ? (uint16_t)(row + 1) : 0;
+  }
   return ty_card(t, e->min ? 1 : 0, e->max != 1);
 }
 
@@ -70,6 +76,14 @@ ty fhir_types(comp *c, const fhir_element_info *e) {
 ty resource_any(comp *c) {
   fhir_element_info e;
   return fhir_element(fhir_type("Bundle.entry", 12), "resource", 8, &e) ? fhir_types(c, &e) : ty_opt(TY_ANY);
+}
+
+/* valueQuantity: the element is value. head: what its path begins with. */
+static void written_choice(comp *c, const ast *n, str name, const fhir_element_info *e, uint16_t type, const char *head) {
+  diag *d = err(c, E0226, n, "FHIRPath writes '%s', not '%.*s'", e->name, STR(name));
+  diag_note(c->d, d, "the element %s can be of several types; ask for one with .ofType(%s)", e->name, fhir_type_name(type));
+  const char *so = fmt(c, "%s%s.ofType(%s)", head, e->name, fhir_type_name(type));
+  diag_replace(c->d, d, n->off, n->end, so, fmt(c, "write '%s'", so));
 }
 
 static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
@@ -87,9 +101,7 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   if (c->lenient) return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label);
   uint16_t choice = fhir_choice_of(id, name.p, name.len, &ch);
   if (choice) {
-    diag *d = err(c, E0226, n, "FHIRPath writes '%s', not '%.*s'", ch.name, STR(name));
-    diag_note(c->d, d, "the element %s can be of several types; ask for one with .ofType(%s)", ch.name, fhir_type_name(choice));
-    diag_replace(c->d, d, n->off, n->end, fmt(c, "%s.ofType(%s)", ch.name, fhir_type_name(choice)), "write it so");
+    written_choice(c, n, name, &ch, choice, "");
     return ty_one(TY_ERR);
   }
   nearest near;
@@ -101,35 +113,47 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   return ty_one(TY_ERR);
 }
 
+/* valueQuantity of what may be an Observation: E0226 with the FHIRPath spelling. */
+static bool choice_spelling(comp *c, const fhir_element_info *of, bool open, const ast *n, str name) {
+  fhir_element_info e;
+  uint16_t type = 0;
+  for (uint16_t i = 1; open && !type && i <= fhir_type_count(); i++)
+    if (fhir_type_kind(i) == FHIR_RESOURCE) type = fhir_choice_of(i, name.p, name.len, &e);
+  for (uint16_t i = 0; !open && !type && i < of->n_types; i++) type = fhir_choice_of(of->types[i], name.p, name.len, &e);
+  if (type) written_choice(c, n, name, &e, type, "");
+  return type != 0;
+}
+
 /* Members of a choice element or of a resource of any type: of those types that have one of that name. */
 static ty choice_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   fhir_element_info of = c->choices[recv.ref], e;
-  bool resource = fhir_type_kind(of.types[0]) == FHIR_RESOURCE;
+  bool resource = fhir_type_kind(of.types[0]) == FHIR_RESOURCE, open = resource && fhir_type_abstract(of.types[0]);
   nearest near;
   ty t = ty_opt(TY_ANY);
   unsigned found = 0;
   nearest_init(&near, name.p, name.len);
   emit_member(c, name, r, dst);
   if (str_is(name, "resourceType") && resource) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
-  for (uint16_t i = 0; !resource && i < of.n_types; i++) {
+  for (uint16_t i = 0; !open && i < of.n_types; i++) {
     fhir_nearest_element(&near, of.types[i]);
     if (!fhir_element(of.types[i], name.p, name.len, &e)) continue;
     ty x = fhir_types(c, &e);
     t = found++ ? join_types(t, x) : x;
   }
-  for (uint16_t i = 1; resource && i <= fhir_type_count(); i++) {
+  for (uint16_t i = 1; open && i <= fhir_type_count(); i++) {
     if (fhir_type_kind(i) != FHIR_RESOURCE) continue;
     fhir_nearest_element(&near, i);
     if (fhir_element(i, name.p, name.len, &e)) found++;
   }
   if (!found && !c->lenient) {
-    diag *d = resource ? err(c, E0203, n, "no resource has an element '%.*s'", STR(name))
-                       : err(c, E0203, n, "nothing that %s.%s can be has an element '%.*s'", fhir_type_name(of.owner), of.name, STR(name));
+    if (choice_spelling(c, &of, open, n, name)) return ty_one(TY_ERR);
+    diag *d = open ? err(c, E0203, n, "no resource has an element '%.*s'", STR(name))
+                   : err(c, E0203, n, "nothing that %s.%s can be has an element '%.*s'", fhir_type_name(of.owner), of.name, STR(name));
     suggest(c, d, n, &near);
     return ty_one(TY_ERR);
   }
   t.why = recv.why;
-  return ty_label(ty_card(t, 0, recv.many || t.many || resource), recv.label);
+  return ty_label(ty_card(t, 0, recv.many || t.many || open), recv.label);
 }
 
 /* ---- HL7 v2 */
@@ -525,6 +549,23 @@ static ty fields_member(comp *c, ty recv, int r, ast *n, str name, int dst, decl
   return ty_one(TY_ERR);
 }
 
+/* An element of the resources that a search gave, asked of its result: they are its match. */
+static bool in_search_result(comp *c, const shape *s, const ast *n, str name, const nearest *near) {
+  fhir_element_info e;
+  if (!s->n || !str_is(s->names[0], "match") || s->types[0].kind != TY_FHIR) return false;
+  uint16_t type = (uint16_t)s->types[0].ref, choice = fhir_choice_of(type, name.p, name.len, &e);
+  nearest other;
+  nearest_init(&other, name.p, name.len);
+  fhir_nearest_element(&other, type);
+  if (choice) { written_choice(c, n, name, &e, choice, "match."); return true; }
+  bool exact = fhir_element(type, name.p, name.len, &e);
+  if (!exact && (!other.n || (near->n && near->hit[0].distance <= other.hit[0].distance))) return false;
+  diag *d = err(c, E0203, n, "this is the result of a search: '%.*s' is asked of the resources that it found", STR(name));
+  const char *so = exact ? fmt(c, "match.%.*s", STR(name)) : fmt(c, "match.%.*s", (int)other.hit[0].len, other.hit[0].name);
+  diag_replace(c->d, d, n->off, n->end, so, fmt(c, "write '%s'", so));
+  return true;
+}
+
 ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
   (void)whole;
   str name = node_name(c, n);
@@ -543,6 +584,7 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
         nearest_offer(&near, s->names[i].p, s->names[i].len);
       }
       if (c->lenient) return ty_make(TY_NONE, 0, false);
+      if (in_search_result(c, s, n, name, &near)) return ty_one(TY_ERR);
       diag *d = err(c, E0203, n, "this object has no '%.*s'", STR(name));
       suggest(c, d, n, &near);
       variable_note(c, d, n, name);

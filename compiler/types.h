@@ -31,6 +31,7 @@ typedef struct ty {
   uint8_t min;    /* 0 or 1 */
   bool many;      /* more than one is possible */
   uint8_t label;  /* TY_PHI, TY_SECRET_LABEL */
+  uint16_t from;  /* the FHIR element that a Reference or a coded value is of: row + 1 of comp.choices, 0 = not known */
   uint16_t why;   /* where it may be empty, the first reason: a row of comp.whys; 0 = not known */
   int32_t ref, sub; /* TY_ANY: ref = a choice element of FHIR (comp.choices), or -1; TY_STR: sub = set of codes that FHIR binds the element to, or -1; TY_FHIR: sub = place in a profile (comp.pnodes), or -1 */
 } ty;

@@ -169,8 +169,9 @@ static bool typed_objects(arena *a, val raw, const fhir_member *m, val *out) {
   return true;
 }
 
-/* An array of several where the element occurs once: data that is not what its type says. */
-static hdw_status too_many(vm_cx *cx, const fhir_member *m, uint32_t n) {
+/* An array where the element occurs once: data that is not what its type says. */
+static hdw_status no_array(vm_cx *cx, const fhir_member *m, uint32_t n) {
+  if (n == 1) return vm_fail(cx, HDW_E_DATA, "%s.%s: a single value expected, an array found", fhir_type_name(m->owner), fhir_member_name(m));
   return vm_fail(cx, HDW_E_DATA, "%s.%s: at most 1 value expected, %u found", fhir_type_name(m->owner), fhir_member_name(m), n);
 }
 
@@ -181,8 +182,8 @@ static hdw_status typed_list(vm_cx *cx, val raw, val sibling, const fhir_member 
   if (beside > n) n = beside;
   hdw_status s = vm_charge(cx, n);
   if (s != HDW_OK) return s;
+  if (n > 0 && fhir_member_single(m)) return no_array(cx, m, n);
   if (beside == 0 && n == 1 && raw.tag == VAL_LIST && raw.u.v[0].tag != VAL_LIST) return typed_item(cx->a, raw.u.v[0], VAL_NONE, m, out);
-  if (n > 1 && fhir_member_single(m)) return too_many(cx, m, n);
   if (m->kind != FHIR_PRIMITIVE && n > 1 && raw.tag == VAL_LIST && typed_objects(cx->a, raw, m, out)) return HDW_OK;
   val_builder b = {0};
   for (uint32_t i = 0; i < n; i++) {

@@ -22,6 +22,21 @@ hdw_status std_comparable(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_range(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_repeat_new(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_sort_by(vm_cx *cx, const val *args, unsigned n, val *out);
+/* Whether an edit gives the choice element of a member another type, or takes it away: valueQuantity goes when valueString comes. */
+static bool other_choice(val o, val key, val edits) {
+  fhir_element_info mine, theirs;
+  size_t skip = key.len > 1 && key.u.s[0] == '_';
+  uint16_t type = fhir_choice_of(o.aux, key.u.s + skip, key.len - skip, &mine);
+  for (uint32_t i = 0; type && i < edits.len; i++) {
+    val k = edits.u.v[2 * i], v = edits.u.v[2 * i + 1];
+    bool none = v.tag == VAL_EMPTY || v.tag == VAL_NULL;
+    if (none && fhir_element(o.aux, k.u.s, k.len, &theirs) && mine.name == theirs.name) return true; /* value: {} */
+    uint16_t other = none ? 0 : fhir_choice_of(o.aux, k.u.s, k.len, &theirs);
+    if (other && other != type && mine.name == theirs.name) return true;
+  }
+  return false;
+}
+
 hdw_status std_object_with(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_json(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_from_json(vm_cx *cx, const val *args, unsigned n, val *out);
@@ -382,6 +397,7 @@ hdw_status std_object_with(vm_cx *cx, const val *args, unsigned n, val *out) {
     val key = o.u.v[2 * i], v = o.u.v[2 * i + 1];
     const val *edit = key.flags & VALF_ESC ? NULL : val_obj_get(e, key);
     if (edit) v = *edit;
+    else if (o.aux && other_choice(o, key, e)) continue;
     if (edit && (v.tag == VAL_NULL || v.tag == VAL_EMPTY || (o.aux && v.tag == VAL_LIST && !v.len))) continue; /* FHIR has no empty lists */
     kv[2 * k] = key;
     kv[2 * k++ + 1] = v;
@@ -392,7 +408,7 @@ hdw_status std_object_with(vm_cx *cx, const val *args, unsigned n, val *out) {
     kv[2 * k] = e.u.v[2 * i];
     kv[2 * k++ + 1] = e.u.v[2 * i + 1];
   }
-  *out = (val){.tag = VAL_OBJ, .flags = o.flags, .aux = o.aux, .len = k, .u.v = kv};
+  *out = (val){.tag = VAL_OBJ, .flags = (uint8_t)(o.flags | (e.flags & VALF_UNDERSCORE)), .aux = o.aux, .len = k, .u.v = kv};
   return vm_charge(cx, k);
 }
 
