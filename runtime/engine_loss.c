@@ -16,7 +16,7 @@
 #include "metrics.h"
 #include "reads.h"
 
-enum { LOSS_SENDERS = 100, LOSS_PATHS = 400, LOSS_SLOTS = 1024, LOSS_SENDER_MAX = 60, LOSS_PATH_MAX = 120, LOSS_DEPTH = 40, LOSS_WANTS = 8 };
+enum { LOSS_SENDERS = 100, LOSS_PATHS = 400, LOSS_SLOTS = 1024, LOSS_SENDER_MAX = 60, LOSS_PATH_MAX = 120, LOSS_DEPTH = 40 };
 
 /* ---- what a workflow reads ----------------------------------------------------------------------------------------------------------- */
 
@@ -206,8 +206,7 @@ static void segment(eng_loss *l, const hl7_msg *m, const hl7_segment *g, const s
 }
 
 /* The workflows that want it, with what they read; 0 when nothing is to be counted. */
-static uint32_t readers(engine *e, const eng_verdict *v, reads_kind kind, const eng_reads *out[LOSS_WANTS]) {
-  if (v->n > LOSS_WANTS) return 0;
+static uint32_t readers(engine *e, const eng_verdict *v, reads_kind kind, const eng_reads *out[REC_MAX_RUNS]) {
   for (uint32_t i = 0; i < v->n; i++) {
     out[i] = reads_for(e, v->wants[i].app, v->wants[i].wf, kind);
     if (!out[i] || out[i]->all) return 0;
@@ -217,7 +216,7 @@ static uint32_t readers(engine *e, const eng_verdict *v, reads_kind kind, const 
 
 void eng_loss_hl7(eng_message *m, const hl7_msg *msg, const eng_verdict *v) {
   engine *e = m->e;
-  const eng_reads *r[LOSS_WANTS];
+  const eng_reads *r[REC_MAX_RUNS];
   eng_loss *l = e->o.config->top.loss ? loss_of(e) : NULL;
   if (!l || !v->n || !begin(l, cod_bytes(m->head.app.p, m->head.app.len))) return;
   uint32_t n = readers(e, v, READS_HL7, r);
@@ -235,13 +234,13 @@ void eng_loss_hl7(eng_message *m, const hl7_msg *msg, const eng_verdict *v) {
 typedef struct json_walk {
   eng_loss *l;
   arena *a;
-  const eng_reads *r[LOSS_WANTS];
+  const eng_reads *r[REC_MAX_RUNS];
   uint32_t n;
   char path[LOSS_PATH_MAX + 1];
 } json_walk;
 
 /* Of each workflow the node that stands for the present value; MOD_NO_INDEX: it knows nothing of it. */
-typedef struct json_at { uint32_t node[LOSS_WANTS]; } json_at;
+typedef struct json_at { uint32_t node[REC_MAX_RUNS]; } json_at;
 
 static bool is_read(const json_walk *w, const json_at *at, bool leaf) {
   for (uint32_t i = 0; i < w->n; i++)

@@ -103,6 +103,31 @@ static void test_what_is_not_counted(void **state) {
   prog_free(p);
 }
 
+/* As many workflows as may want one input: a field is unread when none of them reads it. */
+static void test_inputs_that_many_workflows_want(void **state) {
+  (void)state;
+  char text[8192];
+  size_t n = (size_t)snprintf(text, sizeof text, "hdw 1\nconnection crm = rest()\nlistener adt = mllp(port: 2575)\nlistener web = http(port: 8080)\n");
+  for (unsigned i = 0; i < REC_MAX_RUNS; i++)
+    n += (size_t)snprintf(text + n, sizeof text - n, "workflow w%u on msg = adt.message(types: ['ADT^A01']) {\n  send crm.post('/a', body: { x: msg.PID-%u })\n}\n", i, i % 30 + 3);
+  for (unsigned i = 0; i < REC_MAX_RUNS; i++)
+    n += (size_t)snprintf(text + n, sizeof text - n, "workflow j%u on q = web.post('/p') {\n  send crm.post('/a', body: { x: q.body.a%u.b })\n}\n", i, i);
+  assert_true(n < sizeof text);
+  prog *p = prog_new(text, fine, NULL, 0);
+  p->cfg.top.loss = p->cfg.top.loss_json = true;
+  send(p, HEAD("ADT^A01", "1") "PID|1||3||5||7|||||||||||||||||||||||||32|33\rNK1|1\r");
+  assert_int_equal(unread(p, "LAB", "PID-1"), 1);
+  assert_int_equal(unread(p, "LAB", "PID-33"), 1);
+  assert_int_equal(unread(p, "LAB", "NK1"), 1);
+  assert_int_equal(rows(p), 3);
+  post(p, "{\"a0\":{\"b\":1,\"c\":1},\"a31\":{\"b\":1,\"c\":1},\"a32\":{\"b\":1}}");
+  assert_int_equal(unread(p, "web", "body.a0.c"), 1);
+  assert_int_equal(unread(p, "web", "body.a31.c"), 1);
+  assert_int_equal(unread(p, "web", "body.a32"), 1);
+  assert_int_equal(rows(p), 6);
+  prog_free(p);
+}
+
 static void test_json(void **state) {
   (void)state;
   prog *p = hub_new(true, true);
@@ -152,6 +177,6 @@ static void test_limits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields_and_segments), cmocka_unit_test(test_a_path_counts_once_for_a_message), cmocka_unit_test(test_what_is_not_counted),
-                                     cmocka_unit_test(test_json), cmocka_unit_test(test_limits)};
+                                     cmocka_unit_test(test_json), cmocka_unit_test(test_inputs_that_many_workflows_want), cmocka_unit_test(test_limits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
