@@ -2,12 +2,91 @@
 #include "view_int.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* ---- places: texts about the document begin with the path of what they are about, "select[0].column[2].name ..." */
+
+typedef struct text { const char *p, *end; } text;
+
+static void blanks(text *t) {
+  while (t->p < t->end && (*t->p == ' ' || *t->p == '\t' || *t->p == '\r' || *t->p == '\n' || *t->p == ',' || *t->p == ':')) t->p++;
+}
+
+/* Behind the value at t. The document was read before, so it is well-formed. */
+static void skip(text *t) {
+  int open = 0;
+  do {
+    blanks(t);
+    if (t->p >= t->end) return;
+    char c = *t->p++;
+    if (c == '{' || c == '[') open++;
+    else if (c == '}' || c == ']') open--;
+    else if (c == '"') {
+      while (t->p < t->end && *t->p != '"') t->p += *t->p == '\\' ? 2 : 1;
+      t->p = t->p < t->end ? t->p + 1 : t->end;
+    } else {
+      while (t->p < t->end && !strchr(",]} \t\r\n", *t->p)) t->p++;
+    }
+  } while (open > 0);
+}
+
+/* t stands at a value: to its member of that name or, with name.p NULL, to its item number i. False: there is none, and t stays. */
+static bool descend(text *t, str name, unsigned long i) {
+  text x = *t;
+  if (x.p >= x.end || *x.p != (name.p ? '{' : '[')) return false;
+  for (x.p++, blanks(&x); x.p < x.end && *x.p != '}' && *x.p != ']'; blanks(&x)) {
+    bool here = !name.p && i-- == 0;
+    if (name.p) {
+      const char *key = x.p;
+      skip(&x);
+      blanks(&x);
+      here = (size_t)(x.p - key) >= name.len + 2 && memcmp(key + 1, name.p, name.len) == 0 && key[name.len + 1] == '"';
+    }
+    if (here) { *t = x; return true; }
+    skip(&x);
+  }
+  return false;
+}
+
+static void place(view *v, diag *d, const char *path) {
+  const diag_file *f = &v->c->d->files[v->file];
+  text t = {f->src, f->src + f->len};
+  bool found = false;
+  if (!d) return;
+  if (f->len >= 3 && memcmp(f->src, "\xEF\xBB\xBF", 3) == 0) t.p += 3;
+  for (blanks(&t);;) {
+    size_t n = strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    char *end = NULL;
+    bool item = *path == '[';
+    if (!item && !n) break;
+    unsigned long i = item ? strtoul(path + 1, &end, 10) : 0;
+    if (!descend(&t, item ? (str){NULL, 0} : (str){path, (uint32_t)n}, i)) break;
+    found = true;
+    path = item ? end + (*end == ']') : path + n;
+    if (*path == '.') path++;
+  }
+  if (!found) return;
+  d->at.off = (uint32_t)(t.p - f->src);
+  if (*t.p == '{' || *t.p == '[') t.p++;
+  else skip(&t);
+  d->at.end = (uint32_t)(t.p - f->src);
+}
+
+/* At s, when it is a slice of the document. */
+static void place_at(view *v, diag *d, const char *s, size_t len) {
+  const diag_file *f = &v->c->d->files[v->file];
+  if (!d || s < f->src || s + len > f->src + f->len) return;
+  d->at.off = (uint32_t)(s - f->src);
+  d->at.end = d->at.off + (uint32_t)len;
+}
 
 static diag *say(view *v, diag_code code, const char *f, va_list ap) {
   char b[400];
   vsnprintf(b, sizeof b, f, ap);
-  return diag_add(v->c->d, code, v->file, 0, 0, "%s", b);
+  diag *d = diag_add(v->c->d, code, v->file, 0, 0, "%s", b);
+  place(v, d, b);
+  return d;
 }
 
 diag *view_wrong(view *v, const char *f, ...) {
@@ -87,11 +166,7 @@ void view_known(view *v, val obj, const char *where, view_place place) {
     }
     if (ok) continue;
     diag *d = view_odd(v, "%.*s'%.*s' means nothing in a ViewDefinition", (int)strlen(where), where, (int)k.len, k.u.s);
-    const diag_file *f = &v->c->d->files[v->file];
-    if (k.u.s >= f->src && k.u.s + k.len <= f->src + f->len) { /* names of members are slices of the text */
-      d->at.off = (uint32_t)(k.u.s - f->src);
-      d->at.end = d->at.off + k.len;
-    }
+    place_at(v, d, k.u.s, k.len); /* names of members are slices of the text */
     if (near.n) diag_note(v->c->d, d, "did you mean '%.*s'?", (int)near.hit[0].len, near.hit[0].name);
   }
 }
@@ -252,7 +327,7 @@ void view_columns(view *v, val list) {
     const char *name = arena_dup(v->c->a, all.v[i].p, all.v[i].len);
     v->info->columns[i] = (comp_view_column){.name = name ? name : "", .len_name = name ? all.v[i].len : 0};
     for (uint32_t j = 0; j < i; j++)
-      if (str_eq(all.v[i], all.v[j])) { view_wrong(v, "there are two columns '%.*s'", STR(all.v[i])); return; }
+      if (str_eq(all.v[i], all.v[j])) { place_at(v, view_wrong(v, "there are two columns '%.*s'", STR(all.v[i])), all.v[i].p, all.v[i].len); return; }
   }
   v->info->ncolumns = all.n;
 }
