@@ -93,7 +93,21 @@ static hdw_status convert_like(vm_cx *cx, val text, val like, val *out) {
   return HDW_OK;
 }
 
-/* A FHIR Quantity beside a date or a calendar duration is a calendar duration: 1 'a' is 1 year there (FHIR, "Use of FHIR Quantity"). */
+static bool is_quantity(val v) { return v.tag == VAL_OBJ && v.aux && fhir_is_a(v.aux, fhir_type("Quantity", 8)); }
+
+/* Only a Quantity with the code of a UCUM unit has a calendar duration: a unit that reads 'a' need not be a year (FHIR, "Use of FHIR Quantity"). */
+static hdw_status has_ucum_code(vm_cx *cx, val obj, bool *yes) {
+  static const char UCUM[] = "http://unitsofmeasure.org";
+  val system, code;
+  obj.aux = 0;
+  *yes = false;
+  hdw_status s = val_member(cx->a, obj, val_key("system", 6), &system);
+  if (s || (s = val_member(cx->a, obj, val_key("code", 4), &code))) return s;
+  *yes = code.tag == VAL_STR && system.tag == VAL_STR && system.len == sizeof UCUM - 1 && memcmp(system.u.s, UCUM, sizeof UCUM - 1) == 0;
+  return HDW_OK;
+}
+
+/* A FHIR Quantity beside a date or a calendar duration is a calendar duration: 1 'a' is 1 year there. */
 static hdw_status to_calendar(vm_cx *cx, val *v) {
   static const char *const units[][2] = {{"a", "year"}, {"mo", "month"}, {"d", "day"}, {"h", "hour"}, {"min", "minute"}, {"s", "second"}};
   const val_quantity *q = (const val_quantity *)v->u.p;
@@ -106,12 +120,14 @@ static hdw_status to_calendar(vm_cx *cx, val *v) {
 }
 
 static hdw_status adapt(vm_cx *cx, val was, val like, val *v) {
-  if (was.tag == VAL_OBJ && v->tag == VAL_QTY && (fp_is_time(like) || (like.tag == VAL_QTY && like.flags & VALF_CALENDAR))) return to_calendar(cx, v);
-  if (was.tag == VAL_HL7 && v->tag == VAL_STR && (fp_is_num(like) || fp_is_time(like) || like.tag == VAL_QTY)) return convert_like(cx, *v, like, v);
-  if (v->tag == VAL_OBJ && v->aux && (like.tag == VAL_QTY || like.tag == VAL_OBJ || fp_is_num(like))) {
-    hdw_status s = fp_quantity_of(cx, *v, v);
-    return s == HDW_E_TYPE ? HDW_OK : s;
+  if (was.tag == VAL_OBJ && v->tag == VAL_QTY && (fp_is_time(like) || (like.tag == VAL_QTY && like.flags & VALF_CALENDAR))) {
+    bool ucum;
+    hdw_status s = has_ucum_code(cx, was, &ucum);
+    return s || !ucum ? s : to_calendar(cx, v);
   }
+  if (was.tag == VAL_HL7 && v->tag == VAL_STR && (fp_is_num(like) || fp_is_time(like) || like.tag == VAL_QTY)) return convert_like(cx, *v, like, v);
+  /* A Quantity that is still one has no value as a System Quantity: it has a comparator, and whether <5 is more than 3 nobody knows. */
+  if (v->tag == VAL_OBJ && is_quantity(*v) && (like.tag == VAL_QTY || like.tag == VAL_OBJ || fp_is_num(like) || fp_is_time(like))) *v = VAL_NONE;
   return HDW_OK;
 }
 
@@ -126,16 +142,11 @@ hdw_status fp_pair(vm_cx *cx, const val *args, const char *what, val *x, val *y)
 }
 
 hdw_status fp_quantity_of(vm_cx *cx, val obj, val *out) {
-  static const char QUANTITY[] = "Quantity";
-  if (obj.tag != VAL_OBJ || !obj.aux || !fhir_is_a(obj.aux, fhir_type(QUANTITY, sizeof QUANTITY - 1))) return HDW_E_TYPE;
-  val value, code, unit;
-  obj.aux = 0;
-  hdw_status s = val_member(cx->a, obj, val_key("value", 5), &value);
-  if (s || (s = val_member(cx->a, obj, val_key("code", 4), &code)) || (s = val_member(cx->a, obj, val_key("unit", 4), &unit))) return s;
-  if (!fp_is_num(value)) return HDW_E_TYPE;
-  if (code.tag != VAL_STR) code = unit.tag == VAL_STR ? unit : val_str("1", 1);
-  dec d = val_get_dec(value);
-  return val_from_qty(cx->a, &d, code.u.s, code.len, false, out);
+  if (!is_quantity(obj)) return HDW_E_TYPE;
+  hdw_status s = fhir_model_system(cx, obj, out);
+  if (s || out->tag == VAL_QTY) return s;
+  *out = VAL_NONE;
+  return HDW_E_TYPE;
 }
 
 /* ---- conversions: each takes one System value and gives {} when it does not convert */

@@ -58,7 +58,7 @@ hdw_status fp_bool3(vm_cx *cx, val v, const char *what, int *out);
 /* Both operands as single System values ready to be compared or computed with: text of an HL7 node becomes a number or a date when the other
  * side is one ({} when it does not convert), a FHIR Quantity becomes a System Quantity. */
 hdw_status fp_pair(vm_cx *cx, const val *args, const char *what, val *x, val *y);
-/* A FHIR Quantity object as System Quantity; HDW_E_TYPE when it is none or has no value. */
+/* A FHIR Quantity object as System Quantity; HDW_E_TYPE when it is none, has no value, or a comparator: <5 is no quantity. */
 hdw_status fp_quantity_of(vm_cx *cx, val obj, val *out);
 /* "%s: unsupported operand types" and the like. */
 hdw_status fp_type_error(vm_cx *cx, const char *what, val v);

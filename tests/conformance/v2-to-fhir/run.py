@@ -54,7 +54,7 @@ def validate():
         told = subprocess.run([HDWC, "fhir", "check", f.name], capture_output=True, check=False).stdout.decode().splitlines()[-1:]
     for line in out.stdout.decode().splitlines():
         x = json.loads(line)
-        fail("%s: hdwc fhir check: %s: %s: %s" % (made[x["line"] - 1][0], x["severity"], x["path"], x["text"]))
+        fail("%s: hdwc fhir check: %s: %s: %s" % (made[x.get("line", 1) - 1][0], x["severity"], x["path"], x["text"]))
     seen = told[0].split(": ")[-1] if told else out.stderr.decode()[:200]
     if out.returncode or not seen.startswith("%d resource" % len(made)): fail("hdwc fhir check: %d Bundles, but: %s" % (len(made), seen))
 
