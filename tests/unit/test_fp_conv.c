@@ -1,4 +1,5 @@
 #include "fhir.h"
+#include "model.h"
 #include "fp_expr.h"
 
 /* The tables of FHIRPath N1 section 5.5. */
@@ -53,8 +54,11 @@ static void test_fhir_quantity_is_a_quantity(void **state) {
   fpt t;
   val out, limit;
   fpt_begin(&t);
-  val kv[] = {val_key("value", 5), {.tag = VAL_NUM, .len = 3, .u.s = "185"}, val_key("unit", 4), val_cstr("lbs"), val_key("code", 4), val_cstr("[lb_av]")};
-  val q = fhir_as((val){.tag = VAL_OBJ, .len = 3, .u.v = kv}, fhir_type("Quantity", 8));
+  t.cx.model = &hdw_model;
+  val kv[] = {val_key("value", 5), {.tag = VAL_NUM, .len = 3, .u.s = "185"}, val_key("unit", 4), val_cstr("lbs"), val_key("code", 4), val_cstr("[lb_av]"),
+              val_key("system", 6), val_cstr("http://unitsofmeasure.org"), val_key("comparator", 10), val_cstr("<")};
+  val q = fhir_as((val){.tag = VAL_OBJ, .len = 4, .u.v = kv}, fhir_type("Quantity", 8)), less = q;
+  less.len = 5;
   assert_true(q.aux != 0);
   assert_int_equal(fp_expr(&t.cx, "180.0 '[lb_av]'", &limit), HDW_OK);
   assert_int_equal(fp_gt(&t.cx, (val[]){q, limit}, 2, &out), HDW_OK);
@@ -65,6 +69,10 @@ static void test_fhir_quantity_is_a_quantity(void **state) {
   assert_string_equal(fp_show(&t.a, out), "185 '[lb_av]'");
   assert_int_equal(fp_eq(&t.cx, (val[]){q, q}, 2, &out), HDW_OK);
   assert_string_equal(fp_show(&t.a, out), "true");
+  assert_int_equal(fp_gt(&t.cx, (val[]){less, limit}, 2, &out), HDW_OK);
+  assert_string_equal(fp_show(&t.a, out), "{}");
+  assert_int_equal(fp_to_quantity(&t.cx, (val[]){less, VAL_NONE}, 2, &out), HDW_OK);
+  assert_string_equal(fp_show(&t.a, out), "{}");
   val other = fhir_as(q, fhir_type("Period", 6));
   assert_int_equal(fp_gt(&t.cx, (val[]){other, limit}, 2, &out), HDW_E_TYPE);
   fpt_end(&t);
