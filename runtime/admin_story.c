@@ -116,7 +116,10 @@ static bool run(uint16_t part, uint64_t id, uint8_t state, void *user) {
     say(&s->next, "run %llu goes on by itself; at once: hdwvm redrive %llu", n, n);
     break;
   case RUN_DONE: say(&s->what, "run %llu of %.*s is done", n, STR(r.workflow)); break;
-  case RUN_DISCARDED: say(&s->what, "run %llu of %.*s was given up by a person", n, STR(r.workflow)); break;
+  case RUN_DISCARDED:
+    if (cod_equal(r.reason, cod_cstr(ENG_SENT_AGAIN))) say(&s->what, "run %llu of %.*s failed, and another one took its place when the sender sent the message again", n, STR(r.workflow));
+    else say(&s->what, "run %llu of %.*s was given up by a person", n, STR(r.workflow));
+    break;
   default:
     say(&s->what, "run %llu of %.*s %s%s%s%s%.*s: %.*s: %.*s (%s)", n, STR(r.workflow), r.state == RUN_FAILED ? "ended with fail" : "is a dead letter", at, where, r.path.len ? ", step " : "",
         STR(r.path), STR(r.error_code), STR(r.reason), admin_class(r.fail_class));

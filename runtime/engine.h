@@ -59,6 +59,7 @@ typedef struct engine_opts {
   void *mock_user;
   bool metrics;              /* counts for /metrics */
   struct tracer *tracer;     /* where spans go (trace.h); the engine frees it. NULL: nowhere */
+  bool daemon;               /* simulated seam only: timers that never end (disk space, reconciling, retention) run there as they do in hdwvm */
   bool mock_only;            /* nothing but mocks and sys.log is performed */
   const struct eng_driver *const *drivers; /* engine_drivers(), or NULL with mock_only */
   const char *who;           /* who starts it, for the records of what is deployed; NULL = "serve" */

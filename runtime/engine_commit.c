@@ -180,6 +180,21 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return true;
 }
 
+/* What failed and is tried anew is no dead letter any more: nobody must send it back to work beside the new one. Behind the verdict in the log, as for reprocessing. */
+static bool give_up_failed(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  seen_ctx *c = (seen_ctx *)user;
+  arena a;
+  store_run row;
+  (void)part;
+  if (state != RUN_FAILED && state != RUN_DEAD) return true;
+  arena_init(&a, c->m->e->mem, 0);
+  if (!store_get_run(c->m->e->store, ENG_PART, id, &a, &row))
+    for (unsigned i = 0; i < c->m->rec.verdict.nruns; i++)
+      if (cod_equal(c->m->rec.verdict.runs[i].workflow, row.workflow)) (void)engine_discard(c->m->e, SUBJECT_RUN, id, "sender", ENG_SENT_AGAIN, NULL, NULL);
+  arena_free(&a);
+  return true;
+}
+
 /* The same message again after a failure: a new verdict for the same input. */
 void eng_message_again(eng_message *m, const store_input *old) {
   engine *e = m->e;
@@ -219,6 +234,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
     return;
   }
   count(e, &m->rec.verdict);
+  (void)store_list_runs_of_input(e->store, ENG_PART, old->id, give_up_failed, &c);
 }
 
 /* The run whose end is the input's answer: the latest one of the input's attempts. */
@@ -242,7 +258,7 @@ static void stored_answer(eng_message *m, const store_input *in, const after_run
   eng_answer w = m->answer;
   w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
-                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = in->time_us, .content_hash = in->content_hash, .duplicate = true, .final = true, .waited = run->found};
+                   .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = HDW_BROKEN("answer.changes") ? io_wall_us(e->io) : in->time_us, .content_hash = in->content_hash, .duplicate = true, .final = true, .waited = run->found};
   vm_outcome how;
   val v;
   hl7_slice s;
@@ -280,7 +296,7 @@ static void join_run(eng_message *m, const store_input *old) {
 bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   engine *e = m->e;
   *again = false;
-  if (!m->key_len) return false;
+  if (!m->key_len || HDW_BROKEN("resend.runs")) return false;
   eng_pending *p = eng_pending_find(e, m->key, m->key_len);
   if (p && eng_content_is(p->content_hash, m)) {
     e->st.duplicates++;

@@ -272,7 +272,7 @@ static void on_intake_timer(void *user) {
     if (e->listeners[i].http) http_server_pause(e->listeners[i].http, full);
   }
   e->unread = full;
-  if (!e->io->sim && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
+  if ((!e->io->sim || e->o.daemon) && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
 }
 
 void engine_names(engine *e, buf *problems) {

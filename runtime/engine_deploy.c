@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "engine_int.h"
 #include "json.h"
+#include "points.h"
 
 /* ---- modules ----------------------------------------------------------------------------------------------------------------- */
 
@@ -448,7 +449,7 @@ eng_app *eng_app_by_hash(engine *e, const uint8_t hash[REC_HASH]) {
 
 eng_app *eng_app_pinned(engine *e, const uint8_t hash[REC_HASH], const uint8_t deployment[REC_HASH]) {
   for (uint32_t i = 0; i < e->napps; i++)
-    if (!memcmp(e->apps[i]->m.id, hash, REC_HASH) && !memcmp(e->apps[i]->deployment, deployment, REC_HASH)) return e->apps[i];
+    if (HDW_BROKEN("pin.lost") ? !e->apps[i]->retired : !memcmp(e->apps[i]->m.id, hash, REC_HASH) && !memcmp(e->apps[i]->deployment, deployment, REC_HASH)) return e->apps[i];
   if (e->napps == ENG_MAX_APPS) eng_reap(e);
   eng_app *app = eng_app_recorded(e, hash);
   if (!app) return NULL;

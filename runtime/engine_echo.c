@@ -145,7 +145,7 @@ static void on_prune(void *user) {
 
 /* In the simulation only where echoes are listened for: an hourly timer is one more thing to step through. */
 void eng_echo_start(engine *e) {
-  bool wanted = !e->io->sim;
+  bool wanted = !e->io->sim || e->o.daemon;
   for (uint32_t i = 0; i < e->o.config->nlisteners && !wanted; i++) wanted = e->o.config->listeners[i].o.echo_of.n > 0;
   if (wanted) io_timer_set(e->io, &e->echo_timer, 10000000, on_prune, e);
 }

@@ -4,6 +4,7 @@
 #include "trace.h"
 
 typedef struct http_wait {
+  eng_wait wait;
   eng_listener *l;
   http_token t;
   char type[120];            /* content type of an HL7 answer: the request's own spelling (H-47) */
@@ -19,7 +20,7 @@ static void on_http_reply(void *user, const engine_reply *r) {
     bool later = r->http_status == 503 || r->http_status == 429;
     (void)http_reply(w->l->http, w->t, r->http_status, h, later ? 2 : 1, r->p, r->len);
   }
-  if (r->last) eng_put(w->l->e, w, sizeof *w);
+  if (r->last) eng_wait_end(w->l, &w->wait);
 }
 
 typedef enum body_type { BODY_OTHER, BODY_ER7, BODY_XML, BODY_TEXT } body_type;
@@ -133,7 +134,7 @@ static void serve(eng_listener *l, arena *a, http_token t, const http_request *r
     refuse(l, t, 401, NULL, NULL);
     return;
   }
-  http_wait *w = (http_wait *)eng_get(e, sizeof *w);
+  http_wait *w = (http_wait *)eng_wait_new(l, sizeof *w);
   if (!w) {
     refuse(l, t, 503, "Retry-After", "5");
     return;

@@ -283,8 +283,15 @@ typedef struct eng_pending {
 
 /* ---- the engine --------------------------------------------------------------------------------------------------------- */
 
+/* Begins whatever waits for the answer to something that came over a listener; gone with the answer, or with the listener. */
+typedef struct eng_wait {
+  struct eng_wait *prev, *next;
+  size_t size;
+} eng_wait;
+
 struct eng_listener {
   engine *e;
+  eng_wait *waits;
   const char *name, *kind;
   const config_listener_opts *o;
   const config_listener *cfg;
@@ -463,6 +470,9 @@ hdw_status eng_listener_open(engine *e, eng_listener *l, char text[200]);
 hdw_status eng_listener_prepare(engine *e, const eng_listener *l, const config_listener *c, eng_listener *next, char text[200]);
 void eng_listener_update(eng_listener *l, eng_listener *next);
 void eng_listener_close(eng_listener *l);
+/* size bytes that begin with an eng_wait, zeroed. NULL: no memory. */
+void *eng_wait_new(eng_listener *l, size_t size);
+void eng_wait_end(eng_listener *l, eng_wait *w);
 void eng_hex(const void *p, size_t n, char *out);
 pack_hl7 eng_pack_hooks(engine *e);
 /* Idempotency key of a step: hex of 16 bytes. */
@@ -560,6 +570,8 @@ void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const 
 void eng_message_commit(eng_message *m);
 /* True: answered, or joined something. *again: a further attempt of *old, for eng_message_again after the gate. */
 bool eng_message_duplicate(eng_message *m, store_input *old, bool *again);
+/* Why a failed run was given up: the sender's resend made another one. */
+#define ENG_SENT_AGAIN "the sender sent it again"
 void eng_message_again(eng_message *m, const store_input *old);
 /* Marks its content. A mark is a random key of the process and the SipHash of the content under it: whoever cannot read the log cannot make two contents that
  * have the same mark, and the mark alone is enough to recognise a content again, by any process, also when retention took the bytes. */

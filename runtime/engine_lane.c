@@ -4,6 +4,7 @@
  * older run is in any of them; the store keeps who is. Ids rise with time, so all lanes agree about who is older and nobody waits in a circle. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 
 enum { READY_MAX = 65536, SCAN_CHUNK = 512, DUE_MAX = 1024, COUNT_MAX = 10000 };
 
@@ -32,7 +33,7 @@ void eng_ready(engine *e, uint64_t id, bool fresh) {
 }
 
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n) {
-  for (unsigned i = 0; i < n; i++) {
+  for (unsigned i = 0; i < n && !HDW_BROKEN("lane.order"); i++) {
     uint64_t head;
     if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, NULL) && head < id) return false;
   }

@@ -4,7 +4,23 @@
 
 /* ---- MLLP ------------------------------------------------------------------------------------------------------------------------ */
 
+void *eng_wait_new(eng_listener *l, size_t size) {
+  eng_wait *w = (eng_wait *)eng_get(l->e, size);
+  if (!w) return NULL;
+  w->size = size, w->next = l->waits;
+  if (w->next) w->next->prev = w;
+  l->waits = w;
+  return w;
+}
+
+void eng_wait_end(eng_listener *l, eng_wait *w) {
+  if (w->next) w->next->prev = w->prev;
+  *(w->prev ? &w->prev->next : &l->waits) = w->next;
+  eng_put(l->e, w, w->size);
+}
+
 typedef struct mllp_wait {
+  eng_wait wait;
   eng_listener *l;
   mllp_token t;
   bool committed, refused;   /* MLLP v2: the commit block was positive, negative */
@@ -28,7 +44,7 @@ static void on_mllp_reply(void *user, const engine_reply *r) {
     if (mllp_reply(m, w->t, r->p, w->refused ? 0 : r->len) == HDW_E_DATA) (void)mllp_reply(m, w->t, NULL, 0);
   }
   if (m && r->close) mllp_hangup(m, w->t);
-  if (r->last) eng_put(w->l->e, w, sizeof *w);
+  if (r->last) eng_wait_end(w->l, &w->wait);
 }
 
 static void on_frame(void *user, mllp_token t, const mllp_peer *peer, const uint8_t *p, size_t len) {
@@ -40,22 +56,22 @@ static void on_frame(void *user, mllp_token t, const mllp_peer *peer, const uint
     mllp_hangup(l->mllp, t);
     return;
   }
-  mllp_wait *w = (mllp_wait *)eng_get(l->e, sizeof *w);
+  mllp_wait *w = (mllp_wait *)eng_wait_new(l, sizeof *w);
   if (!w) {
     (void)mllp_reply(l->mllp, t, NULL, 0);
     return;
   }
-  *w = (mllp_wait){.l = l, .t = t};
+  w->l = l, w->t = t;
   engine_source src = {.listener = l->name, .peer = io_addr_format(&peer->addr, addr), .identity = identity[0] ? identity : NULL, .commits = l->o->mllp_version == 2};
   engine_submit_hl7(l->e, &src, p, len, on_mllp_reply, w);
 }
 
 static void on_oversize(void *user, mllp_token t, const mllp_peer *peer, const uint8_t *p, size_t len) {
   eng_listener *l = (eng_listener *)user;
-  mllp_wait *w = (mllp_wait *)eng_get(l->e, sizeof *w);
+  mllp_wait *w = (mllp_wait *)eng_wait_new(l, sizeof *w);
   (void)peer;
   if (!w) return;
-  *w = (mllp_wait){.l = l, .t = t};
+  w->l = l, w->t = t;
   eng_answer to = eng_answer_for(l->e, &(engine_source){.listener = l->name}, false, on_mllp_reply, w);
   eng_answer_refusal(l->e, &to, p, len, &(eng_refusal){"AR", 207, "The message is too long", 413});
 }
@@ -121,6 +137,7 @@ void eng_listener_close(eng_listener *l) {
   if (l->http) http_server_free(l->http);
   if (l->tls) tls_ctx_free(l->tls);
   l->mllp = NULL, l->http = NULL, l->tls = NULL;
+  while (l->e->closing && l->waits) eng_wait_end(l, l->waits); /* else the engine still answers them */
 }
 
 hdw_status eng_listener_prepare(engine *e, const eng_listener *l, const config_listener *c, eng_listener *next, char text[200]) {

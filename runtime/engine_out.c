@@ -5,6 +5,7 @@
  * until a person sends it again, discards it, or skips it. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 
 struct eng_dlv {
   engine *e;
@@ -77,7 +78,7 @@ static bool gives_up(const eng_dlv *d) {
 uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]) {
   static const uint8_t none[REC_LANE] = {0};
   bool ordered = c->driver->in_order || memcmp(lane, none, REC_LANE) != 0;
-  return c->hold_dead && ordered ? DELIVERY_PARKED : DELIVERY_DEAD;
+  return c->hold_dead && ordered && !HDW_BROKEN("queue.hold") ? DELIVERY_PARKED : DELIVERY_DEAD;
 }
 
 static void dead(eng_dlv *d, rec_delivery_result *r) {
@@ -116,7 +117,7 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
     dead(d, r);
     return;
   }
-  r->state = DELIVERY_PENDING;
+  r->state = HDW_BROKEN("send.once") ? DELIVERY_DELIVERED : DELIVERY_PENDING;
   if (unsure) r->fail_class = FAIL_AMBIGUOUS; /* the same key again, as long as it is the same address */
   if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
@@ -128,8 +129,9 @@ static void delivered(eng_call *call, void *user) {
   eng_dlv *d = (eng_dlv *)user;
   engine *e = d->e;
   if (call->held) { /* no attempt was made: it is where it was */
+    eng_conn *c = d->c;
     dlv_free(d);
-    eng_conn_arm(call->c);
+    eng_out_new(e, c); /* what held it may be over already */
     return;
   }
   rec_delivery_result r = {.delivery = d->id, .state = DELIVERY_DELIVERED, .attempts = call->attempt};

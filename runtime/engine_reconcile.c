@@ -82,6 +82,6 @@ static void on_reconcile(void *user) {
 }
 
 void eng_reconcile_start(engine *e) {
-  e->reconcile_us = e->o.reconcile_us ? e->o.reconcile_us : e->io->sim ? 0 : e->o.config->top.reconcile_ms * 1000;
+  e->reconcile_us = e->o.reconcile_us ? e->o.reconcile_us : e->io->sim && !e->o.daemon ? 0 : e->o.config->top.reconcile_ms * 1000;
   if (e->reconcile_us) io_timer_set(e->io, &e->reconcile, e->reconcile_us, on_reconcile, e);
 }

@@ -373,14 +373,14 @@ static void tick(void *user) {
     return;
   }
   if (r->at != P_IDLE) soon(r, PAUSE_US);
-  else if (r->e->o.retain_every_us || !r->e->io->sim) soon(r, every_us(r->e));
+  else if (r->e->o.retain_every_us || !r->e->io->sim || r->e->o.daemon) soon(r, every_us(r->e));
 }
 
 hdw_status eng_retain_start(engine *e) {
   retain *r = e->retain = (retain *)eng_get(e, sizeof *r);
   if (!r) return HDW_E_NOMEM;
   r->e = e;
-  if (!e->io->sim || e->o.retain_every_us) {
+  if (!e->io->sim || e->o.retain_every_us || e->o.daemon) {
     (void)list(r);
     soon(r, e->o.retain_every_us ? e->o.retain_every_us : every_us(e) / 12);
   }

@@ -9,6 +9,7 @@
  *                 without one the run parks (transient) or dies (permanent, data, ambiguous under `stop`) */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 #include "watch.h"
 
 static const char *class_name(uint8_t c) {
@@ -230,7 +231,7 @@ static recalled recall(eng_run *r, ask *x) {
   engine *e = r->e;
   const char *path = x->q->path;
   store_effect f;
-  if (store_get_effect(e->store, ENG_PART, r->id, str(path), &r->a, &f)) {
+  if (HDW_BROKEN("step.again") || store_get_effect(e->store, ENG_PART, r->id, str(path), &r->a, &f)) {
     r->beyond = true;
     return RECALL_NONE;
   }

@@ -242,7 +242,7 @@ static eng_listener *free_slot(engine *e) {
   if (e->nlisteners < ENG_MAX_LISTENERS) return &e->listeners[e->nlisteners++];
   for (uint32_t i = 0; i < ENG_MAX_LISTENERS; i++) {
     eng_listener *l = &e->listeners[i];
-    if (l->closing && !l->mllp && !l->http && !e->pending) return l; /* nobody who waits may remember it */
+    if (l->closing && !l->mllp && !l->http && !l->waits) return l; /* nobody who waits may remember it */
   }
   return NULL;
 }

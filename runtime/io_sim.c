@@ -157,6 +157,31 @@ static void sim_stop(io *b) { of(b)->stop = true; }
 static void sim_exit(io *b, int code) {
   if (of(b)->exit_code < 0) of(b)->exit_code = code;
   of(b)->stop = true;
+  if (of(b)->died) io_sim_crash(b, (sim_draw(of(b)) >> 40 & 1) != 0);
+}
+
+void io_sim_world(io *b, bool on) { of(b)->world = on; }
+bool io_sim_dead(const io *b) { return ((const sim *)b)->dead; }
+void io_sim_on_death(io *b, void (*died)(void *), void *user) { of(b)->died = died, of(b)->died_user = user; }
+void io_sim_on_net(io *b, io_sim_net_fn fn, void *user) { of(b)->net_fn = fn, of(b)->net_user = user; }
+void io_sim_note(io *b, uint64_t v) { sim_trace(of(b), v); }
+
+void io_sim_crash(io *b, bool power) {
+  sim *x = of(b);
+  if (x->dead) return;
+  x->dead = x->stop = true;
+  sim_fs_image(x, power);
+  if (x->died) x->died(x->died_user);
+}
+
+void io_sim_reboot(io *b) {
+  sim *x = of(b);
+  if (!x->dead) return;
+  sim_fs_reboot(x);
+  x->dead = false;
+  x->exit_code = -1;
+  x->nworkers = 0;
+  memset(x->faults, 0, sizeof x->faults);
 }
 
 int io_sim_exit_code(const io *b) { return ((const sim *)b)->exit_code; }

@@ -52,4 +52,30 @@ void io_sim_set_space(io *x, uint64_t free_bytes);
 /* Power cut, files in memory only: each file goes back to what was synced, plus a drawn subset of the 512-byte sectors written since. Names are kept
  * when their folder was synced. Open descriptors become invalid. */
 void io_sim_power_cut(io *x);
+
+/* ---- a process that dies in a world that goes on (tests/sim/hdwsim) ----
+ *
+ * Files are in memory. What listens between on and off belongs to the world, every other listener to the process; a connection goes from one to the other. */
+void io_sim_world(io *x, bool on);
+/* The process dies now, in the middle of what it does: files are remembered as they would be found (power: as after a power cut; else as written), died is told,
+ * and nothing that the process still does gets out or stays. The loop stops after the event at hand. No effect on a dead one. Once died is set, io_exit dies, too. */
+void io_sim_crash(io *x, bool power);
+void io_sim_on_death(io *x, void (*died)(void *user), void *user);
+bool io_sim_dead(const io *x);
+/* Everything of the dead process has been closed: files are as remembered, another one may start. */
+void io_sim_reboot(io *x);
+
+/* What becomes of a connection that is being made, or of bytes that were written. */
+typedef struct io_sim_fate {
+  bool refuse, hang;         /* connecting: refused; no answer ever comes */
+  bool reset, lose;          /* bytes: then the connection breaks; before they arrived */
+  int64_t delay_us;          /* on top of what is drawn */
+} io_sim_fate;
+/* listener: where the connection goes to. fate is zeroed. */
+typedef void (*io_sim_net_fn)(const io_addr *listener, bool connecting, io_sim_fate *fate, void *user);
+void io_sim_on_net(io *x, io_sim_net_fn fn, void *user);
+/* The other end has closed: what still arrives was sent before that. */
+bool io_sim_alone(const io_sock *s);
+/* Adds something that the test saw to the trace. */
+void io_sim_note(io *x, uint64_t v);
 #endif

@@ -47,6 +47,8 @@ static void node_check(sim *x, sim_node *n) {
 
 void sim_fs_free(sim *x) {
   while (x->fs.nodes) node_free(x, x->fs.nodes);
+  x->fs.nodes = x->fs.image, x->fs.image = NULL;
+  while (x->fs.nodes) node_free(x, x->fs.nodes);
   sim_put(x, x->fs.fds, (size_t)x->fs.nfds * sizeof *x->fs.fds);
   x->fs.fds = NULL;
   x->fs.nfds = 0;
@@ -391,10 +393,7 @@ static void cut_node(sim *x, sim_node *n) {
   }
 }
 
-void io_sim_power_cut(io *b) {
-  sim *x = of(b);
-  if (x->opts.root) return;
-  for (int i = 0; i < x->fs.nfds; i++) x->fs.fds[i].node = NULL;
+static void cut_nodes(sim *x) {
   for (int replaced = 0; replaced < 2; replaced++)
     for (sim_node *n = x->fs.nodes; n; n = n->next)
       if (n->replaced == (replaced > 0)) cut_node(x, n);
@@ -405,4 +404,58 @@ void io_sim_power_cut(io *b) {
     if (twin != n) n->path[0] = n->disk_path[0] = 0;
     node_check(x, n);
   }
+}
+
+void io_sim_power_cut(io *b) {
+  sim *x = of(b);
+  if (x->opts.root) return;
+  for (int i = 0; i < x->fs.nfds; i++) x->fs.fds[i].node = NULL;
+  cut_nodes(x);
+}
+
+/* ---- a process that dies ---- */
+
+static sim_node *node_copy(sim *x, const sim_node *n) {
+  sim_node *c = (sim_node *)sim_alloc(x, sizeof *c);
+  if (!c) return NULL;
+  *c = *n;
+  c->data = c->disk = c->dirty = NULL;
+  c->cap = c->len = c->disk_len = 0;
+  c->refs = 0;
+  if (reserve(x, c, n->cap)) {
+    sim_put(x, c, sizeof *c);
+    return NULL;
+  }
+  if (n->cap) {
+    memcpy(c->data, n->data, n->cap);
+    memcpy(c->disk, n->disk, n->cap);
+    memcpy(c->dirty, n->dirty, bitmap_bytes(n->cap));
+  }
+  c->len = n->len, c->disk_len = n->disk_len;
+  return c;
+}
+
+/* Memory for it must be there: it is a test's. */
+void sim_fs_image(sim *x, bool power) {
+  sim_node *now = x->fs.nodes, **at = &x->fs.image;
+  if (x->opts.root) return;
+  for (const sim_node *n = now; n; n = n->next)
+    if ((*at = node_copy(x, n))) at = &(*at)->next;
+  *at = NULL;
+  x->fs.nodes = x->fs.image;
+  if (power) cut_nodes(x);
+  else
+    for (sim_node *n = x->fs.nodes, *next; n; n = next) {
+      next = n->next;
+      node_check(x, n);
+    }
+  x->fs.image = x->fs.nodes;
+  x->fs.nodes = now;
+}
+
+void sim_fs_reboot(sim *x) {
+  while (x->fs.nodes) node_free(x, x->fs.nodes);
+  for (int i = 0; i < x->fs.nfds; i++) x->fs.fds[i].node = NULL;
+  x->fs.nodes = x->fs.image;
+  x->fs.image = NULL;
 }

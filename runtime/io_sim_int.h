@@ -19,6 +19,7 @@ typedef struct sim_fs {
   int nfds;
   uint64_t free_bytes, inodes;
   bool space_set;            /* by io_sim_set_space: also over a real folder */
+  sim_node *image;           /* as a dead process left them */
 } sim_fs;
 
 typedef struct sim sim;
@@ -57,6 +58,12 @@ struct sim {
     void *user;
   } signals[65];
 
+  bool world, dead;
+  void (*died)(void *);
+  void *died_user;
+  io_sim_net_fn net_fn;
+  void *net_user;
+
   unsigned nworkers;     /* made so far */
   uint64_t calls[IO_SIM_OPS];
   sim_fault faults[IO_SIM_OPS];
@@ -75,6 +82,9 @@ void *sim_alloc(sim *x, size_t len); /* zeroed, NULL on failure */
 void sim_put(sim *x, void *p, size_t len);
 
 void sim_fs_free(sim *x);
+/* Remembers the files as whoever comes after a kill or a power cut finds them. */
+void sim_fs_image(sim *x, bool power);
+void sim_fs_reboot(sim *x);
 hdw_status sim_open(io *b, const char *path, unsigned flags, int *fd);
 hdw_status sim_fclose(io *b, int fd);
 hdw_status sim_pread(io *b, int fd, void *p, size_t len, uint64_t off, size_t *got);

@@ -13,6 +13,8 @@ struct sim_sock {
   void *user;
   unsigned want;
   bool connecting, closed, busy; /* closed: waits to be freed; busy: inside its callback */
+  bool of_world;             /* the other end is the process's */
+  bool accepted, refused;
   bool fin, eof, reset;      /* fin: peer ended, not yet arrived */
   io_addr local, remote;
   uint8_t *buf;              /* BUF_BYTES, ring from start */
@@ -27,6 +29,7 @@ struct sim_listener {
   io_addr addr;
   io_accept_cb cb;
   void *user;
+  bool of_world;
   bool paused, closed, busy;
   sim_sock *backlog[64];     /* server sides that wait */
   unsigned nbacklog;
@@ -113,6 +116,13 @@ static sim_listener *find(sim *x, const io_addr *a) {
   return NULL;
 }
 
+/* What the test wants to become of it. */
+static io_sim_fate fate_of(sim *x, const io_addr *listener, bool connecting) {
+  io_sim_fate f = {0};
+  if (x->net_fn) x->net_fn(listener, connecting, &f, x->net_user);
+  return f;
+}
+
 static void accept_next(void *user) {
   sim_listener *l = (sim_listener *)user;
   sim *x = l->x;
@@ -132,9 +142,11 @@ static void connect_done(void *user) {
   sim *x = s->x;
   sim_listener *l = find(x, &s->remote);
   sim_sock *t = NULL;
-  if (sim_fail(x, IO_SIM_CONNECT) == HDW_OK && l && l->nbacklog < sizeof l->backlog / sizeof l->backlog[0]) t = sock_new(x);
+  if (sim_fail(x, IO_SIM_CONNECT) == HDW_OK && !s->refused && l && l->nbacklog < sizeof l->backlog / sizeof l->backlog[0]) t = sock_new(x);
   s->connecting = false;
   s->want = 0;
+  s->of_world = l && !l->of_world;
+  if (t) t->of_world = l->of_world, t->accepted = true;
   if (!t) {
     call(s, IO_FAILED);
     return;
@@ -158,7 +170,9 @@ hdw_status sim_connect(io *b, const io_addr *a, io_sock_cb cb, void *user, io_so
   s->remote = *a;
   s->cb = cb, s->user = user;
   s->connecting = true;
-  sim_event(x, &s->ready, some_delay(x), connect_done, s);
+  io_sim_fate f = fate_of(x, a, true);
+  s->refused = f.refuse;
+  if (!f.hang) sim_event(x, &s->ready, some_delay(x) + f.delay_us, connect_done, s);
   *out = &s->base;
   return HDW_OK;
 }
@@ -174,6 +188,7 @@ hdw_status sim_listen(io *b, const io_addr *a, io_accept_cb cb, void *user, io_l
   if (!l) return HDW_E_NOMEM;
   l->base.io = b;
   l->x = x, l->addr = addr, l->cb = cb, l->user = user;
+  l->of_world = x->world;
   l->next = x->listeners;
   x->listeners = l;
   *out = &l->base;
@@ -248,12 +263,20 @@ hdw_status sim_write(io_sock *b, const void *p, size_t len, size_t *put) {
   *put = 0;
   hdw_status st = sim_fail(s->x, IO_SIM_WRITE);
   if (st) return st;
-  if (s->reset) return HDW_E_IO;
+  if (s->reset || (s->x->dead && !s->of_world)) return HDW_E_IO;
   if (!t || t->fin) return HDW_E_CLOSED;
   size_t room = BUF_BYTES - t->len;
   if (!room) return HDW_E_AGAIN;
   size_t n = len < room ? len : room;
   if (n > 1 && !s->x->opts.orderly && sim_below(s->x, 7) == 0) n = 1 + (size_t)sim_below(s->x, n - 1); /* a short write now and then */
+  io_sim_fate f = fate_of(s->x, s->accepted ? &s->local : &s->remote, false);
+  if (f.reset && f.lose) {
+    *put = n;
+    s->peer = NULL;
+    peer_reset(t);
+    peer_reset(s);
+    return HDW_OK;
+  }
   for (size_t k = 0; k < n;) {
     size_t at = (t->start + t->len) % BUF_BYTES;
     size_t run = BUF_BYTES - at < n - k ? BUF_BYTES - at : n - k;
@@ -261,7 +284,12 @@ hdw_status sim_write(io_sock *b, const void *p, size_t len, size_t *put) {
     t->len += run;
     k += run;
   }
-  sim_event(s->x, &t->arrive, some_delay(s->x), arrive, t);
+  if (f.reset) { /* what was written arrives, then the end */
+    t->fin = true;
+    t->peer = NULL;
+    peer_reset(s);
+  }
+  sim_event(s->x, &t->arrive, some_delay(s->x) + f.delay_us, arrive, t);
   *put = n;
   return HDW_OK;
 }
@@ -292,6 +320,8 @@ void sim_close(io_sock *b) {
   }
   if (!s->busy) sock_free(s);
 }
+
+bool io_sim_alone(const io_sock *b) { return ((const sim_sock *)b)->peer == NULL; }
 
 void sim_peer(io_sock *b, io_addr *out) { *out = sock_of(b)->remote; }
 

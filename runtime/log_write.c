@@ -108,7 +108,7 @@ static void post_done(hlog *l) {
 static hdw_status sync_timed(hlog *l) {
   int64_t t = io_mono_us(l->x);
   HDW_POINT("log.before_sync");
-  hdw_status s = io_sync(l->x, l->fd);
+  hdw_status s = HDW_BROKEN("log.no_sync") ? HDW_OK : io_sync(l->x, l->fd);
 #ifdef HDW_BREAK_SYNC_IGNORED
   s = HDW_OK; /* canary: the tests must notice */
 #endif
@@ -390,9 +390,14 @@ hdw_status log_append(hlog *l, log_rec *rec, log_cb cb, void *user) {
   l->appended += n->size;
   l->last_type = rec->type;
 #ifdef HDW_BREAK_ACK_EARLY
-  if (cb) cb(HDW_OK, &n->rec, user); /* canary: told before it is durable; the kill test must notice */
-  n->cb = NULL;
+  const bool early = true;
+#else
+  const bool early = HDW_BROKEN("ack.early");
 #endif
+  if (early && cb) { /* canary: told before it is durable; the kill test must notice */
+    cb(HDW_OK, &n->rec, user);
+    n->cb = NULL;
+  }
   enqueue(l, n);
   return HDW_OK;
 }

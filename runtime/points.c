@@ -7,6 +7,14 @@ typedef int points_not_empty; /* a translation unit must declare something */
 #include <string.h>
 #include <unistd.h>
 
+void (*hdw_point_hook)(const char *name);
+const char *hdw_break;
+
+bool hdw_broken(const char *name) {
+  const char *what = hdw_break ? hdw_break : getenv("HDW_BREAK");
+  return what && !strcmp(what, name);
+}
+
 /* Test builds only, so a counter in static memory is allowed: a point is passed by one thread at a time or the count is approximate. */
 /* The variable is a list name:number,name:number. */
 static bool named(const char *variable, const char *name, long *number) {
@@ -23,6 +31,7 @@ static bool named(const char *variable, const char *name, long *number) {
 void hdw_point(const char *name) {
   static long passed;
   long want;
+  if (hdw_point_hook) hdw_point_hook(name);
   if (named("HDW_PAUSE_AT", name, &want)) usleep((useconds_t)want);
   if (!named("HDW_CRASH_AT", name, &want)) return;
   if (__atomic_add_fetch(&passed, 1, __ATOMIC_RELAXED) == want) kill(getpid(), SIGKILL);

@@ -1,4 +1,5 @@
 #include "io_file.h"
+#include "points.h"
 #include "store_int.h"
 #include <stdio.h>
 
@@ -7,7 +8,7 @@
 hdw_status store_meta_row(const store *s, uint8_t *b, size_t cap, size_t *len) {
   cod_w w = cod_writer(b, cap);
   cod_put_u32(&w, STORE_FORMAT);
-  cod_put_u64(&w, s->applied);
+  cod_put_u64(&w, s->applied + HDW_BROKEN("store.ahead"));
   cod_put_u64(&w, s->first);
   const store_counts *c = &s->counts;
   cod_put_var(&w, c->inputs);

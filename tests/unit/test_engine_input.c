@@ -95,6 +95,44 @@ static void test_H40_discarded_run_gives_way_to_a_further_attempt(void **state) 
   ack_free(x);
 }
 
+/* Sent back to work beside the run that took its place, it would do everything once more. */
+static void test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_again(void **state) {
+  (void)state;
+  ackrig *x = ack_new(after_program, "", "");
+  peer *p = ack_connect(x, 2575);
+  x->status = 422;
+  EXPECT(x, p, "AE", "M1", "1", "");
+  EXPECT(x, p, "AE", "M1", "1", "");
+  assert_int_equal(prog_the_run(x->p, 0).state, RUN_DISCARDED);
+  assert_int_equal(prog_the_run(x->p, 1).state, RUN_DEAD);
+  x->status = 0;
+  EXPECT(x, p, "AA", "M1", "1", "");
+  assert_int_equal(x->calls, 3);
+  assert_int_equal(prog_redrive_all(x->p), 0);
+  prog_run_for(x->p, 1000000);
+  assert_int_equal(x->calls, 3);
+  ack_hang_up(p);
+  ack_free(x);
+}
+
+static void test_a_daemon_that_ends_while_senders_wait_gives_back_everything(void **state) {
+  (void)state;
+  ackrig *x = ack_new(after_program, "", "");
+  peer *p = ack_connect(x, 2575);
+  x->delay_us = 4000000;
+  EXPECT(x, p, "", "M1", "1", "");
+  engine_close(x->p->e);
+  ack_hang_up(p);
+  arena_free(&x->p->a);
+  io_sim_free(x->p->io);
+  assert_int_equal(x->p->mem.live_bytes, 0);
+  char cmd[100];
+  snprintf(cmd, sizeof cmd, "rm -rf %s", x->p->dir);
+  assert_int_equal(system(cmd), 0);
+  free(x->p);
+  free(x);
+}
+
 static void test_H40_contents_are_known_again_by_their_mark(void **state) {
   (void)state;
   engine *e = (engine *)calloc(2, sizeof *e);
@@ -437,6 +475,8 @@ int main(void) {
       cmocka_unit_test(test_H40_resends),
       cmocka_unit_test(test_H40_answer_of_a_run_is_never_behind_its_end),
       cmocka_unit_test(test_H40_discarded_run_gives_way_to_a_further_attempt),
+      cmocka_unit_test(test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_again),
+      cmocka_unit_test(test_a_daemon_that_ends_while_senders_wait_gives_back_everything),
       cmocka_unit_test(test_H40_contents_are_known_again_by_their_mark),
       cmocka_unit_test(test_once_keys_live_with_their_input_and_go_when_their_time_is_over),
       cmocka_unit_test(test_H2_H4_H5_H6_what_is_no_message_is_counted),

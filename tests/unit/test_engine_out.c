@@ -383,6 +383,25 @@ static void test_R15_hours_are_read_strictly_and_count_by_the_wall_clock(void **
   rig_free(r);
 }
 
+/* The connection is taken away while deliveries wait for their turn, and comes back before they have noticed. */
+static void test_deliveries_that_wait_for_their_turn_survive_a_pause(void **state) {
+  (void)state;
+  for (int soon = 0; soon < 2; soon++) {
+    sink *s = sink_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED, .conn_args = ",\"rate\":{\"$call\":\"rate\",\"args\":{\"requests\":1,\"per\":{\"$ms\":1000}}}"});
+    enqueue(s, 0, 4, 0);
+    io_sim_advance(s->r->io, 1500000);
+    assert_true(s->ok < 4);
+    assert_int_equal(engine_pause(s->r->e, "crm", true, "test", NULL, NULL), HDW_OK);
+    unsigned before = s->ok;
+    if (!soon) io_sim_advance(s->r->io, 20000000);
+    if (!soon) assert_int_equal(s->ok, before);
+    assert_int_equal(engine_pause(s->r->e, "crm", false, "test", NULL, NULL), HDW_OK);
+    io_sim_advance(s->r->io, 20000000);
+    assert_int_equal(s->ok, 4);
+    sink_free(s);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_sink_down_for_ten_hours_and_back),
@@ -395,6 +414,7 @@ int main(void) {
       cmocka_unit_test(test_H21_dead_delivery_holds_an_ordered_feed),
       cmocka_unit_test(test_R12_lost_wakes_are_found),
       cmocka_unit_test(test_R15_hours_are_read_strictly_and_count_by_the_wall_clock),
+      cmocka_unit_test(test_deliveries_that_wait_for_their_turn_survive_a_pause),
       cmocka_unit_test(test_give_up_is_per_connection_and_counts_from_the_first_failure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

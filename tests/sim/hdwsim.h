@@ -1,0 +1,141 @@
+/* hdwsim.h - the whole runtime in a simulated world: what the files of tests/sim/hdwsim share.
+ *
+ *   hdwsim.c          seeds, phases, verdicts                     hdwsim_daemon.c   the runtime: start, death, deployments, what an operator does
+ *   hdwsim_model.c    the reference model: what was promised      hdwsim_senders.c  systems that send, and send again
+ *   hdwsim_peers.c    systems that receive: HTTP, MLLP            hdwsim_weather.c  what goes wrong, and when
+ *
+ * One seed is one history: everything is drawn from it, the clock is virtual, so the same seed gives the same history, event by event. The daemon's engine runs
+ * as in hdwvm, on its real listeners, drivers, log and store; its world is played by the other files. A first part of the history brings faults; in the second
+ * they stop, and everything must drain. The model decides (hdwsim_model.c lists what it asks). */
+#ifndef HDWSIM_H
+#define HDWSIM_H
+#include "engine.h"
+#include "io_sim.h"
+
+enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS, SIM_MSGS = 6000, SIM_EFFECTS = 7 };
+enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_WARD = 2599 };
+#define SECOND INT64_C(1000000)
+
+typedef struct sim_world world;
+
+/* ---- messages and effects: the ledger ------------------------------------------------------------------------------------------------ */
+
+typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB } kind;
+
+/* What one message does at one place outside. Numbers stand in the paths of the program (hdwsim_daemon.c). */
+enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */ };
+typedef struct effect {
+  char key[72];              /* the idempotency key of the first attempt; "" = none seen */
+  uint64_t body;             /* hash of its body */
+  uint32_t tries, done;
+  int64_t clean_us;          /* a good answer reached, or will reach, a daemon that lives: it may not be tried again. 0 = no */
+} effect;
+
+typedef struct message {
+  kind kind;
+  uint8_t lane;
+  uint32_t seq;              /* in its lane */
+  char id[16], tag[8];       /* control id; what tells contents under one control id apart */
+  bool sent, acked, refused; /* positive; AR for good */
+  bool looked;               /* it was found in the store by a later life */
+  uint8_t version;           /* of the program that performs it; 0 = not seen */
+  char *answer;              /* the first final answer, which every resend must get */
+  size_t answer_len;
+  effect fx[SIM_EFFECTS];
+} message;
+
+/* ---- the model ------------------------------------------------------------------------------------------------------------------------- */
+
+message *model_new_message(world *w, kind k, unsigned lane);
+message *model_find(world *w, const char *id, size_t id_len, const char *tag, size_t tag_len);
+/* A sender got an answer. code: AA, AE, AR, or an HTTP status. True: it is final, the sender may go on. */
+bool model_answered(world *w, message *m, const char *code, const void *p, size_t len);
+/* An attempt arrived outside. version: as it says, 0 = it does not. */
+void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version);
+/* It was performed; answered: when its good answer is with the daemon, 0 = it may never be. */
+void model_done(world *w, message *m, unsigned fx, int64_t answered_us);
+/* The daemon died, or could not write since then. */
+void model_died(world *w, int64_t since_us);
+/* A daemon has opened the store: what was acknowledged is there. all: look at everything. */
+void model_opened(world *w, bool all);
+/* Everything has drained. */
+void model_finished(world *w);
+
+/* ---- senders, peers, weather --------------------------------------------------------------------------------------------------------------- */
+
+void senders_start(world *w);
+/* Nothing new; what was begun is brought to its end. */
+void senders_stop(world *w);
+bool senders_idle(const world *w);
+void senders_free(world *w);
+
+void peers_start(world *w);
+void peers_free(world *w);
+
+typedef struct weather {
+  bool calm;                 /* the faults have stopped */
+  /* network, per mille */
+  unsigned refuse, hang, reset, lose, slow;
+  int64_t slow_us;
+  /* receivers, per mille */
+  unsigned busy /* 429, 503, AE */, bad /* 4xx, AR */, silent, garbage, wrong /* an answer for another */, delay;
+  int64_t delay_us;
+  int64_t clear_since_us;    /* monotonic; the network does nothing wrong since then; INT64_MAX = it does */
+} weather;
+void weather_start(world *w);
+void weather_stop(world *w);
+void weather_free(world *w);
+bool weather_disk(const world *w);   /* a failure of the disk is due, or it is full */
+
+/* ---- the daemon --------------------------------------------------------------------------------------------------------------------------------- */
+
+void daemon_start(world *w);         /* compiles the programs */
+void daemon_boot(world *w);          /* starts; it may die on the way */
+void daemon_bury(world *w);          /* closes a dead one */
+void daemon_stop(world *w);          /* asks a living one to end */
+bool daemon_ended(world *w);         /* it did, and was closed */
+void daemon_operate(world *w);       /* an operator does something */
+void daemon_redrive(world *w);       /* every dead letter back to work, everything paused resumed */
+bool daemon_has(world *w, const message *m); /* its input is in the store */
+bool daemon_drained(world *w, char why[200]);
+void daemon_finish(world *w);        /* last checks of the store, then the end */
+void daemon_free(world *w);
+
+struct daemon_state;
+struct sender_state;
+struct peer_state;
+
+struct sim_world {
+  uint64_t seed, rnd;
+  bool trace;
+  io *io;
+  io_mem mem;
+  weather now;
+  message *msgs;
+  uint32_t nmsgs, seqs[SIM_SENDERS];
+  struct daemon_state *d;
+  struct sender_state *senders;
+  struct peer_state *peers;
+  struct weather_state *sky;
+  /* what is drawn once for the whole history */
+  int64_t gap_us;            /* between messages of a sender */
+  int64_t settled_us;        /* within this time what the daemon knows is durable, when nothing fails */
+  bool powered;              /* crashes are power cuts, mostly */
+  int64_t faults_us;         /* length of the first part */
+  /* counts */
+  uint32_t acked, deaths, boots, attempts, resends, disk_faults, deploys;
+  uint64_t points;           /* named places that were passed: a bit each */
+};
+
+/* Drawing: below n; one in a thousand n times; between 1 and max, each magnitude alike. */
+uint64_t draw(world *w, uint64_t n);
+static inline bool chance(world *w, unsigned per_mille) { return draw(w, 1000) < per_mille; }
+int64_t draw_time(world *w, int64_t max_us);
+int64_t now_us(world *w);
+/* A line of the trace; part of its hash. */
+void say(world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The promise is broken: says so and ends the process. */
+void broken(world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
+uint64_t hash_of(const void *p, size_t len);
+extern const char *const sim_points[];
+#endif

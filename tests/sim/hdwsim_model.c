@@ -1,0 +1,135 @@
+/* hdwsim_model.c - the reference model: what a sender and a receiver may rely on, checked from outside, with ledgers that the daemon does not see.
+ *
+ *   answered   a message that was acknowledged is in the store of every later life, and is performed to its end; a refused one is not performed;
+ *              a resend gets the bytes that the first answer had
+ *   attempt    one key and one body for each effect, however often it is tried; a good answer that reached a daemon which then lived on for long enough to write it down
+ *              is the last one: nothing is performed twice but what was under way; effects come in the order of their lane; one version of the program
+ *              performs one message */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "hdwsim.h"
+
+message *model_new_message(world *w, kind k, unsigned lane) {
+  if (w->nmsgs == SIM_MSGS) broken(w, "the history is too long: %u messages", w->nmsgs);
+  message *m = &w->msgs[w->nmsgs];
+  *m = (message){.kind = k, .lane = (uint8_t)lane, .seq = w->seqs[lane]++};
+  snprintf(m->id, sizeof m->id, "M%u", w->nmsgs);
+  snprintf(m->tag, sizeof m->tag, "a");
+  /* Now and then a sender uses a control id again, for something else. */
+  const message *before = w->nmsgs > 20 ? &w->msgs[draw(w, w->nmsgs)] : NULL;
+  if (before && before->kind == k && before->lane == lane && before->tag[0] < 'z' && k != KIND_WEB && chance(w, 200)) {
+    bool newest = true;
+    for (const message *x = before + 1; x < m; x++) newest = newest && strcmp(x->id, before->id) != 0;
+    if (newest) {
+      memcpy(m->id, before->id, sizeof m->id);
+      m->tag[0] = (char)(before->tag[0] + 1);
+    }
+  }
+  w->nmsgs++;
+  return m;
+}
+
+message *model_find(world *w, const char *id, size_t id_len, const char *tag, size_t tag_len) {
+  for (uint32_t i = w->nmsgs; i-- > 0;) {
+    message *m = &w->msgs[i];
+    if (strlen(m->id) == id_len && !memcmp(m->id, id, id_len) && strlen(m->tag) == tag_len && !memcmp(m->tag, tag, tag_len)) return m;
+  }
+  return NULL;
+}
+
+bool model_answered(world *w, message *m, const char *code, const void *p, size_t len) {
+  bool good = !strcmp(code, "AA") || !strcmp(code, "202") || !strcmp(code, "200"), no = !strcmp(code, "AR");
+  if (m->answer && (good || no) && (m->answer_len != len || memcmp(m->answer, p, len) != 0))
+    broken(w, "%s.%s: a resend gets another answer than the first one got:\n  %.*s\n  %.*s", m->id, m->tag, (int)m->answer_len, m->answer, (int)len, (const char *)p);
+  if (good && m->kind == KIND_REJECTED) broken(w, "%s.%s is acknowledged with %s, and its workflow rejects it", m->id, m->tag, code);
+  if (no && m->kind != KIND_REJECTED) broken(w, "%s.%s is refused for good, and its workflow takes it", m->id, m->tag);
+  if (!good && !no) return false;
+  if (!m->answer) {
+    m->answer = (char *)malloc(len + 1);
+    memcpy(m->answer, p, len);
+    m->answer[len] = 0;
+    m->answer_len = len;
+    w->acked++;
+  }
+  m->acked = good, m->refused = no;
+  return true;
+}
+
+/* ---- effects ------------------------------------------------------------------------------------------------------------------------------ */
+
+static bool expected(const message *m, unsigned fx) {
+  switch (m->kind) {
+  case KIND_ADT: return fx != FX_READ && (fx != FX_NEW || m->version == 2);
+  case KIND_ORDER: return fx == FX_FIRST;
+  case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR;
+  default: return false;
+  }
+}
+
+static bool sent(unsigned fx) { return fx == FX_EMR || fx == FX_WARD; }
+
+/* Everything before m in its lane is through: all steps of a run before the next one's, and each sink's deliveries one after the other. */
+static void in_order(world *w, const message *m, unsigned fx) {
+  for (uint32_t i = (uint32_t)(m - w->msgs); i-- > 0;) {
+    const message *x = &w->msgs[i];
+    if (x->kind == KIND_REJECTED || x->lane != m->lane) continue;
+    for (unsigned k = 0; k < SIM_EFFECTS; k++)
+      if (expected(x, k) && (sent(fx) ? k == fx : !sent(k)) && !x->fx[k].done)
+        broken(w, "%s.%s/%u is tried before %s.%s/%u of the same lane is done", m->id, m->tag, fx, x->id, x->tag, k);
+    return; /* what is further back was looked at when that one came */
+  }
+}
+
+void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version) {
+  effect *e = &m->fx[fx];
+  w->attempts++;
+  if (!m->sent) broken(w, "%s.%s/%u is tried, and nobody sent it", m->id, m->tag, fx);
+  if (m->kind == KIND_REJECTED) broken(w, "%s.%s/%u is tried, and its workflow rejects it", m->id, m->tag, fx);
+  if (fx != FX_READ && !expected(m, fx) && !(fx == FX_NEW && version == 2)) broken(w, "%s.%s/%u is tried, and no program does that", m->id, m->tag, fx);
+  if (version && m->version && m->version != version && m->kind != KIND_ORDER) broken(w, "%s.%s/%u is tried by version %u, another effect of it by version %u", m->id, m->tag, fx, version, m->version);
+  if (version) m->version = (uint8_t)version;
+  if (!e->tries++) {
+    snprintf(e->key, sizeof e->key, "%s", key);
+    e->body = body;
+  }
+  if (strcmp(e->key, key) != 0) broken(w, "%s.%s/%u: attempt %u has the key %s, the first one had %s", m->id, m->tag, fx, e->tries, key, e->key);
+  /* Where the sender waits, a resend after a failure is a run of its own, perhaps of another version. */
+  if (e->body != body && m->kind != KIND_ORDER) broken(w, "%s.%s/%u: attempt %u asks for something else than the first one", m->id, m->tag, fx, e->tries);
+  if (e->clean_us && fx != FX_READ) broken(w, "%s.%s/%u is tried again, and its good answer came at %lld ms to a daemon that lived on", m->id, m->tag, fx, (long long)e->clean_us / 1000);
+  if (m->kind != KIND_ORDER && fx != FX_READ) in_order(w, m, fx);
+}
+
+void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {
+  (void)w;
+  m->fx[fx].done++;
+  m->fx[fx].clean_us = answered_us;
+}
+
+void model_died(world *w, int64_t since_us) {
+  for (uint32_t i = 0; i < w->nmsgs; i++)
+    for (unsigned k = 0; k < SIM_EFFECTS; k++)
+      if (w->msgs[i].fx[k].clean_us > since_us - w->settled_us) w->msgs[i].fx[k].clean_us = 0;
+}
+
+/* ---- lives and the end ------------------------------------------------------------------------------------------------------------------------ */
+
+void model_opened(world *w, bool all) {
+  for (uint32_t i = 0; i < w->nmsgs; i++) {
+    message *m = &w->msgs[i];
+    if (!m->answer || (m->looked && !all)) continue;
+    if (!daemon_has(w, m)) broken(w, "%s.%s was answered %s, and the store does not have it", m->id, m->tag, m->acked ? "AA" : "AR");
+    m->looked = true;
+  }
+}
+
+void model_finished(world *w) {
+  model_opened(w, true);
+  for (uint32_t i = 0; i < w->nmsgs; i++) {
+    const message *m = &w->msgs[i];
+    if (!m->sent) continue;
+    if (!m->answer) broken(w, "%s.%s was sent and never got its answer", m->id, m->tag);
+    for (unsigned k = 0; k < SIM_EFFECTS; k++)
+      if (expected(m, k) && !m->fx[k].done) broken(w, "%s.%s was acknowledged, and %u of it was never done, in %u attempts", m->id, m->tag, k, m->fx[k].tries);
+  }
+}

@@ -1,0 +1,261 @@
+/* hdwsim_senders.c - systems that send: one for each lane, which sends its next message when the one before has its final answer, as senders that keep an order do;
+ * what is not answered, or answered AE, is sent again, over a new connection when the old one is of no use. Now and then an old message is sent again, half a
+ * frame, or rubbish. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "hdwsim.h"
+
+typedef struct sender {
+  world *w;
+  unsigned lane;
+  kind kind;
+  uint16_t port;
+  io_sock *s;
+  bool connected, waiting;   /* waiting: for an answer to m */
+  message *m, *again;        /* the one to be answered; an old one that is sent again */
+  char out[2048], in[8192];
+  size_t out_len, out_at, in_len;
+  io_timer next, patience;
+} sender;
+
+struct sender_state {
+  sender v[SIM_SENDERS];
+  bool stopping;
+};
+
+static void on_event(io_sock *s, unsigned events, void *user);
+static void begin(void *user);
+
+static void hang_up(sender *c) {
+  if (c->s) io_close(c->s);
+  c->s = NULL;
+  c->connected = c->waiting = false;
+  c->in_len = c->out_len = c->out_at = 0;
+  io_timer_cancel(c->w->io, &c->patience);
+}
+
+static void again_in(sender *c, int64_t us) { io_timer_set(c->w->io, &c->next, us, begin, c); }
+
+/* The connection is of no use, or the answer takes too long. */
+static void give_up(sender *c, const char *why) {
+  say(c->w, "sender %u: %s", c->lane, why);
+  hang_up(c);
+  again_in(c, 100000 + (int64_t)draw(c->w, 3 * SECOND));
+}
+
+static void on_patience(void *user) { give_up((sender *)user, "no answer"); }
+
+/* ---- what is sent --------------------------------------------------------------------------------------------------------------------------- */
+
+static message *current(const sender *c) { return c->again ? c->again : c->m; }
+
+static void write_message(sender *c) {
+  const message *m = current(c);
+  char body[600];
+  int n;
+  if (m->kind == KIND_WEB) {
+    n = snprintf(body, sizeof body, "{\"id\":\"%s.%s\",\"lane\":\"W%u\",\"n\":%u}", m->id, m->tag, m->lane, m->seq);
+    n = snprintf(c->out, sizeof c->out, "POST /intake HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: %d\r\nIdempotency-Key: %s\r\n\r\n%s", n, m->id, body);
+  } else {
+    /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected. */
+    n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||P%u^^^HOSP^MR|%s|SMITH^JOHN|||%s\r\x1c\r", c->lane,
+                 m->kind == KIND_ORDER ? "ORM^O01" : "ADT^A01", m->id, m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M");
+  }
+  c->out_len = (size_t)n, c->out_at = 0;
+}
+
+static void flush(sender *c) {
+  while (c->out_at < c->out_len) {
+    size_t put = 0;
+    hdw_status st = io_write(c->s, c->out + c->out_at, c->out_len - c->out_at, &put);
+    if (st == HDW_E_AGAIN) break;
+    if (st) {
+      give_up(c, "cannot write");
+      return;
+    }
+    c->out_at += put;
+  }
+  io_sock_on(c->s, c->out_at < c->out_len ? IO_READ | IO_WRITE : IO_READ, on_event, c);
+}
+
+static void transmit(sender *c) {
+  world *w = c->w;
+  message *m = current(c);
+  if (!w->now.calm && chance(w, 15)) { /* half of it, then the connection is gone */
+    size_t put;
+    write_message(c);
+    (void)io_write(c->s, c->out, 1 + (size_t)draw(w, c->out_len - 1), &put);
+    give_up(c, "broke off");
+    return;
+  }
+  if (!w->now.calm && c->kind != KIND_WEB && chance(w, 10)) {
+    size_t put;
+    (void)io_write(c->s, "rubbish\r\n", 9, &put);
+  }
+  w->resends += m->sent;
+  m->sent = true;
+  write_message(c);
+  c->waiting = true;
+  say(w, "sender %u sends %s.%s", c->lane, m->id, m->tag);
+  io_timer_set(w->io, &c->patience, (w->now.calm ? 40 : 3 + (int64_t)draw(w, 30)) * SECOND, on_patience, c);
+  flush(c);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static void next_one(sender *c) {
+  world *w = c->w;
+  bool burst = chance(w, 300);
+  if (c->again) {
+    c->again = NULL;
+    again_in(c, 1000 + (int64_t)draw(w, SECOND));
+    return;
+  }
+  c->m = NULL;
+  again_in(c, burst ? (int64_t)draw(w, 20000) : (int64_t)draw(w, (uint64_t)(2 * w->gap_us)));
+}
+
+static void answered(sender *c, const char *code, const char *p, size_t len) {
+  world *w = c->w;
+  message *m = current(c);
+  c->waiting = false;
+  io_timer_cancel(w->io, &c->patience);
+  say(w, "sender %u: %s.%s is answered %s", c->lane, m->id, m->tag, code);
+  if (model_answered(w, m, code, p, len)) {
+    if (!w->now.calm && chance(w, 100)) hang_up(c);
+    next_one(c);
+  } else again_in(c, 200000 + (int64_t)draw(w, 2 * SECOND));
+}
+
+/* True: an answer was taken out of what came. */
+static bool take_frame(sender *c) {
+  char *end = (char *)memmem(c->in, c->in_len, "\x1c\r", 2), *start = end ? (char *)memchr(c->in, 0x0b, (size_t)(end - c->in)) : NULL;
+  char code[3] = "", id[16] = "";
+  if (!end) return false;
+  size_t len = start ? (size_t)(end - start - 1) : 0, used = (size_t)(end + 2 - c->in);
+  char *copy = (char *)malloc(len + 1);
+  if (len) memcpy(copy, start + 1, len);
+  copy[len] = 0;
+  memmove(c->in, end + 2, c->in_len - used);
+  c->in_len -= used;
+  const char *msa = strstr(copy, "\rMSA|");
+  if (msa) (void)sscanf(msa + 5, "%2[A-Z]|%15[^|\r]", code, id);
+  bool mine = c->waiting && !strcmp(id, current(c)->id);
+  if (mine) answered(c, code, copy, len);
+  else say(c->w, "sender %u: an answer for %s that it does not wait for", c->lane, id);
+  free(copy);
+  return true;
+}
+
+static bool take_response(sender *c) {
+  char *end = (char *)memmem(c->in, c->in_len, "\r\n\r\n", 4);
+  if (!end) return false;
+  char code[4] = "";
+  c->in[c->in_len < sizeof c->in ? c->in_len : sizeof c->in - 1] = 0;
+  memcpy(code, c->in_len > 12 ? c->in + 9 : "", c->in_len > 12 ? 3 : 0);
+  const char *length = (const char *)memmem(c->in, (size_t)(end - c->in), "Content-Length: ", 16);
+  bool close = memmem(c->in, (size_t)(end - c->in), "Connection: close", 17) != NULL;
+  size_t head = (size_t)(end + 4 - c->in), body = length ? (size_t)strtoul(length + 16, NULL, 10) : 0;
+  if (c->in_len < head + body) return false;
+  char *copy = (char *)malloc(body + 1);
+  memcpy(copy, c->in + head, body);
+  memmove(c->in, c->in + head + body, c->in_len - head - body);
+  c->in_len -= head + body;
+  if (c->waiting) answered(c, code, copy, body);
+  free(copy);
+  if (close) hang_up(c);
+  return !close;
+}
+
+static void on_event(io_sock *s, unsigned events, void *user) {
+  sender *c = (sender *)user;
+  size_t got = 0;
+  (void)s;
+  if (events & IO_FAILED) {
+    give_up(c, "not connected");
+    return;
+  }
+  if (events & IO_CONNECTED) {
+    c->connected = true;
+    io_timer_cancel(c->w->io, &c->patience);
+    io_sock_on(c->s, IO_READ, on_event, c);
+    if (current(c)) transmit(c);
+    return;
+  }
+  if (events & IO_WRITE) flush(c);
+  if (!c->s || !(events & IO_READ)) return;
+  if (c->in_len >= sizeof c->in - 1) c->in_len = 0;
+  hdw_status st = io_read(c->s, c->in + c->in_len, sizeof c->in - 1 - c->in_len, &got);
+  if (st == HDW_E_AGAIN) return;
+  if (st) {
+    if (c->waiting) give_up(c, "the connection ended");
+    else hang_up(c);
+    return;
+  }
+  c->in_len += got;
+  while (c->s && (c->kind == KIND_WEB ? take_response(c) : take_frame(c))) {}
+}
+
+/* ---- the next thing to do ------------------------------------------------------------------------------------------------------------------------- */
+
+/* An old message of this lane, the latest under its control id. */
+static message *an_old_one(sender *c) {
+  world *w = c->w;
+  for (unsigned k = 0; k < 8 && w->nmsgs; k++) {
+    message *m = &w->msgs[draw(w, w->nmsgs)];
+    if (m->lane != c->lane || !m->answer) continue;
+    bool latest = true;
+    for (const message *x = m + 1; latest && x < w->msgs + w->nmsgs; x++) latest = strcmp(x->id, m->id) != 0;
+    if (latest) return m;
+  }
+  return NULL;
+}
+
+static void begin(void *user) {
+  sender *c = (sender *)user;
+  world *w = c->w;
+  if (c->waiting) return;
+  if (!current(c)) {
+    if (chance(w, 80)) c->again = an_old_one(c);
+    if (!c->again) {
+      if (w->senders->stopping) return;
+      c->m = model_new_message(w, c->kind == KIND_ADT && chance(w, 60) ? KIND_REJECTED : c->kind, c->lane);
+    }
+  }
+  if (c->s && c->connected) {
+    transmit(c);
+    return;
+  }
+  hang_up(c);
+  io_addr a = {.family = IO_ADDR_IP4, .port = c->port, .ip = {127, 0, 0, 1}};
+  io_timer_set(w->io, &c->patience, 10 * SECOND, on_patience, c);
+  if (io_connect(w->io, &a, on_event, c, &c->s)) give_up(c, "no socket");
+}
+
+void senders_start(world *w) {
+  w->senders = (struct sender_state *)calloc(1, sizeof *w->senders);
+  for (unsigned i = 0; i < SIM_SENDERS; i++) {
+    sender *c = &w->senders->v[i];
+    c->w = w, c->lane = i;
+    c->kind = i < SIM_LANES ? KIND_ADT : i < SIM_LANES + SIM_ORDERS ? KIND_ORDER : KIND_WEB;
+    c->port = c->kind == KIND_ADT ? PORT_ADT : c->kind == KIND_ORDER ? PORT_ORM : PORT_WEB;
+    again_in(c, (int64_t)draw(w, (uint64_t)w->gap_us));
+  }
+}
+
+void senders_stop(world *w) { w->senders->stopping = true; }
+
+bool senders_idle(const world *w) {
+  for (unsigned i = 0; i < SIM_SENDERS; i++)
+    if (w->senders->v[i].m || w->senders->v[i].again) return false;
+  return true;
+}
+
+void senders_free(world *w) {
+  for (unsigned i = 0; i < SIM_SENDERS; i++) {
+    io_timer_cancel(w->io, &w->senders->v[i].next);
+    hang_up(&w->senders->v[i]);
+  }
+  free(w->senders);
+}
