@@ -169,6 +169,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   *call = (eng_call){.e = e, .c = c, .a = &d->a, .delivery = id, .writes = true, .done = delivered, .user = d};
   hdw_status s = store_get_delivery(e->store, ENG_PART, id, &d->a, &d->row);
   if (!s) s = eng_read(e, d->row.pos, &d->a, &rec);
+  bool disk = s == HDW_E_IO || s == HDW_E_FULL; /* it may be read the next time */
   if (!s) s = engine_unpack(e, &d->a, rec.body, rec.body_len, &call->request);
   call->attempt = d->row.attempts + 1;
   call->run = d->row.run;
@@ -188,7 +189,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
     return true;
   }
   if (s) {
-    eng_call_fail(call, FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
+    eng_call_fail(call, disk ? FAIL_TRANSIENT : FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
     return true;
   }

@@ -262,6 +262,14 @@ static log_verdict judge(const log_rec *rec, bool *pinned, unsigned *klass, void
   }
 }
 
+/* This pass ends; the next one in its time. Who asked for one (hdwvm compact) is told: retain_passes tells whether it was done. */
+static void pass_failed(retain *r, hdw_status s) {
+  eng_say(r->e, ENGINE_WARN, "retention_failed", s ? "status" : NULL, s ? hdw_status_text(s) : NULL, NULL);
+  r->at = P_IDLE;
+  if (r->finished) r->finished(r->finished_user);
+  else soon(r, every_us(r->e));
+}
+
 static void committed(void *user) {
   retain *r = (retain *)user;
   engine *e = r->e;
@@ -272,9 +280,7 @@ static void committed(void *user) {
   seg *g = &r->segs[r->i];
   log_forget(e->log, g->first);
   if (r->commit) {
-    eng_say(e, ENGINE_WARN, "retention_failed", "status", hdw_status_text(r->commit), NULL);
-    r->at = P_IDLE;
-    soon(r, every_us(e));
+    pass_failed(r, r->commit);
     return;
   }
   if (r->got_size < g->size) r->freed += g->size - r->got_size;
@@ -308,7 +314,12 @@ static bool compact(retain *r) {
   if (!done) return true;
   r->done = (io_task){0};
   r->at = P_COMMIT;
-  if (io_worker_start(r->e->io, commit_step, r, &r->worker)) return false;
+  s = io_worker_start(r->e->io, commit_step, r, &r->worker);
+  if (s) {
+    log_compact_end(r->c);
+    r->c = NULL;
+    return false;
+  }
   io_worker_wake(r->worker);
   return true;
 }
@@ -363,8 +374,8 @@ static void tick(void *user) {
   if (r->e->failed || r->e->closing || r->waiting || r->at == P_COMMIT) return;
   if (r->at == P_IDLE) begin(r);
   else if (!turn(r)) {
-    eng_say(r->e, ENGINE_WARN, "retention_failed", NULL);
-    r->at = P_IDLE;
+    pass_failed(r, HDW_OK);
+    return;
   }
   if (r->waiting || r->at == P_COMMIT) return;
   if (r->at == P_IDLE && r->finished) { /* the second pass sees what the first one measured */

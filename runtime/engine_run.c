@@ -165,6 +165,10 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     return;
   }
   hdw_status s = eng_run_prepare(r, body, len);
+  if (s == HDW_E_IO || s == HDW_E_FULL) { /* the disk; it may be read the next time */
+    eng_run_park(r, FAIL_TRANSIENT, 0, "the run cannot be loaded", "");
+    return;
+  }
   if (s) {
     const char *why = s == HDW_E_NOTFOUND ? "the module of this run is not available" : "the run cannot be loaded";
     eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), why, "");

@@ -415,6 +415,10 @@ int hv_compact(const hv_args *a) {
   if (!engine_retain(e, stop, t.io)) (void)io_run(t.io);
   engine_get_status(e, &st);
   engine_close(e);
+  if (st.retain_passes < 2) { /* a damaged segment alone does not end a pass */
+    hv_say("the log in %s could not be gone through: nothing is lost, and nothing was given back", t.log);
+    return end(&t, EXIT_IO);
+  }
   hdw_status s = store_compact(t.io, t.dir, &before, &after);
   if (s) return end(&t, failed("state.mdb in", t.dir, s));
   char z[5][32];

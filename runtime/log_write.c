@@ -663,7 +663,7 @@ static hdw_status read_file(hlog *l, uint64_t seg, struct log_open_file **out) {
   int fd;
   hdw_status s = log_seg_path(l->opts.dir, seg, path);
   if (!s) s = io_open(l->x, path, IO_O_READ, &fd);
-  if (s) return s;
+  if (s) return s == HDW_E_LIMIT ? HDW_E_IO : s; /* too many open files: it may be read the next time */
   log_compacted comp = {.info.as_of = 0};
   s = io_pread(l->x, fd, head, sizeof head, 0, &got);
   if (!s) s = got < sizeof head ? HDW_E_CORRUPT : log_head_get(head, &h);

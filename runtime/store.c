@@ -267,11 +267,13 @@ hdw_status store_open(io *x, const store_opts *opts, store_info *info, store **o
   if (!st) st = open_state(s, info);
   if (!st && opts->read_only) info->applied_seq = s->applied;
   else if (!st) st = bring_up(s, info);
-  if (st && info->behind) {
+  /* Behind what retention left, or damaged in what the new records change: made again. (Damage of the log is not told by this status, but skipped and counted.) */
+  bool damaged = st == HDW_E_CORRUPT && s->env && !info->rebuilt && !opts->read_only;
+  if (st && (info->behind || damaged)) {
     store_idle(s);
     store_env_close(s);
-    *info = (store_info){.rebuilt = true, .behind = true};
-    st = remove_files(s);
+    *info = (store_info){.rebuilt = true, .behind = !damaged};
+    st = damaged ? set_aside(s) : remove_files(s);
     if (!st) st = open_fresh(s, info);
     if (!st) st = bring_up(s, info);
   }

@@ -162,7 +162,7 @@ class Daemon:
         with open(os.path.join(self.dir, 'app.hdw'), 'w') as f:
             f.write(source)
         subprocess.run([HDWC, 'build', 'app.hdw', '-o', 'app.hdwb'], cwd=self.dir, check=True, timeout=60)
-        self.p, self.ports, self.log = None, {}, []
+        self.p, self.ports, self.log, self.env = None, {}, [], None
 
     def write_config(self):
         with open(os.path.join(self.dir, 'hdw.json'), 'w') as f:
@@ -172,7 +172,7 @@ class Daemon:
         self.write_config()
         if self.p:
             self.p.stderr.close()
-        self.p = subprocess.Popen([HDWVM, 'serve', '--config', 'hdw.json', 'app.hdwb'], cwd=self.dir, stderr=subprocess.PIPE, text=True)
+        self.p = subprocess.Popen([HDWVM, 'serve', '--config', 'hdw.json', 'app.hdwb'], cwd=self.dir, stderr=subprocess.PIPE, text=True, env=self.env)
         for line in self.p.stderr:
             self.log.append(line.rstrip())
             if line.startswith('hdwvm: ready'):
