@@ -51,8 +51,7 @@ static uint32_t window_len(const module *m, uint32_t op, uint32_t ins, uint32_t 
     case OP_EFFECT: return m->effects[bx].nargs ? m->effects[bx].nargs : 1;
     case OP_OUTCOME: return 2;
     case OP_OBJ: return m->shapes[ext].n;
-    case OP_LIST: case OP_TPL: return ins >> 24;
-    default: return 1;
+    default: return ins >> 24; /* LIST, TPL */
   }
 }
 
@@ -71,19 +70,13 @@ static hdw_status check_table(verify *v, uint32_t at, char k, uint32_t i) {
     case 'V': n = m->nnatives; what = "import"; break;
     case 'S': n = m->nshapes; what = "shape"; break;
     case 'C': n = m->nchecks; what = "check"; break;
-    case 'E': n = m->neffects; what = "effect"; break;
-    default: return HDW_OK;
+    default: n = m->neffects; what = "effect"; break; /* E */
   }
   return i < n ? HDW_OK : bad(v, at, "%s %u of %u", what, i, n);
 }
 
-/* True when a constant is what a register may hold: a normalised collection. */
-static bool is_collection(const val *k) {
-  if (!val_is_norm(*k)) return false;
-  for (uint32_t i = 0; k->tag == VAL_LIST && i < k->len; i++)
-    if (k->u.v[i].tag == VAL_LIST || k->u.v[i].tag == VAL_EMPTY || !val_is_norm(k->u.v[i])) return false;
-  return true;
-}
+/* True when a constant is what a register may hold: a normalised collection. The loader has marked lists that hold lists, nulls or nothing (VALF_UNEVEN). */
+static bool is_collection(const val *k) { return val_is_norm(*k); }
 
 static hdw_status check_jump(verify *v, uint32_t at, uint32_t next, int32_t d) {
   int64_t to = (int64_t)next + d;
@@ -125,7 +118,7 @@ static hdw_status check_ins(verify *v, uint32_t at, uint32_t ins, uint32_t ext, 
   } else {
     if (o->b == '_' && b) s = bad(v, at, "operand b is not 0");
     if (!s && o->c == '_' && c) s = bad(v, at, "operand c is not 0");
-    if (!s && (o->b == 'R' || o->b == 'W')) s = check_reg(v, at, b);
+    if (!s && o->b == 'R') s = check_reg(v, at, b);
     if (!s && o->c == 'R') s = check_reg(v, at, c);
   }
   if (!s && o->a == '_' && a) s = bad(v, at, "operand a is not 0");
