@@ -1,6 +1,7 @@
 /* What test_verify.c leaves of the verifier and the loader: constants of every form, the last bit of every bound, memory that runs out at every allocation. With it every
  * branch of vm/verify.c and vm/module.c is taken (test coverage/verifier). */
 #include "asm.h"
+#include "compiler.h"
 #include "host.h"
 
 typedef struct rig { test_mem tm; arena a; module m; mod_error e; } rig;
@@ -253,9 +254,53 @@ static void test_names_and_sizes(void **state) {
   down(&r);
 }
 
+/* A compiled module, cut off anywhere and with every byte changed in three ways: loaded and verified, not run (test_module.c does). */
+static void test_compiled_module(void **state) {
+  (void)state;
+  static const char text[] = "hdw 1\nconnection crm = rest(auth: bearer(secret('t')))\nlistener a = mllp(port: 2575)\nworkflow w on msg = a.message(types: ['ADT^A01']) {\n"
+                             "  let t = [true, 5000000000L, 1.5, 3 'mg', @2024-01-31, {}, { a: [1, 2] }]\n  step r = crm.post(\"/x/{msg.PID-8}\", body: { t: t, x: msg.PID-3 })\n  if r.a = 1 { log('x') }\n}\n";
+  rig r;
+  asm_unit u;
+  diag_list d;
+  comp_result c;
+  comp_source src = {"t.hdw", text, sizeof text - 1};
+  mod_debug where;
+  uint32_t n, loaded = 0, verified = 0;
+  up(&r, &u);
+  diag_init(&d, &r.a);
+  assert_int_equal(comp_program(&r.a, &src, 1, NULL, &d, &c), HDW_OK);
+  assert_non_null(c.bytes);
+  assert_int_equal(mod_load(&r.a, c.bytes, c.len_bytes, &r.m, &r.e), HDW_OK);
+  assert_int_equal(mod_verify(&r.a, &r.m, &r.e), HDW_OK);
+  assert_true(mod_where(&r.m, r.m.ncode - 1, &where) && where.line > 1);
+  r.m.debug++, r.m.ndebug--;
+  assert_false(mod_where(&r.m, 0, &where));
+  assert_string_equal(mod_text(&r.m, MOD_NO_INDEX, &n), "");
+  for (uint32_t k = 0; k < r.m.nconsts; k++) (void)mod_text(&r.m, k, &n);
+  uint64_t *copy = malloc(c.len_bytes + 8);
+  for (size_t i = 0; i < 2 * c.len_bytes; i++)
+    for (unsigned how = 0; how < 3; how++) {
+      bool cut = i >= c.len_bytes;
+      arena a;
+      size_t len = cut ? i - c.len_bytes : c.len_bytes;
+      if (cut && how) continue;
+      arena_init(&a, &r.tm.m, 1 << 24);
+      memcpy(copy, c.bytes, c.len_bytes);
+      if (!cut) ((uint8_t *)copy)[i] ^= how == 0 ? 1 : how == 1 ? 0x80 : 0xff;
+      if (mod_load(&a, (const uint8_t *)copy, len, &r.m, &r.e) == HDW_OK) {
+        loaded++;
+        verified += mod_verify(&a, &r.m, &r.e) == HDW_OK;
+      }
+      arena_free(&a);
+    }
+  free(copy);
+  assert_true(loaded > 100 && verified > 100);
+  down(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections_among_constants), cmocka_unit_test(test_operands_at_their_bounds), cmocka_unit_test(test_decimals_at_their_bounds),
                                      cmocka_unit_test(test_times_at_their_bounds),       cmocka_unit_test(test_fields_of_times),          cmocka_unit_test(test_memory_that_runs_out),
-                                     cmocka_unit_test(test_names_and_sizes)};
+                                     cmocka_unit_test(test_names_and_sizes),             cmocka_unit_test(test_compiled_module)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
