@@ -68,6 +68,8 @@ static void test_operands_at_their_bounds(void **state) {
       {"OK", "LIST r0 r3 1; RET r0"},
       {"OK", "NATIVE r3 now/0; RET r3"},
       {"OK", "LOADB r0 1; RET r0"},
+      {"OK", "EQIJ r0 r0 >x 1; x: RET r0"},
+      {"OK", "LTJ r0 r0 r0 >x; x: RET r0"},
       {"register 4 of 4", "INDEX r0 r0 r4; RET r0"},
       {"register 7 of 4", "INDEX r0 r7 r4; RET r0"}};
   (void)state;
@@ -79,6 +81,24 @@ static void test_operands_at_their_bounds(void **state) {
     if (!strstr(got, rows[i].want)) fail_msg("%s: %s, not %s", rows[i].src, got, rows[i].want);
     down(&r);
   }
+}
+
+static void test_packed_jump_with_a_number(void **state) {
+  (void)state;
+  rig r;
+  asm_unit u;
+  uint8_t *bytes;
+  size_t len;
+  uint32_t off;
+  up(&r, &u);
+  const char *all[] = {"f/1/4", "LTJ r0 r0 r0 >x; x: RET r0", NULL};
+  asm_program(&u, all, &bytes, &len);
+  memcpy(&off, bytes + MOD_HEADER_BYTES + MOD_CODE * 12 + 4, 4);
+  bytes[off + 4] = 1;
+  assert_int_equal(mod_load(&r.a, bytes, len, &r.m, &r.e), HDW_OK);
+  assert_int_equal(mod_verify(&r.a, &r.m, &r.e), HDW_E_CORRUPT);
+  assert_non_null(strstr(r.e.text, "low half of ext"));
+  down(&r);
 }
 
 /* ---- constants as bytes */
@@ -286,7 +306,8 @@ static void test_compiled_module(void **state) {
       if (cut && how) continue;
       arena_init(&a, &r.tm.m, 1 << 24);
       memcpy(copy, c.bytes, c.len_bytes);
-      if (!cut) ((uint8_t *)copy)[i] ^= how == 0 ? 1 : how == 1 ? 0x80 : 0xff;
+      if (cut) memcpy((uint8_t *)copy + 12, &(uint32_t){(uint32_t)len}, 4);
+      else ((uint8_t *)copy)[i] ^= how == 0 ? 1 : how == 1 ? 0x80 : 0xff;
       if (mod_load(&a, (const uint8_t *)copy, len, &r.m, &r.e) == HDW_OK) {
         loaded++;
         verified += mod_verify(&a, &r.m, &r.e) == HDW_OK;
@@ -299,7 +320,7 @@ static void test_compiled_module(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections_among_constants), cmocka_unit_test(test_operands_at_their_bounds), cmocka_unit_test(test_decimals_at_their_bounds),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections_among_constants), cmocka_unit_test(test_operands_at_their_bounds), cmocka_unit_test(test_packed_jump_with_a_number), cmocka_unit_test(test_decimals_at_their_bounds),
                                      cmocka_unit_test(test_times_at_their_bounds),       cmocka_unit_test(test_fields_of_times),          cmocka_unit_test(test_memory_that_runs_out),
                                      cmocka_unit_test(test_names_and_sizes),             cmocka_unit_test(test_compiled_module)};
   return cmocka_run_group_tests(tests, NULL, NULL);
