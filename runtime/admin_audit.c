@@ -146,13 +146,15 @@ static int verify(admin_query *q) {
 }
 
 int admin_audit(admin_query *q) {
-  uint64_t limit = 100, since = 0, after = 0;
+  uint64_t since = 0, after = 0;
+  unsigned limit = 100;
   const char *format = admin_param(q, "format");
   if (admin_param(q, "verify")) return verify(q);
-  (void)admin_id(admin_param(q, "limit"), &limit);
-  (void)admin_id(admin_param(q, "since"), &since);
-  (void)admin_id(admin_param(q, "after"), &after);
-  listing l = {.q = q, .who = admin_param(q, "subject_who"), .since_us = (int64_t)since, .left = limit && limit <= 1000000 ? (unsigned)limit : 100, .first = true,
+  int bad = admin_limit(q, ADMIN_MAX_LIMIT, &limit);
+  if (!bad) bad = admin_whole(q, "since", 0, INT64_MAX, &since);
+  if (!bad) bad = admin_whole(q, "after", 0, ADMIN_ANY, &after);
+  if (bad) return bad;
+  listing l = {.q = q, .who = admin_param(q, "subject_who"), .since_us = (int64_t)since, .left = limit, .first = true,
                .fhir = format && !strcmp(format, "fhir"), .query = admin_values(q)};
   if (!l.fhir) buf_puts(q->b, "[");
   else q->type = "application/fhir+ndjson";

@@ -91,6 +91,12 @@ enum { ADMIN_LATER = 0 };
 /* A parameter's value, NULL when absent. */
 const char *admin_param(const admin_query *q, const char *name);
 bool admin_id(const char *s, uint64_t *out);
+/* A parameter that is a whole number: 0, with *out as it was when there is none; else the status of an error that names it. */
+#define ADMIN_ANY UINT64_C(9999999999999999999)
+enum { ADMIN_MAX_LIMIT = 1000000 };
+int admin_whole(admin_query *q, const char *name, uint64_t min, uint64_t max, uint64_t *out);
+/* `limit`, 1 to ADMIN_MAX_LIMIT; more than `most` counts as that. *out: what holds without it. */
+int admin_limit(admin_query *q, unsigned most, unsigned *out);
 /* Writes {"error": text} and gives status: return admin_error(q, 404, "..."). */
 int admin_error(admin_query *q, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Whether values of messages may be shown to the caller; notes that they are. */

@@ -37,11 +37,12 @@ static bool one(const engine_lane *l, void *user) {
 }
 
 int admin_lanes(admin_query *q) {
-  uint64_t n = 100;
-  (void)admin_id(admin_param(q, "limit"), &n);
+  unsigned n = 100;
+  int bad = admin_limit(q, 100000, &n);
+  if (bad) return bad;
   lanes l = {q, true};
   buf_puts(q->b, "[");
-  engine_lanes(q->ad->e, n && n < 100000 ? (unsigned)n : 100, one, &l);
+  engine_lanes(q->ad->e, n, one, &l);
   buf_puts(q->b, "]");
   return 200;
 }

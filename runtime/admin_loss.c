@@ -35,8 +35,9 @@ static int order(const void *a, const void *b) {
 
 int admin_loss(admin_query *q) {
   losses x = {.q = q, .sender = admin_param(q, "sender")};
-  uint64_t limit = 1000;
-  (void)admin_id(admin_param(q, "limit"), &limit);
+  unsigned limit = 1000;
+  int bad = admin_limit(q, ADMIN_MAX_LIMIT, &limit);
+  if (bad) return bad;
   engine_losses(q->ad->e, keep, &x);
   if (x.nomem) return admin_error(q, 503, "out of memory");
   if (!q->ad->e->o.config->top.loss && !x.n) return admin_error(q, 404, "nothing is counted: set \"loss\": true in hdw.json");

@@ -82,13 +82,15 @@ static bool known_state(const char *s) {
 int admin_messages(admin_query *q) {
   engine *e = q->ad->e;
   const char *patient = admin_param(q, "patient");
-  uint64_t limit = 50, since = 0, until = 0, after = 0, at;
-  (void)admin_id(admin_param(q, "limit"), &limit);
-  (void)admin_id(admin_param(q, "since"), &since);
-  (void)admin_id(admin_param(q, "until"), &until);
-  (void)admin_id(admin_param(q, "after"), &after);
+  uint64_t since = 0, until = 0, after = 0, at;
+  unsigned limit = 50;
+  int bad = admin_limit(q, MAX_ROWS, &limit);
+  if (!bad) bad = admin_whole(q, "since", 0, INT64_MAX, &since);
+  if (!bad) bad = admin_whole(q, "until", 0, INT64_MAX, &until);
+  if (!bad) bad = admin_whole(q, "after", 0, ADMIN_ANY, &after);
+  if (bad) return bad;
   search l = {.q = q, .control_id = admin_param(q, "control_id"), .sender = admin_param(q, "sender"), .type = admin_param(q, "type"), .state = admin_param(q, "state"),
-              .since_us = (int64_t)since, .until_us = (int64_t)until, .left = limit && limit <= MAX_ROWS ? (unsigned)limit : MAX_ROWS, .look = LOOK_ROWS, .first = true};
+              .since_us = (int64_t)since, .until_us = (int64_t)until, .left = limit, .look = LOOK_ROWS, .first = true};
   if (patient && !admin_values(q)) return admin_error(q, 403, "to search by patient is to see whether the patient is here: it needs the role phi_viewer and a reason");
   if (l.state && !known_state(l.state)) return admin_error(q, 400, "state is one of accepted, unmatched, rejected, failed, running");
   bool paged = admin_param(q, "page") != NULL;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include "admin_int.h"
 
+enum { RUNS_MAX = 100000 };
+
 static void put_str(buf *b, bool *f, const char *k, cod_str s) {
   if (s.len) admin_text(b, f, k, s.p, s.len);
 }
@@ -61,10 +63,10 @@ static bool runs_of_input(uint16_t part, uint64_t id, uint8_t state, void *user)
 
 /* Without a state: of the latest messages, newest first. */
 int admin_runs(admin_query *q) {
-  const char *state = admin_param(q, "state"), *limit = admin_param(q, "limit");
-  uint64_t n = 50;
-  (void)admin_id(limit, &n);
-  listing l = {.q = q, .first = true, .left = n && n < 100000 ? (unsigned)n : 50};
+  const char *state = admin_param(q, "state");
+  listing l = {.q = q, .first = true, .left = 50};
+  int bad = admin_limit(q, RUNS_MAX, &l.left);
+  if (bad) return bad;
   buf_puts(q->b, "[");
   if (!state) (void)store_list_inputs(q->ad->e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), 0, true, l.left, runs_of_input, &l);
   else {
@@ -74,7 +76,7 @@ int admin_runs(admin_query *q) {
         known = true;
         (void)store_list_runs(q->ad->e->store, ENG_PART, s, 0, l.left, run_one, &l);
       }
-    if (!known) return 400;
+    if (!known) return admin_error(q, 400, "state is one of queued, running, waiting, parked, dead, failed");
   }
   buf_puts(q->b, "]");
   return 200;
@@ -214,9 +216,9 @@ static bool dead_delivery(uint16_t part, uint64_t id, uint8_t state, void *user)
 }
 
 int admin_dead(admin_query *q) {
-  uint64_t n = 100;
-  (void)admin_id(admin_param(q, "limit"), &n);
-  unsigned limit = n && n < 100000 ? (unsigned)n : 100;
+  unsigned limit = 100;
+  int bad = admin_limit(q, RUNS_MAX, &limit);
+  if (bad) return bad;
   listing l = {.q = q, .first = true};
   buf_puts(q->b, "[");
   (void)store_list_dead(q->ad->e->store, ENG_PART, SUBJECT_RUN, 0, limit, dead_run, &l);

@@ -14,10 +14,31 @@ const char *admin_param(const admin_query *q, const char *name) {
 }
 
 bool admin_id(const char *s, uint64_t *out) {
-  char *end;
-  if (!s || s[0] < '0' || s[0] > '9') return false;
-  *out = strtoull(s, &end, 10);
-  return *end == 0;
+  uint64_t n = 0;
+  size_t k = 0;
+  for (; s && s[k] >= '0' && s[k] <= '9' && k < 19; k++) n = n * 10 + (uint64_t)(s[k] - '0'); /* 19 digits fit */
+  if (!k || s[k]) return false;
+  *out = n;
+  return true;
+}
+
+int admin_whole(admin_query *q, const char *name, uint64_t min, uint64_t max, uint64_t *out) {
+  const char *s = admin_param(q, name);
+  uint64_t n;
+  if (!s) return 0;
+  if (!admin_id(s, &n) || n < min || n > max) {
+    if (max >= ADMIN_ANY) return admin_error(q, 400, "%s: a whole number%s is expected", name, min ? " above 0" : "");
+    return admin_error(q, 400, "%s: a whole number from %llu to %llu is expected", name, (unsigned long long)min, (unsigned long long)max);
+  }
+  *out = n;
+  return 0;
+}
+
+int admin_limit(admin_query *q, unsigned most, unsigned *out) {
+  uint64_t n = *out;
+  int bad = admin_whole(q, "limit", 1, ADMIN_MAX_LIMIT, &n);
+  *out = n < most ? (unsigned)n : most;
+  return bad;
 }
 
 int admin_error(admin_query *q, int status, const char *fmt, ...) {

@@ -39,10 +39,11 @@ int admin_log(admin_query *q) {
   ship_head h = {.seg = 0};
   size_t got = 0;
   int fd;
-  (void)admin_id(admin_param(q, "seg"), &seg);
-  (void)admin_id(admin_param(q, "off"), &off);
-  (void)admin_id(admin_param(q, "max"), &max);
-  (void)admin_id(admin_param(q, "term"), &theirs);
+  int bad = admin_whole(q, "seg", 0, ADMIN_ANY, &seg);
+  if (!bad) bad = admin_whole(q, "off", 0, ADMIN_ANY, &off);
+  if (!bad) bad = admin_whole(q, "max", 0, ADMIN_ANY, &max);
+  if (!bad) bad = admin_whole(q, "term", 0, ADMIN_ANY, &theirs);
+  if (bad) return bad;
   if (term_get(q->ad->e->store, q->a, &t)) return admin_error(q, 503, "the term cannot be read");
   if (theirs > t.term) {
     char text[24];
@@ -100,7 +101,8 @@ int admin_log_list(admin_query *q) {
 int admin_fence(admin_query *q) {
   uint64_t term = 0;
   term_info t;
-  (void)admin_id(admin_param(q, "term"), &term);
+  int bad = admin_whole(q, "term", 1, ADMIN_ANY, &term);
+  if (bad) return bad;
   if (term_get(q->ad->e->store, q->a, &t)) return admin_error(q, 503, "the term cannot be read");
   if (term <= t.term) return admin_error(q, 409, "this log is of term %llu itself: only a newer term ends it", (unsigned long long)t.term);
   return admin_end_term(q, term);

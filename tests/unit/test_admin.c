@@ -172,8 +172,29 @@ static void test_Z6_table_of_views(void **state) {
   }
 }
 
+/* A parameter that is no number, or none that can be, is an error that names it: never another question's answer. */
+static void test_bad_numbers_are_refused(void **state) {
+  (void)state;
+  static const struct { const char *target; int status; const char *text; } t[] = {
+      {"/messages?limit=0", 400, "limit: a whole number from 1 to 1000000"}, {"/messages?limit=1000001", 400, "limit"}, {"/messages?limit=ten", 400, "limit"},
+      {"/messages?limit=1000000", 200, "["}, {"/messages?after=-1", 400, "after: a whole number is expected"}, {"/messages?after=99999999999999999999", 400, "after"},
+      {"/messages?since=2026-01-01", 400, "since"}, {"/messages?until=1x", 400, "until"}, {"/messages?limit=", 400, "limit"}, {"/messages?after=0", 200, "["},
+      {"/runs?limit=1e3", 400, "limit"}, {"/runs?limit=200000", 200, "["}, {"/runs?state=lost", 400, "state is one of"}, {"/dead?limit=x", 400, "limit"}, {"/dead?limit=1", 200, "["},
+      {"/lanes?limit=-5", 400, "limit"}, {"/audit?limit=0", 400, "limit"}, {"/audit?after=%20", 400, "after"}, {"/audit?since=yesterday", 400, "since"}, {"/audit?limit=5&after=3", 200, "["}};
+  rig *r = rig_new(&plain);
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    buf b;
+    buf_init(&b, &r->a, 1 << 20);
+    int status = admin_offline(r->e, r->e->o.config, t[i].target, &r->a, &b);
+    buf_putc(&b, 0);
+    if (status != t[i].status || !strstr(b.p, t[i].text)) fail_msg("%s: %d %s", t[i].target, status, b.p);
+  }
+  rig_free(r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_bad_numbers_are_refused),
       cmocka_unit_test(test_O14_chain_is_whole_also_after_a_restart),
       cmocka_unit_test(test_O14_foreign_and_missing_records_are_found),
       cmocka_unit_test(test_O16_old_records_leave_and_the_chain_still_proves_what_stays),
