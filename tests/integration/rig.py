@@ -25,6 +25,13 @@ def wait_for(check, seconds=15, what='the condition'):
         time.sleep(0.02)
 
 
+def certificate(folder, name):
+    """NAME.pem and NAME.key in the folder, signed by itself, for localhost."""
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{name}.key', '-out', f'{name}.pem', '-days', '2',
+                    '-subj', f'/CN={name}', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], cwd=folder, check=True, capture_output=True, timeout=60)
+    os.chmod(os.path.join(folder, f'{name}.key'), 0o600)
+
+
 class HttpSink:
     """Keeps what it gets. answer(request) gives (status, object, headers) or None to hang."""
 

@@ -12,13 +12,22 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
+from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, certificate, wait_for
 
 PROGRAM = '''hdw 1
 listener adt = mllp()
 connection ward = mllp(timeout: 2 seconds, retry: retry(0, from: 50 milliseconds, to: 100 milliseconds))
 workflow forward on msg = adt.message(types: ['ADT^A01']) { send ward.message(msg) }
 '''
+
+
+def server_of(folder, name, *others):
+    """A certificate for each name; the context of a server with the first one."""
+    for who in (name, *others):
+        certificate(folder, who)
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(os.path.join(folder, f'{name}.pem'), os.path.join(folder, f'{name}.key'))
+    return ctx
 
 
 class Peer:
@@ -176,12 +185,7 @@ class Mllps(unittest.TestCase):
 
     def test_tls_with_client_certificates(self):
         with tempfile.TemporaryDirectory() as pki:
-            for who in ('server', 'client', 'other'):
-                subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{who}.key', '-out', f'{who}.pem', '-days', '2',
-                                '-subj', f'/CN={who}', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], cwd=pki, check=True, capture_output=True, timeout=60)
-                os.chmod(os.path.join(pki, f'{who}.key'), 0o600)
-            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            ctx.load_cert_chain(os.path.join(pki, 'server.pem'), os.path.join(pki, 'server.key'))
+            ctx = server_of(pki, 'server', 'client', 'other')
             ctx.load_verify_locations(os.path.join(pki, 'client.pem'))
             ctx.verify_mode = ssl.CERT_REQUIRED
             at = {k: os.path.join(pki, v) for k, v in {'ca': 'server.pem', 'cert': 'client.pem', 'key': 'client.key'}.items()}
@@ -267,12 +271,7 @@ class Rest(unittest.TestCase):
 
     def test_H12_tls_with_a_private_authority_and_client_certificates(self):
         with tempfile.TemporaryDirectory() as pki:
-            for who in ('server', 'client', 'other'):
-                subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{who}.key', '-out', f'{who}.pem', '-days', '2',
-                                '-subj', f'/CN={who}', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], cwd=pki, check=True, capture_output=True, timeout=60)
-                os.chmod(os.path.join(pki, f'{who}.key'), 0o600)
-            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            ctx.load_cert_chain(os.path.join(pki, 'server.pem'), os.path.join(pki, 'server.key'))
+            ctx = server_of(pki, 'server', 'client', 'other')
             self.sink.close()
             self.sink = HttpSink(tls=ctx)
             self.sink.answer = lambda r: (200, {'name': 'x'}, {})

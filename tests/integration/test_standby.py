@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, HttpSink, Mllp, SLOW, ack_code, adt, wait_for
+from rig import Daemon, HDWVM, HttpSink, Mllp, SLOW, ack_code, adt, certificate, wait_for
 from test_store import PROGRAM
 
 
@@ -227,8 +227,7 @@ class Standby(unittest.TestCase):
     def test_over_tls_with_a_token(self):
         pki = os.path.join(self.d.dir, 'pki')
         os.mkdir(pki)
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'hub.key', '-out', 'hub.pem', '-days', '2', '-subj', '/CN=hub',
-                        '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], cwd=pki, check=True, capture_output=True, timeout=60)
+        certificate(pki, 'hub')
         for name in ('ship', 'look'):
             with open(os.open(os.path.join(pki, name), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
                 f.write(f'token-of-{name}-0123456789\n')

@@ -57,6 +57,15 @@ static void kill9(prog *p) {
   p->restarts++;
 }
 
+/* The process ends, comes back with the connection at another address, and works for so long. */
+static void again_elsewhere(prog *p, bool killed, int64_t us) {
+  if (killed) kill9(p);
+  else engine_close(p->e);
+  move(p, "http://127.0.0.1:2");
+  prog_open(p);
+  prog_run_for(p, us);
+}
+
 static store_delivery the_delivery(prog *p, unsigned nth) {
   prog_ids ids = {.n = 0};
   store_delivery d;
@@ -67,6 +76,11 @@ static store_delivery the_delivery(prog *p, unsigned nth) {
   assert_true(nth < ids.n);
   assert_int_equal(store_get_delivery(engine_store(p->e), 0, ids.id[nth], &p->a, &d), HDW_OK);
   return d;
+}
+
+static void assert_ambiguous(prog *p, unsigned nth) {
+  assert_int_equal(the_delivery(p, nth).state, DELIVERY_DEAD);
+  assert_int_equal(the_delivery(p, nth).fail_class, FAIL_AMBIGUOUS);
 }
 
 /* ---- steps -------------------------------------------------------------------------------------------------------------------------- */
@@ -89,10 +103,7 @@ static void test_an_open_intent_never_goes_to_another_address_by_itself(void **s
   peer x = {.silent = 1};
   prog *p;
   begin(&p, KEYED, &x, "M1");
-  engine_close(p->e);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
+  again_elsewhere(p, false, INT64_C(3600000000));
   store_run r = prog_the_run(p, 0);
   assert_int_equal(x.n, 1);
   assert_int_equal(r.state, RUN_DEAD);
@@ -112,10 +123,7 @@ static void test_what_certainly_did_not_arrive_goes_to_the_new_address(void **st
   prog *p;
   begin(&p, KEYED, &x, "M1");
   assert_int_equal(prog_the_run(p, 0).state, RUN_PARKED);
-  engine_close(p->e);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
+  again_elsewhere(p, false, INT64_C(3600000000));
   assert_int_equal(x.n, 2);
   assert_int_equal(prog_the_run(p, 0).state, RUN_DONE);
   prog_free(p);
@@ -153,10 +161,7 @@ static void test_a_handler_that_says_retry_does_not_carry_it_to_another_address(
   prog *p;
   begin(&p, PROGRAM("", "  step x = crm.put('/x', body: { a: 1 }) on error { retry(10 minutes) }\n  return {}"), &x, "M1");
   assert_int_equal(prog_the_run(p, 0).state, RUN_PARKED);
-  engine_close(p->e);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
+  again_elsewhere(p, false, INT64_C(3600000000));
   assert_int_equal(x.n, 1);
   assert_int_equal(prog_the_run(p, 0).state, RUN_DEAD);
   assert_int_equal(prog_the_run(p, 0).fail_class, FAIL_AMBIGUOUS);
@@ -169,10 +174,7 @@ static void test_reads_go_to_the_new_address(void **state) {
   peer x = {.silent = 1};
   prog *p;
   begin(&p, PROGRAM("", "  step x = crm.get('/x')\n  return {}"), &x, "M1");
-  engine_close(p->e);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, 2000000);
+  again_elsewhere(p, false, 2000000);
   assert_int_equal(x.n, 2);
   assert_int_equal(prog_the_run(p, 0).state, RUN_DONE);
   prog_free(p);
@@ -189,12 +191,8 @@ static void test_a_delivery_in_flight_at_an_orderly_end(void **state) {
   prog_submit(p, "M3", "4712", "");
   prog_run_for(p, 200000);
   assert_int_equal(x.n, 2);
-  engine_close(p->e);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
-  assert_int_equal(the_delivery(p, 0).state, DELIVERY_DEAD);
-  assert_int_equal(the_delivery(p, 0).fail_class, FAIL_AMBIGUOUS);
+  again_elsewhere(p, false, INT64_C(3600000000));
+  assert_ambiguous(p, 0);
   assert_int_equal(the_delivery(p, 1).state, DELIVERY_DELIVERED); /* never tried before */
   assert_int_equal(the_delivery(p, 2).state, DELIVERY_DELIVERED);
   assert_int_equal(x.n, 3);
@@ -229,12 +227,8 @@ static void test_heads_count_as_in_flight_when_the_process_was_killed(void **sta
   prog_submit(p, "M2", "4711", "");
   prog_run_for(p, 200000);
   assert_int_equal(x.n, 1);
-  kill9(p);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
-  assert_int_equal(the_delivery(p, 0).state, DELIVERY_DEAD);
-  assert_int_equal(the_delivery(p, 0).fail_class, FAIL_AMBIGUOUS);
+  again_elsewhere(p, true, INT64_C(3600000000));
+  assert_ambiguous(p, 0);
   assert_int_equal(the_delivery(p, 1).state, DELIVERY_DELIVERED);
   assert_int_equal(x.n, 2);
   /* Once: the next start at that address takes nothing for unknown. */
@@ -258,10 +252,7 @@ static void test_a_delivery_put_off_before_the_kill_goes_to_the_new_address(void
   assert_true(d.next_us > io_wall_us(p->io));
   x.errors = 0;
   unsigned before = x.n;
-  kill9(p);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
+  again_elsewhere(p, true, INT64_C(3600000000));
   assert_int_equal(the_delivery(p, 0).state, DELIVERY_DELIVERED);
   assert_int_equal(x.n, before + 1);
   prog_free(p);
@@ -275,13 +266,9 @@ static void test_a_delivery_that_may_have_arrived_is_not_tried_at_another_addres
   assert_int_equal(the_delivery(p, 0).state, DELIVERY_PENDING);
   assert_int_equal(the_delivery(p, 0).fail_class, FAIL_AMBIGUOUS);
   unsigned before = x.n;
-  engine_close(p->e);
-  move(p, "http://127.0.0.1:2");
-  prog_open(p);
-  prog_run_for(p, INT64_C(3600000000));
+  again_elsewhere(p, false, INT64_C(3600000000));
   assert_int_equal(x.n, before);
-  assert_int_equal(the_delivery(p, 0).state, DELIVERY_DEAD);
-  assert_int_equal(the_delivery(p, 0).fail_class, FAIL_AMBIGUOUS);
+  assert_ambiguous(p, 0);
   assert_int_equal(prog_redrive_all(p), 1);
   prog_run_for(p, 2000000);
   assert_int_equal(the_delivery(p, 0).state, DELIVERY_DELIVERED);
@@ -316,8 +303,7 @@ static void test_a_reload_under_an_attempt(void **state) {
   eng_call_fail(call, FAIL_AMBIGUOUS, 0, "timeout", "no answer");
   eng_call_done(call);
   prog_run_for(p, 2000000);
-  assert_int_equal(the_delivery(p, 0).state, DELIVERY_DEAD);
-  assert_int_equal(the_delivery(p, 0).fail_class, FAIL_AMBIGUOUS);
+  assert_ambiguous(p, 0);
   assert_int_equal(the_delivery(p, 1).state, DELIVERY_DELIVERED);
   assert_int_equal(x.n, 2);
   prog_free(p);
