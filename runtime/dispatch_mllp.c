@@ -101,7 +101,9 @@ static void on_answer(void *user, hdw_status s, bool sent, const uint8_t *p, siz
   eng_call *call = m->current;
   if (!call) return;
   call->sent = sent;
-  if (s) eng_call_fail(call, s == HDW_E_DENIED ? FAIL_PERMANENT : sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", hdw_status_text(s));
+  /* A certificate that is over or not yet known here is somebody's to repair: what waits for it goes out then. Nothing was sent. */
+  const char *text = s == HDW_E_DENIED ? "the server's certificate is not accepted: its dates, its name or its authority (tls.ca)" : hdw_status_text(s);
+  if (s) eng_call_fail(call, sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", text);
   else if (len) eng_ack_judge(call, p, len, m->id, m->id_len);
   else call->ok = true; /* the commit block */
   finish(m);

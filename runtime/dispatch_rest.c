@@ -349,7 +349,8 @@ static void on_response(const io_http_res *res, void *user) {
   call->driver = NULL;
   if (res->status) {
     call->sent = res->sent;
-    uint8_t klass = res->status == HDW_E_LIMIT || res->status == HDW_E_DENIED ? FAIL_PERMANENT : res->sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT;
+    /* HDW_E_DENIED: a certificate that is over or not yet known here is somebody's to repair, so what waits for it waits. Nothing was sent. */
+    uint8_t klass = res->status == HDW_E_LIMIT ? FAIL_PERMANENT : res->sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT;
     eng_call_fail(call, klass, 0, hdw_status_name(res->status), "%s", res->error && res->error[0] ? res->error : hdw_status_text(res->status));
   } else if (res->code >= 200 && res->code < 300) on_success(r, res);
   else on_refusal(r, res);
