@@ -317,6 +317,11 @@ static int settle(tool *t, bool next_term, uint64_t *term) { /* --json: its memb
   store_info more = {.caught_up = 0};
   term_info info;
   hdw_status st = log_open(t->io, &lo, &li, &l);
+  if (st == HDW_E_CORRUPT) {
+    hv_say("%s: segment %llu, the last one, is damaged at byte %u; a log whose end is in doubt is not served. Take another backup or the standby; this folder stays as it is, to look at (hdwvm check)",
+           t->dir, (unsigned long long)li.bad.seg, li.bad.off);
+    return EXIT_FINDINGS;
+  }
   if (st) return failed("the log in", t->log, st);
   int64_t began = io_mono_us(t->io);
   st = store_open(t->io, &so, &si, &s);

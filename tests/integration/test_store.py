@@ -114,6 +114,7 @@ class Store(unittest.TestCase):
         r = js('restore', '--from', copy, '--data', os.path.join(self.d.dir, 'back2'), code=1)
         self.assertEqual(r['result'], 'damaged')  # and not a shorter log that looks well
         self.assertIn('is damaged', self.tool('backup', '--data', copy, '--to', os.path.join(self.d.dir, 'copy2'), code=1).stderr)
+        self.assertRegex(self.tool('restore', '--from', copy, '--data', os.path.join(self.d.dir, 'new2'), code=1).stderr, r'segment 1, the last one, is damaged at byte \d+; .* Take another backup')
         self.assertEqual(js('check', '--data', os.path.join(self.d.dir, 'copy2'), code=1)['log']['findings'], bad['log']['findings'])
         none = js('check', '--data', os.path.join(self.d.dir, 'nothing'), code=74)
         self.assertEqual((none['result'], none['log']['result']), ('unreadable', 'unreadable'))
