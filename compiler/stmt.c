@@ -1,6 +1,7 @@
 /* stmt.c - statements: of workflows, actions, functions and tests. */
 #include "comp_int.h"
 #include "hl7.h"
+#include <stdio.h>
 #include <string.h>
 
 void never_reached(comp *c, const ast *n) {
@@ -340,6 +341,26 @@ static const ast *first_effect(const ast *n) {
   return NULL;
 }
 
+/* reject's code with its error of table 0357, as one constant: "AE:204". False: it has none. */
+static bool reject_code(comp *c, ast *args, ast *code, int dst) {
+  static const char *const known[] = {"100", "101", "102", "103", "200", "201", "202", "203", "204", "205", "206", "207"};
+  ast *e = outcome_arg(c, args, 9, "error");
+  char text[12];
+  if (!e) return false;
+  str t = e->kind == AST_STRING || e->kind == AST_INT ? node_text(c, e) : (str){"", 0};
+  if (e->kind == AST_STRING && t.len > 1) t.p++, t.len -= 2;
+  bool ok = false;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) ok |= str_is(t, known[i]);
+  if (!ok) err(c, E0209, e, "an error is a code of table 0357, written out: 100 to 103 (segment, field, type, table), 200 to 207 (message type, event, processing id, version, unknown key, duplicate, locked, other)");
+  else if (!code || code->kind != AST_STRING) err(c, E0209, e, "with an error the acknowledgement code is written out, too: reject('AE', 'text', error: %.*s)", STR(t));
+  else {
+    str k = node_text(c, code);
+    snprintf(text, sizeof text, "%.2s:%.*s", k.len > 2 ? k.p + 1 : "AE", STR(t));
+    emit_loadk(&c->e, c->f->fn, (uint32_t)dst, emit_cstr(&c->e, text));
+  }
+  return true;
+}
+
 static void outcome(comp *c, ast *n) {
   static const struct { const char *word; uint8_t kind; uint8_t min, max; const char *names[2]; } table[] = {
       {"reject", VM_REJECT, 1, 2, {"code", "text"}}, {"reply", VM_REPLY, 1, 1, {"message", ""}}, {"redirect", VM_REDIRECT, 1, 2, {"url", "params"}},
@@ -351,7 +372,8 @@ static void outcome(comp *c, ast *n) {
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     if (!str_is(word, table[i].word)) continue;
     if (!f->effects) { err(c, E0211, n, "'%.*s' ends a run: it stands in workflows and actions", STR(word)); return; }
-    if (args->n < table[i].min || args->n > table[i].max) err(c, E0208, n, "'%s' takes %s", table[i].word, table[i].max == 2 ? "one or two arguments" : table[i].min ? "one argument" : "a reason");
+    bool coded = table[i].kind == VM_REJECT && outcome_arg(c, args, 9, "error");
+    if (args->n < table[i].min || args->n > table[i].max + (uint32_t)coded) err(c, E0208, n, "'%s' takes %s", table[i].word, table[i].max == 2 ? "one or two arguments" : table[i].min ? "one argument" : "a reason");
     if (table[i].kind == VM_REDIRECT) not_yet(c, n, "'redirect'");
     if (table[i].kind == VM_RETRY && f->error_reg < 0) { err(c, E0222, n, "'retry' stands in a handler: on error { retry(5 minutes) }"); return; }
     if (table[i].kind == VM_RETRY && f->ack_after && !strcmp(f->ack_after, "run")) ack_waits(c, n, "retry may take for ever", NULL, NULL);
@@ -368,6 +390,7 @@ static void outcome(comp *c, ast *n) {
       if (!e) { op3(c, OP_EMPTY, w + (int)k, 0, 0); continue; }
       ty t = ex(c, e, w + (int)k);
       if (t.kind == TY_HL7) t = hl7_text_as(c, t, w + (int)k, TY_STR);
+      if (coded && k == 0) (void)reject_code(c, args, e, w);
       if (table[i].kind == VM_REJECT && k == 0 && e->kind == AST_STRING) {
         str code = node_text(c, e);
         if (!(code.len == 4 && (code.p[1] == 'A' || code.p[1] == 'C') && (code.p[2] == 'E' || code.p[2] == 'R'))) err(c, E0209, e, "an acknowledgement code is 'AE' (error, try again) or 'AR' (rejected)");

@@ -31,10 +31,10 @@ static hdw_status setting_of_run(vm_cx *cx, const char *name, size_t len, val *o
   return setting(cx, name, len, out);
 }
 
-/* {id}: the number that `hdwvm run` takes. In a gate there is no run yet. */
+/* {id, workflow, identity}: id is the number that `hdwvm run` takes; identity is who the peer was found to be (H-12), and is not there when nobody asked. */
 static hdw_status run_object(vm_cx *cx, val *out) {
   const eng_run *r = (const eng_run *)((const char *)cx - offsetof(eng_run, cx));
-  val *kv = (val *)arena_alloc(cx->a, 4 * sizeof *kv);
+  val *kv = (val *)arena_alloc(cx->a, 6 * sizeof *kv);
   char *id = (char *)arena_alloc(cx->a, 24);
   if (!kv || !id) return HDW_E_NOMEM;
   int n = snprintf(id, 24, "%llu", (unsigned long long)r->id);
@@ -42,9 +42,23 @@ static hdw_status run_object(vm_cx *cx, val *out) {
   kv[1] = val_str(id, (size_t)n);
   kv[2] = val_key("workflow", 8);
   kv[3] = val_cstr(r->wf ? r->wf->name : "");
-  *out = (val){.tag = VAL_OBJ, .len = 2, .u.v = kv};
+  kv[4] = val_key("identity", 8);
+  kv[5] = r->peer ? val_cstr(r->peer) : VAL_NONE;
+  *out = (val){.tag = VAL_OBJ, .len = r->peer ? 3 : 2, .u.v = kv};
   return HDW_OK;
 }
 
-const vm_env eng_env_gate = {.setting = setting};
+/* In a gate there is no run yet: who the peer is is known all the same. */
+static hdw_status gate_object(vm_cx *cx, val *out) {
+  const engine *e = (const engine *)cx->user;
+  if (!e->peer) return HDW_OK;
+  val *kv = (val *)arena_alloc(cx->a, 2 * sizeof *kv);
+  if (!kv) return HDW_E_NOMEM;
+  kv[0] = val_key("identity", 8);
+  kv[1] = val_cstr(e->peer);
+  *out = (val){.tag = VAL_OBJ, .len = 1, .u.v = kv};
+  return HDW_OK;
+}
+
+const vm_env eng_env_gate = {.setting = setting, .run = gate_object};
 const vm_env eng_env_run = {.setting = setting_of_run, .run = run_object};

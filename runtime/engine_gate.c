@@ -2,6 +2,7 @@
  *
  * A gate is the workflow's function run up to its GATE instruction with little fuel: pure, before the commit. Its verdict goes into the input's record. */
 #include <stdio.h>
+#include <stdlib.h>
 #include "engine_int.h"
 #include "json.h"
 
@@ -138,6 +139,13 @@ static void keep_once(eng_want *w, arena *a, const vm_run *r) {
   w->once_until_us = r->cx->now_us + (within ? within : INT64_C(7) * 86400000000);
 }
 
+uint16_t eng_reject_code(const char *said, char code[8]) {
+  const char *colon = strchr(said, ':');
+  snprintf(code, 8, "%.*s", colon && colon - said < 7 ? (int)(colon - said) : 7, said);
+  unsigned long n = colon ? strtoul(colon + 1, NULL, 10) : 0;
+  return n <= 999 ? (uint16_t)n : 0;
+}
+
 /* false: the workflow does not want this input. */
 static bool outcome(eng_want *w, arena *a, const vm_run *r) {
   w->state = INPUT_ACCEPTED;
@@ -147,7 +155,7 @@ static bool outcome(eng_want *w, arena *a, const vm_run *r) {
   case VM_REJECT: {
     const char *code = text_of(a, r->outcome_args[0]);
     w->state = INPUT_REJECTED;
-    snprintf(w->code, sizeof w->code, "%.7s", code ? code : "AR");
+    w->error = eng_reject_code(code ? code : "AR", w->code);
     w->text = text_of(a, r->outcome_args[1]);
     return true;
   }
@@ -198,8 +206,7 @@ static bool gate(engine *e, arena *a, val input, eng_want *w) {
   return true;
 }
 
-void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out) {
-  out->n = out->matched = 0;
+static void gates(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out) {
   for (uint32_t i = 0; i < e->napps; i++) {
     eng_app *app = e->apps[i];
     if (app->retired) continue;
@@ -221,6 +228,13 @@ void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *hea
   }
 }
 
+void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out) {
+  out->n = out->matched = 0;
+  e->peer = src->identity && src->identity[0] ? src->identity : NULL;
+  gates(e, a, src, head, input, out);
+  e->peer = NULL;
+}
+
 /* ---- the record ------------------------------------------------------------------------------------------------------------ */
 
 static int badness(const eng_want *w) {
@@ -230,7 +244,6 @@ static int badness(const eng_want *w) {
 }
 
 void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after) {
-  (void)a;
   *after = NULL;
   rec_verdict_clear(out);
   out->state = INPUT_ACCEPTED;
@@ -253,7 +266,9 @@ void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_ve
   if (badness(worst)) {
     out->state = worst->state;
     out->ack_code = cod_cstr(worst->code);
-    out->error_code = cod_cstr(worst->error == 207 ? "207" : "");
+    char *error = worst->error ? (char *)arena_alloc(a, 8) : NULL;
+    if (error) snprintf(error, 8, "%u", worst->error);
+    out->error_code = cod_cstr(error ? error : "");
     out->text = worst->text ? cod_cstr(worst->text) : cod_cstr("");
   }
   for (uint32_t i = 0; i < v->n; i++) {

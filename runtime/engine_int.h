@@ -222,6 +222,7 @@ struct eng_run {
   bool early;                /* its input is not durable yet: nothing may leave */
   store_run row;
   uint8_t identity[REC_HASH];/* of the input; idempotency keys derive from it */
+  const char *peer;          /* identity of who sent the input; NULL = none */
   int64_t input_us;          /* commit time of the input */
   bool replay;               /* journal may hold results */
   bool ending;               /* an end or park record is on its way */
@@ -365,6 +366,7 @@ struct engine {
   io_timer drain_timer;
   bool drain_done;
   uint64_t hash_seed;
+  const char *peer;          /* while gates decide: the peer's identity, NULL = none */
   int64_t decided_us;        /* wall; not 0: what is replayed is decided as if it were this time */
   uint8_t content_key[16];   /* of marks made by this process */
   struct eng_retain *retain;
@@ -527,6 +529,8 @@ void eng_once_sent(engine *e, uint64_t seq);
 void eng_once_durable(engine *e, uint64_t seq);
 void eng_once_close(engine *e);
 /* Folds verdicts into a record. Strings live in a. */
+/* A reject's first argument, "AE" or with a code of table 0357 "AE:204": what of it is the acknowledgement's code; gives the other, 0 = none. */
+uint16_t eng_reject_code(const char *said, char code[8]);
 void eng_verdict_record(engine *e, arena *a, const eng_listener *l, const eng_verdict *v, bool hl7, rec_verdict *out, const meta_workflow **after);
 
 /* One input on its way to its record, HL7 message or request; lives during the submit call. */

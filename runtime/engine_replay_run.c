@@ -368,8 +368,10 @@ static void compare_answer(const side *s) {
   const char *code = arena_dup(&in->x->one, argument(s, 0).p, argument(s, 0).len), *text = arena_dup(&in->x->one, argument(s, 1).p, argument(s, 1).len), *error;
   if (!code || !text || s->open || (s->old->state != RUN_DONE && !in->x->app)) return;
   (void)eng_after_verdict(in->hl7, s->state == RUN_DONE, s->r->vm.outcome, &code, &error, &text);
+  char short_code[8];
+  (void)eng_reject_code(code, short_code);
   in->workflow = "", in->run = 0;
-  replay_text(in, "ack.code", in->row.ack_code, cod_cstr(code));
+  replay_text(in, "ack.code", in->row.ack_code, cod_cstr(short_code));
   replay_text(in, "ack.error", in->row.error_code, cod_cstr(error));
   replay_text(in, "ack.text", in->row.text, cod_cstr(text));
 }

@@ -134,9 +134,9 @@ static hdw_status redo_load(engine *e, uint64_t input, const char *workflow, are
 static hdw_status redo_gate(redo *x, eng_verdict *v, char text[200]) {
   engine *e = x->e;
   eng_verdict *one = (eng_verdict *)arena_alloc(x->a, sizeof *one);
-  char *source = arena_dup(x->a, x->in.source.p, x->in.source.len);
-  if (!one || !source) return HDW_E_NOMEM;
-  engine_source src = {.listener = source};
+  char *source = arena_dup(x->a, x->in.source.p, x->in.source.len), *identity = arena_dup(x->a, x->in.identity.p, x->in.identity.len);
+  if (!one || !source || !identity) return HDW_E_NOMEM;
+  engine_source src = {.listener = source, .identity = identity};
   v->n = 0;
   if (!x->old.n && !x->old.workflow) eng_gate(e, x->a, &src, x->hl7 ? &x->head : NULL, x->input, v);
   for (uint32_t i = 0; i < x->old.n; i++) {

@@ -85,6 +85,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     eng_identity(&in, r->identity);
     r->input_us = in.time_us;
     identity = arena_dup(&r->a, in.identity.p, in.identity.len);
+    r->peer = identity && identity[0] ? identity : NULL;
     if (body) p = arena_dup(&r->a, body, len);
     else {
       log_rec rec;
@@ -201,6 +202,7 @@ const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input 
       ended(r);
     } else {
       eng_identity(in, r->identity);
+      if (in->identity.len) r->peer = arena_dup(&r->a, in->identity.p, in->identity.len);
       if (!start_vm(r, input)) eng_run_go(r);
     }
   }
@@ -513,6 +515,8 @@ uint8_t eng_after_verdict(bool hl7, bool ok, vm_outcome how, const char **code, 
   }
   if (how == VM_REJECT) {
     if (!(*code)[0]) *code = "AR";
+    const char *colon = strchr(*code, ':');
+    if (colon) *error = colon + 1; /* whoever asked cuts the code there: eng_reject_code */
     return INPUT_REJECTED;
   }
   *code = hl7 ? "AA" : "200";
@@ -525,8 +529,8 @@ void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcom
   if (!x) return;
   rec_ack_outcome o = {.input = row->input, .state = eng_after_verdict(hl7, ok, how, &code, &error, &text)};
   x->input = row->input;
-  snprintf(x->code, sizeof x->code, "%.7s", code);
-  snprintf(x->error, sizeof x->error, "%s", error);
+  (void)eng_reject_code(code, x->code);
+  snprintf(x->error, sizeof x->error, "%.7s", error);
   snprintf(x->text, sizeof x->text, "%s", text);
   if (o.state == INPUT_ACCEPTED) after_body(e, x, hl7, how, value);
   o.ack_code = cod_cstr(x->code), o.error_code = cod_cstr(x->error), o.text = cod_cstr(x->text);

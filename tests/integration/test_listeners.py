@@ -12,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
+from rig import Daemon, HDWC, HDWVM, HttpSink, Mllp, ack_code, adt, wait_for
 
 PROGRAM = '''hdw 1
 connection out = folder()
@@ -136,6 +136,46 @@ class Listeners(unittest.TestCase):
         self.assertEqual(self.post(adt('A4'), {'Authorization': 'Bearer abc.deg'})[0], 401)
         self.assertEqual((self.identity('A2'), self.identity('A3')), ('LAB_A', 'crm'))
         self.assertNotIn('sesame', '\n'.join(self.d.log))
+
+    def test_H12_H25_the_peers_identity_as_a_value_and_the_codes_of_a_reject(self):
+        with open(os.open(os.path.join(self.d.dir, 'tok'), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
+            f.write('abc.def\n')
+        with open(os.path.join(self.d.dir, 'app.hdw'), 'w') as f:
+            f.write(f"""hdw 1
+listener web = http(port: 8080)
+workflow gate on msg = web.message('/hl7', types: ['ADT^A01']) {{
+  if run.identity != 'crm' {{ reject('AR', 'not for you', error: 204) }}
+  if msg.PID-3[0].1 = '0' {{ reject('AE', 'no number', error: '101') }}
+  return {{ who: run.identity }}
+}}
+workflow late on msg = web.message('/hl7', types: ['ADT^A08'])
+  ack after run within 5 seconds else AE
+{{
+  log('seen', who: run.identity)
+  reject('AE', 'busy', error: 206)
+}}
+""")
+        subprocess.run([HDWC, 'build', 'app.hdw', '-o', 'app.hdwb'], cwd=self.d.dir, check=True, timeout=60)
+        self.d.config.update(secrets={'tok': {'file': 'tok'}}, connections={})
+        self.d.config['listeners'] = {'web': {'port': 0, 'bearer': ['crm=tok', 'lab=tok2']}}
+        self.d.config['secrets']['tok2'] = {'file': 'tok2'}
+        with open(os.open(os.path.join(self.d.dir, 'tok2'), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
+            f.write('xyz\n')
+        self.d.start()
+        crm, lab = {'Authorization': 'Bearer abc.def'}, {'Authorization': 'Bearer xyz'}
+
+        def err(message, who):
+            ack = self.post(message, who)[2]
+            return ack_code(ack), next((s.split('|')[3].split('^')[0] for s in ack.split('\r') if s.startswith('ERR')), None)
+
+        self.assertEqual(err(adt('A1'), crm), ('AA', None))
+        self.assertEqual(err(adt('A2'), lab), ('AR', '204'))
+        self.assertEqual(err(adt('A3', mrn='0'), crm), ('AE', '101'))
+        self.assertEqual(err(adt('A4', event='ADT^A08'), crm), ('AE', '206'))
+        runs = [self.d.ask('run', r['id']) for r in self.d.runs() if r['workflow'] == 'gate']
+        self.assertEqual([r['result'] for r in runs], [{'who': 'crm'}])
+        again = subprocess.run([HDWVM, 'replay', '--dry-run', '--json', '--config', 'hdw.json'], cwd=self.d.dir, capture_output=True, text=True, timeout=60)
+        self.assertEqual((again.returncode, json.loads(again.stdout)['same']), (0, 4), again.stdout + again.stderr)
 
     def test_H9_commit_block_after_the_disk(self):
         self.d.config['listeners']['adt']['mllp_version'] = 2
