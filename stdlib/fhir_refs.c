@@ -17,7 +17,7 @@ static bool same_text(val a, val b) {
 /* The slot of the entry with that fullUrl, or the free one. */
 static const val **url_slot(fhir_check *c, val url) {
   for (uint32_t i = url_hash(url) & (c->cap - 1);; i = (i + 1) & (c->cap - 1))
-    if (!c->urls[i] || same_text(fhir_string_of(c, fhir_slot(*c->urls[i], "fullUrl")), url)) return &c->urls[i];
+    if (!c->urls[i] || !fhir_pay(c, 4) || same_text(fhir_string_of(c, fhir_slot(*c->urls[i], "fullUrl")), url)) return &c->urls[i];
 }
 
 void fhir_index_bundle(fhir_check *c, val bundle) {
@@ -58,7 +58,7 @@ static void target(fhir_check *c, val at, const fhir_element_info *e, uint16_t t
 static const val *contained(fhir_check *c, const char *id, size_t len) {
   const val *list = fhir_slot(c->container, "contained");
   uint32_t n = !list ? 0 : list->tag == VAL_LIST ? list->len : 1;
-  for (uint32_t i = 0; i < n; i++) {
+  for (uint32_t i = 0; i < n && fhir_pay(c, 4); i++) {
     const val *r = list->tag == VAL_LIST ? &list->u.v[i] : list;
     val have = fhir_string_of(c, fhir_slot(*r, "id"));
     if (have.tag == VAL_STR && have.len == len && memcmp(have.u.s, id, len) == 0) return r;
@@ -159,7 +159,7 @@ void fhir_check_reference(fhir_check *c, val ref, const fhir_element_info *e) {
 /* Whether some string inside v is '#' and the id. A contained resource that refers to what contains it ("#") counts as used, too. */
 static bool mentions(fhir_check *c, val v, const char *id, size_t len, unsigned depth) {
   if (v.tag == VAL_STR && !(v.flags & VALF_ESC)) return v.len == len + 1 && v.u.s[0] == '#' && memcmp(v.u.s + 1, id, len) == 0;
-  if (depth >= FHIR_DEPTH) return true;
+  if (depth >= FHIR_DEPTH || !fhir_pay(c, 1)) return true;
   uint32_t n = v.tag == VAL_LIST ? v.len : v.tag == VAL_OBJ ? v.len : 0;
   for (uint32_t i = 0; i < n; i++)
     if (mentions(c, v.tag == VAL_OBJ ? v.u.v[2 * i + 1] : v.u.v[i], id, len, depth + 1)) return true;

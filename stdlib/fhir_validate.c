@@ -282,7 +282,7 @@ static void check_element(fhir_check *c, const char *name, size_t len, const val
     if (!many) {
       check_pair(c, v, beside, e, type);
     } else {
-      for (uint32_t i = 0; i < n; i++) {
+      for (uint32_t i = 0; i < n && fhir_pay(c, 8); i++) {
         size_t here = fhir_path_push(c, "", 0, (long)i);
         check_pair(c, item_at(v, i), item_at(beside, i), e, type);
         fhir_path_pop(c, here);
@@ -331,6 +331,7 @@ static void check_member(fhir_check *c, val obj, uint32_t i, uint16_t type) {
   const char *name = key.u.s;
   size_t len = key.len;
   bool under = len > 1 && name[0] == '_';
+  if (!fhir_pay(c, 16 + i / 4 + (slot.tag == VAL_STR ? slot.len / 16 : 0))) return; /* choices are compared with the members before */
   char beside[FHIR_MEMBER_MAX + 2];
   if (slot.tag == VAL_EMPTY && !(slot.flags & VALF_ARRAY)) return; /* not written */
   if (under) name++, len--;

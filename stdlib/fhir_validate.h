@@ -42,6 +42,7 @@ typedef struct fhir_validate_opts {
   uint32_t max;             /* problems kept; 0 = 100 */
   const char *text;         /* the text that was read, for `at`; NULL */
   size_t len;
+  int64_t *fuel;            /* paid for what is looked at; NULL: by nobody. Below 0 all ends with HDW_E_FUEL */
 } fhir_validate_opts;
 
 typedef struct fhir_report {
@@ -50,7 +51,7 @@ typedef struct fhir_report {
   uint32_t errors, warnings; /* all, kept or not */
 } fhir_report;
 
-/* HDW_E_NOMEM, HDW_E_LIMIT (more than 100 levels are reported as a problem, not as this); problems are not failures. opts may be NULL.
+/* HDW_E_NOMEM, HDW_E_FUEL; more than 100 levels, like all problems, are no failure. opts may be NULL.
  * Everything allocated is in a. Time is linear in the resource but for contained resources, which are searched once for each "#id". */
 hdw_status fhir_validate(arena *a, val resource, const fhir_validate_opts *opts, fhir_report *out);
 

@@ -9,7 +9,7 @@ typedef struct fhir_check {
   arena *a;
   fhir_validate_opts opts;
   fhir_report *out;
-  hdw_status status;        /* memory; checking goes on to the end, reporting stops */
+  hdw_status status;        /* memory: checking goes on to the end, reporting stops; fuel: checking ends */
   char path[FHIR_PATH_TEXT];
   size_t path_len;
   unsigned depth;
@@ -19,6 +19,13 @@ typedef struct fhir_check {
   const val **urls;         /* its entries by hash of fullUrl, open addressing; NULL for none */
   uint32_t cap;
 } fhir_check;
+
+/* Takes fuel. False when it is used up: status says so, and what is reported counts for nothing. */
+static inline bool fhir_pay(fhir_check *c, size_t units) {
+  if (!c->opts.fuel || (*c->opts.fuel -= (int64_t)units) >= 0) return true;
+  c->status = HDW_E_FUEL;
+  return false;
+}
 
 /* A check with an empty report; problems go to out. */
 hdw_status fhir_check_new(arena *a, const fhir_validate_opts *opts, fhir_report *out, fhir_check **check);

@@ -24,7 +24,8 @@ hdw_status fhir_well_built(vm_cx *cx, val item, bool *yes) {
   *yes = true;
   if (item.tag != VAL_OBJ || fhir_type_kind(item.aux) == FHIR_PRIMITIVE) return HDW_OK;
   hdw_status s = vm_charge(cx, 1000);
-  if (!s) s = fp_slot(item, "resourceType") ? fhir_validate(cx->a, item, NULL, &r) : fhir_validate_part(cx->a, item, item.aux, NULL, &r);
+  const fhir_validate_opts o = {.fuel = &cx->fuel};
+  if (!s) s = fp_slot(item, "resourceType") ? fhir_validate(cx->a, item, &o, &r) : fhir_validate_part(cx->a, item, item.aux, &o, &r);
   if (s) return s;
   uint32_t apart = 0;
   for (uint32_t i = 0; i < r.n; i++) apart += r.v[i].warning || r.v[i].rule == FHIR_RULE_REFERENCE || r.v[i].rule == FHIR_RULE_CONTAINED;

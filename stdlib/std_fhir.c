@@ -45,7 +45,8 @@ hdw_status std_validate(vm_cx *cx, const val *args, unsigned n, val *out) {
   hdw_status s = HDW_OK;
   for (uint32_t i = 0; s == HDW_OK && i < val_count(args[0]); i++) {
     fhir_report r;
-    if ((s = vm_charge(cx, 1000)) || (s = fhir_validate(cx->a, val_item(args[0], i), NULL, &r))) break;
+    const fhir_validate_opts o = {.fuel = &cx->fuel};
+    if ((s = vm_charge(cx, 1000)) || (s = fhir_validate(cx->a, val_item(args[0], i), &o, &r))) break;
     s = std_report(cx->a, &b, &r);
   }
   if (s == HDW_OK) *out = val_build(&b);

@@ -82,7 +82,8 @@ hdw_status std_problems(vm_cx *cx, const val *args, unsigned n, val *out) {
   for (uint32_t i = 0; !s && i < count; i++) {
     fhir_report r;
     val item = val_item(args[0], i);
-    if ((s = vm_charge(cx, 1000)) || (s = fhir_validate(cx->a, item, NULL, &r)) || (s = std_report(cx->a, &b, &r))) break;
+    const fhir_validate_opts o = {.fuel = &cx->fuel};
+    if ((s = vm_charge(cx, 1000)) || (s = fhir_validate(cx->a, item, &o, &r)) || (s = std_report(cx->a, &b, &r))) break;
     if (!(s = fhir_profile_check(cx, &p, item, NULL, &r))) s = std_report(cx->a, &b, &r);
   }
   if (!s) *out = val_build(&b);

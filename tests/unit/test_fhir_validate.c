@@ -199,12 +199,38 @@ static void test_published_examples(void **state) {
   assert_true(files >= 25);
 }
 
+/* Contained resources, each looked for in all of the others: who pays for it ends it. */
+static void test_looking_is_paid_for(void **state) {
+  json_rig *w = *state;
+  fhir_report r;
+  int64_t cost[2];
+  for (unsigned k = 0; k < 2; k++) {
+    buf b;
+    val v;
+    unsigned n = k ? 400 : 100;
+    buf_init(&b, &w->a, 1 << 20);
+    buf_puts(&b, "{\"resourceType\":\"Patient\",\"contained\":[");
+    for (unsigned i = 0; i < n; i++) buf_putf(&b, "%s{\"resourceType\":\"Organization\",\"id\":\"o%u\",\"name\":\"n\"}", i ? "," : "", i);
+    buf_puts(&b, "]}");
+    assert_int_equal(json_read(&w->reader, &w->a, b.p, b.len, NULL, &v, NULL), HDW_OK);
+    int64_t fuel = INT64_MAX;
+    assert_int_equal(fhir_validate(&w->a, v, &(fhir_validate_opts){.fuel = &fuel}, &r), HDW_OK);
+    assert_int_equal(r.warnings, n);
+    cost[k] = INT64_MAX - fuel;
+    fuel = cost[k] / 2;
+    assert_int_equal(fhir_validate(&w->a, v, &(fhir_validate_opts){.fuel = &fuel}, &r), HDW_E_FUEL);
+    assert_true(fuel > -1000);
+  }
+  assert_true(cost[1] > 10 * cost[0]); /* it is what it costs */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_each_rule, setup, teardown),
     cmocka_unit_test_setup_teardown(test_values_stay_apart, setup, teardown),
     cmocka_unit_test_setup_teardown(test_depth_is_bounded, setup, teardown),
     cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_looking_is_paid_for, setup, teardown),
     cmocka_unit_test_setup_teardown(test_published_examples, setup, teardown)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
