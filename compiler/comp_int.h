@@ -240,7 +240,8 @@ bool assignable(comp *c, ty from, ty to);
 void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what);
 bool const_budget(comp *c, const ast *n);      /* false, with E0228, when constants grow without bounds */
 val const_of(comp *c, ast *n, bool *ok);       /* constants of declarations */
-void code_of_set(comp *c, ty t, const ast *lit);       /* E0234 */
+void code_of_set(comp *c, ty t, const ast *lit);       /* E0234, W0313 */
+void code_advised(comp *c, const fhir_element_info *e, const ast *lit, ast_str s, bool always);
 void cond(comp *c, ast *n, int dst);           /* an expression wanted as condition */
 local *find_local(comp *c, str name);
 local *add_local(comp *c, ast *name, ty t, int reg);

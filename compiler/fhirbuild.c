@@ -107,6 +107,51 @@ static ty soft_min(ty want, ty have) {
   return want;
 }
 
+/* ---- codes that are written in full */
+
+/* The value that an object literal or a call gives a member, or NULL. */
+static ast *literal_member(comp *c, ast *e, const char *name) {
+  ast *list = e->kind == AST_OBJ ? e : e->kind == AST_CALL ? ast_child(e, 1) : NULL;
+  for (ast *x = list ? list->first : NULL; x; x = x->next)
+    if ((x->kind == AST_PAIR || x->kind == AST_NAMED) && str_is(key_text(c, x->first), name)) return ast_child(x, 1);
+  return NULL;
+}
+
+/* { system: '…', code: '…' } where the element is bound to a set. */
+static void coding_literal(comp *c, ast *e, const fhir_element_info *of, bool concept) {
+  uint16_t set = of->codes ? of->codes : of->advised;
+  ast *code = literal_member(c, e, "code"), *system = literal_member(c, e, "system");
+  if (!code || code->kind != AST_STRING || (system && system->kind != AST_STRING)) return;
+  ast_str s = ast_string_value(c->a, c->u->src, code), y = system ? ast_string_value(c->a, c->u->src, system) : (ast_str){0};
+  if (!s.p || (system && !y.p)) return;
+  fhir_system_part part = system ? fhir_system_in(set, y.p, y.len) : FHIR_SYSTEM_PART;
+  bool known = part != FHIR_SYSTEM_NONE;
+  if (known && (!system || !fhir_coding_in(set, y.p, y.len, s.p, s.len))) {
+    ty t = ty_one(TY_STR);
+    if (of->codes && !concept) { t.sub = of->codes; code_of_set(c, t, code); }
+    else code_advised(c, of, code, s, part == FHIR_SYSTEM_WHOLE || (!concept && of->binding == FHIR_BIND_EXTENSIBLE));
+  }
+  bool old = !known && y.len > 23 && (memcmp(y.p, "http://hl7.org/fhir/v2/", 23) == 0 || memcmp(y.p, "http://hl7.org/fhir/v3/", 23) == 0); /* as before R4 */
+  if (known || !fhir_code_in(set, s.p, s.len) || (s.len < 2 && !old)) return; /* one letter is a code in many systems */
+  for (unsigned i = 0; i < fhir_codes_count(set); i++) {
+    const char *have = fhir_codes_at(set, i), *of_system = fhir_codes_system(set, i);
+    if (strlen(have) != s.len || memcmp(have, s.p, s.len) != 0 || !of_system[0]) continue;
+    diag *d = err(c, W0313, system, "the code '%.*s' of %s, to which FHIR binds %s.%s, has another system", (int)s.len, s.p, fhir_codes_url(set), fhir_type_name(of->owner), of->name);
+    diag_replace(c->d, d, system->off, system->end, fmt(c, "'%s'", of_system), fmt(c, "it is '%s'", of_system));
+    return;
+  }
+}
+
+/* What stands for a Coding or CodeableConcept with a binding. */
+static void coded_literal(comp *c, ast *e, const fhir_element_info *of, bool inside) {
+  if (!of->codes && !of->advised) return;
+  if (e->kind == AST_LIST)
+    for (ast *x = e->first; x; x = x->next) coded_literal(c, x, of, inside);
+  ast *codings = literal_member(c, e, "coding");
+  if (codings) coded_literal(c, codings, of, true);
+  else if (e->kind == AST_OBJ || e->kind == AST_CALL) coding_literal(c, e, of, inside);
+}
+
 /* One element into register r; its JSON name, or NULL after a report. */
 static const char *element_value(comp *c, ast *key, ast *e, uint16_t type, fhir_slot_info *x, int r, uint8_t *label, bool *sure) {
   if (!x->want.many) not_union(c, e, fmt(c, "%s.%s", fhir_type_name(type), x->json));
@@ -118,6 +163,7 @@ static const char *element_value(comp *c, ast *key, ast *e, uint16_t type, fhir_
   x->sure = t.min && !ty_is_open(t) && !(t.label & TY_SOFT);
   if (t.kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of a resource");
   code_of_set(c, x->want, e);
+  if (!c->lenient && !c->is_eval) coded_literal(c, e, &x->e, false);
   if (x->choice && x->want.kind == TY_ANY) {
     const char *json = fhir_choice_name(c, &x->e, t, key);
     if (!json) return NULL;

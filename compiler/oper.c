@@ -62,8 +62,34 @@ static bool comparable(ty x, ty y) {
 }
 
 /* A literal that meets an element of a fixed set of codes must be one of them. */
+static void codes_note(comp *c, diag *d, uint16_t set) {
+  buf b;
+  buf_init(&b, c->a, 4096);
+  for (unsigned i = 0; i < fhir_codes_count(set) && b.len < 300; i++) buf_putf(&b, "%s%s", i ? ", " : "", fhir_codes_at(set, i));
+  buf_putc(&b, 0);
+  if (!b.status) diag_note(c->d, d, "codes: %s%s", b.p, strlen(b.p) >= 300 ? " …" : "");
+}
+
+/* W0313: a code of an element that is bound to a set, but not to it alone. */
+void code_advised(comp *c, const fhir_element_info *e, const ast *lit, ast_str s, bool always) {
+  uint16_t set = e->codes ? e->codes : e->advised;
+  if (!set || !s.p || fhir_code_in(set, s.p, s.len) || c->lenient || c->is_eval) return;
+  nearest near;
+  nearest_init(&near, s.p, s.len);
+  fhir_nearest_code(&near, set);
+  if (!near.n && !always) return;
+  diag *d = err(c, W0313, lit, "'%.*s' is no code of %s, to which FHIR binds %s.%s", (int)s.len, s.p, fhir_codes_url(set), fhir_type_name(e->owner), e->name);
+  if (near.n) diag_replace(c->d, d, lit->off, lit->end, fmt(c, "'%.*s'", (int)near.hit[0].len, near.hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near.hit[0].len, near.hit[0].name));
+  codes_note(c, d, set);
+}
+
 void code_of_set(comp *c, ty t, const ast *lit) {
-  if (t.kind != TY_STR || t.sub <= 0 || lit->kind != AST_STRING) return;
+  if (t.kind != TY_STR || lit->kind != AST_STRING) return;
+  if (t.sub <= 0 && t.from) { /* of several codings each may have a code of its own; one alone is expected to have the code */
+    const fhir_element_info *of = &c->choices[t.from - 1];
+    code_advised(c, of, lit, ast_string_value(c->a, c->u->src, lit), of->binding == FHIR_BIND_EXTENSIBLE && of->types[0] != fhir_type("CodeableConcept", 15));
+  }
+  if (t.sub <= 0) return;
   ast_str s = ast_string_value(c->a, c->u->src, lit);
   uint16_t set = (uint16_t)t.sub;
   if (!s.p || fhir_code_in(set, s.p, s.len)) return;
@@ -72,11 +98,7 @@ void code_of_set(comp *c, ty t, const ast *lit) {
   fhir_nearest_code(&near, set);
   diag *d = err(c, E0234, lit, "'%.*s' is no code of %s", (int)s.len, s.p, fhir_codes_url(set));
   if (near.n) diag_replace(c->d, d, lit->off, lit->end, fmt(c, "'%.*s'", (int)near.hit[0].len, near.hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near.hit[0].len, near.hit[0].name));
-  buf b;
-  buf_init(&b, c->a, 4096);
-  for (unsigned i = 0; i < fhir_codes_count(set) && b.len < 300; i++) buf_putf(&b, "%s%s", i ? ", " : "", fhir_codes_at(set, i));
-  buf_putc(&b, 0);
-  if (!b.status) diag_note(c->d, d, "codes: %s%s", b.p, strlen(b.p) >= 300 ? " …" : "");
+  codes_note(c, d, set);
 }
 
 /* Codes that a membership is asked for: `x in ('a' | 'b')`. */

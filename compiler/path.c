@@ -65,7 +65,7 @@ ty fhir_types(comp *c, const fhir_element_info *e) {
     }
     if (strcmp(fhir_type_name(id), "Resource") == 0) { t.kind = TY_ANY; t.ref = choice_add(c, e); }
   }
-  if (t.kind == TY_FHIR && e->n_targets) {
+  if ((t.kind == TY_FHIR && (e->n_targets || e->codes || e->advised)) || (t.kind == TY_STR && e->advised)) {
     int32_t row = choice_add(c, e);
     t.from = row >= 0 && row < UINT16_MAX ? (uint16_t)(row + 1) : 0;
   }
@@ -76,6 +76,15 @@ ty fhir_types(comp *c, const fhir_element_info *e) {
 ty resource_any(comp *c) {
   fhir_element_info e;
   return fhir_element(fhir_type("Bundle.entry", 12), "resource", 8, &e) ? fhir_types(c, &e) : ty_opt(TY_ANY);
+}
+
+/* coding and code of an element with a binding are bound as it is. */
+static void coded_member(comp *c, ty recv, str name, ty *t) {
+  const fhir_element_info *e = &c->choices[recv.from - 1];
+  uint16_t concept = fhir_type("CodeableConcept", 15), coding = fhir_type("Coding", 6);
+  if ((uint16_t)recv.ref != (str_is(name, "coding") ? concept : coding)) return;
+  t->from = recv.from;
+  if (t->kind == TY_STR && e->types[0] == coding && e->codes) t->sub = e->codes;
 }
 
 /* valueQuantity: the element is value. head: what its path begins with. */
@@ -92,6 +101,7 @@ static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   emit_member(c, name, r, dst);
   if (fhir_element(id, name.p, name.len, &e)) {
     ty t = fhir_types(c, &e);
+    if (recv.from && (str_is(name, "coding") || str_is(name, "code"))) coded_member(c, recv, name, &t);
     t.why = recv.min ? 0 : recv.why;
     if (!e.min && !t.why) t.why = why_new(c, n, fmt(c, "%s.%s is missing (%u..%s)", fhir_type_name(id), e.name, e.min, e.max == 1 ? "1" : "*"));
     t = ty_label(ty_card(t, t.min && recv.min, t.many || recv.many), recv.label);

@@ -64,8 +64,7 @@ def errors():
     out.append(table(('code', 'what is wrong'), [(f'[{a[0]}](#{a[0].lower()})', cell(a[2])) for _, a, _ in all_rows]))
     for _, a, _ in all_rows:
         out.append(f'## {a[0]}\n')
-        out.append(f'**{a[2][0].upper()}{a[2][1:]}**' + (' (warning)' if a[1] == 'DIAG_WARNING' else ' (note)' if a[1] == 'DIAG_INFO' else '') + '\n')
-        out.append(a[3] + '\n')
+        out.append(f'**{a[2][0].upper()}{a[2][1:]}**' + (' (warning)' if a[1] == 'DIAG_WARNING' else ' (note)' if a[1] == 'DIAG_INFO' else '') + '. ' + a[3] + '\n')
         if a[4] != 'NULL':
             for title, example in (('Wrong', a[4]), ('Right', a[5])):
                 out.append(f'{title}:\n```hdw\n{visible(example)}```\n')

@@ -55,8 +55,9 @@ typedef struct fhir_element_info {
   uint16_t n_types;
   const uint16_t *targets;   /* resources that a Reference or canonical may point to; none or Resource = any */
   uint16_t n_targets;
-  fhir_binding binding;      /* strength, of required bindings only; others are NONE in this version */
+  fhir_binding binding;      /* strength, of bindings whose code set is known; others are NONE */
   uint16_t codes;            /* code set of a required binding, 0 = not known or too large */
+  uint16_t advised;          /* code set of an extensible or preferred binding, 0 = the same */
 } fhir_element_info;
 
 /* Element by its FHIRPath name ("value", never "valueQuantity"), inherited ones included. */
@@ -70,12 +71,16 @@ size_t fhir_choice_member(const fhir_element_info *e, uint16_t type, char out[FH
 /* The reverse, for reading and for the fix-it: "valueQuantity" in Observation -> element value and the id of Quantity. 0 when it is none. */
 uint16_t fhir_choice_of(uint16_t type, const char *member, size_t len, fhir_element_info *out);
 
-/* ---- Code sets of required bindings (those of at most 60 codes). */
+/* ---- Code sets: value sets of FHIR with at most 500 codes. */
 const char *fhir_codes_url(uint16_t set);               /* value set, without version */
 uint16_t fhir_codes_named(const char *url, size_t len); /* 0: not known */
 unsigned fhir_codes_count(uint16_t set);
 const char *fhir_codes_at(uint16_t set, unsigned i);    /* in order of bytes */
-bool fhir_code_in(uint16_t set, const char *code, size_t len);
+const char *fhir_codes_system(uint16_t set, unsigned i); /* code system of that one; "" when FHIR does not say */
+bool fhir_code_in(uint16_t set, const char *code, size_t len); /* of whatever system */
+bool fhir_coding_in(uint16_t set, const char *system, size_t system_len, const char *code, size_t len);
+typedef enum fhir_system_part { FHIR_SYSTEM_NONE = 0, FHIR_SYSTEM_PART, FHIR_SYSTEM_WHOLE } fhir_system_part;
+fhir_system_part fhir_system_in(uint16_t set, const char *system, size_t len); /* whether the set has codes of it, or all of them */
 
 /* ---- Search parameters. */
 typedef enum fhir_search_type {

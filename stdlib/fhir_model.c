@@ -18,7 +18,7 @@ typedef struct fhir_element_row {
   uint8_t min, max, flags;
   uint16_t owner;
 } fhir_element_row;
-enum { ELEMENT_CHOICE = 1, ELEMENT_MODIFIER = 2, ELEMENT_SUMMARY = 4 };
+enum { ELEMENT_CHOICE = 1, ELEMENT_MODIFIER = 2, ELEMENT_SUMMARY = 4, ELEMENT_EXTENSIBLE = 8, ELEMENT_PREFERRED = 16 };
 typedef struct fhir_search_row {
   uint32_t name;
   uint8_t type;
@@ -29,6 +29,10 @@ typedef struct fhir_set_row {
   uint32_t url;
   uint16_t first, n;
 } fhir_set_row;
+typedef struct fhir_code_row {
+  uint32_t code;
+  uint32_t system;                    /* twice the row of fhir_systems, and 1 when the set has all codes of the system */
+} fhir_code_row;
 typedef struct fhir_operation_row {
   uint32_t name;
   uint16_t resource, first, n;        /* sorted by resource and name */
@@ -124,10 +128,11 @@ uint16_t fhir_resource(const char *name, size_t len) {
 /* ---- Elements. */
 
 static bool element_out(uint16_t owner, const fhir_element_row *e, fhir_element_info *out) {
+  fhir_binding b = !e->codes ? FHIR_BIND_NONE : e->flags & ELEMENT_EXTENSIBLE ? FHIR_BIND_EXTENSIBLE : e->flags & ELEMENT_PREFERRED ? FHIR_BIND_PREFERRED : FHIR_BIND_REQUIRED;
   *out = (fhir_element_info){.name = fhir_pool + e->name, .owner = owner, .min = e->min, .max = e->max, .choice = e->flags & ELEMENT_CHOICE,
                              .modifier = e->flags & ELEMENT_MODIFIER, .summary = e->flags & ELEMENT_SUMMARY, .types = fhir_lists + e->types,
                              .n_types = e->n_types, .targets = fhir_lists + e->targets, .n_targets = e->n_targets,
-                             .binding = e->codes ? FHIR_BIND_REQUIRED : FHIR_BIND_NONE, .codes = e->codes};
+                             .binding = b, .codes = b == FHIR_BIND_REQUIRED ? e->codes : 0, .advised = b == FHIR_BIND_REQUIRED ? 0 : e->codes};
   return true;
 }
 
@@ -211,13 +216,40 @@ unsigned fhir_codes_count(uint16_t set) {
 }
 
 const char *fhir_codes_at(uint16_t set, unsigned i) {
-  return i < fhir_codes_count(set) ? fhir_pool + fhir_codes[fhir_sets[set].first + i] : NULL;
+  return i < fhir_codes_count(set) ? fhir_pool + fhir_codes[fhir_sets[set].first + i].code : NULL;
+}
+
+const char *fhir_codes_system(uint16_t set, unsigned i) {
+  return i < fhir_codes_count(set) ? fhir_pool + fhir_systems[fhir_codes[fhir_sets[set].first + i].system / 2] : NULL;
+}
+
+/* The first row of a set with that code, or its number of rows. */
+static unsigned code_at(uint16_t set, const char *code, size_t len) {
+  unsigned n = fhir_codes_count(set), lo = 0, hi = n;
+  while (lo < hi) {
+    unsigned mid = (lo + hi) / 2;
+    if (pool_cmp(fhir_codes[fhir_sets[set].first + mid].code, code, len) < 0) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo < n && pool_is(fhir_codes[fhir_sets[set].first + lo].code, code, len) ? lo : n;
 }
 
 bool fhir_code_in(uint16_t set, const char *code, size_t len) {
-  for (unsigned i = 0; i < fhir_codes_count(set); i++)
-    if (pool_cmp(fhir_codes[fhir_sets[set].first + i], code, len) == 0) return true;
+  return code_at(set, code, len) < fhir_codes_count(set);
+}
+
+bool fhir_coding_in(uint16_t set, const char *system, size_t system_len, const char *code, size_t len) {
+  unsigned n = fhir_codes_count(set);
+  for (unsigned i = code_at(set, code, len); i < n && pool_is(fhir_codes[fhir_sets[set].first + i].code, code, len); i++)
+    if (same(fhir_codes_system(set, i), system, system_len)) return true;
   return false;
+}
+
+fhir_system_part fhir_system_in(uint16_t set, const char *system, size_t len) {
+  for (unsigned i = 0; i < fhir_codes_count(set); i++)
+    if ((i == 0 || fhir_codes_system(set, i) != fhir_codes_system(set, i - 1)) && same(fhir_codes_system(set, i), system, len))
+      return fhir_codes[fhir_sets[set].first + i].system & 1 ? FHIR_SYSTEM_WHOLE : FHIR_SYSTEM_PART;
+  return FHIR_SYSTEM_NONE;
 }
 
 /* ---- Search. */

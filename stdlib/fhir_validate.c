@@ -149,27 +149,33 @@ static void check_primitive(fhir_check *c, val raw, const fhir_element_info *e, 
 
 /* ---- Codings of a required binding. */
 
-static void check_coding(fhir_check *c, val coding, const fhir_element_info *e, bool *found) {
-  val code = fhir_string_of(c, fhir_slot(coding, "code"));
-  if (code.tag == VAL_STR && fhir_code_in(e->codes, code.u.s, code.len)) *found = true;
+/* *strange: of a code system that the set has all codes of, but none of them. */
+static void check_coding(fhir_check *c, val coding, uint16_t set, bool *found, bool *strange) {
+  val code = fhir_string_of(c, fhir_slot(coding, "code")), system = fhir_string_of(c, fhir_slot(coding, "system"));
+  if (code.tag != VAL_STR) return;
+  if (fhir_code_in(set, code.u.s, code.len)) *found = true;
+  else if (system.tag == VAL_STR && fhir_system_in(set, system.u.s, system.len) == FHIR_SYSTEM_WHOLE) *strange = true;
 }
 
-/* A CodeableConcept or Coding bound to a small set: one of the codings has a code of it. */
+/* A CodeableConcept or Coding bound to a small set: one of the codings has a code of it. A set that is extensible only advises: a code of
+ * its code systems is to exist. */
 static void check_binding(fhir_check *c, val obj, const fhir_element_info *e, uint16_t type) {
-  bool found = false;
-  if (!e->codes || obj.tag != VAL_OBJ) return;
+  bool found = false, strange = false;
+  uint16_t set = e->codes ? e->codes : e->binding == FHIR_BIND_EXTENSIBLE ? e->advised : 0;
+  if (!set || obj.tag != VAL_OBJ) return;
   if (type == fhir_type("Coding", 6)) {
     if (!fhir_slot(obj, "code")) return;
-    check_coding(c, obj, e, &found);
+    check_coding(c, obj, set, &found, &strange);
   } else if (type == fhir_type("CodeableConcept", 15)) {
     const val *list = fhir_slot(obj, "coding");
     if (!list) return;
-    if (list->tag != VAL_LIST) check_coding(c, *list, e, &found);
-    for (uint32_t i = 0; list->tag == VAL_LIST && i < list->len; i++) check_coding(c, list->u.v[i], e, &found);
+    if (list->tag != VAL_LIST) check_coding(c, *list, set, &found, &strange);
+    for (uint32_t i = 0; list->tag == VAL_LIST && i < list->len; i++) check_coding(c, list->u.v[i], set, &found, &strange);
   } else {
     return;
   }
-  if (!found) fhir_say(c, FHIR_RULE_CODE, false, obj, "no code of %s, to which the element is bound", fhir_codes_url(e->codes));
+  if (!found && e->codes) fhir_say(c, FHIR_RULE_CODE, false, obj, "no code of %s, to which the element is bound", fhir_codes_url(set));
+  else if (!found && strange) fhir_say(c, FHIR_RULE_CODE, true, obj, "no code of %s, to which the element is bound (extensible)", fhir_codes_url(set));
 }
 
 /* ---- Items and elements. */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 static const char HL7_STRUCTURES[] = "http://hl7.org/fhir/StructureDefinition/";
-static const char HL7_VALUESETS[] = "http://hl7.org/fhir/ValueSet/";
 
 hdw_status fp_member_text(vm_cx *cx, val obj, const char *name, val *out) {
   const val *slot = val_obj_get(obj, val_key(name, strlen(name)));
@@ -57,14 +56,9 @@ static uint16_t set_of(val url) {
   return fhir_codes_named(url.u.s, fp_without_version(url.u.s, url.len));
 }
 
-/* 1 member, 0 not, -1 not known: the tables hold codes without their systems; those of FHIR's own sets have the address of the set. */
-static int coding_in(uint16_t set, val code, val system) {
-  if (code.tag != VAL_STR || !fhir_code_in(set, code.u.s, code.len)) return 0;
-  if (system.tag != VAL_STR) return 1;
-  const char *url = fhir_codes_url(set);
-  size_t head = sizeof HL7_VALUESETS - 1;
-  if (strncmp(url, HL7_VALUESETS, head) != 0) return -1;
-  return system.len == 20 + strlen(url + head) && memcmp(system.u.s, "http://hl7.org/fhir/", 20) == 0 && memcmp(system.u.s + 20, url + head, system.len - 20) == 0 ? 1 : -1;
+static bool coding_in(uint16_t set, val code, val system) {
+  if (code.tag != VAL_STR) return false;
+  return system.tag == VAL_STR ? fhir_coding_in(set, system.u.s, system.len, code.u.s, code.len) : fhir_code_in(set, code.u.s, code.len);
 }
 
 /* Code, system of an item that is a code, a Coding or one of a CodeableConcept. */
@@ -89,14 +83,13 @@ hdw_status fp_member_of(vm_cx *cx, const val *args, unsigned n, val *out) {
   val item = val_item(args[0], 0);
   const val *c = &item;
   uint32_t count = item.tag == VAL_OBJ && fp_slot(item, "coding") ? fp_items(item, "coding", &c) : 1;
-  int r = 0;
-  for (uint32_t i = 0; !s && r != 1 && i < count; i++) {
+  bool yes = false;
+  for (uint32_t i = 0; !s && !yes && i < count; i++) {
     val code, system;
     s = coding_of(cx, c[i], &code, &system);
-    int one = s ? 0 : coding_in(set, code, system);
-    if (one) r = one;
+    yes = !s && coding_in(set, code, system);
   }
-  if (!s && r >= 0) *out = val_bool(r == 1);
+  if (!s) *out = val_bool(yes);
   return s;
 }
 

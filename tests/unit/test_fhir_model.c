@@ -132,7 +132,7 @@ static void test_code_sets(void **state) {
   assert_false(fhir_code_in(0, S("male")));
   assert_null(fhir_codes_at(e.codes, 4));
   e = element("Patient", "maritalStatus"); /* extensible */
-  assert_true(e.codes == 0 && e.binding == FHIR_BIND_NONE);
+  assert_true(e.codes == 0 && e.binding == FHIR_BIND_EXTENSIBLE && fhir_code_in(e.advised, S("M")));
   e = element("HumanName", "use");
   assert_true(fhir_code_in(e.codes, S("official")));
 }
@@ -193,6 +193,27 @@ static void test_fhir_did_you_mean(void **state) {
   nearest_init(&n, S("offical"));
   fhir_nearest_code(&n, element("HumanName", "use").codes);
   assert_string_equal(n.hit[0].name, "official");
+  fhir_element_info e = element("Encounter", "class"); /* extensible */
+  assert_int_equal(e.binding, FHIR_BIND_EXTENSIBLE);
+  assert_int_equal(e.codes, 0);
+  assert_true(fhir_code_in(e.advised, S("IMP")));
+  assert_true(fhir_coding_in(e.advised, S("http://terminology.hl7.org/CodeSystem/v3-ActCode"), S("IMP")));
+  assert_false(fhir_coding_in(e.advised, S("http://hl7.org/fhir/v3/ActCode"), S("IMP")));
+  assert_true(fhir_system_in(e.advised, S("http://terminology.hl7.org/CodeSystem/v3-ActCode")));
+  assert_int_equal(element("Resource", "language").binding, FHIR_BIND_PREFERRED);
+  /* in order, so that they can be looked up by halves; the same code of two systems is there twice */
+  unsigned twice = 0;
+  for (uint16_t set = 1; fhir_codes_count(set); set++) {
+    assert_int_equal(fhir_codes_named(S(fhir_codes_url(set))), set);
+    for (unsigned i = 0; i < fhir_codes_count(set); i++) {
+      const char *code = fhir_codes_at(set, i), *system = fhir_codes_system(set, i);
+      assert_true(fhir_code_in(set, S(code)) && fhir_coding_in(set, S(system), S(code)));
+      int order = i ? strcmp(fhir_codes_at(set, i - 1), code) : -1;
+      assert_true(order <= 0);
+      twice += order == 0;
+    }
+  }
+  assert_true(twice > 0);
 }
 
 /* ---- Operations. */

@@ -14,7 +14,7 @@ SYSTEM = {'': 0, 'Boolean': 1, 'String': 2, 'Integer': 3, 'Decimal': 4, 'Date': 
 FORMAT = {n: i + 1 for i, n in enumerate('boolean integer unsignedInt positiveInt decimal string code id uri oid uuid date dateTime instant time base64Binary xhtml'.split())}
 FORMAT |= {'markdown': FORMAT['string'], 'url': FORMAT['uri'], 'canonical': FORMAT['uri']}
 SEARCH = {'number': 1, 'date': 2, 'string': 3, 'token': 4, 'reference': 5, 'composite': 6, 'quantity': 7, 'uri': 8, 'special': 9}
-ABSTRACT, CHOICE, MODIFIER, SUMMARY = 1, 1, 2, 4
+ABSTRACT, CHOICE, FLAGS = 1, 1, {'M': 2, 'S': 4, 'E': 8, 'P': 16}
 
 
 def rows(name, columns):
@@ -79,17 +79,25 @@ def operation_rows(pool, ids):
     return ops, params
 
 
+def code_rows(pool):
+    """Sets in order of their urls; of each the codes in order, beside each the row of its system, twice, and 1 when the set has all of the system."""
+    sets, systems = {}, ['']
+    for url, system, how, text in rows('codes.tsv', 4):
+        if system not in systems:
+            systems.append(system)
+        sets.setdefault(url, []).extend((c.encode(), 2 * systems.index(system) + (how == 'all')) for c in text.split(' '))
+    set_rows, codes = [(0, 0, 0)], []
+    for url in sets:
+        set_rows.append((pool.add(url), len(codes), len(sets[url])))
+        codes += [(pool.add(c.decode()), s) for c, s in sorted(sets[url])]
+    return set_rows, codes, [pool.add(s) for s in systems], {u: i + 1 for i, u in enumerate(sets)}
+
+
 def main():
     pool, lists, out = ctable.Pool('fhir_pool'), Lists(), ['/* Generated from grammar/data/fhir-r4: do not edit. */\n']
     types = sorted(rows('types.tsv', 5), key=lambda t: t[0].encode())
     ids = {t[0]: i + 1 for i, t in enumerate(types)}
-    sets, codes = rows('codes.tsv', 2), []
-    set_id = {s[0]: i + 1 for i, s in enumerate(sets)}
-    set_rows = [(0, 0, 0)]
-    for url, text in sets:
-        each = sorted(text.split(' '), key=lambda c: c.encode())
-        set_rows.append((pool.add(url), len(codes), len(each)))
-        codes += [pool.add(c) for c in each]
+    set_rows, codes, systems, set_id = code_rows(pool)
     by_type, searches, element_names = {}, {}, {}
     for owner, name, lo, hi, kinds, flags, code_set in rows('elements.tsv', 7):
         choice = name.endswith('[x]')
@@ -100,7 +108,7 @@ def main():
             names.append(ids[m[1]])
             targets += [ids[t] for t in (m[2] or '').split('|') if t in ids and ids[t] not in targets]
         assert choice or len(names) == 1 or len(set(names)) == 1, (owner, name)
-        bits = (CHOICE if choice else 0) | (MODIFIER if 'M' in flags else 0) | (SUMMARY if 'S' in flags else 0)
+        bits = sum(b for f, b in FLAGS.items() if f in flags) | (CHOICE if choice else 0)
         names = list(dict.fromkeys(names))
         by_type.setdefault(owner, []).append((pool.add(name), key_hash(name), *lists.add(names), *lists.add(targets), set_id.get(code_set, 0),
                                               int(lo), 0 if hi == '*' else int(hi), bits, ids[owner]))
@@ -137,7 +145,8 @@ def main():
     ctable.array(out, 'fhir_element_row', 'fhir_elements', element_rows)
     ctable.array(out, 'fhir_search_row', 'fhir_searches', search_rows)
     ctable.array(out, 'fhir_set_row', 'fhir_sets', set_rows)
-    ctable.array(out, 'uint32_t', 'fhir_codes', codes)
+    ctable.array(out, 'fhir_code_row', 'fhir_codes', codes)
+    ctable.array(out, 'uint32_t', 'fhir_systems', systems)
     ctable.array(out, 'uint16_t', 'fhir_lists', lists.all)
     ctable.array(out, 'fhir_member', 'fhir_members', hashed(slots, SLOTS, (0,) * 8))
     ctable.array(out, 'uint16_t', 'fhir_names', hashed([(slot_of(0, key_hash(t[0]), NAMES), ids[t[0]]) for t in types], NAMES, 0))

@@ -7,7 +7,7 @@ types.tsv      name, kind, base, abstract, System type of the value of a primiti
 elements.tsv   what a type adds to its base: type, element, min, max, types with reference targets, flags, required code set
 operations.tsv  resource, operation, where it is called, a row for each parameter
 search.tsv     resource, parameter, type, targets, expression relative to that resource
-codes.tsv      value sets of required bindings with at most CODES_MAX codes
+codes.tsv      value sets with at most CODES_MAX codes whose expansion is complete, a row for each code system in them
 """
 import gzip
 import json
@@ -15,7 +15,8 @@ import os
 import re
 import sys
 
-CODES_MAX = 60
+CODES_MAX = 500
+PLAIN_MAX = 60  # of required bindings: whatever the code system
 SYSTEM = {'boolean': 'Boolean', 'integer': 'Integer', 'positiveInt': 'Integer', 'unsignedInt': 'Integer', 'decimal': 'Decimal', 'date': 'Date',
           'dateTime': 'DateTime', 'instant': 'DateTime', 'time': 'Time'}
 PROFILE = 'http://hl7.org/fhir/StructureDefinition/'
@@ -54,7 +55,7 @@ def write(name, head, rows):
             f.write('\t'.join(str(c) for c in r).rstrip('\t') + '\n')
 
 
-def model(defs, sets):
+def model(defs):
     types, elements, used = [], [], set()
     for d in defs:
         name, constraint = d['name'], d.get('derivation') == 'constraint'
@@ -71,11 +72,14 @@ def model(defs, sets):
             if e['base']['path'] != path:
                 continue
             flags = ('M' if e.get('isModifier') else '') + ('S' if e.get('isSummary') else '')
-            code_set = ''
             b = e.get('binding', {})
-            if b.get('strength') == 'required' and b['valueSet'].split('|')[0] in sets:
-                code_set = b['valueSet'].split('|')[0]
+            code_set = b.get('valueSet', '').split('|')[0]
+            if b.get('strength') == 'required':
                 used.add(code_set)
+            elif b.get('strength') in ('extensible', 'preferred'):
+                flags += b['strength'][0].upper()
+            else:
+                code_set = ''
             if path in inner:
                 types.append((path, 'backbone', e['type'][0]['code'], '', ''))
                 kinds = '@' + path
@@ -90,19 +94,53 @@ def model(defs, sets):
 def expansion_codes(contains, out):
     for c in contains:
         if 'code' in c and not c.get('abstract'):
-            out.add(c['code'])
+            out.add((c.get('system', ''), c['code']))
         expansion_codes(c.get('contains', []), out)
     return out
 
 
+def free(system):
+    """Code systems of HL7 and of the internet: what others own stays theirs."""
+    return 'hl7.org' in system or system.startswith('urn:') or not system
+
+
 def code_sets(root):
-    sets = {}
+    """Codes of each complete expansion by their systems; the second: those that may be kept for any binding."""
+    sets, open_ = {}, set()
     for v in load(root, 'valueset-expansions') + load(root, 'valuesets'):
-        if v['resourceType'] == 'ValueSet' and 'expansion' in v:
-            codes = expansion_codes(v['expansion'].get('contains', []), set())
-            if 0 < len(codes) <= CODES_MAX and not any(re.search(r'\s', c) for c in codes):
-                sets[v['url']] = sorted(codes)
-    return sets
+        if v['resourceType'] != 'ValueSet' or 'expansion' not in v:
+            continue
+        x = v['expansion']
+        codes = expansion_codes(x.get('contains', []), set())
+        if any(re.search(r'\s', c) for _, c in codes) or not 0 < len(codes) <= CODES_MAX or any(e['url'].endswith(('toocostly', 'unclosed')) for e in x.get('extension', [])):
+            continue
+        sets[v['url']] = codes
+        if all(free(s) for s, _ in codes):
+            open_.add(v['url'])
+    return sets, open_
+
+
+def concepts(list_, out):
+    for c in list_:
+        if not any(p.get('code') in ('abstract', 'notSelectable') and p.get('valueBoolean') for p in c.get('property', [])):
+            out.add(c['code'])
+        concepts(c.get('concept', []), out)
+    return out
+
+
+def systems(root):
+    """All codes of the code systems that are defined in full."""
+    return {c['url']: concepts(c.get('concept', []), set()) for b in ('valuesets', 'v2-valuesets', 'v3-valuesets') for c in load(root, b)
+            if c['resourceType'] == 'CodeSystem' and c.get('content') == 'complete'}
+
+
+def code_row_list(root, sets, kept):
+    out, defined = [], systems(root)
+    for u in sorted(kept):
+        for s in sorted({t for t, _ in sets[u]}):
+            codes = {c for t, c in sets[u] if t == s}
+            out.append((u, s, 'all' if s in defined and defined[s] <= codes else 'part', ' '.join(sorted(codes))))
+    return out
 
 
 def part_of(expression, base):
@@ -156,17 +194,19 @@ def operations(root):
 def main():
     root = sys.argv[1]
     defs = definitions(root)
-    sets = code_sets(root)
-    types, elements, used = model(defs, sets)
+    sets, kept = code_sets(root)
+    types, elements, required = model(defs)
+    kept |= {u for u in required if u in sets and len(sets[u]) <= PLAIN_MAX}
+    elements = [e if e[6] in kept else (*e[:5], e[5].rstrip('EP'), '') for e in elements]
     resources = [t[0] for t in types if t[1] == 'resource']
     rows = search(root, resources)
     write('types.tsv', 'name\tkind\tbase\tabstract\tSystem type', types)
-    write('elements.tsv', 'type\telement\tmin\tmax\ttypes (@ a structure defined here)\tflags: M modifier, S summary\trequired code set', elements)
+    write('elements.tsv', 'type\telement\tmin\tmax\ttypes (@ a structure defined here)\tflags: M modifier, S summary, E extensible, P preferred\tcode set, required unless E or P', elements)
     write('search.tsv', 'resource\tparameter\ttype\ttargets\texpression', rows)
-    write('codes.tsv', 'value set\tcodes', [(u, ' '.join(sets[u])) for u in sorted(used)])
+    write('codes.tsv', 'value set\tsystem\tof its codes\tcodes', code_row_list(root, sets, kept))
     calls = operations(root)
     write('operations.tsv', 'resource\toperation\tlevels: S system, T type, I instance, W it changes something\tuse\tparameter\tmin\tmax\ttype, none with parts', calls)
-    print(len(types), 'types', len(elements), 'elements', len(rows), 'search parameters', len(used), 'code sets', len({c[:2] for c in calls}), 'operations')
+    print(len(types), 'types', len(elements), 'elements', len(rows), 'search parameters', len(kept), 'code sets', len({c[:2] for c in calls}), 'operations')
 
 
 main()

@@ -17,11 +17,11 @@ class Model:
         for line in open(os.path.join(folder, "elements.tsv"), encoding="utf-8"):
             if line[0] == "#": continue
             owner, name, lo, hi, types, flags, codes = (line.rstrip("\n").split("\t") + [""] * 7)[:7]
-            self.elements.setdefault(owner, {})[name] = (int(lo), hi, types.split(), codes)
+            self.elements.setdefault(owner, {})[name] = (int(lo), hi, types.split(), "" if set(flags) & {"E", "P"} else codes)  # required bindings only
         for line in open(os.path.join(folder, "codes.tsv"), encoding="utf-8"):
             if line[0] != "#":
-                url, codes = line.rstrip("\n").split("\t")
-                self.codes[url] = set(codes.split())
+                url, _, _, codes = line.rstrip("\n").split("\t")
+                self.codes.setdefault(url, set()).update(codes.split())
 
     def of(self, t):
         out = {}
