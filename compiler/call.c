@@ -413,12 +413,34 @@ static ty call_operation_here(comp *c, ast *call_node, decl *d) {
   return ty_one(TY_ERR);
 }
 
+/* E0202 for a url that is neither one of R4's own structures nor a profile of the program: at run time nobody knows it. */
+static void structure_known(comp *c, const ast *e) {
+  static const char own[] = "http://hl7.org/fhir/StructureDefinition/";
+  ast_str s = e->kind == AST_STRING ? ast_string_value(c->a, c->u->src, e) : (ast_str){0};
+  const char *bar = s.p ? memchr(s.p, '|', s.len) : NULL;
+  size_t head = sizeof own - 1, len = bar ? (size_t)(bar - s.p) : s.len;
+  bool fhir = s.p && len > head && memcmp(s.p, own, head) == 0;
+  if (!s.p || c->is_eval || c->lenient || (fhir && fhir_type(s.p + head, len - head))) return;
+  nearest near;
+  nearest_init(&near, s.p, len);
+  for (uint16_t t = 1; fhir && t <= fhir_type_count(); t++)
+    if (fhir_type_kind(t) != FHIR_BACKBONE) { const char *url = fmt(c, "%s%s", own, fhir_type_name(t)); nearest_offer(&near, url, strlen(url)); }
+  for (uint32_t i = 0; i < c->ndecls; i++) {
+    const decl *d = &c->decls[i];
+    if (d->kind == D_PROFILE && d->profile && d->profile->url.tag == VAL_STR) nearest_offer(&near, d->profile->url.u.s, d->profile->url.len);
+  }
+  diag *d = err(c, E0202, e, "no structure with this address is known here");
+  if (near.n) diag_replace(c->d, d, e->off, e->end, fmt(c, "'%.*s'", (int)near.hit[0].len, near.hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near.hit[0].len, near.hit[0].name));
+  diag_note(c->d, d, "a profile is declared: profile core = structure('file.json'); then conformsTo(core)");
+}
+
 /* conformsTo(core), validate(core): with a profile of the program. NULL: neither. */
 static const char *profile_native(comp *c, ast *call_node, str name, decl **d) {
   bool conforms = str_is(name, "conformsTo"), validate = str_is(name, "validate");
   ast *args = ast_child(call_node, 1);
   if ((!conforms && !validate) || args->n != 1 || is_named(args->first)) return NULL;
   *d = profile_arg(c, args->first);
+  if (!*d) structure_known(c, args->first);
   return !*d ? NULL : conforms ? "fhir.conforms" : "fhir.problems";
 }
 

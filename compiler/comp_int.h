@@ -1,7 +1,7 @@
 /* comp_int.h - inside the compiler: one pass per function resolves names, checks types and emits code; declarations are collected first.
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
- * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), profile.c, path.c (member
+ * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), advice.c (what was meant where types do not fit), profile.c, path.c and path_fhir.c (member
  * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), fhirop.c ($everything ...), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
@@ -250,6 +250,12 @@ ty native(comp *c, const char *name, int base, int nargs, ty ret);   /* NATIVE w
 
 /* path.c */
 ty member(comp *c, ty recv, int r, ast *name, int dst, const ast *whole);
+void member_load(comp *c, str name, int r, int dst);     /* MEMBER */
+void variable_note(comp *c, diag *d, const ast *n, str name);
+/* path_fhir.c */
+ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst);
+ty choice_member(comp *c, ty recv, int r, ast *n, str name, int dst);
+bool in_search_result(comp *c, const shape *s, const ast *n, str name, const nearest *near);
 int32_t choice_add(comp *c, const fhir_element_info *e);
 ty fhir_types(comp *c, const fhir_element_info *e);      /* type of an element's values */
 ty resource_any(comp *c);                                /* of a resource whose type is not known */
@@ -313,6 +319,12 @@ int32_t shape_add(comp *c, uint32_t n, str *names, ty *types);
 /* table.c */
 void table_load(comp *c, decl *d);
 
+/* advice.c: fixes and notes for a mismatch that d reports */
+void advise_conversion(comp *c, diag *d, const ast *n, ty from, ty to);
+void advise_comparison(comp *c, diag *d, const ast *n, const ast *l, const ast *r, ty x, ty y);
+void hl7_code(comp *c, const ast *n, ty t, uint16_t set, const char *what);   /* W0314 */
+bool advise_choice(comp *c, diag *d, const ast *at, uint16_t type, str name, bool json);
+
 /* effect.c */
 ty effect_call(comp *c, ast *chain, bool send, int dst);
 void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit *in); /* E0232: under ack after run */
@@ -320,6 +332,7 @@ bool has_effect(const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
 ty fhir_connection_call(comp *c, ast *call_node);   /* fhircall.c */
 uint16_t fhir_resource_arg(comp *c, ast *a);        /* the resource that an argument names; 0 after a report or when it is no plain name */
+void fhir_id_arg(comp *c, ast *e, ty t);            /* the id of one resource */
 ty fhir_operation_call(comp *c, ast *call_node);    /* fhirop.c: operation('$match', …), everything(…) */
 void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */
 

@@ -119,6 +119,7 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
     bool plain = ty_is_number(from) || ty_is_time(from) || from.kind == TY_BOOL || from.kind == TY_QTY;
     if (to.kind == TY_STR && plain) fix_append(c, d, n, ".toString()", "convert it: .toString()");
     else if (from.kind == TY_STR && ty_is_time(to)) fix_append(c, d, n, to.kind == TY_DATE ? ".toDate()" : to.kind == TY_TIME ? ".toTime()" : ".toDateTime()", "convert it");
+    else if (to.kind == TY_FHIR) advise_conversion(c, d, n, from, to);
     else if (from.kind == TY_STR && ty_is_number(to)) fix_append(c, d, n, to.kind == TY_INT ? ".toInteger()" : to.kind == TY_LONG ? ".toLong()" : ".toDecimal()", "convert it");
     return;
   }
@@ -133,7 +134,7 @@ void coerce(comp *c, const ast *n, ty from, ty to, int r, const char *what) {
   if (to.kind == TY_FHIR && from.kind == TY_OBJECT && from.ref >= 0) shape_fits(c, n, &c->shapes[from.ref], (uint16_t)to.ref);
   if (!to.many && to.kind != TY_ANY && n->kind == AST_LIST && n->n > 1) { err(c, E0209, n, "%s takes one value, this list has %u", what, n->n); return; }
   choice_fits(c, n, from, to, what);
-  bool known = !ty_is_open(from);
+  bool known = !ty_is_open(from) || (from.kind == TY_ANY && from.ref >= 0 && !c->lenient);
   if (!to.many && n->kind == AST_UNION) { not_union(c, n, what); return; }
   if (known && to.min && !from.min && !ty_is_hl7(from) && !(from.label & TY_SOFT)) {
     diag *d = err(c, W0301, n, "%s needs a value, but this may be empty", what);

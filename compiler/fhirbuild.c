@@ -12,6 +12,7 @@ static void unknown_element(comp *c, ast *at, uint16_t type, str name) {
   nearest_init(&near, name.p, name.len);
   fhir_nearest_element(&near, type);
   diag *d = err(c, E0203, at, "there is no element '%.*s' in %s", STR(name), fhir_type_name(type));
+  if (advise_choice(c, d, at, type, name, true)) return;
   suggest(c, d, at, &near);
 }
 
@@ -163,7 +164,10 @@ static const char *element_value(comp *c, ast *key, ast *e, uint16_t type, fhir_
   x->sure = t.min && !ty_is_open(t) && !(t.label & TY_SOFT);
   if (t.kind == TY_SECRET) err(c, E0217, e, "a secret cannot become part of a resource");
   code_of_set(c, x->want, e);
-  if (!c->lenient && !c->is_eval) coded_literal(c, e, &x->e, false);
+  if (!c->lenient && !c->is_eval) {
+    coded_literal(c, e, &x->e, false);
+    if (x->want.kind == TY_STR && x->want.sub > 0) hl7_code(c, e, t, (uint16_t)x->want.sub, fmt(c, "%s.%s", fhir_type_name(type), x->json));
+  }
   if (x->choice && x->want.kind == TY_ANY) {
     const char *json = fhir_choice_name(c, &x->e, t, key);
     if (!json) return NULL;

@@ -27,7 +27,24 @@ static void suggest_part(comp *c, diag *d, const ast *key, str whole, size_t at,
   if (!near->n) return;
   uint32_t off = key->off + (key->kind == AST_STRING ? 1 : 0) + (uint32_t)at;
   if (key->end - key->off != whole.len + (key->kind == AST_STRING ? 2 : 0)) return; /* written with escapes */
-  diag_replace(c->d, d, off, off + (uint32_t)len, fmt(c, "%.*s", (int)near->hit[0].len, near->hit[0].name), fmt(c, "did you mean '%.*s'?", (int)near->hit[0].len, near->hit[0].name));
+  const char *q = key->kind != AST_STRING && memchr(near->hit[0].name, '-', near->hit[0].len) ? "'" : ""; /* recorded-date is no name */
+  diag_replace(c->d, d, off, off + (uint32_t)len, fmt(c, "%s%.*s%s", q, (int)near->hit[0].len, near->hit[0].name, q), fmt(c, "did you mean '%.*s'?", (int)near->hit[0].len, near->hit[0].name));
+}
+
+/* No name is near: those that have the word in them (recorded: recorded-date), or all. */
+static void parameters_like(comp *c, diag *d, uint16_t resource, str word, nearest *near) {
+  fhir_search_info p;
+  buf b;
+  buf_init(&b, c->a, 4096);
+  for (unsigned i = 0; fhir_search_at(resource, i, &p); i++) {
+    if (word.len >= 4 && memmem(p.name, strlen(p.name), word.p, word.len) && !near->n) {
+      near->n = 1;
+      near->hit[0] = (nearest_hit){.name = p.name, .len = strlen(p.name)};
+    }
+    if (b.len < 300) buf_putf(&b, "%s%s", b.len ? ", " : "", p.name);
+  }
+  buf_putc(&b, 0);
+  if (!near->n && !b.status) diag_note(c->d, d, "there are: %s%s", b.p, strlen(b.p) >= 300 ? " …" : "");
 }
 
 /* One parameter of a resource, perhaps with a modifier: the text [at, end) of the key. false after a report. */
@@ -40,6 +57,7 @@ static bool one_param(comp *c, ast *key, str whole, size_t at, size_t end, uint1
     nearest_init(&near, whole.p + at, colon - at);
     fhir_nearest_search(&near, resource);
     diag *d = err(c, E0235, key, "%s has no search parameter '%.*s'", fhir_type_name(resource), (int)(colon - at), whole.p + at);
+    if (!near.n) parameters_like(c, d, resource, (str){whole.p + at, colon - at}, &near);
     suggest_part(c, d, key, whole, at, colon - at, &near);
     return false;
   }
@@ -47,7 +65,14 @@ static bool one_param(comp *c, ast *key, str whole, size_t at, size_t end, uint1
   const char *m = whole.p + colon + 1;
   size_t mlen = end - colon - 1;
   if (!fhir_search_modifier(p, m, mlen)) {
-    err(c, E0236, key, "the modifier ':%.*s' is not for '%s', which is a %s parameter", (int)mlen, m, p->name, type_text(p->type));
+    diag *d = err(c, E0236, key, "the modifier ':%.*s' is not for '%s', which is a %s parameter", (int)mlen, m, p->name, type_text(p->type));
+    nearest near;
+    nearest_init(&near, m, mlen);
+    for (uint16_t i = 0; p->type == FHIR_SP_REFERENCE && i < p->n_targets; i++) nearest_offer(&near, fhir_type_name(p->targets[i]), strlen(fhir_type_name(p->targets[i])));
+    static const char *const words[] = {"missing", "exact", "contains", "text", "not", "above", "below", "in", "not-in", "of-type", "identifier"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+      if (fhir_search_modifier(p, words[i], strlen(words[i]))) nearest_offer(&near, words[i], strlen(words[i]));
+    suggest_part(c, d, key, whole, colon + 1, mlen, &near);
     return false;
   }
   if (p->type == FHIR_SP_REFERENCE) *typed = fhir_resource(m, mlen);
@@ -92,6 +117,8 @@ static void param_value(comp *c, ast *e, ty t, const fhir_search_info *p, uint16
     ty code = ty_one(TY_STR);
     code.sub = el.codes;
     code_of_set(c, code, e);
+  } else if (p->type == FHIR_SP_TOKEN && param_element(p, resource, &el) && (el.codes || el.advised)) {
+    code_advised(c, &el, e, s, el.codes != 0);
   }
 }
 
@@ -132,6 +159,7 @@ static ty found(comp *c, uint16_t resource) {
   }
   types[0] = ty_make(TY_FHIR, 0, true);
   types[0].ref = resource;
+  types[0].why = why_new(c, c->at, "the search finds nothing");
   types[3] = ty_opt(TY_INT);
   types[4] = ty_make(TY_FHIR, 0, true);
   types[4].ref = fhir_type("Bundle.entry", 12);
@@ -162,6 +190,34 @@ static bool call_kind_of(comp *c, const ast *at, str name, call_kind *kind) {
   suggest(c, d, at, &near);
   diag_note(c->d, d, "there are: read, vread, search, pages, create, update, patch, delete, history, batch, transaction, operation, everything");
   return false;
+}
+
+/* if_none_exists: nearly one of the arguments that make a call conditional. */
+static void nearly_named(comp *c, ast *key, str op) {
+  static const char *const names[] = {"if_none_exist", "if_match", "if_none_match", "if_modified_since"};
+  str name = key_text(c, key);
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (str_is(name, names[i])) return;
+    nearest_offer(&near, names[i], strlen(names[i]));
+  }
+  if (!near.n || key->kind != AST_NAME) return;
+  diag *d = err(c, W0311, key, "'%.*s' goes along as a further argument: '%.*s' has no parameter of that name", STR(name), STR(op));
+  suggest(c, d, key, &near);
+}
+
+/* The id of read(Patient, id) and the like. */
+void fhir_id_arg(comp *c, ast *e, ty t) {
+  bool text = ty_is_open(t) || t.kind == TY_STR || t.kind == TY_HL7 || t.kind == TY_NONE;
+  if (!text) {
+    diag *d = err(c, E0209, e, "this is an id, a string, but it gives %s", ty_text(c, t));
+    if (t.kind == TY_FHIR && fhir_type_kind((uint16_t)t.ref) == FHIR_RESOURCE && !t.many) fix_append(c, d, e, ".id", "take its id");
+    else if (t.kind == TY_FHIR && fhir_is_a((uint16_t)t.ref, fhir_type("Reference", 9)) && !t.many) fix_append(c, d, e, ".reference", "take the text of the reference");
+  } else if (t.many && !ty_is_open(t) && !ty_is_hl7(t)) {
+    diag *d = err(c, W0302, e, "one id is wanted, but this may give several");
+    fix_append(c, d, e, ".first()", "take the first");
+  }
 }
 
 /* create(resource), update(resource), batch(bundle): what is written is a resource, or that Bundle. */
@@ -206,6 +262,8 @@ ty fhir_connection_call(comp *c, ast *call_node) {
     c->f->top = top;
     if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
     if (named && kind == CALL_SEARCH && resource) search_key(c, x->first, e, t, resource);
+    if (kind == CALL_READ && !named) fhir_id_arg(c, e, t);
+    if (named && (kind == CALL_READ || kind == CALL_WRITE || kind == CALL_BUNDLE)) nearly_named(c, x->first, op);
     if (kind == CALL_SEARCH && !named) err(c, E0208, e, "search parameters have names: %.*s(%s, name: …)", STR(op), resource ? fhir_type_name(resource) : "Patient");
   }
   if (kind == CALL_SEARCH && resource) return found(c, resource);

@@ -163,6 +163,7 @@ static const char *owners(comp *c, str name) {
 static void unknown_operation(comp *c, ast *at, str name, uint16_t resource) {
   const char *others = owners(c, name), *of = resource ? fhir_type_name(resource) : "the server as a whole";
   diag *d = err(c, E0238, at, "%s has no operation '$%.*s' in FHIR R4", of, STR(name));
+  if (strcmp(others, "Resource") == 0) { diag_note(c->d, d, "it is called on a resource: operation('$%.*s', Patient, …)", STR(name)); return; }
   if (others[0]) { diag_note(c->d, d, "resources that have it: %s", others); return; }
   fhir_operation_info op;
   nearest near;
@@ -200,7 +201,8 @@ ty fhir_operation_call(comp *c, ast *call_node) {
   for (; x && x->kind != AST_NAMED; x = x->next) {
     int top = c->f->top;
     if (id) err(c, E0208, x, "behind the resource and its id, arguments have names: $%.*s(start: …)", STR(name));
-    ex(c, x, reg_new(c));
+    ty t = ex(c, x, reg_new(c));
+    if (!id) fhir_id_arg(c, x, t);
     c->f->top = top;
     id = true;
   }

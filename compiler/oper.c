@@ -127,7 +127,7 @@ static ty comparison(comp *c, ast *n, ast *l, ast *r, ty x, ty y, int rx, int ry
   if (order) { warn_many(c, l, x); warn_many(c, r, y); }
   if (!c->lenient && !comparable(x, y)) {
     diag *d = err(c, order ? E0209 : W0305, n, "%s and %s are never %s", ty_text(c, ty_card(x, 1, false)), ty_text(c, ty_card(y, 1, false)), order ? "ordered" : "equal");
-    (void)d;
+    advise_comparison(c, d, n, l, r, x, y);
   }
   if (n->kind == AST_NE && !ty_is_open(x) && !ty_is_open(y) && (!x.min || !y.min) && !c->is_eval && !c->lenient && !((x.label | y.label) & TY_SOFT && c->f->nscope)) {
     ast *which = !x.min ? l : r;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void emit_member(comp *c, str name, int r, int dst) {
+void member_load(comp *c, str name, int r, int dst) {
   emit_ext(&c->e, c->f->fn, OP_MEMBER, (uint32_t)dst, (uint32_t)r, 0, emit_str(&c->e, name.p, name.len));
 }
 
@@ -24,146 +24,11 @@ static void nativek(comp *c, const char *name, int r, val k, int dst) {
 }
 
 /* Inside a criterion a bare name is an element of each item: who means the variable of that name writes %name. */
-static void variable_note(comp *c, diag *d, const ast *n, str name) {
+void variable_note(comp *c, diag *d, const ast *n, str name) {
   if (!c->f->nscope || c->is_eval || (n->off > 0 && c->u->src[n->off - 1] == '.')) return;
   if (!find_local(c, name) && !find_decl(c, name)) return;
   diag_note(c->d, d, "inside a criterion a bare name is an element of each item; what has this name outside is %%%.*s", STR(name));
   diag_replace(c->d, d, n->off, n->end, fmt(c, "%%%.*s", STR(name)), "the value outside");
-}
-
-/* ---- FHIR */
-
-/* A choice element is any with ref = its row in c->choices, so that ofType knows what it can be. */
-int32_t choice_add(comp *c, const fhir_element_info *e) {
-  for (uint32_t i = c->nchoices; i-- > 0 && i + 40 > c->nchoices;)
-    if (c->choices[i].name == e->name && c->choices[i].types == e->types && c->choices[i].targets == e->targets && c->choices[i].owner == e->owner) return (int32_t)i;
-  if (c->nchoices == c->cap_choices) {
-    uint32_t cap = c->cap_choices ? c->cap_choices * 2 : 16;
-    fhir_element_info *v = arena_grow(c->a, c->choices, c->cap_choices * sizeof *v, cap * sizeof *v);
-    if (!v) { c->e.status = HDW_E_NOMEM; return -1; }
-    c->choices = v;
-    c->cap_choices = cap;
-  }
-  c->choices[c->nchoices] = *e;
-  return (int32_t)c->nchoices++;
-}
-
-ty fhir_types(comp *c, const fhir_element_info *e) {
-  ty t = ty_one(TY_ANY);
-  if (e->choice && e->n_types > 1) t.ref = choice_add(c, e);
-  if (e->n_types == 1) {
-    uint16_t id = e->types[0];
-    switch (fhir_type_system(id)) {
-      case FHIR_SYS_BOOLEAN: t.kind = TY_BOOL; break;
-      case FHIR_SYS_STRING: t.kind = TY_STR; t.sub = e->codes ? e->codes : -1; break;
-      case FHIR_SYS_INTEGER: t.kind = TY_INT; break;
-      case FHIR_SYS_DECIMAL: t.kind = TY_DEC; break;
-      case FHIR_SYS_DATE: t.kind = TY_DATE; break;
-      case FHIR_SYS_DATETIME: t.kind = TY_DATETIME; break;
-      case FHIR_SYS_TIME: t.kind = TY_TIME; break;
-      default: t.kind = TY_FHIR; t.ref = id; break;
-    }
-    if (strcmp(fhir_type_name(id), "Resource") == 0) { t.kind = TY_ANY; t.ref = choice_add(c, e); }
-  }
-  if ((t.kind == TY_FHIR && (e->n_targets || e->codes || e->advised)) || (t.kind == TY_STR && e->advised)) {
-    int32_t row = choice_add(c, e);
-    t.from = row >= 0 && row < UINT16_MAX ? (uint16_t)(row + 1) : 0;
-  }
-  return ty_card(t, e->min ? 1 : 0, e->max != 1);
-}
-
-/* A resource of any type, as in Bundle.entry. */
-ty resource_any(comp *c) {
-  fhir_element_info e;
-  return fhir_element(fhir_type("Bundle.entry", 12), "resource", 8, &e) ? fhir_types(c, &e) : ty_opt(TY_ANY);
-}
-
-/* coding and code of an element with a binding are bound as it is. */
-static void coded_member(comp *c, ty recv, str name, ty *t) {
-  const fhir_element_info *e = &c->choices[recv.from - 1];
-  uint16_t concept = fhir_type("CodeableConcept", 15), coding = fhir_type("Coding", 6);
-  if ((uint16_t)recv.ref != (str_is(name, "coding") ? concept : coding)) return;
-  t->from = recv.from;
-  if (t->kind == TY_STR && e->types[0] == coding && e->codes) t->sub = e->codes;
-}
-
-/* valueQuantity: the element is value. head: what its path begins with. */
-static void written_choice(comp *c, const ast *n, str name, const fhir_element_info *e, uint16_t type, const char *head) {
-  diag *d = err(c, E0226, n, "FHIRPath writes '%s', not '%.*s'", e->name, STR(name));
-  diag_note(c->d, d, "the element %s can be of several types; ask for one with .ofType(%s)", e->name, fhir_type_name(type));
-  const char *so = fmt(c, "%s%s.ofType(%s)", head, e->name, fhir_type_name(type));
-  diag_replace(c->d, d, n->off, n->end, so, fmt(c, "write '%s'", so));
-}
-
-static ty fhir_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
-  fhir_element_info e, ch;
-  uint16_t id = (uint16_t)recv.ref;
-  emit_member(c, name, r, dst);
-  if (fhir_element(id, name.p, name.len, &e)) {
-    ty t = fhir_types(c, &e);
-    if (recv.from && (str_is(name, "coding") || str_is(name, "code"))) coded_member(c, recv, name, &t);
-    t.why = recv.min ? 0 : recv.why;
-    if (!e.min && !t.why) t.why = why_new(c, n, fmt(c, "%s.%s is missing (%u..%s)", fhir_type_name(id), e.name, e.min, e.max == 1 ? "1" : "*"));
-    t = ty_label(ty_card(t, t.min && recv.min, t.many || recv.many), recv.label);
-    return recv.sub >= 0 && recv.kind == TY_FHIR ? profile_member(c, recv, n, name, t) : t;
-  }
-  if (str_is(name, "resourceType")) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
-  if (c->lenient) return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label);
-  uint16_t choice = fhir_choice_of(id, name.p, name.len, &ch);
-  if (choice) {
-    written_choice(c, n, name, &ch, choice, "");
-    return ty_one(TY_ERR);
-  }
-  nearest near;
-  nearest_init(&near, name.p, name.len);
-  fhir_nearest_element(&near, id);
-  diag *d = err(c, E0203, n, "there is no element '%.*s' in %s", STR(name), fhir_type_name(id));
-  suggest(c, d, n, &near);
-  variable_note(c, d, n, name);
-  return ty_one(TY_ERR);
-}
-
-/* valueQuantity of what may be an Observation: E0226 with the FHIRPath spelling. */
-static bool choice_spelling(comp *c, const fhir_element_info *of, bool open, const ast *n, str name) {
-  fhir_element_info e;
-  uint16_t type = 0;
-  for (uint16_t i = 1; open && !type && i <= fhir_type_count(); i++)
-    if (fhir_type_kind(i) == FHIR_RESOURCE) type = fhir_choice_of(i, name.p, name.len, &e);
-  for (uint16_t i = 0; !open && !type && i < of->n_types; i++) type = fhir_choice_of(of->types[i], name.p, name.len, &e);
-  if (type) written_choice(c, n, name, &e, type, "");
-  return type != 0;
-}
-
-/* Members of a choice element or of a resource of any type: of those types that have one of that name. */
-static ty choice_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
-  fhir_element_info of = c->choices[recv.ref], e;
-  bool resource = fhir_type_kind(of.types[0]) == FHIR_RESOURCE, open = resource && fhir_type_abstract(of.types[0]);
-  nearest near;
-  ty t = ty_opt(TY_ANY);
-  unsigned found = 0;
-  nearest_init(&near, name.p, name.len);
-  emit_member(c, name, r, dst);
-  if (str_is(name, "resourceType") && resource) return ty_label(ty_card(ty_one(TY_STR), recv.min, recv.many), 0);
-  for (uint16_t i = 0; !open && i < of.n_types; i++) {
-    fhir_nearest_element(&near, of.types[i]);
-    if (!fhir_element(of.types[i], name.p, name.len, &e)) continue;
-    ty x = fhir_types(c, &e);
-    t = found++ ? join_types(t, x) : x;
-  }
-  for (uint16_t i = 1; open && i <= fhir_type_count(); i++) {
-    if (fhir_type_kind(i) != FHIR_RESOURCE) continue;
-    fhir_nearest_element(&near, i);
-    if (fhir_element(i, name.p, name.len, &e)) found++;
-  }
-  if (!found && !c->lenient) {
-    if (choice_spelling(c, &of, open, n, name)) return ty_one(TY_ERR);
-    diag *d = open ? err(c, E0203, n, "no resource has an element '%.*s'", STR(name))
-                   : err(c, E0203, n, "nothing that %s.%s can be has an element '%.*s'", fhir_type_name(of.owner), of.name, STR(name));
-    suggest(c, d, n, &near);
-    return ty_one(TY_ERR);
-  }
-  t.why = recv.why;
-  return ty_label(ty_card(t, 0, recv.many || t.many || open), recv.label);
 }
 
 /* ---- HL7 v2 */
@@ -203,7 +68,7 @@ static bool looks_like_segment(str n) { return n.len == 3 && hl7_name(n.p, 3) !=
 
 /* msg.PID, msg.PATIENT_RESULT, group.OBX */
 static ty hl7_group_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
-  emit_member(c, name, r, dst);
+  member_load(c, name, r, dst);
   int seg = dict_segment(name.p, name.len);
   const dict_node *node = NULL;
   uint16_t first = 0;
@@ -436,7 +301,7 @@ static ty hl7_value_member(comp *c, ty recv, int r, ast *n, str name, int dst) {
   if (!p && recv.sub >= 0) p = dict_field_component(recv.sub >> 16, (unsigned)(recv.sub & 0xffff), name.p, name.len, &type);
   if (!p) {
     if (recv.ref < 0) {
-      if (c->lenient) { emit_member(c, name, r, dst); return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label); }
+      if (c->lenient) { member_load(c, name, r, dst); return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label); }
       diag *d = err(c, E0206, n, "the type of this value is not known, so it has no component names: write the number, .%s", "1");
       variable_note(c, d, n, name);
       return ty_one(TY_ERR);
@@ -541,7 +406,7 @@ ty hl7_text_as(comp *c, ty t, int r, ty_kind want) {
 static ty fields_member(comp *c, ty recv, int r, ast *n, str name, int dst, decl *d) {
   decl_params(c, d);
   field *x = decl_field(d, name);
-  emit_member(c, name, r, dst);
+  member_load(c, name, r, dst);
   if (x) {
     /* labels per field: what does not come from the record's sources is as clean as its own expression */
     bool known = d->kind == D_PAYLOAD && (d->params ? d->state == 2 : d->fn2 != MOD_NO_INDEX) && !(x->t.label & TY_PARAM);
@@ -559,23 +424,6 @@ static ty fields_member(comp *c, ty recv, int r, ast *n, str name, int dst, decl
   return ty_one(TY_ERR);
 }
 
-/* An element of the resources that a search gave, asked of its result: they are its match. */
-static bool in_search_result(comp *c, const shape *s, const ast *n, str name, const nearest *near) {
-  fhir_element_info e;
-  if (!s->n || !str_is(s->names[0], "match") || s->types[0].kind != TY_FHIR) return false;
-  uint16_t type = (uint16_t)s->types[0].ref, choice = fhir_choice_of(type, name.p, name.len, &e);
-  nearest other;
-  nearest_init(&other, name.p, name.len);
-  fhir_nearest_element(&other, type);
-  if (choice) { written_choice(c, n, name, &e, choice, "match."); return true; }
-  bool exact = fhir_element(type, name.p, name.len, &e);
-  if (!exact && (!other.n || (near->n && near->hit[0].distance <= other.hit[0].distance))) return false;
-  diag *d = err(c, E0203, n, "this is the result of a search: '%.*s' is asked of the resources that it found", STR(name));
-  const char *so = exact ? fmt(c, "match.%.*s", STR(name)) : fmt(c, "match.%.*s", (int)other.hit[0].len, other.hit[0].name);
-  diag_replace(c->d, d, n->off, n->end, so, fmt(c, "write '%s'", so));
-  return true;
-}
-
 ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
   (void)whole;
   str name = node_name(c, n);
@@ -584,7 +432,7 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
     case TY_FHIR: return fhir_member(c, recv, r, n, name, dst);
     case TY_PAYLOAD: return fields_member(c, recv, r, n, name, dst, &c->decls[recv.ref]);
     case TY_OBJECT: {
-      emit_member(c, name, r, dst);
+      member_load(c, name, r, dst);
       if (recv.ref < 0) return ty_label(ty_make(TY_ANY, 0, recv.many), recv.label);
       shape *s = &c->shapes[recv.ref];
       nearest near;
@@ -612,13 +460,13 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
     }
     case TY_ANY:
       if (recv.ref >= 0 && !c->lenient) return choice_member(c, recv, r, n, name, dst);
-      emit_member(c, name, r, dst);
+      member_load(c, name, r, dst);
       return ty_label(ty_make(TY_ANY, 0, false), recv.label);
     case TY_QTY: { /* a FHIR Quantity, or FHIRPath's own, which always has value and unit */
       fhir_element_info e;
       uint16_t q = fhir_type("Quantity", 8);
       if (!fhir_element(q, name.p, name.len, &e)) { ty as = recv; as.kind = TY_FHIR; as.ref = q; return fhir_member(c, as, r, n, name, dst); }
-      emit_member(c, name, r, dst);
+      member_load(c, name, r, dst);
       ty t = fhir_types(c, &e);
       t.why = recv.why;
       return ty_label(ty_card(t, recv.min && (str_is(name, "value") || str_is(name, "unit")), recv.many || t.many), recv.label);
@@ -626,13 +474,13 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
     case TY_BOOL: case TY_INT: case TY_LONG: case TY_DEC: case TY_STR: case TY_DATE: case TY_DATETIME: case TY_TIME: {
       /* FHIR primitives carry id and extension; anything else is a mistake */
       if (str_is(name, "extension")) {
-        emit_member(c, name, r, dst);
+        member_load(c, name, r, dst);
         ty t = ty_make(TY_FHIR, 0, true);
         t.ref = fhir_type("Extension", 9);
         return ty_label(t, recv.label);
       }
       if (str_is(name, "id") || c->lenient || str_is(name, "years") || str_is(name, "days")) {
-        emit_member(c, name, r, dst);
+        member_load(c, name, r, dst);
         return ty_make(TY_ANY, 0, true);
       }
       diag *d = err(c, E0203, n, "%s has no '%.*s'", ty_text(c, ty_card(recv, 1, false)), STR(name));
@@ -642,7 +490,7 @@ ty member(comp *c, ty recv, int r, ast *n, int dst, const ast *whole) {
     }
     case TY_NONE: op3(c, OP_EMPTY, dst, 0, 0); return ty_make(TY_NONE, 0, false);
     default:
-      emit_member(c, name, r, dst);
+      member_load(c, name, r, dst);
       return ty_label(ty_make(TY_ANY, 0, recv.many && recv.kind != TY_ANY), recv.label);
   }
 }
