@@ -5,6 +5,7 @@
 #include "engine_int.h"
 #include "json.h"
 #include "metrics.h"
+#include "re.h"
 #include "term.h"
 #include "trace.h"
 
@@ -226,6 +227,7 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   e->io = x, e->mem = x->mem, e->o = *o;
   arena_init(&e->a, e->mem, 0);
   e->hash_seed = io_random_u64(x);
+  e->regexes = re_cache_new();
   io_random(x, e->content_key, sizeof e->content_key);
   e->accepting = true;
   e->st.started_us = io_wall_us(x);
@@ -430,6 +432,7 @@ void engine_close(engine *e) {
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
   tracer_free(e->tracer);
   eng_loss_free(e);
+  re_cache_free(e->regexes);
   metrics_free(e->metrics);
   arena_free(&e->a);
   eng_put(e, e, sizeof *e);

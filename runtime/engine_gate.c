@@ -19,7 +19,7 @@ static bool type_matches(const char *pattern, const hl7_head *h) {
 }
 
 static void cx_init(engine *e, vm_cx *cx, arena *a, int64_t fuel) {
-  *cx = (vm_cx){.a = a, .fuel = fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = e->decided_us ? e->decided_us : io_wall_us(e->io), .env = &eng_env_gate, .user = e, .hits = e->o.hits};
+  *cx = (vm_cx){.a = a, .fuel = fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = e->decided_us ? e->decided_us : io_wall_us(e->io), .env = &eng_env_gate, .user = e, .regexes = e->regexes, .hits = e->o.hits};
 }
 
 bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input) {

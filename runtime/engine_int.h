@@ -324,6 +324,7 @@ struct engine {
   eng_refused *refused;
   struct eng_olds *olds;     uint32_t nolds;       /* listeners that had other names */
   eng_loss *loss;            /* NULL: nothing counted yet */
+  struct re_cache *regexes;  /* compiled patterns of all modules */
   uint32_t nback;            /* of naway: done, their runs wait to come back */
   io_timer reap;             /* gives back what earlier deployments left behind */
   eng_run *run_hash[ENG_HASH];

@@ -103,7 +103,7 @@ static hdw_status start_vm(eng_run *r, val input) {
   /* Reprocessed: time and random numbers of the first run, or requests that hold them would not match what is there. */
   uint64_t origin = r->row.of_run ? eng_redo_origin(e, &r->row) : r->id;
   cod_sha256(r->identity, REC_HASH, &origin, sizeof origin, h);
-  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.of_run ? r->input_us : r->row.created_us, .env = &eng_env_run, .user = e, .hits = e->o.hits};
+  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.of_run ? r->input_us : r->row.created_us, .env = &eng_env_run, .user = e, .regexes = e->regexes, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
   hdw_status s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
   r->vm.copies = true; /* requests and results are copied */

@@ -1,4 +1,5 @@
-/* matches, matchesFull and replaceMatches. The pattern is compiled at each call (see re_cache in re.h). */
+/* matches, matchesFull and replaceMatches. A pattern is compiled once where the embedder keeps them (vm_cx.regexes); it costs the same fuel either way, so that a run
+ * takes the same course again. */
 #include "fp_int.h"
 #include "re.h"
 
@@ -8,7 +9,7 @@ enum { COMPILE_UNITS = 8 };
 static hdw_status compile(vm_cx *cx, val pattern, const char *what, re **out) {
   hdw_status s = vm_charge(cx, 64 + (size_t)pattern.len * COMPILE_UNITS);
   if (s) return s;
-  s = re_make(NULL, pattern.u.s, pattern.len, out);
+  s = re_make(cx->regexes, pattern.u.s, pattern.len, out);
   if (s == HDW_E_SYNTAX) return vm_fail(cx, HDW_E_INVALID, "%s: the regular expression is malformed", what);
   if (s == HDW_E_LIMIT) return vm_fail(cx, HDW_E_LIMIT, "%s: the regular expression is too large", what);
   return s;
@@ -24,7 +25,7 @@ static hdw_status match(vm_cx *cx, const val *args, const char *what, bool full,
   if (x.tag == VAL_EMPTY || pattern.tag == VAL_EMPTY) return HDW_OK;
   if ((s = vm_charge(cx, x.len / 4)) || (s = compile(cx, pattern, what, &r))) return s;
   s = re_find(r, x.u.s, x.len, 0, full, &found, NULL);
-  re_done(NULL, r);
+  re_done(r);
   if (!s) *out = val_bool(found);
   return s;
 }
@@ -112,7 +113,7 @@ hdw_status fp_replace_matches(vm_cx *cx, const val *args, unsigned n, val *out) 
   uint64_t fuel = cx->fuel > 0 ? (uint64_t)cx->fuel : 0;
   buf_init(&b, cx->a, fuel > FP_TEXT_MAX / 16 ? FP_TEXT_MAX : (size_t)fuel * 16 + 64);
   s = replace_all(cx, r, x, by, &b);
-  re_done(NULL, r);
+  re_done(r);
   if (s) return s;
   if (b.status == HDW_E_LIMIT) return vm_fail(cx, HDW_E_LIMIT, "a string is too long");
   if (b.status) return (hdw_status)b.status;

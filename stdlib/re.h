@@ -17,19 +17,18 @@ enum { RE_PATTERN_MAX = 8192, RE_PROGRAM_MAX_BYTES = 1 << 20, RE_GROUPS = 10 };
 
 typedef struct re re;
 
-/* Where a caller keeps compiled patterns between calls. NULL everywhere for now: natives compile for each call. An embedder that has a place with the
- * life of a module can fill it without a change of the natives. */
-typedef struct re_cache {
-  re *(*find)(void *user, const char *pattern, size_t len);
-  void (*keep)(void *user, const char *pattern, size_t len, re *r); /* takes ownership; re_free when it forgets */
-  void *user;
-} re_cache;
+/* Compiled patterns between calls: at most RE_KEPT of at most RE_KEPT_BYTES each, a new one takes the place of an older one. So patterns that stand in a
+ * program are compiled once, and its memory is bounded by RE_KEPT * RE_PROGRAM_MAX_BYTES whatever patterns the data bring. For one thread. */
+enum { RE_KEPT = 32, RE_KEPT_BYTES = 512 };
+typedef struct re_cache re_cache;
+/* NULL when there is no memory: nothing is kept then. */
+re_cache *re_cache_new(void);
+void re_cache_free(re_cache *c);
 
-/* HDW_E_SYNTAX for a malformed pattern, HDW_E_LIMIT, HDW_E_NOMEM. *out is freed with re_done. */
-hdw_status re_make(const re_cache *cache, const char *pattern, size_t len, re **out);
-/* Frees r unless the cache owns it. */
-void re_done(const re_cache *cache, re *r);
-void re_free(re *r);
+/* HDW_E_SYNTAX for a malformed pattern, HDW_E_LIMIT, HDW_E_NOMEM. *out is given back with re_done before the next re_make. cache may be NULL. */
+hdw_status re_make(re_cache *cache, const char *pattern, size_t len, re **out);
+/* Frees r unless the cache keeps it. */
+void re_done(re *r);
 
 /* A match and its groups as offsets; -1 for groups that took no part. at[0], at[1] is the whole match. */
 typedef struct re_match {

@@ -49,6 +49,7 @@ struct vm_cx {
   const vm_env *env;
   void *user;              /* of the embedder */
   bool ambient;            /* something was asked that another run with the same arguments may be told differently: clock, uuid, settings, `run` */
+  struct re_cache *regexes; /* of the embedder, for stdlib: compiled patterns of regular expressions (re.h). NULL = none are kept */
   uint32_t *hits;          /* coverage: for each code word how often it was executed, and how often it jumped. NULL = not counted */
 };
 

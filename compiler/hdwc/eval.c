@@ -143,7 +143,7 @@ static bool compile(evaluator *v, const document *d, const char *src, size_t len
 
 static bool evaluate(evaluator *v, const document *d, program *p, outcome *o) {
   val in = d ? d->value : VAL_NONE;
-  p->cx = (vm_cx){.a = &v->work, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = hc_now_us(), .strict = v->strict};
+  p->cx = (vm_cx){.a = &v->work, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = hc_now_us(), .strict = v->strict, .regexes = v->h->regexes};
   hdw_status s = vm_start(p->run, &p->m, host_get(), p->bound, &p->cx, mod_find(&p->m, "main"), &in, 1);
   if (s) return !fault(p, s, NULL, o);
   vm_state st = vm_go(p->run);

@@ -19,6 +19,7 @@ typedef struct hdwc {
   io_mem mem;
   arena a;
   bool color;               /* standard output is a terminal */
+  struct re_cache *regexes; /* compiled patterns of what commands run */
 } hdwc;
 
 typedef struct hc_command {

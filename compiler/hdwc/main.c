@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 #include <zstd.h>
 #include "hdwc.h"
+#include "re.h"
 
 static const hc_command commands[] = {
     {"check", "check [--format=text|json|sarif] [--strict] PATH...", "Checks programs",
@@ -104,6 +105,7 @@ int main(int argc, char **argv) {
   io_mem_init(&h.mem, 0);
   arena_init(&h.a, &h.mem.m, 0);
   h.color = isatty(1) == 1;
+  h.regexes = re_cache_new();
   int status = -1;
   for (int i = 0; i < NCOMMANDS && status < 0; i++)
     if (strcmp(commands[i].name, argv[1]) == 0) status = commands[i].run(&h, &commands[i], argc - 2, argv + 2);
@@ -116,6 +118,7 @@ int main(int argc, char **argv) {
     hc_say("standard output cannot be written");
     status = EXIT_USAGE;
   }
+  re_cache_free(h.regexes);
   arena_free(&h.a);
   return status;
 }

@@ -75,7 +75,7 @@ static void vm_trouble(runner *x, vm_state st) {
 
 /* Runs a function of the module to its end. */
 static bool drive(runner *x, uint32_t fn, const val *args, uint32_t n) {
-  x->cx = (vm_cx){.a = &x->a, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = x->wall_us, .hits = x->p->hits};
+  x->cx = (vm_cx){.a = &x->a, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = x->wall_us, .hits = x->p->hits, .regexes = x->p->h->regexes};
   hdw_status s = vm_start(&x->vm, &x->p->m, host_get(), x->p->bound, &x->cx, fn, args, n);
   if (s) return test_give_up(x, hdw_status_text(s)), false;
   for (;;) {

@@ -212,7 +212,7 @@ static const char *fault(viewer *v, vm_state st, hdw_status s) {
 /* All rows of one resource, or none of them. False: memory ended for good. */
 static bool resource(viewer *v, val x) {
   size_t before = v->out.len;
-  v->cx = (vm_cx){.a = &v->work, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = hc_now_us()};
+  v->cx = (vm_cx){.a = &v->work, .fuel = fuel, .model = &hdw_model, .seed = 1, .now_us = hc_now_us(), .regexes = v->h->regexes};
   x = fhir_adopt(x);
   hdw_status s = vm_start(v->run, &v->m, host_get(), v->bound, &v->cx, mod_find(&v->m, "main"), &x, 1);
   vm_state st = s ? VM_FAILED : vm_go(v->run);

@@ -79,7 +79,7 @@ static void test_invalid_utf8_is_carried_not_trusted(void **state) {
   fpt_end(&t);
 }
 
-static void test_regex_cache_hook(void **state) {
+static void test_regex_groups_and_limits(void **state) {
   (void)state;
   re *r;
   bool found;
@@ -92,15 +92,50 @@ static void test_regex_cache_hook(void **state) {
   assert_int_equal(m.at[2], -1);
   assert_int_equal(re_group(r, "x", 1), 1);
   assert_int_equal(re_group(r, "y", 1), -1);
-  re_done(NULL, r);
+  re_done(r);
   static char text[RE_PATTERN_MAX + 1];
   memset(text, 'a', sizeof text);
   assert_int_equal(re_make(NULL, text, sizeof text, &r), HDW_E_LIMIT);
 }
 
+/* A pattern is compiled once; what takes its place, what is malformed and what is long is never kept. */
+static void test_patterns_are_kept(void **state) {
+  (void)state;
+  re *a, *b, *r;
+  bool found;
+  re_cache *c = re_cache_new();
+  assert_non_null(c);
+  assert_int_equal(re_make(c, "a+", 2, &a), HDW_OK);
+  re_done(a);
+  assert_int_equal(re_make(c, "a+", 2, &b), HDW_OK);
+  assert_ptr_equal(a, b);
+  re_done(b);
+  assert_int_equal(re_make(c, "a", 1, &r), HDW_OK); /* as long as the text is another one */
+  assert_int_equal(re_find(r, "a+", 2, 0, true, &found, NULL), HDW_OK);
+  assert_false(found);
+  re_done(r);
+  for (unsigned round = 0; round < 3; round++)
+    for (unsigned i = 0; i < 40 * RE_KEPT; i++) {
+      char p[24], t[24];
+      size_t n = (size_t)snprintf(p, sizeof p, "x%u$", i), k = (size_t)snprintf(t, sizeof t, "ax%u", i);
+      assert_int_equal(re_make(c, p, n, &r), HDW_OK);
+      assert_int_equal(re_find(r, t, k, 0, false, &found, NULL), HDW_OK);
+      assert_true(found);
+      re_done(r);
+    }
+  assert_int_equal(re_make(c, "(", 1, &r), HDW_E_SYNTAX);
+  assert_int_equal(re_make(c, "(", 1, &r), HDW_E_SYNTAX);
+  char longer[RE_KEPT_BYTES + 1];
+  memset(longer, 'a', sizeof longer);
+  assert_int_equal(re_make(c, longer, sizeof longer, &r), HDW_OK);
+  re_done(r); /* freed: the sanitizer would see it kept and freed twice, or neither */
+  re_cache_free(c);
+  re_cache_free(NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_positions_count_characters), cmocka_unit_test(test_case_replace_trim_split_join), cmocka_unit_test(test_regular_expressions),
                                      cmocka_unit_test(test_encodings), cmocka_unit_test(test_blow_ups_end_with_a_status), cmocka_unit_test(test_invalid_utf8_is_carried_not_trusted),
-                                     cmocka_unit_test(test_regex_cache_hook)};
+                                     cmocka_unit_test(test_regex_groups_and_limits), cmocka_unit_test(test_patterns_are_kept)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,10 @@ TEXT = ["upper()", "lower()", "length()", "startsWith('h')", "endsWith('n')", "c
 MATH = ["abs()", "ceiling()", "floor()", "round()", "round(1)", "truncate()", "sqrt()", "ln()", "exp()", "log(10)", "power(2)", "toString()", "toInteger()", "toDecimal()", "convertsToInteger()", "is(decimal)", "is(integer)"]
 COMPARE = ["=", "!=", "~", "!~", ">", "<", ">=", "<="]
 LOGIC = ["and", "or", "xor", "implies"]
+ARITHMETIC = ["+", "-", "*", "/", "div", "mod"]
+BELOW = ["count()", "where($this is string).count()", "ofType(Reference).reference", "ofType(code)", "ofType(Coding).where(system.exists()).code", "where($this is Quantity).value",
+         "type().name.distinct()", "ofType(Period).start", "ofType(dateTime) > @2013", "where(extension.exists()).count()", "id", "ofType(string).where(length() > 20).count()",
+         "ofType(boolean).not()", "ofType(decimal) + 1"]
 
 
 def choices():
@@ -56,9 +60,7 @@ def literal(v):
     if isinstance(v, (int, float)):
         return repr(v) if "e" not in repr(v) else "1"
     s = str(v)
-    if re.fullmatch(r"\d{4}(-\d\d){0,2}", s):
-        return "@" + s
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)", s):
+    if re.fullmatch(r"\d{4}(-\d\d){0,2}|\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)", s):
         return "@" + s
     return "'" + s[:40].replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + "'"
 
@@ -79,6 +81,9 @@ def expressions(files, count, seed=1):
     inner = sorted(p for p in below if "." in p)
     pick = rnd.choice
 
+    def first(paths):
+        return f"{pick(paths)}.first()"
+
     def leaf_test(p):
         sub = pick(below[p])
         return f"{sub} {pick(COMPARE)} {literal(found[p + '.' + sub][1])}"
@@ -92,11 +97,11 @@ def expressions(files, count, seed=1):
         if k in (3, 4):
             return f"{pick(texts)}.{pick(TEXT)}"
         if k == 5:
-            return f"{pick(texts)}.first().{pick(TEXT)}"
+            return f"{first(texts)}.{pick(TEXT)}"
         if k == 6 and numbers:
-            return f"{pick(numbers)}.first().{pick(MATH)}"
+            return f"{first(numbers)}.{pick(MATH)}"
         if k == 7 and numbers:
-            return f"{pick(numbers)}.first() {pick(['+', '-', '*', '/', 'div', 'mod'])} {pick(NUMBERS)}"
+            return f"{first(numbers)} {pick(ARITHMETIC)} {pick(NUMBERS)}"
         if k == 8:
             p = pick(leaves)
             return f"{p} {pick(COMPARE)} {literal(found[p][1])}"
@@ -110,9 +115,9 @@ def expressions(files, count, seed=1):
             p = pick(inner)
             return f"{p}.select({pick(below[p])} {pick(['|', '&', '=', '~'])} {pick(below[p])})"
         if k == 12 and times:
-            return f"{pick(times)}.first() {pick(['+', '-'])} {pick(SPANS)}"
+            return f"{first(times)} {pick(['+', '-'])} {pick(SPANS)}"
         if k == 13 and times:
-            return f"{pick(times)}.first() {pick(COMPARE)} {pick(TIMES)}"
+            return f"{first(times)} {pick(COMPARE)} {pick(TIMES)}"
         if k == 14:
             return f"{pick(leaves)} {pick(['|', 'in', 'contains', '&', '='])} {pick(leaves)}"
         if k == 15:
@@ -120,16 +125,14 @@ def expressions(files, count, seed=1):
         if k == 16:
             return f"{pick(leaves)}.{pick(['is', 'as', 'ofType'])}({pick(TYPES)})"
         if k == 17:
-            return pick([f"{pick(NUMBERS)} {pick(['+', '-', '*', '/', 'div', 'mod', '=', '<', '~', '>='])} {pick(NUMBERS)}", f"{pick(STRINGS)}.{pick(TEXT)}",
+            return pick([f"{pick(NUMBERS)} {pick(ARITHMETIC + ['=', '<', '~', '>='])} {pick(NUMBERS)}", f"{pick(STRINGS)}.{pick(TEXT)}",
                          f"{pick(STRINGS)} {pick(['&', '+', '=', '~', '<', 'in', 'contains'])} {pick(STRINGS)}", f"{pick(TIMES)} {pick(['+', '-'])} {pick(SPANS)}",
                          f"{pick(TIMES)} {pick(COMPARE)} {pick(TIMES)}", f"{pick(QUANTITIES)} {pick(COMPARE + ['+', '-', '*', '/'])} {pick(QUANTITIES)}",
                          f"({pick(NUMBERS)}).{pick(MATH)}", f"{pick(['true', 'false', '{}'])} {pick(LOGIC)} {pick(['true', 'false', '{}'])}"])
         if k == 18:
             p = pick(inner)
             return f"{p}.where({leaf_test(p)} {pick(LOGIC)} {leaf_test(p)}).count()"
-        return pick(["descendants()", "children()", "%context.descendants()", "%resource"]) + "." + pick(["count()", "where($this is string).count()", "ofType(Reference).reference", "ofType(code)",
-               "ofType(Coding).where(system.exists()).code", "where($this is Quantity).value", "type().name.distinct()", "ofType(Period).start", "ofType(dateTime) > @2013",
-               "where(extension.exists()).count()", "id", "ofType(string).where(length() > 20).count()", "ofType(boolean).not()", "ofType(decimal) + 1"])
+        return f"{pick(['descendants()', 'children()', '%context.descendants()', '%resource'])}.{pick(BELOW)}"
 
     out = {}
     while len(out) < count:
