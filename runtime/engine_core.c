@@ -151,6 +151,8 @@ hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *b
 
 hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out) {
   hdw_status s = log_read(e->log, pos, a, out);
+  if (s == HDW_E_LIMIT || s == HDW_E_FULL) s = HDW_E_IO;
+  e->unread_now |= s == HDW_E_IO;
   if (!s || s == HDW_E_NOTFOUND) return s;
   char seg[24], off[16];
   snprintf(seg, sizeof seg, "%llu", (unsigned long long)pos.seg);

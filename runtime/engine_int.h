@@ -362,6 +362,7 @@ struct engine {
   bool unclean;              /* the process before this one ended without a word */
   int64_t last_life_us;      /* wall; its last record */
   bool started, draining, accepting, failed, closing, unread;
+  bool unread_now;           /* eng_read could not, since somebody cleared this */
   void (*drained)(void *user);
   void *drained_user;
   io_timer drain_timer;
@@ -396,7 +397,8 @@ static inline void eng_put(engine *e, void *p, size_t n) { if (p) e->mem->put(e-
 typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *user);
 /* Appends a record with the meta in w (e->meta) and makes it part of the state when it is durable; then fn (may be NULL). *seq may be NULL. */
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
-/* log_read; a record that cannot be read is said with its segment and place. What retention took is none. */
+/* log_read; a record that cannot be read is said with its segment and place. What retention took is none. HDW_E_IO: the disk or the process (too many open
+ * files) could not just now, though the record may be whole: no reason to give anything up. */
 hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out);
 /* Of the last record given to the log. */
 uint64_t eng_last_seq(const engine *e);
@@ -672,7 +674,9 @@ bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], un
 /* A younger run at work is in one of the row's lanes. */
 bool eng_lanes_busy(engine *e, const store_run *row);
 eng_run *eng_run_find(engine *e, uint64_t id);
-/* Loads and executes; fresh: nothing can be in its journal. */
+/* Nothing of it can be in the journal. */
+bool eng_run_fresh(const engine *e, const store_run *r);
+/* Loads and executes; fresh: it was when it was put into the ring. */
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len);
 void eng_run_go(eng_run *r);
 void eng_run_resume_soon(eng_run *r);

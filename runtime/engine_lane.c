@@ -66,7 +66,9 @@ bool eng_lanes_busy(engine *e, const store_run *row) {
 }
 
 /* Nothing of the run can be in the journal: it was made in this life of the process and has not begun. */
-static bool is_fresh(const engine *e, const store_run *r) {
+bool eng_run_fresh(const engine *e, const store_run *r) {
+  for (const eng_step *s = e->steps[eng_slot(r->id)]; s; s = s->next)
+    if (s->run == r->id) return false; /* it has begun, and its record may not be durable yet */
   return rec_run_seq(r->id) > e->fresh_after && r->state == RUN_QUEUED && !r->attempts && !r->effects && !r->path.len;
 }
 
@@ -85,7 +87,7 @@ void eng_lanes_release(engine *e, const store_run *row) {
     arena a;
     arena_init(&a, e->mem, 0);
     store_run next;
-    if (!store_get_run(e->store, ENG_PART, head, &a, &next) && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, is_fresh(e, &next));
+    if (!store_get_run(e->store, ENG_PART, head, &a, &next) && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, eng_run_fresh(e, &next));
     arena_free(&a);
   }
 }

@@ -189,6 +189,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
     return true;
   }
   if (s) {
+    call->judged = true; /* by nobody outside: nothing that the breaker should count */
     eng_call_fail(call, disk ? FAIL_TRANSIENT : FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
     return true;
@@ -254,12 +255,17 @@ static bool due(engine *e, eng_conn *c, uint64_t id) {
   return ok && !is_flying(c, id);
 }
 
-/* The oldest over all lanes, and nothing before it is done; a dead one that holds stops them all (H-21). */
-static uint32_t pump_in_order(engine *e, eng_conn *c, heads *h) {
+static uint32_t oldest(const heads *h) {
   uint32_t first = 0;
-  c->held_by = 0;
   for (uint32_t i = 1; i < h->n; i++)
     if (h->id[i] < h->id[first]) first = i;
+  return first;
+}
+
+/* The oldest over all lanes, and nothing before it is done; a dead one that holds stops them all (H-21). */
+static uint32_t pump_in_order(engine *e, eng_conn *c, heads *h) {
+  uint32_t first = oldest(h);
+  c->held_by = 0;
   if (!h->n) return 0;
   if (h->state[first] == DELIVERY_PARKED) c->held_by = h->id[first];
   else if (!c->in_flight && due(e, c, h->id[first])) return start(e, c, h->id[first]);
@@ -339,7 +345,7 @@ bool eng_out_late(eng_conn *c, int64_t us) {
   for (uint32_t i = 0; i < h.n && !late; i++) {
     arena a;
     store_delivery d;
-    if (h.state[i] == DELIVERY_PARKED && c->driver->in_order) break;
+    if (c->driver->in_order && i != oldest(&h)) continue; /* waits for that one, dead or alive */
     arena_init(&a, e->mem, 65536);
     late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us && d.next_us < now - us &&
            (c->driver->in_order || eng_out_first(e, c, &d));

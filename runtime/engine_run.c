@@ -112,7 +112,8 @@ static hdw_status start_vm(eng_run *r, val input) {
 
 hdw_status eng_run_prepare(eng_run *r, const void *body, size_t len) {
   val input;
-  if (!find_program(r)) return HDW_E_NOTFOUND;
+  r->e->unread_now = false;
+  if (!find_program(r)) return r->e->unread_now ? HDW_E_IO : HDW_E_NOTFOUND;
   hdw_status s = load_input(r, body, len, &input);
   return s ? s : start_vm(r, input);
 }
@@ -142,7 +143,6 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     e->rescan = true;
     return;
   }
-  r->replay = !fresh;
   if (store_get_run(e->store, ENG_PART, id, &r->a, &r->row) || r->row.state >= RUN_DONE) {
     eng_run_free(r);
     eng_steps_drop(e, id, false);
@@ -157,17 +157,18 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_run_free(r);
     return;
   }
+  r->replay = !fresh || !eng_run_fresh(e, &r->row); /* in the ring twice, it has begun and left memory since */
   /* The lanes may have been taken by an earlier run that a person sent back into the queue: who ends there looks for the next one. */
   bool first = eng_lanes_free(e, id, r->row.lanes, r->row.nlanes);
-  if (!first || (!fresh && eng_lanes_busy(e, &r->row))) {
+  if (!first || (r->replay && eng_lanes_busy(e, &r->row))) {
     if (r->row.state == RUN_PARKED) record_state(r, RUN_QUEUED); /* its time has come, its turn has not */
     if (!first) eng_lanes_release(e, &r->row);                   /* nor need anybody else look for the older one */
     eng_run_free(r);
     return;
   }
   hdw_status s = eng_run_prepare(r, body, len);
-  if (s == HDW_E_IO || s == HDW_E_FULL) { /* the disk; it may be read the next time */
-    eng_run_park(r, FAIL_TRANSIENT, 0, "the run cannot be loaded", "");
+  if (s == HDW_E_IO || s == HDW_E_FULL) { /* the disk, nothing is wrong with the run: later again */
+    eng_run_abandon(r);
     return;
   }
   if (s) {

@@ -258,9 +258,13 @@ static recalled recall(eng_run *r, ask *x) {
     return RECALL_NONE;
   }
   log_rec rec;
-  hdw_status unread = eng_read(e, f.result_pos, &r->a, &rec);
-  if (unread) {
-    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(unread), "a recorded result cannot be read", path);
+  hdw_status st = eng_read(e, f.result_pos, &r->a, &rec);
+  if (st == HDW_E_IO) {
+    eng_run_abandon(r);
+    return RECALL_STOPPED;
+  }
+  if (st) {
+    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(st), "a recorded result cannot be read", path);
     return RECALL_STOPPED;
   }
   if (f.state == EFFECT_DONE) return eng_step_resume(r, x->branch, rec.body, rec.body_len) ? RECALL_RESUMED : RECALL_STOPPED;

@@ -164,6 +164,7 @@ void io_sim_world(io *b, bool on) { of(b)->world = on; }
 bool io_sim_dead(const io *b) { return ((const sim *)b)->dead; }
 void io_sim_on_death(io *b, void (*died)(void *), void *user) { of(b)->died = died, of(b)->died_user = user; }
 void io_sim_on_net(io *b, io_sim_net_fn fn, void *user) { of(b)->net_fn = fn, of(b)->net_user = user; }
+void io_sim_set_clock(io *b, int64_t by_us) { of(b)->wall_us += by_us; }
 void io_sim_note(io *b, uint64_t v) { sim_trace(of(b), v); }
 
 void io_sim_crash(io *b, bool power) {

@@ -76,6 +76,8 @@ typedef void (*io_sim_net_fn)(const io_addr *listener, bool connecting, io_sim_f
 void io_sim_on_net(io *x, io_sim_net_fn fn, void *user);
 /* The other end has closed: what still arrives was sent before that. */
 bool io_sim_alone(const io_sock *s);
+/* The wall clock is set: forward, or back. The monotonic clock goes on. */
+void io_sim_set_clock(io *x, int64_t by_us);
 /* Adds something that the test saw to the trace. */
 void io_sim_note(io *x, uint64_t v);
 #endif

@@ -9,11 +9,14 @@
       1 GB that is over.
   campaign.py fuzz --bin DIR [--seconds N] [--record]
       every fuzz target for N seconds.
+  campaign.py sim --bin DIR [--count SEEDS] [--seed FIRST] [--record | --quick]
+      hdwsim: histories of 20 simulated minutes, each drawn from a seed; an interrupted one goes on where it stopped (build/campaign-sim.json).
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
       generated FHIRPath expressions on a folder of FHIR examples, beside fhirpath.js."""
 import argparse
 import datetime
 import glob
+import json
 import os
 import re
 import subprocess
@@ -147,9 +150,57 @@ def fhirpath(a):
     return done.returncode
 
 
+# ---- sim ------------------------------------------------------------------------------------------------------------------
+
+def sim(a):
+    """tests/sim/hdwsim in portions, with what was done so far kept beside the build."""
+    program, state = os.path.join(a.bin, 'tests/hdwsim'), os.path.join(a.bin, 'campaign-sim.json')
+    count, minutes = (8, 5) if a.quick else (a.count if a.count > 100 else 5000, 20)
+    done = {'first': a.seed, 'next': a.seed, 'count': count, 'seconds': 0.0, 'simulated': 0.0, 'failed': [], 'sums': {}}
+    if not a.quick and os.path.exists(state):
+        with open(state, encoding='utf-8') as f:
+            old = json.load(f)
+        if old['count'] == count and old['first'] == a.seed:
+            done = old
+            print(f'sim: goes on with seed {done["next"]}', flush=True)
+    names = ('messages', 'acknowledged', 'sent again', 'attempts outside', 'deaths', 'disk faults', 'deployments')
+    while done['next'] < done['first'] + count:
+        last = min(done['next'] + 100, done['first'] + count) - 1
+        began = time.monotonic()
+        run = subprocess.run([program, '--seeds', f'{done["next"]}..{last}', '--minutes', str(minutes), '--jobs', str(os.cpu_count() or 1)], capture_output=True, text=True, errors='replace')
+        done['seconds'] += time.monotonic() - began
+        said = re.search(r'(\d+) seeds, (\d+) simulated minutes', run.stdout)
+        if not said:
+            print(run.stdout, run.stderr, sep='')
+            done['failed'].append(f'no verdict for seeds {done["next"]}..{last}')
+            break
+        done['simulated'] += float(said[2])
+        for n in names:
+            done['sums'][n] = done['sums'].get(n, 0) + int(re.search(r'(\d+) ' + n, run.stdout)[1])
+        for line in run.stdout.splitlines():
+            if 'FAILED' in line:
+                done['failed'].append(line)
+                print(line, flush=True)
+        done['next'] = last + 1
+        print(f'sim: seeds {done["first"]} to {last}: {len(done["failed"])} failed', flush=True)
+        if not a.quick:
+            with open(state, 'w', encoding='utf-8') as f:
+                json.dump(done, f)
+    speed = done['simulated'] * 60 / max(done['seconds'], 0.001)
+    what = f'seeds {done["first"]} to {done["next"] - 1}, {minutes} simulated minutes each and until everything drained: ' + ', '.join(f'{done["sums"].get(n, 0):,} {n}' for n in names)
+    result = f'{speed:,.0f} times real time, ' + (f'{len(done["failed"])} failed: ' + '; '.join(done['failed'][:3]) if done['failed'] else 'every promise held')
+    print(f'sim: {what}: {result}')
+    if a.record and not a.quick:
+        record('sim', what, result)
+    if not a.quick and os.path.exists(state):
+        os.remove(state)
+    print(f'{done["next"] - done["first"] - len(done["failed"])} passed, {len(done["failed"])} failed')
+    return 1 if done['failed'] else 0
+
+
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('campaign', choices=('kill9', 'scale', 'fuzz', 'fhirpath'))
+    p.add_argument('campaign', choices=('kill9', 'scale', 'fuzz', 'fhirpath', 'sim'))
     p.add_argument('--bin', required=True)
     p.add_argument('--count', type=int, default=100)
     p.add_argument('--seconds', type=int, default=0)
@@ -158,8 +209,9 @@ def main():
     p.add_argument('--points')
     p.add_argument('--part', help='of scale: idle, loris, backlog, parked, retention; several with commas')
     p.add_argument('--record', action='store_true')
+    p.add_argument('--quick', action='store_true', help='sim: some seconds')
     a = p.parse_args()
-    sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath}[a.campaign](a))
+    sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath, 'sim': sim}[a.campaign](a))
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@
 #include "engine.h"
 #include "io_sim.h"
 
-enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS, SIM_MSGS = 6000, SIM_EFFECTS = 7 };
+enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS, SIM_MSGS = 6000, SIM_EFFECTS = 7, SIM_GROUPS = 3 };
 enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_WARD = 2599 };
 #define SECOND INT64_C(1000000)
 
@@ -35,6 +35,8 @@ typedef struct message {
   kind kind;
   uint8_t lane;
   uint32_t seq;              /* in its lane */
+  uint8_t group;             /* a second key, shared by senders; 0 = none */
+  uint32_t turn;             /* in its group: whose first step came when; 0 = not yet */
   char id[16], tag[8];       /* control id; what tells contents under one control id apart */
   bool sent, acked, refused; /* positive; AR for good */
   bool looked;               /* it was found in the store by a later life */
@@ -107,12 +109,12 @@ struct peer_state;
 
 struct sim_world {
   uint64_t seed, rnd;
-  bool trace;
+  bool trace, clock_set;     /* the wall clock was set: what waits for a time may be late or early */
   io *io;
   io_mem mem;
   weather now;
   message *msgs;
-  uint32_t nmsgs, seqs[SIM_SENDERS];
+  uint32_t nmsgs, seqs[SIM_SENDERS], turns[SIM_GROUPS];
   struct daemon_state *d;
   struct sender_state *senders;
   struct peer_state *peers;

@@ -20,7 +20,7 @@ static const char program[] =
     "connection emr = rest(base: 'http://127.0.0.1:9002', timeout: 5 seconds, rate: rate(50, per: 1 second))\n"
     "connection lab = rest(base: 'http://127.0.0.1:9003', timeout: 5 seconds)\n"
     "connection ward = mllp(host: '127.0.0.1', port: 2599, timeout: 5 seconds)\n"
-    "workflow admit on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.idNumber {\n"
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.idNumber, msg.PID-18.idNumber {\n"
     "  let m = \"{msg.MSH-10}.{msg.PID-4.idNumber}\"\n"
     "  if msg.PID-8 = 'X' { reject('AR', 'not wanted here') }\n"
     "  step a = crm.post(\"/{m}/0\", body: { v: %1$d, u: uuid(), t: now() })\n"
@@ -64,7 +64,7 @@ struct daemon_state {
   engine *e;
   bound *now;
   bool stopping, ended;
-  bool had_state;            /* when this life began there was a store with something in it */
+  bool had_state;            /* there is a store with something in it: no later life may find none */
   unsigned current;          /* index of the program that was deployed last, as far as we know */
   int64_t suspend_us;
 };
@@ -101,9 +101,63 @@ static void copy_file(const char *from, const char *to) {
 static void died(void *user) {
   world *w = (world *)user;
   w->deaths++;
+  w->d->had_state |= w->d->e && store_committed(engine_store(w->d->e)) > 0;
   (void)unlink("data/state.died");
   copy_file("data/state.mdb", "data/state.died"); /* none yet: none then */
   model_died(w, now_us(w));
+}
+
+typedef struct ids { uint64_t id[256]; unsigned n; } ids;
+static bool take_id(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  ids *x = (ids *)user;
+  (void)part, (void)state;
+  x->id[x->n++] = id;
+  return x->n < 256;
+}
+
+static void describe_queue(world *w, const char *sink) {
+  ids heads = {.n = 0};
+  engine_sink k = {.state = ""};
+  for (uint32_t i = 0; engine_sink_at(w->d->e, i, &k) && strcmp(k.name, sink) != 0; i++) {}
+  (void)store_list_queue(engine_store(w->d->e), 0, cod_cstr(sink), NULL, 0, 256, take_id, &heads);
+  say(w, "sink %s: %s, %u in flight, %u lanes", sink, k.state, k.in_flight, heads.n);
+  for (unsigned i = 0; i < heads.n; i++) {
+    arena a;
+    store_delivery d;
+    arena_init(&a, &w->mem.m, 0);
+    if (!store_get_delivery(engine_store(w->d->e), 0, heads.id[i], &a, &d))
+      say(w, "  delivery %llu: state %u, %u attempts, %u further lanes, changed %lld ms ago, next in %lld ms, '%.*s'", (unsigned long long)d.id, d.state, d.attempts, d.nmore,
+          (long long)(io_wall_us(w->io) - d.changed_us) / 1000, d.next_us ? (long long)(d.next_us - io_wall_us(w->io)) / 1000 : 0LL, (int)d.error_text.len, d.error_text.p);
+    arena_free(&a);
+  }
+}
+
+/* Into the trace: every run that is not done, and the first ones of each queue. */
+static void describe(world *w) {
+  if (!w->trace || !w->d->e) return;
+  describe_queue(w, "emr");
+  describe_queue(w, "ward");
+  for (uint8_t state = RUN_QUEUED; state <= RUN_DEAD; state++) {
+    ids runs = {.n = 0};
+    (void)store_list_runs(engine_store(w->d->e), 0, state, 0, 256, take_id, &runs);
+    for (unsigned i = 0; i < runs.n; i++) {
+      arena a;
+      store_run r;
+      arena_init(&a, &w->mem.m, 0);
+      if (!store_get_run(engine_store(w->d->e), 0, runs.id[i], &a, &r)) {
+        char lanes[20 * REC_MAX_LANES] = "";
+        for (unsigned k = 0; k < r.nlanes; k++) { /* "*": it is the first in the lane */
+          uint64_t head = 0;
+          (void)store_lane_head(engine_store(w->d->e), 0, r.lanes[k], &head, NULL);
+          snprintf(lanes + strlen(lanes), sizeof lanes - strlen(lanes), " %02x%02x%s", r.lanes[k][0], r.lanes[k][1], head == r.id ? "*" : "");
+        }
+        say(w, "run %llu of %.*s: state %u, lanes%s, %u times begun, changed %lld ms ago, wakes in %lld ms, held by '%.*s', path '%.*s', '%.*s'", (unsigned long long)r.id, (int)r.workflow.len, r.workflow.p, r.state,
+            lanes, r.attempts, (long long)(io_wall_us(w->io) - r.changed_us) / 1000, r.wake_us ? (long long)(r.wake_us - io_wall_us(w->io)) / 1000 : 0LL, (int)r.held.len, r.held.p, (int)r.path.len, r.path.p,
+            (int)r.reason.len, r.reason.p);
+      }
+      arena_free(&a);
+    }
+  }
 }
 
 static void on_log(void *user, engine_level level, const char *line, size_t len) {
@@ -111,6 +165,10 @@ static void on_log(void *user, engine_level level, const char *line, size_t len)
   if (io_sim_dead(w->io)) return;
   if (w->trace) say(w, "log %d %.*s", (int)level, (int)len, line);
   /* What must never happen, whatever the world does. */
+  if (memmem(line, len, "\"rescued\"", 9) && !w->clock_set) {
+    describe(w);
+    broken(w, "something stood still and was found by looking: %.*s", (int)len, line);
+  }
   static const char *const never[] = {"record_unreadable", "HDW_E_DIVERGED", "store_rebuilt", NULL};
   for (unsigned i = 0; never[i]; i++)
     if (memmem(line, len, never[i], strlen(never[i])) && !memmem(line, len, hdw_status_text(HDW_E_IO), strlen(hdw_status_text(HDW_E_IO))) &&
@@ -138,17 +196,15 @@ void daemon_start(world *w) {
   for (unsigned i = 0; i < 2; i++) compile(w, i);
   bool little = chance(w, 300);
   snprintf(d->settings, sizeof d->settings, settings, chance(w, 300) ? 1 : 16, chance(w, 300) ? 2 + (unsigned)draw(w, 4) : 256, chance(w, 300) ? 60000u : 259200000u, little ? 100000u : 0u, little ? 200000u : 0u);
-  d->suspend_us = chance(w, 500) ? 1 : draw_time(w, 4 * SECOND);
+  d->suspend_us = chance(w, 500) ? 1000 : draw_time(w, 4 * SECOND);
   io_sim_on_death(w->io, died, w);
   if (mkdir("data", 0700)) broken(w, "no folder for the store");
 }
 
 static void close_engine(world *w) {
   struct daemon_state *d = w->d;
-  engine_status st;
   if (!d->e) return;
-  engine_get_status(d->e, &st);
-  if (st.rescued) broken(w, "%llu runs or queues stood still and were found by looking", (unsigned long long)st.rescued);
+  d->had_state |= !io_sim_dead(w->io);
   engine_close(d->e);
   d->e = NULL;
   d->stopping = d->ended = false;
@@ -181,7 +237,6 @@ void daemon_boot(world *w) {
   engine_opts o = {.dir = "data", .config = &b->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .metrics = true, .daemon = true,
                    .suspend_us = d->suspend_us, .log = on_log, .log_user = w, .log_segment_bytes = 65536};
   w->boots++;
-  d->had_state = store_peek_applied(w->io, "data") > 0;
   hdw_status s = engine_open(w->io, &o, &d->e, text);
   if (s) d->e = NULL;
   if (!s) s = engine_load_file(d->e, "sim.hdwb", d->mod[0], d->len[0], &kept, &err);
@@ -229,14 +284,6 @@ bool daemon_ended(world *w) {
 
 /* ---- an operator ------------------------------------------------------------------------------------------------------------------------------------ */
 
-typedef struct ids { uint64_t id[256]; unsigned n; } ids;
-static bool take_id(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  ids *x = (ids *)user;
-  (void)part, (void)state;
-  x->id[x->n++] = id;
-  return x->n < 256;
-}
-
 static void redrive(world *w, unsigned per_mille) {
   engine *e = w->d->e;
   for (uint8_t subject = SUBJECT_RUN; subject <= SUBJECT_DELIVERY; subject++) {
@@ -273,11 +320,26 @@ void daemon_operate(world *w) {
   if (!d->e || d->stopping || io_sim_dead(w->io)) return;
   switch (draw(w, 8)) {
   case 0:
-  case 1: redrive(w, 600); return;
-  case 2: (void)engine_pause(d->e, sinks[draw(w, 4)], true, "sim", NULL, NULL); return;
+  case 1:
+    say(w, "operator: redrive");
+    redrive(w, 600);
+    return;
+  case 2:
   case 3:
-  case 4: (void)engine_pause(d->e, sinks[draw(w, 4)], false, "sim", NULL, NULL); return;
-  case 5: (void)engine_pause_workflow(d->e, draw(w, 2) ? "admit" : "intake", draw(w, 2) != 0, "sim", NULL, NULL); return;
+  case 4: {
+    const char *sink = sinks[draw(w, 4)];
+    bool stop = draw(w, 3) == 0;
+    say(w, "operator: %s %s", stop ? "pause" : "resume", sink);
+    (void)engine_pause(d->e, sink, stop, "sim", NULL, NULL);
+    return;
+  }
+  case 5: {
+    const char *workflow = draw(w, 2) ? "admit" : "intake";
+    bool stop = draw(w, 2) != 0;
+    say(w, "operator: %s %s", stop ? "pause" : "resume", workflow);
+    (void)engine_pause_workflow(d->e, workflow, stop, "sim", NULL, NULL);
+    return;
+  }
   case 6: deploy(w, false); return;
   default: deploy(w, chance(w, 500)); return;
   }
@@ -322,6 +384,7 @@ bool daemon_drained(world *w, char why[200]) {
            (unsigned long long)c.runs_by_state[RUN_QUEUED], (unsigned long long)c.runs_by_state[RUN_RUNNING], (unsigned long long)c.runs_by_state[RUN_PARKED],
            (unsigned long long)(c.runs_by_state[RUN_DEAD] + c.runs_by_state[RUN_FAILED]), (unsigned long long)deliveries, (unsigned long long)c.deliveries_by_state[DELIVERY_DEAD],
            (unsigned long long)c.deliveries_by_state[DELIVERY_PARKED], lanes, engine_idle(d->e) ? "" : ", not idle");
+  if (w->trace) describe(w);
   if (c.orphans) broken(w, "%llu records are about something that is not there", (unsigned long long)c.orphans);
   return !runs && !deliveries && !lanes && engine_idle(d->e);
 }

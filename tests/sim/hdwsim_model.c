@@ -26,6 +26,7 @@ message *model_new_message(world *w, kind k, unsigned lane) {
       m->tag[0] = (char)(before->tag[0] + 1);
     }
   }
+  if (k == KIND_ADT && chance(w, 300)) m->group = (uint8_t)(1 + draw(w, SIM_GROUPS - 1));
   w->nmsgs++;
   return m;
 }
@@ -69,14 +70,30 @@ static bool expected(const message *m, unsigned fx) {
 
 static bool sent(unsigned fx) { return fx == FX_EMR || fx == FX_WARD; }
 
-/* Everything before m in its lane is through: all steps of a run before the next one's, and each sink's deliveries one after the other. */
+/* x goes before m: all its steps before the first of m, and each sink's deliveries one after the other. */
+static void goes_before(world *w, const message *x, const message *m, unsigned fx) {
+  for (unsigned k = 0; k < SIM_EFFECTS; k++)
+    if (expected(x, k) && (sent(fx) ? k == fx : !sent(k)) && !x->fx[k].done)
+      broken(w, "%s.%s/%u is tried before %s.%s/%u of the same %s is done", m->id, m->tag, fx, x->id, x->tag, k, x->lane == m->lane ? "lane" : "group");
+}
+
+/* In a group the order is that of the commits, which nobody outside sees: whose first step comes first is before the other from then on. */
+static void in_turn(world *w, message *m, unsigned fx) {
+  if (!m->turn) m->turn = ++w->turns[m->group];
+  for (uint32_t i = 0; i < w->nmsgs; i++) {
+    const message *x = &w->msgs[i];
+    if (x->group != m->group || !x->turn || x == m) continue;
+    if (x->turn < m->turn) goes_before(w, x, m, fx);
+    else if (!sent(fx)) broken(w, "%s.%s/%u is tried when %s.%s of the same group has begun", m->id, m->tag, fx, x->id, x->tag);
+  }
+}
+
+/* Everything before m in its lane is through. */
 static void in_order(world *w, const message *m, unsigned fx) {
   for (uint32_t i = (uint32_t)(m - w->msgs); i-- > 0;) {
     const message *x = &w->msgs[i];
     if (x->kind == KIND_REJECTED || x->lane != m->lane) continue;
-    for (unsigned k = 0; k < SIM_EFFECTS; k++)
-      if (expected(x, k) && (sent(fx) ? k == fx : !sent(k)) && !x->fx[k].done)
-        broken(w, "%s.%s/%u is tried before %s.%s/%u of the same lane is done", m->id, m->tag, fx, x->id, x->tag, k);
+    goes_before(w, x, m, fx);
     return; /* what is further back was looked at when that one came */
   }
 }
@@ -98,6 +115,7 @@ void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t 
   if (e->body != body && m->kind != KIND_ORDER) broken(w, "%s.%s/%u: attempt %u asks for something else than the first one", m->id, m->tag, fx, e->tries);
   if (e->clean_us && fx != FX_READ) broken(w, "%s.%s/%u is tried again, and its good answer came at %lld ms to a daemon that lived on", m->id, m->tag, fx, (long long)e->clean_us / 1000);
   if (m->kind != KIND_ORDER && fx != FX_READ) in_order(w, m, fx);
+  if (m->group && fx != FX_READ) in_turn(w, m, fx);
 }
 
 void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {

@@ -85,6 +85,10 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   net -= now->refuse;
   if (net < now->hang) return; /* it times out; nothing arrived */
   model_attempt(w, m, fx, header(q, "Idempotency-Key"), hash_of(q->body, q->body_len), version_in(q));
+  if (fx == FX_EMR && m->kind == KIND_ADT) { /* the branches' results, in the order of the source whatever came first */
+    const char *one = (const char *)memmem(q->body, q->body_len, "/1\"", 3), *two = (const char *)memmem(q->body, q->body_len, "/2\"", 3);
+    if (!one || !two || two < one) broken(w, "%s: the results of the branches are %.*s", q->target, (int)q->body_len, (const char *)q->body);
+  }
   int64_t delay = chance(w, now->delay) ? draw_time(w, now->delay_us) : (int64_t)draw(w, 3000);
   unsigned what = (unsigned)draw(w, 1000);
   if (what < now->busy + now->bad) {

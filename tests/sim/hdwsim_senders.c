@@ -52,15 +52,16 @@ static message *current(const sender *c) { return c->again ? c->again : c->m; }
 
 static void write_message(sender *c) {
   const message *m = current(c);
+  static const char *const groups[SIM_GROUPS] = {"", "G1", "G2"};
   char body[600];
   int n;
   if (m->kind == KIND_WEB) {
     n = snprintf(body, sizeof body, "{\"id\":\"%s.%s\",\"lane\":\"W%u\",\"n\":%u}", m->id, m->tag, m->lane, m->seq);
     n = snprintf(c->out, sizeof c->out, "POST /intake HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: %d\r\nIdempotency-Key: %s\r\n\r\n%s", n, m->id, body);
   } else {
-    /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected. */
-    n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||P%u^^^HOSP^MR|%s|SMITH^JOHN|||%s\r\x1c\r", c->lane,
-                 m->kind == KIND_ORDER ? "ORM^O01" : "ADT^A01", m->id, m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M");
+    /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected; PID-18.1 is the second key. */
+    n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||P%u^^^HOSP^MR|%s|SMITH^JOHN|||%s||||||||||%s\r\x1c\r", c->lane,
+                 m->kind == KIND_ORDER ? "ORM^O01" : "ADT^A01", m->id, m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", m->group ? groups[m->group] : "");
   }
   c->out_len = (size_t)n, c->out_at = 0;
 }

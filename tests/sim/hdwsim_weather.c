@@ -103,7 +103,14 @@ static void death(void *user) {
   struct weather_state *x = w->sky;
   io_timer_set(w->io, &x->death, draw_time(w, 2 * x->calm_death_us), death, w);
   if (io_sim_dead(w->io)) return;
-  switch (draw(w, 8)) {
+  switch (draw(w, 9)) {
+  case 8: {
+    int64_t by = draw_time(w, 600 * SECOND) * (draw(w, 2) ? 1 : -1);
+    say(w, "the clock is set by %lld ms", (long long)by / 1000);
+    w->clock_set = true;
+    io_sim_set_clock(w->io, by);
+    return;
+  }
   case 0:
   case 1:
     say(w, "dies");
@@ -119,9 +126,9 @@ static void death(void *user) {
     return;
   }
   case 5: {
-    static const io_sim_op ops[] = {IO_SIM_SYNC, IO_SIM_SYNC, IO_SIM_PWRITE, IO_SIM_ALLOC, IO_SIM_RENAME, IO_SIM_SYNC_DIR, IO_SIM_OPEN, IO_SIM_TRUNCATE};
-    io_sim_op op = ops[draw(w, 8)];
-    bool sticky = chance(w, 500);
+    static const io_sim_op ops[] = {IO_SIM_SYNC, IO_SIM_SYNC, IO_SIM_PWRITE, IO_SIM_ALLOC, IO_SIM_RENAME, IO_SIM_SYNC_DIR, IO_SIM_OPEN, IO_SIM_TRUNCATE, IO_SIM_PREAD};
+    io_sim_op op = ops[draw(w, 9)];
+    bool sticky = op != IO_SIM_PREAD && chance(w, 500);
     say(w, "the disk fails: operation %d%s", (int)op, sticky ? ", for good" : "");
     io_sim_fault(w->io, op, 1 + draw(w, 10), chance(w, 700) ? HDW_E_IO : HDW_E_FULL, sticky);
   w->disk_faults++;
@@ -153,7 +160,7 @@ void weather_start(world *w) {
   hdw_point_hook = on_point;
   io_sim_on_net(w->io, on_net, w);
   w->now.clear_since_us = 0;
-  x->calm_death_us = draw(w, 5) ? 5 * SECOND + draw_time(w, 200 * SECOND) : 0;
+  x->calm_death_us = draw(w, 5) ? 10 * SECOND + draw_time(w, 200 * SECOND) : 0;
   spell(w);
   operate(w);
   if (x->calm_death_us) io_timer_set(w->io, &x->death, draw_time(w, 2 * x->calm_death_us), death, w);

@@ -402,6 +402,19 @@ static void test_deliveries_that_wait_for_their_turn_survive_a_pause(void **stat
   }
 }
 
+/* What waits behind a dead delivery of another lane, on a connection that goes strictly in order, does not stand still: it waits. */
+static void test_H21_what_a_dead_delivery_holds_is_not_late(void **state) {
+  (void)state;
+  sink *s = sink_new(&(shape_of_module){.steps = 1, .klass = MOD_CLASS_KEYED, .kind = "mllp"});
+  s->poison = 3, s->status = 422;
+  enqueue(s, 0, 8, 4);
+  io_sim_advance(s->r->io, 120000000);
+  assert_int_equal(s->ok, 3);
+  assert_string_equal(look(s).state, "held by a dead letter");
+  assert_false(eng_out_late(eng_conn_find(s->r->e, "crm", 3), 60000000));
+  sink_free(s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_sink_down_for_ten_hours_and_back),
@@ -415,6 +428,7 @@ int main(void) {
       cmocka_unit_test(test_R12_lost_wakes_are_found),
       cmocka_unit_test(test_R15_hours_are_read_strictly_and_count_by_the_wall_clock),
       cmocka_unit_test(test_deliveries_that_wait_for_their_turn_survive_a_pause),
+      cmocka_unit_test(test_H21_what_a_dead_delivery_holds_is_not_late),
       cmocka_unit_test(test_give_up_is_per_connection_and_counts_from_the_first_failure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Execution of runs: branches that overlap, runs that leave memory while they wait, errors and outcomes. */
 #include "prog_rig.h"
+#include "engine_int.h"
 
 typedef struct world_state {
   char path[512][32], at[512][24];
@@ -337,6 +338,47 @@ static void test_a_person_cancels_a_run(void **state) {
   }
 }
 
+/* Its intent is not durable yet when it has left memory and its second place in the ring comes: it is under way, not new. */
+static void test_a_run_that_stands_in_the_ring_twice_begins_once(void **state) {
+  (void)state;
+  world_state w = {.delay_us = 50000};
+  prog *p = prog_new(HEAD "  step a = crm.post('/a', body: { x: 1 })\n  return a\n}\n", world, &w, 5);
+  p->suspend_us = 1;
+  prog_restart(p);
+  prog_submit(p, "M1", "1", "");
+  uint64_t id = 0;
+  for (unsigned i = 0; i < 100000 && (!id || eng_run_find(p->e, id)); i++) {
+    (void)io_sim_step(p->io, 1);
+    if (p->e->runs) id = p->e->runs->id;
+  }
+  assert_true(id && eng_steps_open(p->e, id));
+  assert_int_equal(w.n, 0);
+  eng_ready(p->e, id, true);
+  prog_run_for(p, 2000000);
+  assert_int_equal(w.n, 1);
+  assert_int_equal(prog_the_run(p, 0).state, RUN_DONE);
+  prog_free(p);
+}
+
+/* A disk that could not just now is no reason to give a run up. */
+static void test_a_run_whose_input_cannot_be_read_now_is_loaded_later(void **state) {
+  (void)state;
+  world_state w = {.delay_us = 1000000};
+  prog *p = prog_new(HEAD "  step a = crm.post('/a', body: { x: 1 })\n  step b = crm.post('/b', body: { x: a })\n  return b\n}\n", world, &w, 0);
+  static const hdw_status how[] = {HDW_E_IO, HDW_E_LIMIT};
+  prog_submit(p, "M1", "1", "");
+  prog_run_for(p, 1500000); /* the first result is there */
+  for (unsigned i = 0; i < 4; i++) {
+    prog_restart(p);
+    io_sim_fault(p->io, i & 2 ? IO_SIM_OPEN : IO_SIM_PREAD, 1 + (i & 1), how[i & 1], false);
+    prog_run_for(p, 500000);
+    assert_true(prog_the_run(p, 0).state < RUN_PARKED);
+  }
+  prog_run_for(p, 10000000);
+  assert_int_equal(prog_the_run(p, 0).state, RUN_DONE);
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_branches_of_a_block_overlap),
@@ -348,6 +390,8 @@ int main(void) {
       cmocka_unit_test(test_handler_of_a_run_that_left_memory),
       cmocka_unit_test(test_iterations_with_steps_give_their_memory_back),
       cmocka_unit_test(test_retry_in_a_handler_tries_the_step_again),
+      cmocka_unit_test(test_a_run_that_stands_in_the_ring_twice_begins_once),
+      cmocka_unit_test(test_a_run_whose_input_cannot_be_read_now_is_loaded_later),
       cmocka_unit_test(test_a_person_cancels_a_run),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
