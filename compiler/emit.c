@@ -14,6 +14,7 @@ void emit_init(emit *e, arena *a) {
   memset(e, 0, sizeof *e);
   e->a = a;
   for (int i = 0; i < MOD_SECTION_COUNT; i++) buf_init(&e->sec[i], a, SECTION_MAX);
+  buf_init(&e->none.code, a, 4096), buf_init(&e->none.locals, a, 4096), buf_init(&e->none.debug, a, 4096);
 }
 
 static void put32(buf *b, uint32_t v) {
@@ -52,16 +53,16 @@ static uint64_t const_hash(const emit *e, uint32_t i, int section) {
 /* A 16-byte constant record: found again or appended. */
 static uint32_t intern(emit *e, const uint8_t rec[16]) {
   emit_hash *h = &e->consts;
-  if (!grown(e, h, const_hash, 0)) return 0;
+  if (e->status || !grown(e, h, const_hash, 0)) return 0;
   uint64_t x = hash_bytes(HASH_START, rec, 16);
   for (; h->slot[x & (h->cap - 1)]; x++) {
     uint32_t i = h->slot[x & (h->cap - 1)] - 1;
     if (memcmp(e->sec[MOD_CONS].p + (size_t)i * 16, rec, 16) == 0) return i;
   }
+  buf_put(&e->sec[MOD_CONS], rec, 16);
+  if (e->sec[MOD_CONS].status) { fail(e, e->sec[MOD_CONS].status, "too many constants"); return 0; }
   h->slot[x & (h->cap - 1)] = ++e->nconsts;
   h->n++;
-  buf_put(&e->sec[MOD_CONS], rec, 16);
-  if (e->sec[MOD_CONS].status) fail(e, e->sec[MOD_CONS].status, "too many constants");
   return e->nconsts - 1;
 }
 
@@ -80,7 +81,7 @@ static uint64_t text_hash(const emit *e, uint32_t i, int section) {
 /* Offset of these bytes in STRS: the same text is kept once. */
 static uint64_t text_offset(emit *e, const void *p, size_t len) {
   buf *b = &e->sec[MOD_STRS];
-  if (len == 0 || !grown(e, &e->text_hash, text_hash, 0)) return 0;
+  if (len == 0 || e->status || !grown(e, &e->text_hash, text_hash, 0)) return 0;
   uint64_t x = hash_bytes(HASH_START, p, len);
   for (; e->text_hash.slot[x & (e->text_hash.cap - 1)]; x++) {
     const emit_text *t = &e->texts[e->text_hash.slot[x & (e->text_hash.cap - 1)] - 1];
@@ -169,7 +170,7 @@ static uint32_t row(emit *e, enum mod_section section, const void *rec) {
   buf *b = &e->sec[s];
   emit_hash *h = s == MOD_CHKS ? &e->checks : &e->natives;
   uint32_t unit = row_unit(s);
-  if (!grown(e, h, row_hash, s)) return 0;
+  if (e->status || !grown(e, h, row_hash, s)) return 0;
   uint64_t x = hash_bytes(HASH_START, rec, unit);
   for (; h->slot[x & (h->cap - 1)]; x++) {
     uint32_t i = h->slot[x & (h->cap - 1)] - 1;
@@ -194,7 +195,8 @@ uint32_t emit_shape(emit *e, const mod_key *keys, uint32_t n) {
   uint8_t r[8];
   le32(r, (uint32_t)(e->sec[MOD_KEYS].len / 8));
   le32(r + 4, n);
-  for (uint32_t i = 0; i < n; i++) { put32(&e->sec[MOD_KEYS], keys[i].name); put32(&e->sec[MOD_KEYS], keys[i].flags); }
+  if (!keys && n) fail(e, HDW_E_NOMEM, NULL);
+  for (uint32_t i = 0; keys && i < n; i++) { put32(&e->sec[MOD_KEYS], keys[i].name); put32(&e->sec[MOD_KEYS], keys[i].flags); }
   buf_put(&e->sec[MOD_SHAP], r, 8);
   return (uint32_t)(e->sec[MOD_SHAP].len / 8 - 1);
 }
@@ -229,7 +231,11 @@ uint32_t emit_func_new(emit *e, const char *name, size_t len, uint32_t params) {
   if (e->nfuncs == e->cap_funcs) {
     uint32_t cap = e->cap_funcs ? e->cap_funcs * 2 : 16;
     emit_func *f = arena_grow(e->a, e->funcs, e->cap_funcs * sizeof *f, cap * sizeof *f);
-    if (!f) { fail(e, HDW_E_NOMEM, NULL); return 0; }
+    if (!f) {
+      fail(e, HDW_E_NOMEM, NULL);
+      if (!e->funcs) e->funcs = &e->none; /* what goes on writes there */
+      return 0;
+    }
     e->funcs = f;
     e->cap_funcs = cap;
   }

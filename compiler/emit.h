@@ -26,6 +26,7 @@ typedef struct emit {
   emit_hash consts, text_hash, natives, checks;
   emit_text *texts;
   uint32_t cap_texts;
+  emit_func none;           /* stands for one that there was no memory for */
   emit_func *funcs;
   uint32_t nfuncs, cap_funcs;
   uint32_t nconsts;

@@ -37,6 +37,7 @@ static const ast *parse_path(view *v, const char *where, val x) {
   unit *u = arena_zalloc(c->a, 1, sizeof *u);
   if (!u) { c->e.status = HDW_E_NOMEM; return NULL; }
   u->path = fmt(c, "%s: %s", c->d->files[v->file].path, where);
+  if (!u->path) { c->e.status = HDW_E_NOMEM; return NULL; }
   u->src = x.u.s;
   u->len = x.len;
   u->file = diag_file_add(c->d, u->path, u->src, u->len);

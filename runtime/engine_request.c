@@ -61,8 +61,9 @@ static void handle(eng_message *m, const engine_request *q) {
   hdw_status s = document(m, q, &b);
   if (s) {
     e->st.refused++;
-    bool memory = s == HDW_E_NOMEM || s == HDW_E_LIMIT;
-    eng_answer_status(e, m->answer.cb, m->answer.user, memory ? 503 : 400, memory ? "The request cannot be taken now" : "The body is not valid JSON");
+    bool memory = s == HDW_E_NOMEM;
+    eng_answer_status(e, m->answer.cb, m->answer.user, memory ? 503 : 400,
+                      memory ? "The request cannot be taken now" : s == HDW_E_LIMIT ? "The body is larger, or nested deeper, than allowed" : "The body is not valid JSON");
     return;
   }
   m->p = b.p, m->len = b.len;

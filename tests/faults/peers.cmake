@@ -1,0 +1,3 @@
+# The table of misbehaving peers, against the real daemon. `peers.py --protocol P --row NAME` for one of them, `--repeat N` for growth.
+add_test(NAME faults/peers COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/peers.py)
+set_tests_properties(faults/peers PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=2")
