@@ -512,6 +512,16 @@ static void test_rows(comp *c, decl *d, comp_test *t, uint32_t ncols) {
   (void)first;
 }
 
+/* A default stands in the module and is shown by hdw.json's skeleton: it cannot come from a secret. */
+static void no_secret(comp *c, ast *e) {
+  if (!e || ast_is_nil(e)) return;
+  if (e->kind == AST_CALL && e->first && str_is(node_name(c, e->first), "secret")) {
+    err(c, E0217, e, "a secret is used in the declaration of a connection only");
+    return;
+  }
+  for (ast *k = e->first; k; k = k->next) no_secret(c, k);
+}
+
 static void test(comp *c, decl *d) {
   ast *p = ast_child(d->node, 1);
   if (!ast_is_nil(p)) { d->params = p; d->par = fields_of(c, p, &d->npar); }
@@ -551,7 +561,7 @@ static void compile(comp *c, decl *d) {
     case D_PROFILE: profile_load(c, d); break;
     case D_TABLE: table_load(c, d); break;
     case D_ENTITY: not_yet(c, d->node->first, "an entity"); break;
-    case D_SETTING: break;
+    case D_SETTING: no_secret(c, ast_child(d->node, 2)); break;
     case D_LET: case D_MAP: case D_FN: case D_ACTION: decl_fn(c, d); break;
     case D_PAYLOAD: if (d->params) decl_fn(c, d); else decl_from_any(c, d); break;
     case D_SEGMENT: break;

@@ -25,6 +25,11 @@ static void process(admin *ad, metrics_out *o) {
   metrics_sample(o, "hdw_build_info", "1", "version", HDW_VERSION, NULL);
   metrics_family(o, "hdw_start_time_seconds", "gauge", "seconds", "When the daemon started.");
   metrics_sample_us(o, "hdw_start_time_seconds", s.started_us, NULL, NULL);
+  if (e->o.kernel_holds) {
+    metrics_family(o, "hdw_sandbox", "gauge", NULL, "1 when the kernel holds the daemon to files it named (landlock) and to system calls it needs (seccomp).");
+    metrics_sample(o, "hdw_sandbox", *e->o.kernel_holds & 1 ? "1" : "0", "part", "files", NULL);
+    metrics_sample(o, "hdw_sandbox", *e->o.kernel_holds & 2 ? "1" : "0", "part", "calls", NULL);
+  }
   one(o, "hdw_accepting", NULL, "1 while inputs are taken in.", s.accepting);
   one(o, "hdw_active_runs", NULL, "Runs in memory.", s.active_runs);
   one(o, "hdw_ready_runs", NULL, "Runs that wait for a place in memory.", s.ready_runs);

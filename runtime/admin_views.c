@@ -123,6 +123,11 @@ static int status(admin_query *q) {
   admin_text(b, &f, "state", s.draining ? "draining" : s.accepting ? "accepting" : "refusing", s.draining ? 8 : s.accepting ? 9 : 8);
   admin_time(b, &f, "started", s.started_us);
   admin_time(b, &f, "now", io_wall_us(e->io));
+  if (e->o.kernel_holds) {
+    static const char *const held[] = {"nothing", "files", "calls", "files, calls"};
+    const char *text = held[*e->o.kernel_holds & 3];
+    admin_text(b, &f, "sandbox", text, strlen(text));
+  }
   admin_number(b, &f, "active_runs", s.active_runs);
   admin_number(b, &f, "ready_runs", s.ready_runs);
   admin_number(b, &f, "steps_in_flight", s.steps_in_flight);

@@ -401,6 +401,7 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
   }
   static const char *const extra[] = {"settings", "listeners", "connections", "secrets", "modules", "roles", "admin_http", "observe", "traces", NULL};
   read_options(c, "", root, top_rows, NROWS(top_rows), extra, &c->top);
+  if (!one_of(c->top.sandbox, "on", "require") && strcmp(c->top.sandbox, "off")) config_problem(c, "sandbox: on, require or off is expected");
   read_named(c, root);
   read_listeners(c, root);
   read_conns(c, root);

@@ -58,6 +58,7 @@ typedef struct engine_opts {
   engine_mock mock;          /* may be NULL */
   void *mock_user;
   bool metrics;              /* counts for /metrics */
+  const unsigned *kernel_holds; /* what the process gave up: bit 0 files, bit 1 system calls (hdwvm_sandbox.h); may be NULL */
   struct tracer *tracer;     /* where spans go (trace.h); the engine frees it. NULL: nowhere */
   bool daemon;               /* simulated seam only: timers that never end (disk space, reconciling, retention) run there as they do in hdwvm */
   bool mock_only;            /* nothing but mocks and sys.log is performed */

@@ -18,7 +18,7 @@ void hv_say(const char *fmt, ...) {
 }
 
 static char *read_quietly(arena *a, const char *path, size_t *len) {
-  FILE *f = !strcmp(path, "-") ? stdin : fopen(path, "rb");
+  FILE *f = !strcmp(path, "-") ? stdin : fopen(path, "rbe");
   if (!f) return NULL;
   buf b;
   char part[65536];

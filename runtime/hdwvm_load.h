@@ -7,6 +7,7 @@
 #include "admin.h"
 #include "engine.h"
 #include "hdwvm.h"
+#include "hdwvm_sandbox.h"
 
 enum { HV_MAX_FILES = 64 };
 
@@ -26,6 +27,7 @@ typedef struct hv_daemon {
   admin *adm;
   uint8_t ids[HV_MAX_FILES][32]; /* of the command line's modules, as last taken: a reload takes what is new */
   bool stopping;
+  sandbox box;
   io_timer ending;           /* the answer to who ended it goes out before */
 } hv_daemon;
 

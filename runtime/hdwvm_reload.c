@@ -14,6 +14,14 @@ static void add(buf *problems, const char *where, const char *text) {
 static void check_fixed(config *c, const config *now) {
   if (strcmp(c->top.data, now->top.data)) config_problem(c, "data: cannot change while the daemon runs; restart it");
   if (strcmp(c->top.admin, now->top.admin)) config_problem(c, "admin: cannot change while the daemon runs; restart it");
+  if (strcmp(c->top.sandbox, now->top.sandbox)) config_problem(c, "sandbox: cannot change while the daemon runs; restart it");
+}
+
+/* Folders of sinks that the process gave up at its start. */
+static void check_folders(hv_daemon *d, config *c) {
+  for (uint32_t i = 0; i < c->nconns; i++)
+    if (c->conns[i].o.folder[0] && !sandbox_reaches(&d->box, c->conns[i].o.folder, true))
+      config_problem(c, "connections.%.80s.folder: the daemon gave up all folders but those that hdw.json named when it started (sandbox); restart it", c->conns[i].name);
 }
 
 static void use(void *user, const meta *m) { config_use((config *)user, m); }
@@ -82,6 +90,7 @@ bool hv_change(void *user, const admin_change *c, buf *problems) {
     stage(d, st, c, &a, ids, problems);
     uint32_t n = engine_stage_metas(st, metas, 64);
     check_fixed(&s->cfg, &d->now->cfg);
+    check_folders(d, &s->cfg);
     engine_stage_each_pinned(st, use, &s->cfg);
     if (!problems->len && config_bind(&s->cfg, metas, n, false)) add(problems, "", "out of memory");
     for (uint32_t i = 0; i < s->cfg.nproblems && i < CONFIG_MAX_PROBLEMS; i++) add(problems, s->cfg.file, s->cfg.problems[i]);

@@ -150,18 +150,67 @@ static bool ended_elsewhere(hv_daemon *d) {
   return ended;
 }
 
+/* ---- what the kernel holds us to (hdwvm_sandbox.h) ------------------------------------------------------------------------------------ */
+
+/* Every path of the configuration and of the command line. */
+static bool note_paths(hv_daemon *d) {
+  const config *c = &d->now->cfg;
+  sandbox *b = &d->box;
+  bool ok = sandbox_folder(b, c->top.data, true) && sandbox_file(b, c->top.admin, true) && sandbox_file(b, d->args->config ? d->args->config : "hdw.json", false);
+  for (int i = 0; ok && i < d->args->nwords; i++) ok = sandbox_file(b, d->args->words[i], false);
+  for (uint32_t i = 0; ok && i < c->nsecrets; i++) ok = sandbox_file(b, c->secrets[i].file, false);
+  for (uint32_t i = 0; ok && i <= c->nlisteners; i++) {
+    const config_listener *l = i < c->nlisteners ? &c->listeners[i] : &c->admin_tls;
+    if (l->has_tls) ok = sandbox_file(b, l->tls.cert, false) && sandbox_file(b, l->tls.key, false) && sandbox_file(b, l->tls.client_ca, false);
+  }
+  for (uint32_t i = 0; ok && i < c->nconns; i++) {
+    if (c->conns[i].o.folder[0]) (void)io_mkdir(d->io, c->conns[i].o.folder); /* as the sink would at its first file */
+    ok = sandbox_folder(b, c->conns[i].o.folder, true);
+    if (ok && c->conns[i].has_tls) ok = sandbox_file(b, c->conns[i].tls.cert, false) && sandbox_file(b, c->conns[i].tls.key, false) && sandbox_file(b, c->conns[i].tls.ca, false);
+  }
+  return ok;
+}
+
+/* Before threads and store. False: it was demanded and cannot be had. */
+static bool give_up_files(hv_daemon *d) {
+  const char *want = d->now->cfg.top.sandbox;
+  if (!strcmp(want, "off")) return true;
+  (void)io_mkdir(d->io, d->now->cfg.top.data); /* so that there is something to name; whoever opens it looks at it */
+  if (!note_paths(d)) d->box.why_files = "the configuration names too many paths";
+  else if (sandbox_files(&d->box)) return true;
+  if (!strcmp(want, "require")) hv_say("sandbox: %s, and hdw.json demands it (sandbox: require)", d->box.why_files);
+  return strcmp(want, "require") != 0;
+}
+
+static bool give_up_calls(hv_daemon *d) {
+  const char *want = d->now->cfg.top.sandbox;
+  char text[160];
+  sandbox_descriptors();
+  bool off = !strcmp(want, "off"), ok = off || sandbox_calls(&d->box);
+  if (!ok && !strcmp(want, "require")) {
+    hv_say("sandbox: %s, and hdw.json demands it (sandbox: require)", d->box.why_calls);
+    return false;
+  }
+  int n = d->box.held & SANDBOX_FILES ? snprintf(text, sizeof text, "landlock ABI %d", d->box.landlock_abi) : snprintf(text, sizeof text, "no landlock (%s)", off ? "off" : d->box.why_files);
+  if (d->box.held & SANDBOX_CALLS) snprintf(text + n, sizeof text - (size_t)n, ", seccomp with %u system calls", d->box.calls);
+  else snprintf(text + n, sizeof text - (size_t)n, ", no seccomp (%s)", off ? "off" : d->box.why_calls);
+  engine_note(d->e, off || d->box.held == (SANDBOX_FILES | SANDBOX_CALLS) ? ENGINE_INFO : ENGINE_WARN, "sandbox", "held", text);
+  return true;
+}
+
 static int run(hv_daemon *d) {
   char text[200] = "", path[1200];
   const meta *any[1];
   config *c = &d->now->cfg;
   engine_opts o = {.dir = c->top.data, .config = c, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers(), .budget = &d->mem,
-                   .metrics = true, .lenient = !c->top.strict_start, .log = on_log, .log_user = d};
+                   .metrics = true, .kernel_holds = &d->box.held, .lenient = !c->top.strict_start, .log = on_log, .log_user = d};
   if (!hv_problems(c, 0)) return EXIT_FINDINGS;
   snprintf(path, sizeof path, "%.1100s/standby", o.dir);
   if (access(path, F_OK) == 0) {
     hv_say("%s is a standby's folder: hdwvm promote --data %s first, when the primary is gone for good", o.dir, o.dir);
     return EXIT_FINDINGS;
   }
+  if (!give_up_files(d)) return EXIT_FINDINGS;
   if (c->has_traces && otlp_new(d->io, &c->traces, &o.tracer, text)) {
     hv_say("%s", text);
     return EXIT_FINDINGS;
@@ -205,6 +254,7 @@ static int run(hv_daemon *d) {
   (void)io_signal(d->io, SIGTERM, on_signal, d);
   (void)io_signal(d->io, SIGINT, on_signal, d);
   (void)io_signal(d->io, SIGHUP, on_signal, d);
+  if (!give_up_calls(d)) return EXIT_FINDINGS;
   say_ready(d);
   hdw_status s = io_run(d->io);
   return s ? EXIT_INTERNAL : EXIT_OK;

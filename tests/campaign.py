@@ -7,16 +7,19 @@
   campaign.py scale --bin DIR [--count MESSAGES] [--part P,...] [--record]
       tests/scale.py: 10,000 silent connections, 2,000 slow ones, a backlog of MESSAGES (1,000,000), 100,000 parked runs,
       1 GB that is over.
-  campaign.py fuzz --bin DIR [--seconds N] [--record]
-      every fuzz target for N seconds.
-  campaign.py sim --bin DIR [--count SEEDS] [--seed FIRST] [--record | --quick]
-      hdwsim: histories of 20 simulated minutes, each drawn from a seed; an interrupted one goes on where it stopped (build/campaign-sim.json).
+  campaign.py fuzz --bin DIR [--seconds N] [--idle N] [--target NAME,...] [--keep] [--resume] [--quick] [--record]
+      every fuzz target for N seconds, or until it found nothing new for --idle seconds (campaign_fuzz.py).
+  campaign.py verifier --bin DIR [--count MODULES | --seconds N] [--resume] [--quick] [--record]
+      generated programs and changed modules beside a second, slow machine (campaign_verifier.py).
+  campaign.py soak --bin DIR [--seconds N] [--quick] [--record]
+      mixed load for N seconds: memory, descriptors, nothing dead (campaign_soak.py).
+  campaign.py sim --bin DIR [--count SEEDS] [--seed FIRST] [--quick] [--record]
+      hdwsim: histories of 20 simulated minutes, each drawn from a seed; an interrupted one goes on where it stopped (campaign_sim.py).
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
       generated FHIRPath expressions on a folder of FHIR examples, beside fhirpath.js."""
 import argparse
 import datetime
-import glob
-import json
+import importlib
 import os
 import re
 import subprocess
@@ -62,33 +65,6 @@ def kill9(a):
         record('kill9', what, result)
     print(f'{0 if problems else 1} passed, {1 if problems else 0} failed')
     return 1 if problems or not kills else 0
-
-
-# ---- fuzz ----------------------------------------------------------------------------------------------------------------
-
-def fuzz(a):
-    seconds, total, bad, names = a.seconds or 60, 0, [], []
-    for program in sorted(glob.glob(os.path.join(a.bin, 'fuzz_*'))):
-        if not os.access(program, os.X_OK) or os.path.isdir(program) or '.' in os.path.basename(program):
-            continue
-        name = os.path.basename(program)[5:]
-        names.append(name)
-        corpus, seeds = os.path.join(a.bin, '..', 'corpus', name), os.path.join(ROOT, 'tests/fuzz/corpus', name)
-        os.makedirs(corpus, exist_ok=True)
-        done = subprocess.run([program, f'-max_total_time={seconds}', '-timeout=10', '-rss_limit_mb=2048', '-print_final_stats=1', f'-artifact_prefix={a.bin}/crash-{name}-',
-                               corpus] + ([seeds] if os.path.isdir(seeds) else []), capture_output=True, text=True, errors='replace')
-        runs = int((re.search(r'number_of_executed_units:\s*(\d+)', done.stderr) or [0, 0])[1])
-        total += runs
-        print(f'{name:16} {runs:>12,} executions  {runs / seconds:>10,.0f}/s  {"ok" if done.returncode == 0 else "FAILED"}', flush=True)
-        if done.returncode:
-            bad.append(name)
-            print('\n'.join(l for l in done.stderr.splitlines() if 'ERROR' in l or 'SUMMARY' in l or 'Test unit' in l))
-    result = f'{total:,} executions, {len(bad)} findings' + (': ' + ' '.join(bad) if bad else '')
-    print('fuzz:', result)
-    if a.record:
-        record('fuzz', f'{len(names)} targets ({" ".join(names)}), {seconds} s each', result)
-    print(f'{len(names) - len(bad)} passed, {len(bad)} failed')
-    return 1 if bad or not names else 0
 
 
 # ---- scale ----------------------------------------------------------------------------------------------------------------
@@ -150,57 +126,13 @@ def fhirpath(a):
     return done.returncode
 
 
-# ---- sim ------------------------------------------------------------------------------------------------------------------
-
-def sim(a):
-    """tests/sim/hdwsim in portions, with what was done so far kept beside the build."""
-    program, state = os.path.join(a.bin, 'tests/hdwsim'), os.path.join(a.bin, 'campaign-sim.json')
-    count, minutes = (8, 5) if a.quick else (a.count if a.count > 100 else 5000, 20)
-    done = {'first': a.seed, 'next': a.seed, 'count': count, 'seconds': 0.0, 'simulated': 0.0, 'failed': [], 'sums': {}}
-    if not a.quick and os.path.exists(state):
-        with open(state, encoding='utf-8') as f:
-            old = json.load(f)
-        if old['count'] == count and old['first'] == a.seed:
-            done = old
-            print(f'sim: goes on with seed {done["next"]}', flush=True)
-    names = ('messages', 'acknowledged', 'sent again', 'attempts outside', 'deaths', 'disk faults', 'deployments')
-    while done['next'] < done['first'] + count:
-        last = min(done['next'] + 100, done['first'] + count) - 1
-        began = time.monotonic()
-        run = subprocess.run([program, '--seeds', f'{done["next"]}..{last}', '--minutes', str(minutes), '--jobs', str(os.cpu_count() or 1)], capture_output=True, text=True, errors='replace')
-        done['seconds'] += time.monotonic() - began
-        said = re.search(r'(\d+) seeds, (\d+) simulated minutes', run.stdout)
-        if not said:
-            print(run.stdout, run.stderr, sep='')
-            done['failed'].append(f'no verdict for seeds {done["next"]}..{last}')
-            break
-        done['simulated'] += float(said[2])
-        for n in names:
-            done['sums'][n] = done['sums'].get(n, 0) + int(re.search(r'(\d+) ' + n, run.stdout)[1])
-        for line in run.stdout.splitlines():
-            if 'FAILED' in line:
-                done['failed'].append(line)
-                print(line, flush=True)
-        done['next'] = last + 1
-        print(f'sim: seeds {done["first"]} to {last}: {len(done["failed"])} failed', flush=True)
-        if not a.quick:
-            with open(state, 'w', encoding='utf-8') as f:
-                json.dump(done, f)
-    speed = done['simulated'] * 60 / max(done['seconds'], 0.001)
-    what = f'seeds {done["first"]} to {done["next"] - 1}, {minutes} simulated minutes each and until everything drained: ' + ', '.join(f'{done["sums"].get(n, 0):,} {n}' for n in names)
-    result = f'{speed:,.0f} times real time, ' + (f'{len(done["failed"])} failed: ' + '; '.join(done['failed'][:3]) if done['failed'] else 'every promise held')
-    print(f'sim: {what}: {result}')
-    if a.record and not a.quick:
-        record('sim', what, result)
-    if not a.quick and os.path.exists(state):
-        os.remove(state)
-    print(f'{done["next"] - done["first"] - len(done["failed"])} passed, {len(done["failed"])} failed')
-    return 1 if done['failed'] else 0
+# Campaigns in files of their own: campaign_NAME.py with run(arguments, record).
+ELSEWHERE = ('fuzz', 'sim', 'soak', 'verifier')
 
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('campaign', choices=('kill9', 'scale', 'fuzz', 'fhirpath', 'sim'))
+    p.add_argument('campaign', choices=('kill9', 'scale', 'fhirpath') + ELSEWHERE)
     p.add_argument('--bin', required=True)
     p.add_argument('--count', type=int, default=100)
     p.add_argument('--seconds', type=int, default=0)
@@ -208,10 +140,16 @@ def main():
     p.add_argument('--folder', default=os.path.join(ROOT, 'tests/conformance/fhir-examples'))
     p.add_argument('--points')
     p.add_argument('--part', help='of scale: idle, loris, backlog, parked, retention; several with commas')
+    p.add_argument('--idle', type=int, default=3600, help='of fuzz: seconds without a new edge that end a target')
+    p.add_argument('--target', help='of fuzz: only these, with commas')
+    p.add_argument('--keep', action='store_true', help='of fuzz: what is new goes to tests/fuzz/corpus')
+    p.add_argument('--resume', action='store_true', help='goes on where an interrupted run stopped')
+    p.add_argument('--quick', action='store_true', help='seconds instead of minutes or hours')
     p.add_argument('--record', action='store_true')
-    p.add_argument('--quick', action='store_true', help='sim: some seconds')
     a = p.parse_args()
-    sys.exit({'kill9': kill9, 'scale': scale, 'fuzz': fuzz, 'fhirpath': fhirpath, 'sim': sim}[a.campaign](a))
+    if a.campaign in ELSEWHERE:
+        sys.exit(importlib.import_module('campaign_' + a.campaign).run(a, record))
+    sys.exit({'kill9': kill9, 'scale': scale, 'fhirpath': fhirpath}[a.campaign](a))
 
 
 if __name__ == '__main__':

@@ -8,3 +8,5 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/vm/verify.c ${PROJECT_SOURCE_D
 add_test(NAME coverage/verifier COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/cover.py --build ${CMAKE_CURRENT_BINARY_DIR} --sources vm/verify.c vm/module.c --programs cover_verify cover_verify_edges cover_escape
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(coverage/verifier PROPERTIES TIMEOUT 300)
+add_test(NAME escape/programs COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/run.py WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(escape/programs PROPERTIES TIMEOUT 300 ENVIRONMENT "HDWC=$<TARGET_FILE:hdwc>")

@@ -12,6 +12,8 @@ import time
 BIN = os.environ.get('HDW_BIN', os.path.join(os.path.dirname(__file__), '..', '..', 'build'))
 HDWC, HDWVM = os.path.join(BIN, 'hdwc'), os.path.join(BIN, 'hdwvm')
 SLOW = float(os.environ.get('HDW_SLOW', '1'))
+# Commands whose answers are what a message says, for whoever may see it.
+PHI = ('message', 'payload', 'show', 'run', 'trace', 'journal', 'story')
 
 
 def wait_for(check, seconds=15, what='the condition'):
@@ -203,8 +205,27 @@ class Daemon:
         self.p.terminate()
         return self.p.wait(timeout=30 * SLOW)
 
+    def canaries(self):
+        """What must not stand in any output: contents of secrets, names of patients."""
+        secrets = []
+        for s in self.config.get('secrets', {}).values():
+            try:
+                with open(os.path.join(self.dir, s['file'])) as f:
+                    secrets.append(f.read().strip())
+            except (OSError, TypeError, KeyError):
+                pass  # a test of what is missing
+        return [s for s in secrets if len(s) > 3] + ['SMITH', 'JOHN']
+
+    def look_for_canaries(self, text, where):
+        for c in self.canaries():
+            if c in text:
+                raise AssertionError(f'{where}: "{c}" stands in it: ' + next((l for l in text.splitlines() if c in l), '')[:300])
+
     def ask(self, *args):
         r = subprocess.run([HDWVM, *map(str, args), '--json', '--config', 'hdw.json'], cwd=self.dir, capture_output=True, text=True, timeout=60)
+        self.look_for_canaries(r.stderr, f'errors of hdwvm {args[0]}')
+        if args[0] not in PHI:
+            self.look_for_canaries(r.stdout, f'answer of hdwvm {args[0]}')
         if r.returncode:
             raise AssertionError(f'hdwvm {args}: {r.returncode} {r.stderr}')
         return json.loads(r.stdout)
@@ -212,7 +233,29 @@ class Daemon:
     def runs(self, state=None):
         return self.ask('runs', *(['--state', state] if state else []))
 
+    def look_at_metrics(self):
+        for name in ('observe', 'admin_http'):
+            if name not in self.ports or not self.p or self.p.poll() is not None:
+                continue
+            try:
+                with socket.create_connection(('127.0.0.1', self.ports[name]), timeout=5) as c:
+                    c.settimeout(5 * SLOW)
+                    c.sendall(b'GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+                    text = b''
+                    while part := c.recv(65536):
+                        text += part
+            except OSError:
+                continue  # TLS, or it is ending
+            self.look_for_canaries(text.decode(errors='replace'), f'metrics of {name}')
+
     def close(self):
+        try:
+            self.look_at_metrics()
+            self.look_for_canaries('\n'.join(self.log), 'log')
+        finally:
+            self.end()
+
+    def end(self):
         if self.p and self.p.poll() is None:
             self.kill()
         if self.p:
