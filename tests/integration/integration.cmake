@@ -18,3 +18,5 @@ add_test(NAME integration/standby COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRE
 set_tests_properties(integration/standby PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
 add_test(NAME integration/sandbox COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_sandbox.py)
 set_tests_properties(integration/sandbox PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
+add_test(NAME integration/escape COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_escape.py)
+set_tests_properties(integration/escape PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
