@@ -81,7 +81,7 @@ static void place_at(view *v, diag *d, const char *s, size_t len) {
   d->at.end = d->at.off + (uint32_t)len;
 }
 
-static diag *say(view *v, diag_code code, const char *f, va_list ap) {
+__attribute__((format(printf, 3, 0))) static diag *say(view *v, diag_code code, const char *f, va_list ap) {
   char b[400];
   vsnprintf(b, sizeof b, f, ap);
   diag *d = diag_add(v->c->d, code, v->file, 0, 0, "%s", b);

@@ -48,8 +48,8 @@ long http_decode(char *dst, http_str src, bool plus) {
       if (hi < 0 || lo < 0) return -1;
       c = (char)(hi << 4 | lo);
       i += 2;
-      if (!c) return -1;
     } else if (c == '+' && plus) c = ' ';
+    if (!c) return -1; /* written as %00 or as it is */
     dst[n++] = c;
   }
   return n;

@@ -198,6 +198,7 @@ static void test_decoding(void **st) {
   assert_int_equal(http_decode(out, (http_str){LIT("a+b")}, true), 3);
   assert_memory_equal(out, "a b", 3);
   assert_int_equal(http_decode(out, (http_str){LIT("a%00")}, false), -1);
+  assert_int_equal(http_decode(out, (http_str){"a\0b", 3}, false), -1);
   assert_int_equal(http_decode(out, (http_str){LIT("a%2")}, false), -1);
   http_str q = {LIT("a=1&b=x%20y&c&d=&e=%zz&na%6de=ok&a=2")};
   assert_int_equal(http_query_get(q, "a", out, 9), 1);
