@@ -170,6 +170,11 @@ hdw_status engine_fence(engine *e, uint64_t term) {
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------- */
 
+/* Why log or state cannot be opened. */
+static const char *why_not(hdw_status s) {
+  return s == HDW_E_EXISTS ? "another process has it open" : s == HDW_E_VERSION ? "it was written by a later hdwvm; use that one, or a backup from before (nothing was changed)" : hdw_status_text(s);
+}
+
 static hdw_status open_to_read(engine *e, char text[200]) {
   char path[1024];
   store_opts so = {.dir = e->o.dir, .read_only = true};
@@ -177,7 +182,8 @@ static hdw_status open_to_read(engine *e, char text[200]) {
   snprintf(path, sizeof path, "%s/log", e->o.dir);
   hdw_status s = store_open(e->io, &so, &si, &e->store);
   if (!s) s = log_open_read(e->io, path, &e->log);
-  if (s) snprintf(text, 200, "the store in %.100s cannot be read: %s", e->o.dir, s == HDW_E_NOTFOUND ? "there is none" : hdw_status_text(s));
+  const char *why = s == HDW_E_NOTFOUND ? "there is none" : s == HDW_E_VERSION ? "its state is of another hdwvm; look at a copy (backup, restore), or serve it with this one" : hdw_status_text(s);
+  if (s) snprintf(text, 200, "the store in %.70s cannot be read: %s", e->o.dir, why);
   if (s && e->store) store_close(e->store);
   return s;
 }
@@ -198,7 +204,7 @@ static hdw_status open_files(engine *e, char text[200]) {
   log_open_info li = {0};
   s = log_open(e->io, &lo, &li, &e->log);
   if (s) {
-    snprintf(text, 200, "the log in %.100s cannot be opened: %s", path, s == HDW_E_EXISTS ? "another process has it open" : hdw_status_text(s));
+    snprintf(text, 200, "the log in %.80s cannot be opened: %s", path, why_not(s));
     return s;
   }
   e->unclean = !li.clean, e->last_life_us = li.last_us;
@@ -207,7 +213,7 @@ static hdw_status open_files(engine *e, char text[200]) {
   if (s) {
     log_close(e->log);
     e->log = NULL;
-    snprintf(text, 200, "the store in %.100s cannot be opened: %s", dir, s == HDW_E_EXISTS ? "another process has it open" : hdw_status_text(s));
+    snprintf(text, 200, "the store in %.80s cannot be opened: %s", dir, why_not(s));
     return s;
   }
   s = audit_open(e);

@@ -61,7 +61,8 @@ static bool in_use(tool *t) {
 }
 
 static int failed(const char *what, const char *where, hdw_status s) {
-  hv_say("%s %s: %s", what, where, s == HDW_E_NOTFOUND ? "there is nothing" : s == HDW_E_DENIED ? "a daemon runs on it, or it may not be read" : hdw_status_text(s));
+  hv_say("%s %s: %s", what, where, s == HDW_E_NOTFOUND ? "there is nothing" : s == HDW_E_DENIED ? "a daemon runs on it, or it may not be read"
+         : s == HDW_E_VERSION ? "it was written by a later hdwvm; use that one (nothing was changed)" : hdw_status_text(s));
   return s == HDW_E_CORRUPT ? EXIT_FINDINGS : EXIT_IO;
 }
 

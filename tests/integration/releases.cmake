@@ -1,0 +1,10 @@
+# Stores of earlier releases, opened by this build. killat is preloaded into hdwvm, so it is built without sanitizers.
+add_library(killat MODULE ${CMAKE_CURRENT_LIST_DIR}/../releases/killat.c)
+target_compile_options(killat PRIVATE -O1 -Wall -Wextra -D_GNU_SOURCE)
+target_link_libraries(killat PRIVATE ${CMAKE_DL_LIBS})
+add_test(NAME integration/releases COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_releases.py)
+set(preload "")
+if(HDW_ASAN)
+  execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE preload OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+set_tests_properties(integration/releases PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3;HDW_KILLAT=$<TARGET_FILE:killat>;HDW_PRELOAD=${preload}")
