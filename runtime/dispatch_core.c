@@ -198,10 +198,10 @@ void eng_call_cancel(eng_call *call) {
 
 /* ---- arguments -------------------------------------------------------------------------------------------------------------------- */
 
-const char *eng_arg_text(arena *a, val v, eng_escape esc) {
+const char *eng_arg_bytes(arena *a, val v, eng_escape esc, size_t *len) {
   buf b;
   val s;
-  buf_init(&b, a, 1 << 20);
+  buf_init(&b, a, 64 << 20);
   uint32_t n = v.tag == VAL_TPL ? v.len : 1;
   for (uint32_t i = 0; i < n; i++) {
     val part = v.tag == VAL_TPL ? v.u.v[i] : v;
@@ -211,8 +211,15 @@ const char *eng_arg_text(arena *a, val v, eng_escape esc) {
     if (esc && !literal) esc(&b, s.u.s, s.len);
     else buf_put(&b, s.u.s, s.len);
   }
+  *len = b.len;
   buf_putc(&b, 0);
   return b.status ? NULL : b.p;
+}
+
+const char *eng_arg_text(arena *a, val v, eng_escape esc) {
+  size_t len = 0;
+  const char *s = eng_arg_bytes(a, v, esc, &len);
+  return s && memchr(s, 0, len) ? NULL : s; /* cut off at the NUL it would be another text */
 }
 
 const char *eng_secret(engine *e, val ref) {

@@ -1,6 +1,8 @@
 /* dispatch_folder.c - files in a folder: write, append (builtins.def, kind folder).
  *
- * A file is complete or not there: written under another name, synced, renamed, and the folder synced. Names are single: nothing can leave the folder. */
+ * A file is complete or not there: written under another name, synced, renamed, and the folder synced. An appended line that did not get whole is taken back; when that
+ * cannot be (the process died) the next one begins on a line of its own. Names are single: nothing can leave the folder.
+ * Whatever the folder itself refuses (it is not mounted, its rights were changed, the disk is full) is the operator's to repair: the queue waits for it. */
 #include <stdio.h>
 #include "engine_int.h"
 #include "json.h"
@@ -38,9 +40,10 @@ static hdw_status content(eng_call *call, buf *b) {
     else if (hl7_bytes(call->a, n->m, &s)) return HDW_E_NOMEM;
     buf_put(b, s.p, s.len);
   } else if (v.tag == VAL_STR || v.tag == VAL_TPL) {
-    const char *t = eng_arg_text(call->a, v, NULL);
+    size_t len = 0;
+    const char *t = eng_arg_bytes(call->a, v, NULL, &len);
     if (!t) return HDW_E_TYPE;
-    buf_puts(b, t);
+    buf_put(b, t, len);
   } else if (v.tag == VAL_BIN) buf_put(b, v.u.s, v.len);
   else return json_write(v, b, NULL);
   return (hdw_status)b->status;
@@ -65,15 +68,22 @@ static hdw_status write_whole(eng_call *call, const char *name, const buf *b) {
 
 static hdw_status append_line(eng_call *call, const char *name, buf *b) {
   io *x = call->e->io;
-  char path[4400];
+  char path[4400], last = '\n';
   int fd;
+  io_stat_info st;
+  size_t got = 0;
   snprintf(path, sizeof path, "%s/%.200s", call->c->folder, name);
   buf_putc(b, '\n');
   if (b->status) return (hdw_status)b->status;
-  hdw_status s = io_open(x, path, IO_O_WRITE | IO_O_CREATE | IO_O_APPEND, &fd);
+  hdw_status s = io_open(x, path, IO_O_READ | IO_O_WRITE | IO_O_CREATE | IO_O_APPEND, &fd);
   if (s) return s;
-  s = io_append(x, fd, b->p, b->len);
+  s = io_stat(x, path, &st);
+  bool known = !s;
+  if (known && st.size_bytes) s = io_pread(x, fd, &last, 1, st.size_bytes - 1, &got);
+  if (!s && last != '\n') s = io_append(x, fd, "\n", 1);
+  if (!s) s = io_append(x, fd, b->p, b->len);
   if (!s) s = io_sync(x, fd);
+  else if (known) (void)io_truncate(x, fd, st.size_bytes);
   hdw_status c = io_fclose(x, fd);
   return s ? s : c;
 }
@@ -90,7 +100,7 @@ static void folder_start(eng_call *call) {
     s = !strcmp(call->op, "append") ? append_line(call, name, &b) : write_whole(call, name, &b);
     call->ok = !s;
     call->result = s ? VAL_NONE : val_cstr(name);
-    if (s) eng_call_fail(call, s == HDW_E_DENIED || s == HDW_E_NOTFOUND ? FAIL_PERMANENT : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", hdw_status_text(s));
+    if (s) eng_call_fail(call, FAIL_TRANSIENT, 0, hdw_status_name(s), "%.150s: %s", call->c->folder, hdw_status_text(s));
   }
   eng_call_later(call);
 }

@@ -95,22 +95,28 @@ static bool has_dots(const char *path) {
   return false;
 }
 
-static void add_param(buf *b, bool *first, arena *a, val key, val v) {
+/* False: it is no text. Left out it would be another question: a search without its criterion finds everybody. */
+static bool add_param(buf *b, bool *first, arena *a, val key, val v) {
   uint32_t n = v.tag == VAL_LIST ? v.len : v.tag != VAL_EMPTY;
   for (uint32_t i = 0; i < n; i++) {
     val item = v.tag == VAL_LIST ? v.u.v[i] : v;
-    const char *s = eng_arg_text(a, item, NULL);
-    if (!s || item.tag == VAL_NULL) continue;
+    size_t len = 0;
+    if (item.tag == VAL_NULL) continue;
+    const char *s = eng_arg_bytes(a, item, NULL, &len);
+    if (!s) return false;
     buf_putc(b, *first ? '?' : '&');
     *first = false;
     percent(b, key.u.s, key.len, "");
     buf_putc(b, '=');
-    percent(b, s, strlen(s), "");
+    percent(b, s, len, "");
   }
+  return true;
 }
 
-static void add_object(buf *b, bool *first, arena *a, val obj) {
-  for (uint32_t i = 0; obj.tag == VAL_OBJ && i < obj.len; i++) add_param(b, first, a, obj.u.v[2 * i], obj.u.v[2 * i + 1]);
+static bool add_object(buf *b, bool *first, arena *a, val obj) {
+  for (uint32_t i = 0; obj.tag == VAL_OBJ && i < obj.len; i++)
+    if (!add_param(b, first, a, obj.u.v[2 * i], obj.u.v[2 * i + 1])) return false;
+  return true;
 }
 
 static bool is_own(val key) {
@@ -120,8 +126,10 @@ static bool is_own(val key) {
   return false;
 }
 
-static const char *make_target(eng_call *call) {
+/* NULL: *why. */
+static const char *make_target(eng_call *call, const char **why) {
   arena *a = call->a;
+  *why = "the path is missing, malformed or leaves the base";
   val path = jv_get(call->request, "path");
   if (path.tag == VAL_EMPTY) path = jv_get(call->request, "0");
   const char *p = eng_arg_text(a, path, path.tag == VAL_TPL ? esc_segment : esc_path);
@@ -132,10 +140,13 @@ static const char *make_target(eng_call *call) {
   if (p[0] != '/' && p[0] != '?') buf_putc(&b, '/');
   buf_puts(&b, p);
   bool first = !strchr(p, '?');
-  add_object(&b, &first, a, jv_get(call->request, "query"));
-  add_object(&b, &first, a, jv_get(call->request, "params"));
-  for (uint32_t i = 0; i < call->request.len; i++)
-    if (!is_own(call->request.u.v[2 * i])) add_param(&b, &first, a, call->request.u.v[2 * i], call->request.u.v[2 * i + 1]);
+  bool ok = add_object(&b, &first, a, jv_get(call->request, "query")) && add_object(&b, &first, a, jv_get(call->request, "params"));
+  for (uint32_t i = 0; i < call->request.len && ok; i++)
+    if (!is_own(call->request.u.v[2 * i])) ok = add_param(&b, &first, a, call->request.u.v[2 * i], call->request.u.v[2 * i + 1]);
+  if (!ok) {
+    *why = "a parameter of the query is no text, number, date or list of them";
+    return NULL;
+  }
   buf_putc(&b, 0);
   if (b.status || has_dots(b.p)) return NULL;
   for (const char *q = b.p; *q; q++)
@@ -185,7 +196,7 @@ static bool make_headers(rest *r) {
   for (size_t i = 0; i < 2; i++) {
     val v = jv_get(call->request, extra[i].arg);
     const char *value = v.tag == VAL_EMPTY ? NULL : eng_arg_text(call->a, v, NULL);
-    if (value && !header(r, extra[i].name, value)) return false;
+    if (v.tag != VAL_EMPTY && (!value || !header(r, extra[i].name, value))) return false; /* without it the call would not be conditional */
   }
   if ((!strcmp(r->method, "POST") || !strcmp(r->method, "PATCH")) && !find_header(r, call->c->cfg->o.idempotency_header) &&
       !header(r, call->c->cfg->o.idempotency_header, call->idem)) return false;
@@ -224,16 +235,17 @@ static hdw_status make_body(rest *r) {
     if (!st && hl7_of(v)->level == HL7_MSG && !hl7_head_read(s.p, s.len, &h, NULL)) r->control_id = arena_dup(call->a, h.control_id.p, h.control_id.len);
     made = "application/hl7-v2; charset=UTF-8";
   } else if (v.tag == VAL_STR || v.tag == VAL_TPL) {
-    const char *t = eng_arg_text(call->a, v, NULL);
+    size_t len = 0;
+    const char *t = eng_arg_bytes(call->a, v, NULL, &len);
     if (!t) return HDW_E_TYPE;
-    buf_puts(&b, t);
+    buf_put(&b, t, len);
     made = "text/plain; charset=UTF-8";
   } else if (v.tag == VAL_BIN) {
     buf_put(&b, v.u.s, v.len);
     made = "application/octet-stream";
   } else if (type && !strncasecmp(type, "application/x-www-form-urlencoded", 33)) {
     bool first = true;
-    add_object(&b, &first, call->a, v);
+    if (!add_object(&b, &first, call->a, v)) return HDW_E_TYPE;
     if (b.len) b.p++, b.len--, b.cap--; /* without '?' */
   } else {
     json_wopts w = {.hl7 = write_hl7};
@@ -427,9 +439,10 @@ static void rest_start(eng_call *call) {
   for (char *p = m; p && *p; p++)
     if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 32);
   r->method = m ? m : "GET";
-  r->target = make_target(call);
+  const char *why;
+  r->target = make_target(call, &why);
   if (!r->target) {
-    fail_soon(call, FAIL_DATA, "bad_path", "the path is missing, malformed or leaves the base");
+    fail_soon(call, FAIL_DATA, "bad_path", why);
     return;
   }
   hdw_status s = make_headers(r) ? make_body(r) : HDW_E_INVALID;

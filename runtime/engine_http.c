@@ -3,6 +3,8 @@
 #include "engine_int.h"
 #include "trace.h"
 
+enum { MAX_KEY = 255 };      /* of an Idempotency-Key */
+
 typedef struct http_wait {
   eng_wait wait;
   eng_listener *l;
@@ -134,6 +136,11 @@ static void serve(eng_listener *l, arena *a, http_token t, const http_request *r
     refuse(l, t, 401, NULL, NULL);
     return;
   }
+  http_str idem = http_head_get(r->head, "idempotency-key");
+  if (route == 2 && idem.len > MAX_KEY) { /* ignored, a repetition would not be recognised */
+    refuse(l, t, 400, NULL, NULL);
+    return;
+  }
   http_wait *w = (http_wait *)eng_wait_new(l, sizeof *w);
   if (!w) {
     refuse(l, t, 503, "Retry-After", "5");
@@ -154,9 +161,8 @@ static void serve(eng_listener *l, arena *a, http_token t, const http_request *r
     engine_submit_hl7(e, &src, r->body, r->body_len, on_http_reply, w);
     return;
   }
-  http_str idem = http_head_get(r->head, "idempotency-key");
   engine_request q = {.src = src, .query = query_of(a, r->head->query), .headers = headers_of(a, r->head), .body = r->body, .body_len = r->body_len};
-  if (idem.p && idem.len && idem.len < 256) q.idempotency_key = arena_dup(a, idem.p, idem.len);
+  if (idem.p && idem.len) q.idempotency_key = arena_dup(a, idem.p, idem.len);
   engine_submit_request(e, &q, on_http_reply, w);
 }
 

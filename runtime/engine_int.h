@@ -848,8 +848,9 @@ eng_call *eng_out_flying_call(eng_conn *c);
 bool eng_egress_ok(const eng_conn *c, const io_addr *a);
 /* The secret's value, NULL when it is not bound. */
 const char *eng_secret(engine *e, val ref);
-/* Text of an argument: strings, numbers; a template with every hole escaped by esc (NULL = plain). NULL when it is none. */
+/* Text of an argument: strings, numbers; a template with every hole escaped by esc (NULL = plain). NULL when it is none; text: or when it holds a NUL. */
 typedef void (*eng_escape)(buf *b, const char *s, size_t n);
+const char *eng_arg_bytes(arena *a, val v, eng_escape esc, size_t *len);
 const char *eng_arg_text(arena *a, val v, eng_escape esc);
 
 #endif

@@ -279,6 +279,9 @@ class DaemonTest(unittest.TestCase):
         self.all_done(2)
         self.assertEqual(self.http('POST', '/later', '{"n": 1}', keyed)[2], first[2])
         self.assertEqual(len(self.sink.to('/later')), 1)
+        for n, status in ((255, 202), (256, 400)):  # a key that is not kept would let a repetition through
+            self.assertEqual(self.http('POST', '/later', '{"n": 2}', dict(js, **{'Idempotency-Key': 'k' * n}))[0], status)
+        self.all_done(3)
         self.sink.answer = lambda r: (400, {}, {})
         self.assertEqual(self.http('POST', '/intake', '{"name": "y"}', js)[0], 500)
 

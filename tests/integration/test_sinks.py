@@ -207,6 +207,35 @@ class Mllps(unittest.TestCase):
             wait_for(lambda: controls(self.peer) == ['A', 'B'], what='what waited')
 
 
+class Folder(unittest.TestCase):
+    def test_what_a_folder_refuses_waits_and_a_line_that_was_cut_off_stays_alone(self):
+        d = Daemon("""hdw 1
+connection out = folder()
+listener adt = mllp()
+workflow w on msg = adt.message(types: ['ADT^A01']) { send out.write("{msg.MSH-10}.txt", msg.MSH-10)  send out.append('all.txt', msg.MSH-10) }
+""", {'listeners': {'adt': {'port': 0}}, 'connections': {'out': {'folder': 'out'}}}).start()
+        out = os.path.join(d.dir, 'out')
+        m = Mllp(d.ports['adt'])
+        try:
+            m.ask(adt('A'))
+            wait_for(lambda: d.ask('sinks')[0]['delivered'] == 2, what='the files')
+            os.rename(out, out + '.gone')  # not mounted, say
+            m.ask(adt('B'))
+            wait_for(lambda: d.ask('sinks')[0]['failed'], what='a refusal')
+            self.assertIn('out: not found', d.ask('sinks')[0]['last_error'])
+            self.assertEqual(d.ask('dead'), [])
+            with open(os.path.join(out + '.gone', 'all.txt'), 'a', encoding='utf-8') as f:
+                f.write('cut o')  # as a power cut leaves it
+            os.rename(out + '.gone', out)
+            wait_for(lambda: d.ask('sinks')[0]['delivered'] == 4, seconds=30, what='what waited')
+            with open(os.path.join(out, 'all.txt'), encoding='utf-8') as f:
+                self.assertEqual(f.read(), 'A\ncut o\nB\n')
+            self.assertEqual(sorted(os.listdir(out)), ['A.txt', 'B.txt', 'all.txt'])
+        finally:
+            m.close()
+            d.close()
+
+
 REST = '''hdw 1
 listener adt = mllp()
 connection crm = rest(timeout: 2 seconds, retry: retry(0, from: 50 milliseconds, to: 100 milliseconds))
