@@ -18,6 +18,7 @@ typedef struct eng_mllp {
   size_t id_len;
   bool commit, accept;               /* by declaration */
   bool accept_now;                   /* for the current message an accept acknowledgement is enough */
+  unsigned turn;                     /* which of the host's addresses is tried: the next one when a connection cannot be made */
 } eng_mllp;
 
 typedef struct wait {
@@ -101,6 +102,7 @@ static void on_answer(void *user, hdw_status s, bool sent, const uint8_t *p, siz
   eng_call *call = m->current;
   if (!call) return;
   call->sent = sent;
+  m->turn += s && !sent;
   /* A certificate that is over or not yet known here is somebody's to repair: what waits for it goes out then. Nothing was sent. */
   const char *text = s == HDW_E_DENIED ? "the server's certificate is not accepted: its dates, its name or its authority (tls.ca)" : hdw_status_text(s);
   if (s) eng_call_fail(call, sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", text);
@@ -143,8 +145,10 @@ static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *us
   eng_mllp *m = (eng_mllp *)user;
   m->resolve = 0;
   if (!m->current) return;
-  for (unsigned i = 0; i < n; i++)
-    if (eng_egress_ok(m->c, &addrs[i])) {
+  unsigned allowed = 0;
+  for (unsigned i = 0; i < n; i++) allowed += eng_egress_ok(m->c, &addrs[i]);
+  for (unsigned i = 0, k = 0; i < n; i++)
+    if (eng_egress_ok(m->c, &addrs[i]) && k++ == m->turn % allowed) {
       transmit(m, &addrs[i]);
       return;
     }

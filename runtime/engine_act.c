@@ -100,6 +100,7 @@ static void on_paused(engine *e, hdw_status s, const log_rec *rec, void *user) {
   pausing x = *(pausing *)user;
   (void)rec;
   eng_put(e, user, sizeof(pausing));
+  while (x.c->replaced_by) x.c = x.c->replaced_by; /* a deployment came between */
   if (!s) {
     x.c->paused = x.pause;
     if (!x.pause) eng_conn_resumed(x.c);

@@ -14,7 +14,7 @@
 #include "json.h"
 #include "model.h"
 
-enum { ROWS = 1024, ROWS_MAX = 800, EXAMPLES = 3, BATCH = 256, SHOWN = 160 };
+enum { ROWS = 1024, ROWS_MAX = 800, EXAMPLES = 3, BATCH = 256, SHOWN = 160, VALUE_MAX = 16384 };
 
 typedef struct example {
   uint64_t message, run;
@@ -66,10 +66,15 @@ static const char *json_of(arena *a, val v) {
   json_wopts o = {.hl7 = node_text};
   buf b;
   if (v.tag == VAL_EMPTY) return NULL;
-  buf_init(&b, a, 1 << 20);
-  if (json_write(v, &b, &o)) return "\"(it cannot be shown)\"";
-  buf_putc(&b, 0);
-  return b.status ? "\"(it cannot be shown)\"" : b.p;
+  arena_mark m = arena_here(a);
+  buf_init(&b, a, VALUE_MAX);
+  if (!json_write(v, &b, &o)) {
+    buf_putc(&b, 0);
+    if (!b.status) return b.p;
+  }
+  bool long_one = b.status == HDW_E_LIMIT;
+  arena_release(a, m);
+  return long_one ? "\"(too long to show here)\"" : "\"(it cannot be shown)\"";
 }
 
 /* Long values end in an ellipsis. */

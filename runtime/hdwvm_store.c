@@ -264,7 +264,10 @@ static int copied(tool *t, const char *from, const char *to, backup_report *r) {
   if (s == HDW_E_INVALID) hv_say("%s holds segments of another log: choose an empty folder", to);
   else if (s == HDW_E_CORRUPT) hv_say("%s in %s is damaged (hdwvm check says where); everything was copied as it is", r->bad, from);
   else if (s == HDW_E_AGAIN) hv_say("retention kept changing segments: try again");
-  else if (s) return failed("copying", from, s);
+  else if (s == HDW_E_FULL || s == HDW_E_LIMIT) { /* it is the copy that has no room */
+    hv_say("%s: %s", to, hdw_status_text(s));
+    return EXIT_IO;
+  } else if (s) return failed("copying", from, s);
   return s ? EXIT_FINDINGS : EXIT_OK;
 }
 
