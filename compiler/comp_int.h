@@ -2,7 +2,7 @@
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
  * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), advice.c (what was meant where types do not fit), profile.c, path.c and path_fhir.c (member
- * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), fhirop.c ($everything ...), stmt.c (statements),
+ * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), against.c (what a server declares), fhirop.c ($everything ...), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -82,6 +82,7 @@ typedef struct decl {
   const fhir_profile *profile; /* profile: its rules, or NULL when it could not be read */
   const ast *waits; unit *waits_in; uint8_t waits_seen; /* action: what in it may wait without an end, or NULL; 1 = being looked at, 2 = known */
   const ast *sink;             /* action: where one of its parameters reaches a log, or NULL */
+  struct server *server;       /* connection: what its server declares (against.c), or NULL */
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
 
@@ -152,6 +153,7 @@ typedef struct comp {
   fhir_element_info *choices; uint32_t nchoices, cap_choices;
   comp_test *tests; uint32_t ntests, cap_tests;
   unit *u;                     /* of what is being compiled */
+  decl *conn;                  /* the FHIR connection whose call is being compiled, or NULL */
   fnctx *f, *spare;            /* the present function; contexts to be used again */
   bool later;
   comp_model model;            /* of an evaluated expression */
@@ -206,6 +208,14 @@ const char *type_check_name(comp *c, ty t);    /* for OP_CHECK: "string", "FHIR.
 field *fields_of(comp *c, ast *list, uint32_t *n);  /* of an AST list of PARAM or FIELD */
 field *decl_field(decl *d, str name);
 void sender_of(comp *c, fnctx *f, decl *sender);
+
+/* against.c: what the server of a connection declares. */
+void against_load(comp *c, decl *conn);
+void against_call(comp *c, decl *conn, ast *call_node, ty result);      /* reports what it does not declare */
+bool connection_is_r4(comp *c, const decl *conn);
+bool server_has_param(const decl *conn, str type, str key);
+bool server_has_operation(const decl *conn, str op);
+bool fhir_own_argument(str name);              /* fhircall.c: max, extra ...: of the call, not of the search */
 
 /* lib.c */
 bool lib_source(comp *c, const char *name, comp_source *out);

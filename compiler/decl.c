@@ -413,6 +413,7 @@ static void check_setup(comp *c, decl *d) {
   d->later = d->kind_row->later;
   if (d->later) not_yet(c, e, fmt(c, "a %s of kind '%.*s'", word, STR(kind)));
   meta_args(c, NULL, e, d->kind_row);
+  if (what == BI_CONNECTION) against_load(c, d);
 }
 
 /* The sender whose messages are read in f: its version decides what is later or withdrawn. */

@@ -283,7 +283,10 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
   }
   not_yet(c, chain, fmt(c, "'%.*s.%.*s'", STR(node_text(c, recv)), STR(node_name(c, call_node->first))));
   if (conn && conn->kind_row && str_is(conn->kind_row->sig.name, "fhir")) {
+    c->conn = conn;
     ty t = fhir_connection_call(c, call_node);
+    against_call(c, conn, call_node, t);
+    c->conn = NULL;
     if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
     return ty_label(t, TY_PHI);
   }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 uint16_t fhir_resource_arg(comp *c, ast *a) {
+  if (!connection_is_r4(c, c->conn)) return 0; /* what it gives is any */
   if (a->kind != AST_NAME || find_local(c, node_name(c, a)) || find_decl(c, node_name(c, a))) return 0;
   str name = node_name(c, a);
   uint16_t id = fhir_resource(name.p, name.len);
@@ -122,13 +123,18 @@ static void param_value(comp *c, ast *e, ty t, const fhir_search_info *p, uint16
   }
 }
 
+/* Of the call, not of the search. extra: further parameters as an object, by names that are known at run time only. */
+bool fhir_own_argument(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "timeout") || str_is(name, "extra"); }
+
 /* A key: parameter, chain (`patient.name`, `subject:Patient.name`) or _has. */
 static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
   str k = key_text(c, key);
   fhir_search_info p;
   uint16_t typed;
   size_t at = 0;
-  if (str_is(k, "max") || str_is(k, "pages") || str_is(k, "timeout") || (k.len > 5 && memcmp(k.p, "_has:", 5) == 0)) return;
+  if (fhir_own_argument(k) || (k.len > 5 && memcmp(k.p, "_has:", 5) == 0)) return;
+  str whole = str_of(fhir_type_name(resource));
+  if (!fhir_search_param(resource, k.p, strcspn(fmt(c, "%.*s", STR(k)), ":."), &p) && server_has_param(c->conn, whole, k)) return; /* one of the server's own */
   for (;;) {
     size_t dot = at;
     while (dot < k.len && k.p[dot] != '.') dot++;

@@ -192,7 +192,7 @@ ty fhir_operation_call(comp *c, ast *call_node) {
     if (at && name.len && name.p[0] == '$') { name.p++; name.len--; }
     x = x->next;
   }
-  bool typed = x && x->kind == AST_NAME, id = false, known = at != NULL;
+  bool typed = x && x->kind == AST_NAME, id = false, known = at != NULL && connection_is_r4(c, c->conn);
   if (typed) {
     resource = fhir_resource_arg(c, x);
     known &= resource != 0;
@@ -211,6 +211,7 @@ ty fhir_operation_call(comp *c, ast *call_node) {
     named_arguments(c, call_node, args, &op);
     return results(c, &op);
   }
+  known &= !server_has_operation(c->conn, name); /* one of the server's own */
   if (known) unknown_operation(c, at, name, resource);
   for (x = args->first; x; x = x->next) {
     int top = c->f->top;

@@ -107,6 +107,7 @@ static void node(builder *b, const ast *n) {
   case AST_LISTENER: assignment(b, n, COLUMN_LISTENER); break;
   case AST_PROFILE: assignment(b, n, COLUMN_PROFILE); break;
   case AST_TABLE: assignment(b, n, COLUMN_TABLE); break;
+  case AST_AGAINST: flag(b, token_at(b, n->off) + 1, FMT_TIGHT); flag_first(b, n->first, FMT_TIGHT); flag(b, token_at(b, n->end - 1), FMT_TIGHT); break;
   case AST_WORKFLOW: flag_first(b, n->last->kind == AST_WAS ? ast_child(n, 5) : n->last, FMT_HEAD_BRACE); break;
   case AST_ON: flag_first(b, n, FMT_CLAUSE); break;
   case AST_CLAUSES: each_child(b, n, FMT_CLAUSE); break;

@@ -19,7 +19,7 @@ static const struct { const char *name; uint8_t kind; } names[] = {
     {"any", TY_ANY}, {"boolean", TY_BOOL}, {"Boolean", TY_BOOL}, {"integer", TY_INT}, {"Integer", TY_INT}, {"long", TY_LONG}, {"Long", TY_LONG},
     {"decimal", TY_DEC}, {"Decimal", TY_DEC}, {"string", TY_STR}, {"String", TY_STR}, {"date", TY_DATE}, {"Date", TY_DATE}, {"dateTime", TY_DATETIME},
     {"DateTime", TY_DATETIME}, {"time", TY_TIME}, {"Time", TY_TIME}, {"quantity", TY_QTY}, {"Quantity", TY_QTY}, {"url", TY_STR}, {"binary", TY_BIN}, {"message", TY_HL7_MSG},
-    {"object", TY_ANY}, {"dateRange", TY_ANY}, {"quantityRange", TY_ANY}, {"handle", TY_HANDLE}};
+    {"object", TY_ANY}, {"dateRange", TY_ANY}, {"quantityRange", TY_ANY}, {"numberRange", TY_ANY}, {"handle", TY_HANDLE}};
 
 ty type_named(comp *c, str name, const ast *at, bool report) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

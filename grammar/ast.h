@@ -45,7 +45,7 @@ enum { AST_MAX_DEPTH = 1000 };
   X(FILE, "file", "declaration*")                                                                                                       \
   X(USE, "use", "PATH, alias NAME|NIL")                                                                                                 \
   X(PATH, "path", "NAME+; use a/b/c")                                                                                                   \
-  X(CONNECTION, "connection", "NAME, expression, WAS?")                                                                                 \
+  X(CONNECTION, "connection", "NAME, expression, AGAINST?, WAS?")                                                                       \
   X(LISTENER, "listener", "NAME, expression, WAS?")                                                                                     \
   X(PROFILE, "profile", "NAME, expression")                                                                                             \
   X(TABLE, "table", "NAME, expression")                                                                                                 \
@@ -62,6 +62,7 @@ enum { AST_MAX_DEPTH = 1000 };
   X(TEST, "test", "STRING, PARAMS|NIL, DO")                                                                                             \
   /* parts of declarations */                                                                                                           \
   X(WAS, "was", "NAME; the name of before, under which there is state")                                                                \
+  X(AGAINST, "against", "STRING; the file with what the server says of itself")                                                        \
   X(PARAMS, "params", "PARAM*")                                                                                                         \
   X(PARAM, "param", "key, type, default expression|NIL")                                                                                \
   X(T_ONE, "T", "NAME or TYPE_DOT; exactly one")                                                                                        \

@@ -68,7 +68,7 @@ static void hdw_error(parse_span *at, parser *px, const char *message);
 
 %token HDW "hdw" USE "use" CONNECTION "connection" LISTENER "listener" PROFILE "profile" TABLE "table" SETTING "setting"
 %token SENDER "sender" ACTION "action" PAYLOAD "payload" MAP "map" FN "fn" SEGMENT "segment" ENTITY "entity" WORKFLOW "workflow" TEST "test"
-%token ON "on" WHERE "where" ORDER "order" ONCE "once" BY "by" WITHIN "within" ACK "ack" AFTER "after" NEEDS "needs" LIMIT "limit" WAS "was"
+%token AGAINST "against" ON "on" WHERE "where" ORDER "order" ONCE "once" BY "by" WITHIN "within" ACK "ack" AFTER "after" NEEDS "needs" LIMIT "limit" WAS "was"
 %token ERROR "error"
 %token LET "let" STEP "step" SEND "send" LOG "log" IF "if" ELSE "else" FOR "for" PARALLEL "parallel" MATCH "match" CASE "case"
 %token RETURN "return" YIELD "yield" DROP "drop" OUTCOME "outcome" MOCK "mock" WHEN "when" AT "at" EXPECT "expect" RESTART "restart"
@@ -118,7 +118,7 @@ decls
 decl
   : k_use path                                  { $$ = NODE(USE, @$, $2, NIL(@$)); }
   | k_use path AS ident                         { $$ = NODE(USE, @$, $2, $4); }
-  | k_connection ident was EQ expr              { $$ = NODE(CONNECTION, @$, $2, $5); if ($3) $$ = APPEND($$, $3); }
+  | k_connection ident was EQ expr against      { $$ = NODE(CONNECTION, @$, $2, $5); if ($6) $$ = APPEND($$, $6); if ($3) $$ = APPEND($$, $3); }
   | k_listener ident was EQ expr                { $$ = NODE(LISTENER, @$, $2, $5); if ($3) $$ = APPEND($$, $3); }
   | k_profile ident EQ expr                     { $$ = NODE(PROFILE, @$, $2, $4); }
   | k_table ident EQ expr                       { $$ = NODE(TABLE, @$, $2, $4); }
@@ -147,6 +147,11 @@ decl
 was /* the name that its state is known by so far */
   : %empty                                      { $$ = NULL; }
   | WAS ident                                   { $$ = NODE(WAS, @$, $2); }
+  ;
+
+against /* what the server says of itself */
+  : %empty                                      { $$ = NULL; }
+  | AGAINST LEFT_PAREN STRING RIGHT_PAREN       { $$ = NODE(AGAINST, @$, $3); }
   ;
 
 path
@@ -571,7 +576,7 @@ ident: word | AS | CONTAINS | IN | IS ;
 word
   : IDENT | DELIM | ASC | DESC | SORT
   | HDW | USE | CONNECTION | LISTENER | PROFILE | TABLE | SETTING | SENDER | ACTION | PAYLOAD | MAP | FN | SEGMENT | ENTITY | WORKFLOW
-  | TEST | ON | WHERE | ORDER | ONCE | BY | WITHIN | ACK | AFTER | NEEDS | LIMIT | WAS | ERROR | LET | STEP | SEND | LOG | IF | ELSE | FOR
+  | TEST | AGAINST | ON | WHERE | ORDER | ONCE | BY | WITHIN | ACK | AFTER | NEEDS | LIMIT | WAS | ERROR | LET | STEP | SEND | LOG | IF | ELSE | FOR
   | PARALLEL | MATCH | CASE | RETURN | YIELD | DROP | OUTCOME | MOCK | WHEN | AT | EXPECT | REVIEW | RESTART
   ;
 %%

@@ -148,6 +148,7 @@ int hc_eval(hdwc *h, const hc_command *c, int argc, char **argv);
 int hc_hl7_command(hdwc *h, const hc_command *c, int argc, char **argv);
 int hc_fhir_command(hdwc *h, const hc_command *c, int argc, char **argv);
 int hc_view(hdwc *h, const hc_command *c, int argc, char **argv);
+int hc_gen(hdwc *h, const hc_command *c, int argc, char **argv);
 int hc_new(hdwc *h, const hc_command *c, int argc, char **argv);
 int hc_later(hdwc *h, const hc_command *c, int argc, char **argv);
 

@@ -66,7 +66,18 @@ static const hc_command commands[] = {
      "Exit status: 0 all read, 1 the view is wrong or lines could not be used (named on standard error, the others are printed), 2 wrong use.\n",
      hc_view},
     {"new", "new DIR", "Makes a small project that checks, tests and runs", "", hc_new},
-    {"gen", "gen connector FILE -o DIR", "Generates a connector", "", hc_later},
+    {"gen", "gen connector FILE -o DIR [--name NAME] [--auth KIND] [--ranges=both|value] [--only A,B] [--prefix P] [--smart FILE] [--check]", "Makes a connector from what a server says of itself",
+     "FILE is a FHIR CapabilityStatement (DSTU2: Conformance), or an OpenAPI document with the files that it refers to; JSON or YAML.\n"
+     "Writes DIR/NAME.hdw, and for FHIR DIR/NAME.capability.json, which calls are checked against.\n"
+     "  --name     of the connection; else the name of the file, or of the server\n"
+     "  --auth     found (what the document asks for), none, basic, bearer, api_key, oauth2, smart_backend\n"
+     "  --ranges   both: parameters of dates, numbers and quantities take a range or a value; value: a value\n"
+     "  --only     these resources, or these tags or first parts of paths\n"
+     "  --prefix   begins the names of actions and payloads, when a program has several connectors\n"
+     "  --smart    the server's .well-known/smart-configuration: where to log in, and how\n"
+     "  --check    writes nothing; exit status 1 when a file would change\n"
+     "Exit status: 0 made, 1 the document cannot be used, 2 wrong use.\n",
+     hc_gen},
     {"doc", "doc PATH -o DIR", "Writes the documentation of programs", "", hc_later},
     {"graph", "graph FILE", "Draws workflows", "", hc_later},
     {"lsp", "lsp", "Language Server Protocol on standard input and output", "", hc_later},
