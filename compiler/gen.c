@@ -188,7 +188,8 @@ void gen_quote(buf *b, str s) {
 /* Characters that a path may not hold as they are are percent-encoded by the request, not here. */
 void gen_template(buf *b, str s) {
   for (size_t i = 0; i < s.len; i++) {
-    if (unwanted(s, i)) continue;
+    size_t bad = unwanted(s, i);
+    if (bad) { i += bad - 1; continue; }
     if (strchr("{}\"\\", s.p[i]) && s.p[i]) buf_putc(b, '\\');
     buf_putc(b, s.p[i]);
   }

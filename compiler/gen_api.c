@@ -43,9 +43,7 @@ static const val *json_content(val content, str *media) {
 static bool plain_header(gen *g, str s) {
   static const char *const own[] = {"accept", "content-type", "authorization", "content-length", "host", "user-agent", "accept-encoding"};
   char t[20];
-  if (!s.len || s.len > 100) return false;
-  for (size_t i = 0; i < s.len; i++)
-    if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}'", s.p[i])) return false;
+  if (!gen_header_name(s)) return false;
   if (g->auth == GEN_AUTH_API_KEY && str_eq(s, g->key_header)) return false;
   for (size_t i = 0; s.len < sizeof t && i < s.len; i++) t[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]);
   for (size_t i = 0; s.len < sizeof t && i < sizeof own / sizeof *own; i++)
@@ -283,9 +281,17 @@ static bool chosen(gen *g, const api_call *c) {
   return gen_wanted(g, (str){c->path.p + 1, n - 1});
 }
 
+/* Such as can stand in a URL; what is in braces is replaced. */
+static bool usable_path(str s) {
+  if (!s.len || s.p[0] != '/' || s.len > 500) return false;
+  for (size_t i = 0; i < s.len; i++)
+    if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("?#\"'`\\<>", s.p[i])) return false;
+  return true;
+}
+
 static void path_item(gen *g, str path, gen_at item, bool swagger) {
   gen_at at;
-  if (!path.len || path.p[0] != '/' || path.len > 500 || memchr(path.p, '?', path.len) || memchr(path.p, '#', path.len)) {
+  if (!usable_path(path)) {
     if (!str_starts(path, "x-")) gen_note(g, "the path '%.*s' is left out", STR(path));
     return;
   }

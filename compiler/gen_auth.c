@@ -68,6 +68,12 @@ void gen_auth_fhir(gen *g, val security) {
 
 /* ---- OpenAPI */
 
+bool gen_header_name(str s) {
+  for (size_t i = 0; i < s.len; i++)
+    if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}'", s.p[i])) return false;
+  return s.len > 0 && s.len <= 100;
+}
+
 /* One scheme, when a program without a user can log in so. */
 static bool scheme(gen *g, str name, val v) {
   gen_at at;
@@ -81,7 +87,7 @@ static bool scheme(gen *g, str name, val v) {
   }
   if (str_is(type, "apiKey")) {
     g->key_header = gen_text(g, s, "name");
-    if (!str_is(gen_text(g, s, "in"), "header") || !g->key_header.len || g->key_header.len > 100) {
+    if (!str_is(gen_text(g, s, "in"), "header") || !gen_header_name(g->key_header)) {
       gen_note(g, "the key '%.*s' does not go into a header: say how to log in with --auth", STR(name));
       g->key_header = (str){0};
       return false;

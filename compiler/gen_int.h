@@ -85,6 +85,7 @@ str gen_connection_name(gen *g, str title, str address);
 /* gen_auth.c */
 void gen_auth_fhir(gen *g, val security);
 void gen_auth_api(gen *g, val doc);
+bool gen_header_name(str s);
 void gen_scope(gen *g, str scope);                       /* kept once, in order */
 void gen_auth_settings(gen *g, buf *b);
 void gen_auth_arg(gen *g, buf *b);

@@ -158,12 +158,11 @@ static str of_file(gen *g) {
 
 /* "fhir.epic.com" -> epic, "api.service.nhs.uk" -> nhs: the part before the public suffix, as far as that can be seen. */
 static str of_address(gen *g, str url) {
-  const char *p = url.len > 8 ? strstr(url.p, "://") : NULL;
-  if (!p || p >= url.p + url.len) return (str){0};
+  const char *p = url.len && url.len < 500 ? strstr(gen_fmt(g, "%.*s", STR(url)), "://") : NULL;
+  if (!p) return (str){0};
   p += 3;
   size_t n = strcspn(p, "/:?#@\\\"' ");
-  if (n > (size_t)(url.p + url.len - p)) n = (size_t)(url.p + url.len - p);
-  if (!memchr(p, '.', n) || digit(p[n - 1])) return (str){0}; /* localhost, an address */
+  if (!n || !memchr(p, '.', n) || digit(p[n - 1])) return (str){0}; /* localhost, an address */
   size_t end = n, begin;
   for (;;) { /* drop com, uk, co.uk */
     size_t dot = end;
