@@ -92,7 +92,7 @@ static void patch_action(gen *g, const resource *x) {
   str name = action_name(g, "patch", x->type, "");
   buf_putf(b, "\n/// Changes %s %.*s by a JSON Patch: a list of { op, path, value }.\n", article(x->type, false), STR(x->type));
   buf_putf(b, "action %.*s(id: id, patch: any, version: string?): %s {\n", STR(name), x->one);
-  buf_putf(b, "step answer = %.*s.patch(%.*s, id, patch, if_match: version)\nreturn answer\n}\n", STR(g->conn), STR(x->type));
+  buf_putf(b, "step answer = %.*s.patch(%.*s, id, body: patch, if_match: version)\nreturn answer\n}\n", STR(g->conn), STR(x->type));
 }
 
 static void delete_action(gen *g, const resource *x) {

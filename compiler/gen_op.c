@@ -69,9 +69,9 @@ static void own_operation(gen *g, str op, str of, level at) {
   bool id = of.len && (at == LEVEL_ONE || at == LEVEL_OPEN);
   str name = gen_decl_name(g, str_of(gen_fmt(g, "%.*s%.*s%s", STR(words), STR(of), of.len && at == LEVEL_TYPE ? "All" : "")));
   g->r->nactions++;
-  buf_putf(b, "\n/// $%.*s%s%.*s%s. `extra`: its parameters by name.\n", STR(op), of.len ? at == LEVEL_ONE ? " of one " : " of " : " of the server", STR(of), id && at == LEVEL_OPEN ? ": of one when `id` is given" : "");
-  buf_putf(b, "action %.*s(%sextra: any?): any? {\n", STR(name), id ? at == LEVEL_ONE ? "id: id, " : "id: id?, " : "");
-  buf_putf(b, "step answer = %.*s.operation('$%.*s', %.*s%s%sextra: extra)\nreturn answer\n}\n", STR(g->conn), STR(op), STR(of), of.len ? ", " : "", id ? "id, " : "");
+  buf_putf(b, "\n/// $%.*s%s%.*s%s. `parameters`: by name, as the server defines them.\n", STR(op), of.len ? at == LEVEL_ONE ? " of one " : " of " : " of the server", STR(of), id && at == LEVEL_OPEN ? ": of one when `id` is given" : "");
+  buf_putf(b, "action %.*s(%sparameters: any?): any? {\n", STR(name), id ? at == LEVEL_ONE ? "id: id, " : "id: id?, " : "");
+  buf_putf(b, "step answer = %.*s.operation('$%.*s', %.*s%s%sparameters: parameters)\nreturn answer\n}\n", STR(g->conn), STR(op), STR(of), of.len ? ", " : "", id ? "id, " : "");
 }
 
 void gen_operation(gen *g, val v, str type) {

@@ -136,7 +136,7 @@ class Against(Base):
         return self.check(f"hdw 1\nsetting base: url\nconnection x = fhir(base: base) against('m.json')\naction a({params}): any? {{\n{steps}\n  return s0\n}}\n")
 
     def test_what_the_server_has(self):
-        status, out = self.calls("search(Patient, family: 'a', 'family:exact': 'b', mbi: 'c', _count: 3, _include: 'Patient:organization')", "read(Coverage, id)", "operation('$docref', extra: { a: 1 })")
+        status, out = self.calls("search(Patient, family: 'a', 'family:exact': 'b', mbi: 'c', _count: 3, _include: 'Patient:organization')", "read(Coverage, id)", "operation('$docref', parameters: { a: 1 })")
         self.assertEqual(status, 0, out)
 
     def test_what_it_has_not(self):
