@@ -75,14 +75,14 @@ static void own_operation(gen *g, str op, str of, level at) {
 }
 
 void gen_operation(gen *g, val v, str type) {
-  str op = gen_text(g, v, "name"), def = gen_text(g, v, "definition"), of = {0};
+  str op = gen_text(g, v, "name"), def = gen_text(g, v, "definition"), of = str_of("");
   if (op.len && op.p[0] == '$') op.p++, op.len--;
   if (!op_name(op)) { gen_note(g, "'$%.*s' is no name of an operation", STR(op)); return; }
   if (!def.len) def = gen_text(g, gen_obj(v, "definition"), "reference"); /* STU3, DSTU2 */
   level at = of_definition(def, op, &of);
   if (type.len) of = type;
   else if (at == LEVEL_OPEN && !of.len) at = LEVEL_SERVER;
-  if (at == LEVEL_SERVER) of = (str){0};
+  if (at == LEVEL_SERVER) of = str_of("");
   if (of.len && (!gen_is_word(of) || (g->r4 && !fhir_resource(of.p, of.len)))) { gen_note(g, "$%.*s of '%.*s', which is no resource, is left out", STR(op), STR(of)); return; }
   if (!gen_take(g, &g->ops, str_of(gen_fmt(g, "%.*s %.*s %d", STR(op), STR(of), (int)at)))) return; /* listed twice */
   fhir_operation_info info;
