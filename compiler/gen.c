@@ -6,7 +6,7 @@
 
 /* ---- errors and notes */
 
-static const char *format(gen *g, const char *f, va_list ap) {
+__attribute__((format(printf, 2, 0))) static const char *format(gen *g, const char *f, va_list ap) {
   va_list again;
   va_copy(again, ap);
   int n = vsnprintf(NULL, 0, f, ap);
