@@ -67,16 +67,16 @@ void hl7_code(comp *c, const ast *n, ty t, uint16_t set, const char *what) {
 
 /* path (of type t) is compared with value. */
 static bool member_meant(comp *c, diag *d, const ast *n, const ast *path, ty t, const ast *value) {
-  static const struct { const char *type, *member; bool in; } members[] = {{"CodeableConcept", "coding.code", true}, {"Coding", "code", false}, {"Identifier", "value", false}, {"Reference", "reference", false},
+  static const struct { const char *type, *member; bool in; } texts_of[] = {{"CodeableConcept", "coding.code", true}, {"Coding", "code", false}, {"Identifier", "value", false}, {"Reference", "reference", false},
     {"ContactPoint", "value", false}, {"HumanName", "family", false}, {"Annotation", "text", false}};
   if (t.kind != TY_FHIR || is_binary(path)) return false;
-  for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
-    if (!is_type(t, members[i].type)) continue;
-    bool in = members[i].in || t.many;
+  for (size_t i = 0; i < sizeof texts_of / sizeof *texts_of; i++) {
+    if (!is_type(t, texts_of[i].type)) continue;
+    bool in = texts_of[i].in || t.many;
     str p = node_text(c, path), v = node_text(c, value);
     if (n->kind != AST_EQ) return false;
     if (in && is_binary(value)) return false;
-    diag_replace(c->d, d, n->off, n->end, in ? fmt(c, "%.*s in %.*s.%s", STR(v), STR(p), members[i].member) : fmt(c, "%.*s.%s = %.*s", STR(p), members[i].member, STR(v)), fmt(c, "ask for its %s", members[i].member));
+    diag_replace(c->d, d, n->off, n->end, in ? fmt(c, "%.*s in %.*s.%s", STR(v), STR(p), texts_of[i].member) : fmt(c, "%.*s.%s = %.*s", STR(p), texts_of[i].member, STR(v)), fmt(c, "ask for its %s", texts_of[i].member));
     return true;
   }
   return false;

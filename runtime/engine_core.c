@@ -245,6 +245,7 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   hdw_status s = o->read_only ? open_to_read(e, text) : open_files(e, text);
   if (s) {
     tracer_free(e->tracer);
+    re_cache_free(e->regexes);
     metrics_free(e->metrics);
     arena_free(&e->a);
     eng_put(e, e, sizeof *e);
