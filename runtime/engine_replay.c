@@ -98,6 +98,18 @@ static hdw_status deploy(opening *o, char text[200]) {
   return s;
 }
 
+static bool note_deploy(const store_deploy *d, void *user) {
+  engine_replay *x = (engine_replay *)user;
+  if (x->ndeploys == x->cap) {
+    uint32_t cap = x->cap ? 2 * x->cap : 16;
+    store_deploy *v = (store_deploy *)arena_grow(&x->a, x->deploys, x->cap * sizeof *v, cap * sizeof *v);
+    if (!v) return false;
+    x->deploys = v, x->cap = cap;
+  }
+  x->deploys[x->ndeploys++] = *d;
+  return true;
+}
+
 hdw_status engine_replay_open(engine *e, const engine_replay_with *with, engine_replay **out, char text[200], char note[200]) {
   mod_error err = {.text = ""};
   text[0] = note[0] = 0;
@@ -110,6 +122,7 @@ hdw_status engine_replay_open(engine *e, const engine_replay_with *with, engine_
   hdw_status s = HDW_OK;
   for (unsigned i = 0; i < 2 && !s; i++)
     if (!(x->runs[i] = (eng_run *)e->mem->get(e->mem, sizeof *x->runs[i]))) s = HDW_E_NOMEM; /* cleared when it is used, as far as it must be */
+  if (!s && !with) s = store_list_deploys(e->store, false, &x->a, note_deploy, x);
   if (!s && with) s = eng_app_new(e, with->file, with->bytes, with->len, &err, &o.app);
   if (!s && with && (s = deploy(&o, text)) && !x->app) eng_app_free(o.app);
   if (!s) {
@@ -183,23 +196,30 @@ static bool load(replay_input *in, uint64_t id, hdw_status *s) {
 
 /* ---- the gate ------------------------------------------------------------------------------------------------------------------------ */
 
-/* Without a new version those decide that did. */
-static bool awaken(replay_input *in) {
-  engine *e = in->x->e;
-  const rec_verdict *v = &in->rec->verdict;
-  static const uint8_t none[REC_HASH];
-  if (in->x->app) return true;
-  bool first = in->row.attempts <= 1; /* the verdict of a later attempt is not the one in the input's record */
-  if (!first && !in->nolds) return false;
-  for (uint32_t i = 0; i < in->nolds + first; i++) {
-    const uint8_t *hash = i < in->nolds ? in->olds[i].module : v->module, *deployment = i < in->nolds ? in->olds[i].deployment : v->deployment;
-    if (i == in->nolds && !memcmp(hash, none, REC_HASH)) continue;
-    if (i < in->nolds && in->olds[i].of_run) continue; /* a later deployment's */
-    eng_app *app = eng_app_pinned(e, hash, deployment);
-    if (!app || eng_names_bind(e, app)) return false;
-    app->retired = false;
-  }
+static bool wake(engine *e, const uint8_t hash[REC_HASH], const uint8_t deployment[REC_HASH]) {
+  eng_app *app = eng_app_pinned(e, hash, deployment);
+  if (!app || eng_names_bind(e, app)) return false;
+  app->retired = false;
   return true;
+}
+
+/* Without a new version those decide that were deployed when it came. A later attempt at it was decided at a time that is not known here: by those that its
+ * runs have. */
+static bool awaken(replay_input *in) {
+  static const uint8_t none[REC_HASH];
+  const engine_replay *x = in->x;
+  bool ok = true;
+  if (x->app) return true;
+  for (uint32_t i = 0; i < in->nolds && in->row.attempts > 1 && ok; i++)
+    if (!in->olds[i].of_run) ok = wake(x->e, in->olds[i].module, in->olds[i].deployment);
+  if (in->row.attempts > 1) return ok && in->nolds;
+  for (uint32_t i = 0; i < x->ndeploys && ok; i++) {
+    const store_deploy *d = &x->deploys[i];
+    bool current = d->seq < in->row.id && memcmp(d->module, none, REC_HASH);
+    for (uint32_t k = i + 1; k < x->ndeploys && current; k++) current = x->deploys[k].seq > in->row.id || !cod_equal(x->deploys[k].name, d->name);
+    if (current) ok = wake(x->e, d->module, d->deployment);
+  }
+  return ok;
 }
 static void sleep_again(replay_input *in) {
   for (uint32_t i = 0; i < in->x->e->napps && !in->x->app; i++) in->x->e->apps[i]->retired = true;
@@ -330,7 +350,6 @@ hdw_status engine_replay_one(engine_replay *x, uint64_t input, const char *workf
   for (uint32_t i = 0; i < in.nolds && !mine; i++) mine = cod_equal(in.olds[i].workflow, cod_cstr(workflow));
   out->other = !mine;
   if (!loaded) return s;
-  if (!x->app && !in.nolds && in.row.state == INPUT_UNMATCHED) return out->looked = true, HDW_OK; /* nobody knows which modules did not want it */
   if (!awaken(&in)) out->skip = REPLAY_NO_MODULE;
   else s = decide(&in);
   if (!s && out->skip == REPLAY_LOOKED) {

@@ -11,6 +11,7 @@ struct engine_replay {
   eng_app *app;              /* the new version; NULL: every run against its record */
   uint8_t before[REC_HASH];  /* in whose place it stands */
   const char *old[REC_MAX_RUNS]; uint32_t nold; /* workflows of that one */
+  store_deploy *deploys; uint32_t ndeploys, cap; /* without app: everything that was ever deployed, the oldest first */
   eng_run *runs[2];          /* as recorded, as it would be */
 };
 

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 from rig import Daemon, HDWC, HDWVM, HttpSink, Mllp, MllpSink, wait_for
@@ -78,7 +80,6 @@ class Replay(unittest.TestCase):
 
     @classmethod
     def post(cls, path, body):
-        import urllib.request
         with urllib.request.urlopen(urllib.request.Request(f'http://127.0.0.1:{cls.d.ports["web"]}{path}', body.encode(), {'Content-Type': 'application/json'}), timeout=20) as r:
             return json.load(r)
 
@@ -188,6 +189,67 @@ class Replay(unittest.TestCase):
         self.assertEqual(self.paths(a), {'send ward.message.message.PID-8': (6, 0, 0)}, a)  # the setting 'B' is the recorded deployment's
         self.replay('--dry-run', expect=0, cwd=folder, config=('--data', restored))
         shutil.rmtree(folder)
+
+
+FIRST = '''hdw 1
+listener adt = mllp()
+listener web = http()
+workflow one on msg = adt.message(types: ['ADT^A01']), web.message('/hl7', types: ['ADT^A01'])
+  once by msg.PID-3[0].1 within 1 days
+{
+  return { a: msg.PID-3[0].1 }
+}
+'''
+SECOND = '''hdw 1
+listener adt = mllp()
+listener web = http()
+workflow two on msg = adt.message(types: ['ADT^A01', 'ADT^A03']), web.message('/hl7', types: ['ADT^A01'])
+{
+  if msg.PID-3[0].1 = '9' { reject('AE', 'nine') }
+  return { b: msg.PID-5[0].1 }
+}
+workflow three on msg = web.message('/other', types: ['ADT^A04']) { return { c: msg.MSH-10 } }
+'''
+
+
+class Modules(unittest.TestCase):
+    """Several modules, HL7 over HTTP, once-keys: what belongs to others stays out of it."""
+
+    def build(self, source, name):
+        folder = tempfile.mkdtemp(dir=self.d.dir)
+        with open(os.path.join(folder, f'{name}.hdw'), 'w', encoding='utf-8') as f:
+            f.write(source)
+        subprocess.run([HDWC, 'build', f'{name}.hdw', '-o', f'{name}.hdwb'], cwd=folder, check=True, timeout=60)
+        return os.path.join(folder, f'{name}.hdwb')
+
+    def replay(self, *args, expect):
+        r = subprocess.run([HDWVM, 'replay', '--dry-run', '--json', *args, '--config', 'hdw.json'], cwd=self.d.dir, capture_output=True, text=True, timeout=60)
+        self.assertEqual(r.returncode, expect, r.stdout + r.stderr)
+        return json.loads(r.stdout) if r.stdout.startswith('{') else r.stderr
+
+    def test_one_of_two_modules(self):
+        self.d = Daemon(FIRST, {'listeners': {'adt': {'port': 0}, 'web': {'port': 0}}}).start()
+        self.addCleanup(self.d.close)
+        subprocess.run([HDWVM, 'deploy', self.build(SECOND, 'second'), '--config', 'hdw.json'], cwd=self.d.dir, check=True, timeout=60, capture_output=True)
+        m = Mllp(self.d.ports['adt'])
+        for i, mrn in enumerate(('1', '2', '1', '9')):  # the third is a repetition for the first module
+            m.ask(adt(f'K{i}', mrn=mrn))
+        m.ask(adt('K4', event='ADT^A03'))
+        m.close()
+        for i, (path, event) in enumerate((('/hl7', 'ADT^A01'), ('/other', 'ADT^A04'))):
+            q = urllib.request.Request(f'http://127.0.0.1:{self.d.ports["web"]}{path}', adt(f'H{i}', mrn=f'7{i}', event=event).encode(), {'Content-Type': 'application/hl7-v2'})
+            urllib.request.urlopen(q, timeout=20).read()
+        wait_for(lambda: len(self.d.runs('done')) + len([r for r in self.d.runs() if r['state'] == 'done']) >= 9, what='the runs')
+        a = self.replay(expect=0)
+        self.assertEqual((a['same'], a['differ']), (7, 0), a)
+        for name, source in (('app', FIRST), ('second', SECOND)):
+            a = self.replay('--with', self.build(source, name), expect=0)
+            self.assertEqual((a['same'], a['differ']), (7, 0), (name, a))
+        a = self.replay('--with', self.build(SECOND.replace('msg.PID-5[0].1', "msg.PID-5[0].1 & 'x'"), 'second'), expect=1)
+        self.assertEqual([(d['workflow'], d['path'], d['changed']) for d in a['differences']], [('two', 'payload.b', 5)], a)
+        a = self.replay('--with', self.build(FIRST.replace("one on msg", "two on msg"), 'app'), expect=1)
+        self.assertIn("workflows of", str(a))
+        self.assertEqual(self.replay('--with', self.build(SECOND.replace('workflow two', 'workflow twice was two'), 'second'), expect=0)['differ'], 0)
 
 
 if __name__ == '__main__':
