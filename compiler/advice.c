@@ -23,7 +23,7 @@ static const char *of_hl7(const char *dt, const char *type) {
 }
 
 void advise_conversion(comp *c, diag *d, const ast *n, ty from, ty to) {
-  static const struct { const char *type, *member; } texts[] = {{"CodeableConcept", "text"}, {"HumanName", "text"}, {"Address", "text"}, {"Annotation", "text"}, {"Identifier", "value"}, {"ContactPoint", "value"},
+  static const struct { const char *type, *member; } text_members[] = {{"CodeableConcept", "text"}, {"HumanName", "text"}, {"Address", "text"}, {"Annotation", "text"}, {"Identifier", "value"}, {"ContactPoint", "value"},
     {"Reference", "reference"}};
   if (to.kind != TY_FHIR || n->kind == AST_LIST) return;
   const char *type = fhir_type_name((uint16_t)to.ref);
@@ -38,8 +38,8 @@ void advise_conversion(comp *c, diag *d, const ast *n, ty from, ty to) {
     return;
   }
   if (from.kind != TY_STR || from.many) return;
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-    if (strcmp(type, texts[i].type) == 0) wrap(c, d, n, fmt(c, "{ %s: ", texts[i].member), " }");
+  for (size_t i = 0; i < sizeof text_members / sizeof *text_members; i++)
+    if (strcmp(type, text_members[i].type) == 0) wrap(c, d, n, fmt(c, "{ %s: ", text_members[i].member), " }");
   if (is_type(to, "CodeableConcept")) diag_note(c->d, d, "a code stands in a coding: { coding: [{ system: '…', code: … }] }");
   if (is_type(to, "Reference")) diag_note(c->d, d, "the text is that of a reference: 'Patient/1'");
 }
@@ -67,16 +67,16 @@ void hl7_code(comp *c, const ast *n, ty t, uint16_t set, const char *what) {
 
 /* path (of type t) is compared with value. */
 static bool member_meant(comp *c, diag *d, const ast *n, const ast *path, ty t, const ast *value) {
-  static const struct { const char *type, *member; bool in; } texts_of[] = {{"CodeableConcept", "coding.code", true}, {"Coding", "code", false}, {"Identifier", "value", false}, {"Reference", "reference", false},
+  static const struct { const char *type, *member; bool in; } meant[] = {{"CodeableConcept", "coding.code", true}, {"Coding", "code", false}, {"Identifier", "value", false}, {"Reference", "reference", false},
     {"ContactPoint", "value", false}, {"HumanName", "family", false}, {"Annotation", "text", false}};
   if (t.kind != TY_FHIR || is_binary(path)) return false;
-  for (size_t i = 0; i < sizeof texts_of / sizeof *texts_of; i++) {
-    if (!is_type(t, texts_of[i].type)) continue;
-    bool in = texts_of[i].in || t.many;
+  for (size_t i = 0; i < sizeof meant / sizeof *meant; i++) {
+    if (!is_type(t, meant[i].type)) continue;
+    bool in = meant[i].in || t.many;
     str p = node_text(c, path), v = node_text(c, value);
     if (n->kind != AST_EQ) return false;
     if (in && is_binary(value)) return false;
-    diag_replace(c->d, d, n->off, n->end, in ? fmt(c, "%.*s in %.*s.%s", STR(v), STR(p), texts_of[i].member) : fmt(c, "%.*s.%s = %.*s", STR(p), texts_of[i].member, STR(v)), fmt(c, "ask for its %s", texts_of[i].member));
+    diag_replace(c->d, d, n->off, n->end, in ? fmt(c, "%.*s in %.*s.%s", STR(v), STR(p), meant[i].member) : fmt(c, "%.*s.%s = %.*s", STR(p), meant[i].member, STR(v)), fmt(c, "ask for its %s", meant[i].member));
     return true;
   }
   return false;
