@@ -226,6 +226,7 @@ static void ward_event(io_sock *s, unsigned events, void *user) {
   for (uint8_t *end; c->s && (end = (uint8_t *)memmem(c->in, c->len, "\x1c\r", 2)) != NULL;) {
     uint8_t *start = (uint8_t *)memchr(c->in, 0x0b, (size_t)(end - c->in));
     if (start) ward_message(c, start + 1, (size_t)(end - start - 1));
+    if (!c->s) return; /* it was closed over the answer */
     size_t used = (size_t)(end + 2 - c->in);
     memmove(c->in, end + 2, c->len - used);
     c->len -= used;
