@@ -3,7 +3,6 @@
  * A row goes only by a REC_EXPIRE record; a record of the log goes (or loses its body) only when no row needs it any more. So what is left of the log,
  * folded again, gives the same rows: a record that is gone would have made a row that a later REC_EXPIRE removes. A removing record (REC_EXPIRE, an
  * empty REC_PUT, a resume) itself stays until everything before it was filtered with a state that knew of it (store_horizon.floor). */
-#include "points.h"
 #include "store_int.h"
 
 uint64_t store_committed(const store *s) { return s->committed; }
@@ -457,7 +456,7 @@ store_keep store_keeps(store *s, const log_rec *rec, const store_horizon *h, boo
   case REC_RUN_END: return rec_get_run_end(rec, &e) ? STORE_KEEP : keep_run(s, rec, e.run, h, pinned);
   case REC_INTENT:
   case REC_RESULT: return keep_effect(s, rec, h, pinned);
-  case REC_DELIVERY: return HDW_BROKEN("retain.all") ? STORE_BARE : keep_delivery(s, rec, rec->seq, h, pinned);
+  case REC_DELIVERY: return keep_delivery(s, rec, rec->seq, h, pinned);
   case REC_DELIVERY_RESULT: return rec_get_delivery_result(rec, &dr) ? STORE_KEEP : keep_delivery(s, rec, dr.delivery, h, pinned);
   case REC_PUT: return keep_named(s, rec, h);
   default: return keep_audit(s, rec, h, pinned);

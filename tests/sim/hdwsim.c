@@ -19,8 +19,7 @@
 #include "hdwsim.h"
 #include "points.h"
 
-static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost",
-                                     "retain.all", NULL};
+static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost", NULL};
 
 typedef struct verdict {     /* from a history's process to whoever started it */
   bool ok;
