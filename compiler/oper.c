@@ -190,6 +190,10 @@ ty binary(comp *c, ast *n, int dst) {
   int top = c->f->top;
   ty x, y;
   int rx;
+  if (!l || !r) { /* the parser had no memory for it */
+    c->e.status = HDW_E_NOMEM;
+    return ty_one(TY_ERR);
+  }
   l->flags |= AST_SCOPE;
   r->flags |= AST_SCOPE;
   if (n->kind == AST_SUB) lint_minus(c, n);

@@ -36,6 +36,7 @@ static const ast *parse_path(view *v, const char *where, val x) {
   if (x.tag != VAL_STR || x.len == 0) { view_wrong(v, "%s is a FHIRPath expression, as a string", where); return NULL; }
   unit *u = arena_zalloc(c->a, 1, sizeof *u);
   if (!u) { c->e.status = HDW_E_NOMEM; return NULL; }
+  if (v->file >= c->d->n_files) { c->e.status = HDW_E_NOMEM; return NULL; }
   u->path = fmt(c, "%s: %s", c->d->files[v->file].path, where);
   if (!u->path) { c->e.status = HDW_E_NOMEM; return NULL; }
   u->src = x.u.s;

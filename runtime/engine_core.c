@@ -208,6 +208,8 @@ static hdw_status open_files(engine *e, char text[200]) {
     return s;
   }
   e->unclean = !li.clean, e->last_life_us = li.last_us;
+  int64_t behind = li.last_us - eng_clock_us(e);
+  if (behind > 0 && behind < INT64_C(86400000000)) e->clock_off_us += behind; /* what is to wait for a moment does not wait for the hour that the clock was set back */
   if (li.torn_bytes) eng_say(e, ENGINE_WARN, "log_tail_cut", NULL);
   s = store_open(e->io, &so, &si, &e->store);
   if (s) {
@@ -239,6 +241,7 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
   io_random(x, e->content_key, sizeof e->content_key);
   e->accepting = true;
   e->st.started_us = io_wall_us(x);
+  e->clock_off_us = io_wall_us(x) - io_mono_us(x);
   e->wake_at_us = INT64_MAX;
   if (o->metrics) e->metrics = metrics_new(e->mem); /* without memory nothing is counted */
   e->tracer = o->tracer;
@@ -259,10 +262,10 @@ hdw_status engine_open(io *x, const engine_opts *o, engine **out, char text[200]
 
 static void on_wake_timer(void *user) { eng_wake((engine *)user); }
 
-void eng_wake_at(engine *e, int64_t wall_us) {
-  if (wall_us >= e->wake_at_us) return;
-  e->wake_at_us = wall_us;
-  io_timer_set(e->io, &e->wake, wall_us - io_wall_us(e->io), on_wake_timer, e);
+void eng_wake_at(engine *e, int64_t clock_us) {
+  if (clock_us >= e->wake_at_us) return;
+  e->wake_at_us = clock_us;
+  io_timer_set(e->io, &e->wake, clock_us - eng_clock_us(e), on_wake_timer, e);
 }
 
 static bool memory_left(const engine *e) { return !e->o.budget || !e->o.budget->limit_bytes || e->o.budget->used_bytes < e->o.budget->limit_bytes / 8 * 7; }
@@ -328,7 +331,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   e->fresh_after = eng_last_seq(e);
   eng_sched(e);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_start(e->conns[i]);
-  eng_wake_at(e, io_wall_us(e->io));
+  eng_wake_at(e, eng_clock_us(e));
   on_intake_timer(e);
   eng_reconcile_start(e);
   eng_echo_start(e);

@@ -352,7 +352,8 @@ struct engine {
   struct eng_once *once;     /* keys of appends not yet durable */
   io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
-  int64_t wake_at_us;        /* wall */
+  int64_t wake_at_us;        /* eng_clock_us */
+  int64_t clock_off_us;      /* to be added to the monotonic clock: eng_clock_us */
   io_timer reconcile, echo_timer;
   struct { uint64_t mark; int64_t at_us; } echoes[ENG_ECHOES]; /* short forms of marks that may not be durable yet, and when they were made */
   int64_t reconcile_us;      /* 0 = not looked for */
@@ -715,7 +716,10 @@ bool eng_cancelled(const engine *e, uint64_t run);
 bool eng_run_active(engine *e, uint64_t id);
 /* Wakes what is due. */
 void eng_wake(engine *e);
-void eng_wake_at(engine *e, int64_t wall_us);
+/* The time by which waits and give-ups are reckoned and written down: the wall clock as it was at the start, or the log's last time when that was a little later, gone on
+ * with the monotonic clock. A wall clock that is set while the daemon runs neither holds what waits nor ends it. */
+static inline int64_t eng_clock_us(const engine *e) { return e->clock_off_us + io_mono_us(e->io); }
+void eng_wake_at(engine *e, int64_t clock_us);
 /* Microseconds of a Quantity in calendar units up to weeks; 0 for anything else. */
 int64_t eng_duration_us(val v);
 int64_t eng_backoff(engine *e, int64_t from_us, int64_t to_us, uint32_t n);

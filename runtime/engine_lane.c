@@ -179,7 +179,7 @@ static bool due_one(uint16_t part, uint64_t id, uint8_t subject, void *user) {
 
 void eng_wake(engine *e) {
   due d = {.e = e};
-  int64_t next = INT64_MAX, now = io_wall_us(e->io);
+  int64_t next = INT64_MAX, now = eng_clock_us(e);
   e->wake_at_us = INT64_MAX;
   if (e->draining || e->failed) return;
   if (e->nready >= DUE_MAX) { /* those that are due wait already; more of them would only wait twice */

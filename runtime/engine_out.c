@@ -72,7 +72,7 @@ static void on_result(engine *e, hdw_status s, const log_rec *rec, void *user) {
 
 /* Counted from its first failure: waiting for an open breaker, for opening hours or for an operator is no failure of the delivery. */
 static bool gives_up(const eng_dlv *d) {
-  return d->row.failing_us && io_wall_us(d->e->io) - d->row.failing_us > eng_give_up_us(d->c);
+  return d->row.failing_us && eng_clock_us(d->e) - d->row.failing_us > eng_give_up_us(d->c);
 }
 
 uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]) {
@@ -122,7 +122,7 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
   if (wait < call->retry_after_us) wait = call->retry_after_us;
-  r->next_us = io_wall_us(e->io) + wait;
+  r->next_us = eng_clock_us(e) + wait;
 }
 
 static void delivered(eng_call *call, void *user) {
@@ -246,7 +246,7 @@ static bool due(engine *e, eng_conn *c, uint64_t id) {
   bool ok = !store_get_delivery(e->store, ENG_PART, id, &a, &d);
   if (ok) {
     ok = (d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT) && (c->driver->in_order || eng_out_first(e, c, &d));
-    if (ok && !c->open && d.next_us > io_wall_us(e->io)) {
+    if (ok && !c->open && d.next_us > eng_clock_us(e)) {
       eng_wake_at(e, d.next_us);
       ok = false;
     }
@@ -339,7 +339,7 @@ static void on_pump(void *user) {
 bool eng_out_late(eng_conn *c, int64_t us) {
   engine *e = c->e;
   heads h = {.c = c, .want = SCAN_MAX};
-  int64_t now = io_wall_us(e->io);
+  int64_t now = eng_clock_us(e);
   bool late = false;
   (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), NULL, 0, SCAN_MAX, head_one, &h);
   for (uint32_t i = 0; i < h.n && !late; i++) {

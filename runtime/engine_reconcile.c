@@ -59,7 +59,7 @@ static uint32_t look_at_queues(engine *e) {
 static void on_reconcile(void *user) {
   static const uint8_t states[] = {RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_PARKED};
   engine *e = (engine *)user;
-  look k = {.e = e, .before_us = io_wall_us(e->io) - e->reconcile_us};
+  look k = {.e = e, .before_us = eng_clock_us(e) - e->reconcile_us};
   if (e->draining || e->failed || e->closing) return;
   if (e->nready || e->rescan) { /* there is work, and it goes on: look when there is none */
     io_timer_set(e->io, &e->reconcile, e->reconcile_us, on_reconcile, e);

@@ -148,7 +148,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_steps_drop(e, id, false);
     return;
   }
-  if (r->row.state >= RUN_PARKED && r->row.wake_us > io_wall_us(e->io) && !eng_run_unheld(r)) { /* it stood in the ring twice */
+  if (r->row.state >= RUN_PARKED && r->row.wake_us > eng_clock_us(e) && !eng_run_unheld(r)) { /* it stood in the ring twice */
     eng_run_free(r);
     eng_steps_drop(e, id, false);
     return;
@@ -327,7 +327,7 @@ static void on_parked(engine *e, hdw_status s, const log_rec *rec, void *user) {
 
 void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path) {
   engine *e = r->e;
-  int64_t now = io_wall_us(e->io);
+  int64_t now = eng_clock_us(e);
   /* What waits for a connection without having tried it cannot have failed for too long. */
   int64_t give_up = r->tried ? eng_give_up_us(r->tried) : e->o.config->top.give_up_ms * 1000;
   if (!(r->held && !r->tries) && now - r->row.created_us > give_up) {

@@ -667,6 +667,9 @@ static hdw_status read_file(hlog *l, uint64_t seg, struct log_open_file **out) {
   log_compacted comp = {.info.as_of = 0};
   s = io_pread(l->x, fd, head, sizeof head, 0, &got);
   if (!s) s = got < sizeof head ? HDW_E_CORRUPT : log_head_get(head, &h);
+#ifndef HDW_BREAK_ANY_SEGMENT /* canary: faults/damage must notice */
+  if (!s && h.first_seq != seg) s = HDW_E_CORRUPT; /* another segment under this name: its records are whole, and others */
+#endif
   if (!s && h.compacted) s = log_compacted_read(l->x, fd, &h, &comp);
   if (s) {
     io_fclose(l->x, fd);

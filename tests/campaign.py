@@ -15,6 +15,10 @@
       mixed load for N seconds: memory, descriptors, nothing dead (campaign_soak.py).
   campaign.py sim --bin DIR [--count SEEDS] [--seed FIRST] [--quick] [--record]
       hdwsim: histories of 20 simulated minutes, each drawn from a seed; an interrupted one goes on where it stopped (campaign_sim.py).
+  campaign.py powercut|faults|oom|damage|peers|hardship --bin DIR [--debug DIR] [--count N] [--seed N] [--quick] [--record]
+      tests/faults/campaigns.py: disks after a power cut; failing calls; memory that fails; damaged folders; peers that misbehave; clock, signals, memory. --quick: what ./dev test runs of it.
+  campaign.py slow --bin DIR [--quick] [--record]
+      of scale, the silent and the slow connections.
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
       generated FHIRPath expressions on a folder of FHIR examples, beside fhirpath.js."""
 import argparse
@@ -42,10 +46,11 @@ def record(name, what, result):
 
 def kill9(a):
     """tests/faults/kill_ledger.py again and again, with a seed of its own each time."""
+    a.count = a.count or (20 if a.quick else 100)
     end, seed, kills, at_points, acked, doubles, worst, problems = time.monotonic() + a.seconds, a.seed, 0, 0, 0, 0, 0, []
     while kills < a.count if not a.seconds else time.monotonic() < end:
         some = min(100, a.count - kills) if not a.seconds else 100
-        named = bool(a.points) and seed % 4 == 0
+        named = bool(a.points) and (seed % 4 == 0 or a.quick)
         done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'tests/faults/kill_ledger.py'), '--kills', str(some), '--seed', str(seed)] + (['--points', '--senders', '4'] if named else []),
                               capture_output=True, text=True, errors='replace', env=dict(os.environ, HDW_BIN=os.path.abspath(a.points if named else a.bin), HDW_SLOW='3'))
         print(done.stdout.strip(), flush=True)
@@ -65,6 +70,22 @@ def kill9(a):
         record('kill9', what, result)
     print(f'{0 if problems else 1} passed, {1 if problems else 0} failed')
     return 1 if problems or not kills else 0
+
+
+FAULTS = ('powercut', 'faults', 'oom', 'damage', 'peers', 'hardship')
+
+
+# ---- faults --------------------------------------------------------------------------------------------------------------
+
+def fault(a):
+    sys.path.insert(0, os.path.join(ROOT, 'tests', 'faults'))
+    import campaigns
+    what, result, good = campaigns.ALL[a.campaign](a)
+    print(f'{a.campaign}: {what}: {result}')
+    if a.record:
+        record(a.campaign, what, result if good else result + ': FAILED')
+    print(f'{int(good)} passed, {int(not good)} failed')
+    return 0 if good else 1
 
 
 # ---- scale ----------------------------------------------------------------------------------------------------------------
@@ -89,8 +110,19 @@ def scale(a):
     return 1 if problems else 0
 
 
+def slow(a):
+    """Of scale: what is silent or slow."""
+    a.part = 'slow' if a.quick else 'idle,slow'
+    return scale(a)
+
+
 def scale_part(a, s, part, row):
-    if part == 'idle':
+    if part == 'slow':
+        n = a.count or (300 if a.quick else 10_000)
+        r = s.loris(n, seconds=1 if a.quick else 5)
+        row(f'{n:,} connections that send a head byte by byte beside 8 good clients', f'{r["beside_per_s"]:,.0f} requests/s beside {r["alone_per_s"]:,.0f} without them in the same minutes, ratio {r["ratio"]:.2f}',
+            r['ratio'] > (0.5 if a.quick else 0.8))
+    elif part == 'idle':
         r = s.idle(10_000)
         row('10,000 silent connections, half HTTP, half MLLP', f'RssAnon {r["rss_anon_kb"] / 1024:.1f} MiB, {r["bytes_each"]:,.0f} bytes each, {r["cpu_percent"]:.1f} % of a processor while nothing happens',
             r['rss_anon_kb'] < 65536 + 8 * 10_000 and r['bytes_each'] < 8192 and r['answer'] == '202' and r['cpu_percent'] < 5)
@@ -132,9 +164,11 @@ ELSEWHERE = ('fuzz', 'sim', 'soak', 'verifier')
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('campaign', choices=('kill9', 'scale', 'fhirpath') + ELSEWHERE)
+    p.add_argument('campaign', choices=('kill9', 'scale', 'slow', 'fhirpath', *FAULTS, *ELSEWHERE))
     p.add_argument('--bin', required=True)
-    p.add_argument('--count', type=int, default=100)
+    p.add_argument('--debug', default=os.path.join(ROOT, 'build', 'debug'), help='the build with the address sanitizer')
+    p.add_argument('--quick', action='store_true', help='what ./dev test runs of it')
+    p.add_argument('--count', type=int, default=0, help='0 = as much as the campaign is made for')
     p.add_argument('--seconds', type=int, default=0)
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--folder', default=os.path.join(ROOT, 'tests/conformance/fhir-examples'))
@@ -144,12 +178,12 @@ def main():
     p.add_argument('--target', help='of fuzz: only these, with commas')
     p.add_argument('--keep', action='store_true', help='of fuzz: what is new goes to tests/fuzz/corpus')
     p.add_argument('--resume', action='store_true', help='goes on where an interrupted run stopped')
-    p.add_argument('--quick', action='store_true', help='seconds instead of minutes or hours')
     p.add_argument('--record', action='store_true')
     a = p.parse_args()
+    a.record = a.record and not a.quick
     if a.campaign in ELSEWHERE:
         sys.exit(importlib.import_module('campaign_' + a.campaign).run(a, record))
-    sys.exit({'kill9': kill9, 'scale': scale, 'fhirpath': fhirpath}[a.campaign](a))
+    sys.exit({'kill9': kill9, 'scale': scale, 'slow': slow, 'fhirpath': fhirpath}.get(a.campaign, fault)(a))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Disks that fail: the real daemon and the real tools on a folder that libiofault.so watches (iofault.c).
 
   disk.py powercut [--images N] [--seed N] [--scenario NAME]    recordings of the scenarios, then images of the disk after a power cut (powercut.c)
+  disk.py damage [--images N] [--seed N]                        drawn damage of the data folder (damage.c)
 
 Programs come from HDW_BIN, libiofault.so and powercut from HDW_BIN/tests or --tools."""
 import argparse
@@ -194,15 +195,56 @@ def powercut(a):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+# ---- damage -------------------------------------------------------------------------------------------------------------------
+
+def damage(a):
+    """Drawn damage of a folder in which something happened (damage.c)."""
+    folder = tempfile.mkdtemp(prefix='hdw-damage-', dir=MEMORY)
+    base, p = os.path.join(folder, 'base'), Place()
+    try:
+        p.d.start()
+        p.send(15, 'A', senders=4, size=300)
+        p.settled()
+        p.d.stop()
+        shutil.copy(os.path.join(p.data, 'state.mdb'), os.path.join(p.d.dir, 'older'))
+        p.d.start()
+        p.send(15, 'B', senders=4, size=300)
+        p.settled()
+        p.d.stop()
+        shutil.copytree(p.data, base, ignore=lambda d, names: [n for n in names if n.endswith('.sock')])
+        shutil.copy(os.path.join(p.d.dir, 'older'), os.path.join(base, 'state.mdb.old'))
+    finally:
+        p.close()
+    half = (a.images + 1) // 2
+
+    def part(n):
+        cmd = [os.path.join(tools(), 'damage'), base, os.path.join(folder, f'out{n}'), str(a.seed), str(n * half), str(half)] + (['canary'] if a.canary else [])
+        return subprocess.run(cmd, capture_output=True, text=True, errors='replace', env=dict(os.environ, ASAN_OPTIONS='detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_abort=0'))
+    bad, sums = [], [0] * 6
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for r in pool.map(part, range(2)):
+            said = re.search(r'(\d+) damages: (\d+) right, (\d+) told, (\d+) ended by a signal, (\d+) states made again, (\d+) violations', r.stdout)
+            bad += [x for x in r.stdout.splitlines() if x.startswith('damage ')] if said else [f'damage ended with {r.returncode}: {r.stderr[-300:]}']
+            sums = [x + int(y) for x, y in zip(sums, said.groups())] if said else sums
+    for x in bad[:20]:
+        print('FAILED:', x)
+    print(f'damage: {sums[0]} damages, seed {a.seed}: {sums[1]} without effect or made good at once, {sums[2]} told, {sums[3]} ended the reading child, {sums[4]} states made again from the log with the same hash, {len(bad)} violations')
+    if bad and not a.canary:
+        print(f'the folder is kept in {folder}')
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if bad or sums[0] < a.images else 0
+
+
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('what', choices=('powercut',))
+    p.add_argument('what', choices=('powercut', 'damage'))
     p.add_argument('--images', type=int, default=400)
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--scenario')
     p.add_argument('--canary', action='store_true', help='powercut: as if nothing was synced. Must fail')
     a = p.parse_args()
-    sys.exit({'powercut': powercut}[a.what](a))
+    sys.exit({'powercut': powercut, 'damage': damage}[a.what](a))
 
 
 if __name__ == '__main__':
