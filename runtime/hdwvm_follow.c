@@ -280,13 +280,13 @@ static int end(follower *f, int code) {
   return code;
 }
 
-static void mark(follower *f) {
-  char text[24];
-  int fd, n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-  if (io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd)) return;
-  (void)io_pwrite(f->io, fd, text, (size_t)n, 0); /* for promote only: it is the file that counts */
-  (void)io_sync(f->io, fd);
+static hdw_status mark(follower *f) {
+  int fd;
+  hdw_status s = io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE, &fd);
+  if (s) return s;
+  s = io_sync(f->io, fd);
   io_fclose(f->io, fd);
+  return s ? s : io_sync_dir(f->io, f->dir);
 }
 
 int hv_follow(const hv_args *a) {
@@ -309,7 +309,8 @@ int hv_follow(const hv_args *a) {
     return end(&f, EXIT_FINDINGS);
   }
   if (f.seg && (f.unfolded = 1) && (s = fold(&f))) return end(&f, (hv_say("%s: %s", f.dir, hdw_status_text(s)), EXIT_IO));
-  mark(&f);
+  s = mark(&f); /* before anything is copied: a copy without it could be served */
+  if (s) return end(&f, (hv_say("%s: %s", f.marker, hdw_status_text(s)), EXIT_IO));
   signal(SIGTERM, on_end), signal(SIGINT, on_end), signal(SIGUSR1, on_end);
   hv_say("following into %s", f.dir);
   for (turn t = T_MORE; !ending && t != T_STOP;) {
