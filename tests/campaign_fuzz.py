@@ -1,7 +1,7 @@
 """campaign.py fuzz --bin DIR [--seconds N] [--idle N] [--target NAME,...] [--resume] [--quick] [--keep]
 
 Every fuzz target in rounds, until it found no new edge for --idle seconds (or for --seconds in all, 60 by default). What it found is kept in build/fuzz/corpus; --keep merges it into
-tests/fuzz/corpus, made as small as it can be (at most 300 files of at most 4 KiB each, the smallest first). --resume goes on with the targets and counts of an interrupted run."""
+tests/fuzz/corpus, made as small as it can be (at most 120 files of at most 4 KiB each, the smallest first). --resume goes on with the targets and counts of an interrupted run."""
 import glob
 import os
 import re
@@ -12,7 +12,7 @@ import time
 
 from campaign_state import ROOT, State
 
-FILES_MAX, BYTES_MAX = 300, 4096
+FILES_MAX, BYTES_MAX = 120, 4096
 
 
 def targets(a):
