@@ -241,7 +241,9 @@ static hdw_status copy_lines(parser *x, hl7_eol eol, char term, bool strict, hl7
 
 static hdw_status finish(parser *x, hl7_msg **out, const hl7_delims *d) {
   hl7_msg *m = (hl7_msg *)arena_zalloc(x->a, 1, sizeof *m + sizeof(hl7_index));
-  uint64_t cap = x->nsep + x->nsegs + 1;
+  uint64_t nsep = 0; /* counted on what is kept: the paths above count while they still decide where it ends */
+  for (uint32_t i = 0; i < x->len; i++) nsep += x->p[i] == x->fs;
+  uint64_t cap = nsep + x->nsegs + 1;
   if (!m || cap > UINT32_MAX / 4) return m ? HDW_E_LIMIT : HDW_E_NOMEM;
   hl7_index *ix = (hl7_index *)(void *)(m + 1);
   ix->segs = x->segs;

@@ -529,8 +529,24 @@ static void test_H41_missing_offset_comes_from_the_endpoint(void **state) {
   assert_int_equal(val_get_time(v).zone_min, 0);
 }
 
+/* Blank lines behind the only segment: its field separators are counted on what is kept (they were not, and the index was too short for them). */
+static void test_separators_before_blank_lines(void **state) {
+  (void)state;
+  static const char text[] = "MSH|^&|P|2.H|\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff^&|P|2.\r\t\r\r\t\r";
+  test_mem tm;
+  arena a;
+  hl7_msg *m;
+  test_mem_init(&tm);
+  arena_init(&a, &tm.m, 0);
+  assert_int_equal(hl7_parse(&a, text, sizeof text - 1, NULL, &m, NULL), HDW_OK);
+  assert_int_equal(hl7_field_count(m, 0), 7);
+  arena_free(&a);
+  assert_int_equal(tm.live_bytes, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_separators_before_blank_lines),
       T(test_H31_delimiters_come_from_the_message),
       T(test_H31_short_encoding_leaves_roles_out),
       T(test_H31_bad_delimiters_are_named),
