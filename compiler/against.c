@@ -164,14 +164,16 @@ static const struct { const char *call, *code, *other; } codes[] = {
     {"read", "read", NULL}, {"vread", "vread", NULL}, {"search", "search-type", NULL}, {"pages", "search-type", NULL}, {"create", "create", NULL}, {"update", "update", NULL},
     {"patch", "patch", NULL}, {"delete", "delete", NULL}, {"history", "history-instance", "history-type"}};
 
-static void interaction(comp *c, const decl *conn, const ast *n, str op, const server_type *t) {
+static bool interaction(comp *c, const decl *conn, const ast *n, str op, const server_type *t) {
   val list = list_at(t->v, "interaction");
   for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
     if (!str_is(op, codes[i].call) || has(list, "code", str_of(codes[i].code)) || (codes[i].other && has(list, "code", str_of(codes[i].other)))) continue;
     diag *d = err(c, E0245, n, "'%.*s' does not support %.*s of %.*s", STR(conn->name), STR(op), STR(t->name));
     diag_note(c->d, d, "of %.*s it supports: %s", STR(t->name), listed(c, list, "code", NULL));
     also_server(c, d, conn);
+    return false;
   }
+  return true;
 }
 
 static void whole_server(comp *c, const decl *conn, const ast *n, str op) {
@@ -206,12 +208,12 @@ void against_call(comp *c, decl *conn, ast *call_node, ty result) {
   if (!type.len || type.p[0] < 'A' || type.p[0] > 'Z' || str_is(type, "Resource")) return;
   const server_type *t = type_of(conn->server, type);
   if (!t) { no_type(c, conn, where, type); return; }
-  interaction(c, conn, call_node->first, op, t);
+  if (!interaction(c, conn, call_node->first, op, t)) return;
   if (!str_is(op, "search") && !str_is(op, "pages")) return;
   for (; x; x = x->next) {
     if (x->kind != AST_NAMED) continue;
     str key = key_text(c, x->first);
-    if (!key.len || key.p[0] == '_' || fhir_own_argument(key) || declared(list_at(t->v, "searchParam"), key)) continue;
+    if (!key.len || key.p[0] == '_' || search_control(key) || declared(list_at(t->v, "searchParam"), key)) continue;
     no_param(c, conn, x->first, key, t);
   }
 }

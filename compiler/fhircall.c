@@ -124,7 +124,7 @@ static void param_value(comp *c, ast *e, ty t, const fhir_search_info *p, uint16
 }
 
 /* Of the call, not of the search. extra: further parameters as an object, by names that are known at run time only. */
-bool fhir_own_argument(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "timeout") || str_is(name, "extra"); }
+bool search_control(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "timeout") || str_is(name, "extra"); }
 
 /* A key: parameter, chain (`patient.name`, `subject:Patient.name`) or _has. */
 static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
@@ -132,7 +132,7 @@ static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
   fhir_search_info p;
   uint16_t typed;
   size_t at = 0;
-  if (fhir_own_argument(k) || (k.len > 5 && memcmp(k.p, "_has:", 5) == 0)) return;
+  if (search_control(k) || (k.len > 5 && memcmp(k.p, "_has:", 5) == 0)) return;
   str whole = str_of(fhir_type_name(resource));
   if (!fhir_search_param(resource, k.p, strcspn(fmt(c, "%.*s", STR(k)), ":."), &p) && server_has_param(c->conn, whole, k)) return; /* one of the server's own */
   for (;;) {

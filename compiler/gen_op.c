@@ -12,6 +12,7 @@ typedef enum level { LEVEL_OPEN, LEVEL_ONE, LEVEL_TYPE, LEVEL_SERVER } level;
 /* "OperationDefinition/Patient-i-everything", as HAPI names its own: the resource, and whether of one (i), of the type (t or nothing) or of the server (s);
  * "ValueSet-expand", as FHIR does: the resource. */
 static level of_definition(str def, str op, str *type) {
+  if (!def.len) return LEVEL_OPEN;
   size_t slash = def.len;
   while (slash && def.p[slash - 1] != '/') slash--;
   str s = {def.p + slash, def.len - slash};
