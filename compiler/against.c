@@ -160,6 +160,9 @@ static void no_param(comp *c, const decl *conn, const ast *key, str name, const 
 
 /* ---- calls */
 
+/* Of the call, not of the search. */
+static bool own_argument(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "within") || str_is(name, "extra") || str_is(name, "phi"); }
+
 static const struct { const char *call, *code, *other; } codes[] = {
     {"read", "read", NULL}, {"vread", "vread", NULL}, {"search", "search-type", NULL}, {"pages", "search-type", NULL}, {"create", "create", NULL}, {"update", "update", NULL},
     {"patch", "patch", NULL}, {"delete", "delete", NULL}, {"history", "history-instance", "history-type"}};
@@ -213,7 +216,7 @@ void against_call(comp *c, decl *conn, ast *call_node, ty result) {
   for (; x; x = x->next) {
     if (x->kind != AST_NAMED) continue;
     str key = key_text(c, x->first);
-    if (!key.len || key.p[0] == '_' || search_control(key) || declared(list_at(t->v, "searchParam"), key)) continue;
+    if (!key.len || key.p[0] == '_' || own_argument(key) || declared(list_at(t->v, "searchParam"), key)) continue;
     no_param(c, conn, x->first, key, t);
   }
 }

@@ -215,7 +215,6 @@ void against_call(comp *c, decl *conn, ast *call_node, ty result);      /* repor
 bool connection_is_r4(comp *c, const decl *conn);
 bool server_has_param(const decl *conn, str type, str key);
 bool server_has_operation(const decl *conn, str op);
-bool search_control(str name);              /* fhircall.c: max, extra ...: of the call, not of the search */
 
 /* lib.c */
 bool lib_source(comp *c, const char *name, comp_source *out);

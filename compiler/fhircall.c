@@ -124,7 +124,7 @@ static void param_value(comp *c, ast *e, ty t, const fhir_search_info *p, uint16
 }
 
 /* Of the call, not of the search. extra: further parameters as an object, by names that are known at run time only. */
-bool search_control(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "timeout") || str_is(name, "extra"); }
+static bool search_control(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "timeout") || str_is(name, "extra"); }
 
 /* A key: parameter, chain (`patient.name`, `subject:Patient.name`) or _has. */
 static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {

@@ -62,6 +62,13 @@ static arg *arg_add(gen *g, api_call *c, str raw, char in) {
 
 static str joined(gen *g, gen_type t, bool need) { return str_of(gen_fmt(g, "%s%s", t.name, t.many ? "*" : need && !t.optional ? "" : "?")); }
 
+/* For what has no name of its own: "createRoom body". */
+static str hint_of(gen *g, const api_call *c, const char *what) {
+  str id = gen_text(g, c->op, "operationId");
+  if (id.len && id.len < 100) return str_of(gen_fmt(g, "%.*s %s", STR(id), what));
+  return str_of(gen_fmt(g, "%s %.*s %s", c->method, STR(c->path), what));
+}
+
 static void parameter(gen *g, api_call *c, gen_at p) {
   gen_at at;
   if (!gen_resolve(g, p, &at, NULL) || at.v.tag != VAL_OBJ) return;
@@ -71,7 +78,7 @@ static void parameter(gen *g, api_call *c, gen_at p) {
     arg *x = arg_add(g, c, str_of("body"), 'b');
     if (!x || !schema) return;
     x->need = gen_true(at.v, "required");
-    x->type = joined(g, gen_type_of(g, (gen_at){at.doc, *schema}, str_of(gen_fmt(g, "%s %.*s", c->method, STR(c->path))), 0), x->need).p;
+    x->type = joined(g, gen_type_of(g, (gen_at){at.doc, *schema}, hint_of(g, c, "body"), 0), x->need).p;
     return;
   }
   if (str_is(in, "formData")) { c->refused = true; gen_note(g, "%s %.*s is left out: it takes a form", c->method, STR(c->path)); return; }
@@ -111,7 +118,7 @@ static void request_body(gen *g, api_call *c) {
   const val *schema = gen_get(*json, "schema");
   if (!x) return;
   x->need = gen_true(at.v, "required") || !gen_get(at.v, "required");
-  gen_type t = schema ? gen_type_of(g, (gen_at){at.doc, *schema}, str_of(gen_fmt(g, "%s %.*s", c->method, STR(c->path))), 0) : (gen_type){.name = "any"};
+  gen_type t = schema ? gen_type_of(g, (gen_at){at.doc, *schema}, hint_of(g, c, "body"), 0) : (gen_type){.name = "any"};
   if (t.many) gen_note(g, "%s %.*s takes a list: a list of one is sent as that one", c->method, STR(c->path));
   x->type = joined(g, t, x->need).p;
   x->says = gen_text(g, at.v, "description");
@@ -135,7 +142,7 @@ static answer answer_of(gen *g, api_call *c) {
     const val *json = json_content(content, &media), *schema = json ? gen_get(*json, "schema") : c->swagger ? gen_get(at.v, "schema") : NULL;
     if (!json && !schema && content.tag != VAL_OBJ) continue;
     a.some = true;
-    a.t = schema ? gen_type_of(g, (gen_at){at.doc, *schema}, str_of(gen_fmt(g, "%s %.*s answer", c->method, STR(c->path))), 0) : (gen_type){.name = "any", .optional = true};
+    a.t = schema ? gen_type_of(g, (gen_at){at.doc, *schema}, hint_of(g, c, "answer"), 0) : (gen_type){.name = "any", .optional = true};
   }
   return a;
 }

@@ -135,7 +135,7 @@ void gen_key(buf *b, str raw) {
 
 bool gen_field(buf *b, str raw) {
   if (!raw.len || raw.len > GEN_NAME_MAX * 2) return false;
-  if (gen_is_word(raw) && !reserved(raw) && !str_is(raw, "else")) { buf_put(b, raw.p, raw.len); return true; }
+  if (gen_is_word(raw) && !str_is(raw, "else") && !str_is(raw, "true") && !str_is(raw, "false")) { buf_put(b, raw.p, raw.len); return true; }
   for (size_t i = 0; i < raw.len; i++)
     if (raw.p[i] < ' ' || raw.p[i] > '~' || raw.p[i] == '`' || raw.p[i] == '\\') return false;
   buf_putc(b, '`');

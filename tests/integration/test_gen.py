@@ -183,7 +183,7 @@ class Schemas(Base):
             "either": {"oneOf": [{"type": "string"}, {"type": "object"}]}, "maybe": {"type": ["string", "null"]}, "x-odd": {"type": "boolean"}, "div": {"type": "string"}, "Patient": {"type": "string"}}}
         named = {"allOf": [{"$ref": "#/components/schemas/Pet"}, {"type": "object", "properties": {"owner": {"type": "string"}}, "required": ["owner"]}]}
         text = self.make(self.put("shop.json", api({"/pets/{id}": {"get": {**answer({"$ref": "#/components/schemas/Owned"})}}}, {"Pet": pet, "Owned": named})))
-        for line in ("id:      long", "born:    date?", "kind:    string?  // one of cat, dog", "friends: Pet*", "either:  any?", "maybe:   string?", "`x-odd`: boolean?", "`div`:   string?", "owner:   string\n"):
+        for line in ("id:      long", "born:    date?", "kind:    string?  // one of cat, dog", "friends: Pet*", "either:  any?", "maybe:   string?", "`x-odd`: boolean?", "div:     string?", "owner:   string\n"):
             self.assertIn(line, text)
         self.assertIn('shop.get("/pets/{id}")', text)
 
