@@ -58,7 +58,7 @@ static const val *known_result(const eng_message *m, const rec_run_new *n) {
 void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_us) {
   bool may = m->input.tag != VAL_EMPTY && !e->o.hits && !e->draining && !e->rescan && !e->nready && store_applied(e->store) >= e->early_after;
   for (uint32_t i = 0; i < e->napps && may; i++) may = !e->apps[i]->has_senders; /* they decide how a run reads its message */
-  store_input in = {.id = seq, .time_us = e->appended_us, .received_us = received_us};
+  store_input in = {.id = seq, .time_us = e->appended_us, .received_us = received_us, .identity = m->rec.identity};
   memcpy(in.content_hash, m->rec.content_hash, REC_HASH);
   for (unsigned i = 0; i < m->rec.verdict.nruns; i++) {
     const rec_run_new *n = &m->rec.verdict.runs[i];

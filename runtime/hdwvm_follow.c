@@ -281,10 +281,12 @@ static int end(follower *f, int code) {
 }
 
 static hdw_status mark(follower *f) {
-  int fd;
-  hdw_status s = io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE, &fd);
+  char text[24];
+  int fd, n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+  hdw_status s = io_open(f->io, f->marker, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd);
   if (s) return s;
-  s = io_sync(f->io, fd);
+  s = io_pwrite(f->io, fd, text, (size_t)n, 0); /* for promote, which asks this process to end */
+  if (!s) s = io_sync(f->io, fd);
   io_fclose(f->io, fd);
   return s ? s : io_sync_dir(f->io, f->dir);
 }

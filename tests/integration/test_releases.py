@@ -178,7 +178,7 @@ class Releases(unittest.TestCase):
         for s in self.each():
             whole = os.path.join(s.dir, 'whole')
             shutil.copytree(s.data, whole)
-            count = os.path.join(s.dir, 'count')
+            count = os.path.join(s.data, 'count')  # the daemon may write nowhere else
             p = s.serve(killed_at=0, count=count)
             time.sleep(0.5 * SLOW)  # what is written behind
             s.end(p, signal.SIGKILL)
