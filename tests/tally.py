@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Counts test cases in ctest's JUnit reports: those of cmocka and unittest programs one by one, of scripts that end with
-"N passed, N failed" as they say, anything else as one. Prints what failed and, as the last line, "N passed, N failed"."""
+"N passed, N failed" as they say, anything else as one. Prints what failed, the lines "score: ..." that tests wrote and, as the last line,
+"N passed, N failed"."""
 import os
 import re
 import sys
 import xml.etree.ElementTree as ET
 
+SCORE = re.compile(r'^score: (.*)$', re.M)
 SAID = re.compile(r'^(\d+) passed, (\d+) failed$', re.M)
 CMOCKA_OK = re.compile(r'^\[  PASSED  \] (\d+) test', re.M)
 CMOCKA_BAD = re.compile(r'^\[  FAILED  \] (?:\S+: )?(\d+) test', re.M)
@@ -28,7 +30,7 @@ def cases(out):
 
 
 def main(reports):
-    passed, failed, names = 0, 0, []
+    passed, failed, names, scores = 0, 0, [], []
     for report in reports:
         if not os.path.exists(report):
             failed += 1
@@ -39,12 +41,16 @@ def main(reports):
             if skipped is not None and skipped.get('message', '').startswith('SKIP_'):
                 continue
             ok = case.get('status') == 'run'
-            p, f = cases(case.findtext('system-out') or '') or (1 if ok else 0, 0)
+            out = case.findtext('system-out') or ''
+            scores += SCORE.findall(out)
+            p, f = cases(out) or (1 if ok else 0, 0)
             if not ok:
                 f = max(f, 1)
                 names.append(case.get('name'))
             passed += p
             failed += f
+    for line in scores:
+        print(line)
     for name in names:
         print('failed:', name)
     print(f'{passed} passed, {failed} failed')

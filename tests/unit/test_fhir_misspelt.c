@@ -105,7 +105,7 @@ static void test_misspelt_elements(void **state) {
     print_message("a letter %-9s %6u misspellings, %5.1f %% rejected, %5.1f %% with the right name first\n", kinds[k], t->total, 100.0 * t->rejected / t->total, 100.0 * t->right / t->total);
     all = (tally){all.total + t->total, all.rejected + t->rejected, all.right + t->right};
   }
-  print_message("all                %6u misspellings, %5.1f %% rejected, %5.1f %% with the right name first\n", all.total, 100.0 * all.rejected / all.total, 100.0 * all.right / all.total);
+  print_message("score: misspelt elements: %u, %.1f %% rejected, %.1f %% with the right name first\n", all.total, 100.0 * all.rejected / all.total, 100.0 * all.right / all.total);
   assert_true(all.total > 50000);
   assert_true(all.right * 100 >= all.total * WANTED_PERCENT);
 }

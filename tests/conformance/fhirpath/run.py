@@ -170,8 +170,8 @@ def main():
     if wrong:
         print("spec.tsv")
         print("\n".join(wrong))
-    print("cases of the specification: %d right, %d wrong" % (n - len(wrong), len(wrong)))
-    print("official FHIRPath R4 suite: %d of %d right" % (len(tests) - len(bad), len(tests)))
+    print("score: cases of the FHIRPath specification: %d right, %d wrong" % (n - len(wrong), len(wrong)))
+    print("score: official FHIRPath R4 suite: %d of %d right" % (len(tests) - len(bad), len(tests)))
     print("%d passed, %d failed, %d of them excluded" % (len(tests) - len(bad) + n - len(wrong), len(bad) + len(wrong), len(bad) - len(new)))
     return 1 if new or gone or wrong else 0
 

@@ -85,6 +85,7 @@ def main():
         print("%s: %s" % (n, bad[n]))
     for n in gone:
         print("%s is excluded but passes (or is no longer there): take it out of exclusions.txt" % n)
+    print("score: SQL on FHIR: %d of %d views right" % (total - len(bad), total))
     print("%d passed, %d failed, %d of them excluded" % (total - len(bad), len(bad), len(bad) - len(new)))
     return 1 if new or gone else 0
 

@@ -96,5 +96,5 @@ g = golden()
 n, refused = corpus() if "--write" not in sys.argv else (0, 0)
 validate()
 bad += subprocess.run([sys.executable, "-B", os.path.join(ROOT, "stdlib", "lib", "v2", "coverage.py"), "--check"], check=False).returncode
-print("v2-to-FHIR: %d reviewed Bundles, %d corpus messages (%d files are no message), %d failures" % (g, n, refused, bad))
+print("score: v2-to-FHIR: %d reviewed Bundles, %d corpus messages (%d files are no message), %d failures" % (g, n, refused, bad))
 sys.exit(bad > 0)
