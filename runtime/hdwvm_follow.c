@@ -247,8 +247,10 @@ static bool ask_to_end(follower *f) {
   return pid > 1 && !kill((pid_t)pid, SIGTERM);
 }
 
-/* `take`: from a follower that has it. */
-static int prepare(follower *f, const hv_args *a, bool take) {
+/* What is to be done with the folder: fill it, made when it is not there; take it from the follower that has it; tell it something. */
+typedef enum purpose { TO_FOLLOW, TO_TAKE, TO_TELL } purpose;
+
+static int prepare(follower *f, const hv_args *a, purpose why) {
   char path[PATH], admin_path[200];
   f->lock = f->fd = -1;
   io_mem_init(&f->mem, 0);
@@ -257,15 +259,15 @@ static int prepare(follower *f, const hv_args *a, bool take) {
   snprintf(f->log, sizeof f->log, "%s/log", f->dir);
   snprintf(f->marker, sizeof f->marker, "%s/standby", f->dir);
   if (io_linux_new(&f->mem.m, &f->io)) return EXIT_INTERNAL;
-  hdw_status s = io_mkdir(f->io, f->dir);
-  if (!s || s == HDW_E_EXISTS) s = io_mkdir(f->io, f->log);
+  hdw_status s = why == TO_FOLLOW ? io_mkdir(f->io, f->dir) : HDW_OK;
+  if (why == TO_FOLLOW && (!s || s == HDW_E_EXISTS)) s = io_mkdir(f->io, f->log);
   snprintf(path, sizeof path, "%.1100s/lock", f->log);
   if (!s || s == HDW_E_EXISTS) s = io_open(f->io, path, IO_O_WRITE | IO_O_CREATE | IO_O_LOCK, &f->lock);
-  if (s == HDW_E_DENIED && take && ask_to_end(f))
+  if (s == HDW_E_DENIED && why == TO_TAKE && ask_to_end(f))
     for (int64_t until = io_mono_us(f->io) + ENDS_US; s == HDW_E_DENIED && io_mono_us(f->io) < until; rest(IDLE_US))
       s = io_open(f->io, path, IO_O_WRITE | IO_O_CREATE | IO_O_LOCK, &f->lock);
   if (s) {
-    hv_say("%s: %s", f->dir, s == HDW_E_DENIED ? "a daemon or another follower has it; stop it first" : hdw_status_text(s));
+    hv_say("%s: %s", f->dir, s == HDW_E_DENIED ? "a daemon or another follower has it; stop it first" : s == HDW_E_NOTFOUND ? "there is no such data folder" : hdw_status_text(s));
     return EXIT_IO;
   }
   return EXIT_OK;
@@ -299,7 +301,7 @@ int hv_follow(const hv_args *a) {
     hv_say("follow needs --data DIR and the primary: --from DATA-FOLDER|SOCKET, or --url https://HOST:PORT --token-file FILE");
     return EXIT_USAGE;
   }
-  int code = prepare(&f, a, false);
+  int code = prepare(&f, a, TO_FOLLOW);
   if (code) return end(&f, code);
   snprintf(socket_path, sizeof socket_path, dir ? "%.1000s/admin.sock" : "%.1000s", a->from ? a->from : "");
   f.peer = (hv_args){.url = a->url, .token_file = a->token_file, .ca = a->ca, .from = socket_path, .live = true, .kept = f.io};
@@ -347,7 +349,7 @@ int hv_promote(const hv_args *a) {
   term_info t;
   size_t n = 0;
   uint64_t term = 0;
-  int code = prepare(&f, a, true);
+  int code = prepare(&f, a, TO_TAKE);
   if (code) return end(&f, code);
   bool standby = !io_stat(f.io, f.marker, &st);
   if (!standby && !was_fenced(&f, &t)) {
@@ -382,7 +384,7 @@ static int fence_folder(const hv_args *a, uint64_t term) {
   store_info si;
   log_open_info li;
   hlog *l = NULL;
-  int code = prepare(&f, a, false);
+  int code = prepare(&f, a, TO_TELL);
   if (code) return end(&f, code);
   io_fclose(f.io, f.lock);
   f.lock = -1;

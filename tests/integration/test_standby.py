@@ -186,6 +186,8 @@ class Standby(unittest.TestCase):
         r = subprocess.run([HDWVM, 'promote', '--data', self.new], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
         self.assertEqual(r.returncode, 74)
         self.assertIn('stop it first', r.stderr)
+        self.assertIn('no such data folder', self.tool('promote', '--data', 'misspelt', code=74).stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.d.dir, 'misspelt')))
 
     def test_retention_at_a_standby_frees_as_the_primary_does(self):
         """Bytes and rows go at the standby as they went at the primary, also when it was away meanwhile, and what is promoted then is whole."""
