@@ -17,7 +17,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
-from rig import SLOW, Daemon, Mllp, ack_code, adt, wait_for
+from rig import SLOW, Daemon, Listening, Mllp, ack_code, adt, wait_for
 
 PROGRAM = '''hdw 1
 setting crm_base: url
@@ -193,22 +193,12 @@ RECEIVER = [
 ]
 
 
-class Evil:
+class Evil(Listening):
     """A server that does as the row says: actions[k] at the k-th attempt, the last one from then on."""
 
     def __init__(self, mllp):
         self.mllp, self.script, self.seen, self.lock = mllp, [[OK]], [], threading.Lock()
-        self.sock = socket.create_server(('127.0.0.1', 0), backlog=64)
-        self.port = self.sock.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                c, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+        super().__init__()
 
     def request(self, c, data):
         """(the key, the rest) of the next request."""

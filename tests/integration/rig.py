@@ -91,12 +91,11 @@ class HttpSink:
         self.server.server_close()
 
 
-class MllpSink:
-    """Acknowledges messages with the code that codes() gives."""
+class Listening:
+    """Listens on loopback; self.serve(connection) has a thread of its own for each."""
 
     def __init__(self):
-        self.messages, self.codes = [], lambda n: 'AA'
-        self.sock = socket.create_server(('127.0.0.1', 0))
+        self.sock = socket.create_server(('127.0.0.1', 0), backlog=64)
         self.port = self.sock.getsockname()[1]
         threading.Thread(target=self.run, daemon=True).start()
 
@@ -107,6 +106,14 @@ class MllpSink:
             except OSError:
                 return
             threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+
+class MllpSink(Listening):
+    """Acknowledges messages with the code that codes() gives."""
+
+    def __init__(self):
+        self.messages, self.codes = [], lambda n: 'AA'
+        super().__init__()
 
     def serve(self, c):
         data = b''

@@ -12,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from rig import Daemon, HDWVM, HttpSink, Mllp, ack_code, adt, certificate, wait_for
+from rig import Daemon, HDWVM, HttpSink, Listening, Mllp, ack_code, adt, certificate, wait_for
 
 PROGRAM = '''hdw 1
 listener adt = mllp()
@@ -30,22 +30,12 @@ def server_of(folder, name, *others):
     return ctx
 
 
-class Peer:
+class Peer(Listening):
     """An MLLP receiver. answer(n, message, control) gives a list of frames to send back; bytes are sent as they are, a number waits."""
 
     def __init__(self, answer, tls=None):
         self.messages, self.answer, self.tls = [], answer, tls
-        self.sock = socket.create_server(('127.0.0.1', 0))
-        self.port = self.sock.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                c, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+        super().__init__()
 
     def serve(self, c):
         data = b''
