@@ -337,13 +337,39 @@ bool advise_choice(comp *c, diag *d, const ast *at, uint16_t type, str name, boo
 /* effect.c */
 ty effect_call(comp *c, ast *chain, bool send, int dst);
 void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit *in); /* E0232: under ack after run */
-bool has_effect(const ast *n);
+bool has_effect(comp *c, const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
-ty fhir_connection_call(comp *c, ast *call_node);   /* fhircall.c */
 uint16_t fhir_resource_arg(comp *c, ast *a);        /* the resource that an argument names; 0 after a report or when it is no plain name */
 void fhir_id_arg(comp *c, ast *e, ty t);            /* the id of one resource */
-ty fhir_operation_call(comp *c, ast *call_node);    /* fhirop.c: operation('$match', …), everything(…) */
+ty fhir_operation_call(comp *c, ast *call_node);    /* fhirop.c: operation('$match', …), everything(…) are checked; nothing of it is performed */
+/* c.pages(…) as the source of a loop; one page of it. */
+bool is_pages(comp *c, const ast *src);
+ty page_call(comp *c, ast *chain, int cont, int dst);
 void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */
+
+/* fhircall.c: an operation of a FHIR connection while it is compiled. */
+typedef struct fhir_call {
+  bool on;
+  const decl *conn;
+  str op;
+  uint16_t resource;         /* of its first argument; 0 = none or not known */
+  bool phi;                  /* a search parameter is phi */
+  bool open;                 /* ... and may be: the connection says phi_in_url: allowed */
+  uint8_t klass;             /* instead of the operation's; 0 = that */
+  ty given;                  /* of create and update: the resource's type */
+} fhir_call;
+/* A further argument (search parameter): checked; its text in r. again: there is one of that name in r, both hold. */
+void fhir_argument(comp *c, fhir_call *f, ast *key, ast *e, int r, bool again);
+/* An argument of the operation's own that is no plain value: true when it was compiled here. */
+bool fhir_own_argument(comp *c, fhir_call *f, const sig_param *p, ast *e, int r, bool named);
+void fhir_unknown_call(comp *c, ast *at, str name);
+/* Operations that FHIR defines are checked against it, their result is f->given. false: reported, nothing more to compile. */
+bool fhir_operation_ok(comp *c, fhir_call *f, ast *call_node);
+/* Reports arguments that must be there; given: a bit for each of the signature's that is. */
+void fhir_missing(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at);
+void fhir_before(comp *c, fhir_call *f, const sig *s, int w);
+int fhir_param(const sig *s, const char *name);        /* its place, -1 */
+ty fhir_result(comp *c, const fhir_call *f, int r);    /* types the answer in r */
 
 /* testblock.c */
 void test_stmt(comp *c, ast *n);

@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-bool has_effect(const ast *n) {
-  if (n->kind == AST_STEP || n->kind == AST_SEND || n->kind == AST_LOG) return true;
+/* for page in c.pages(…): each page is a step. */
+bool has_effect(comp *c, const ast *n) {
+  if (n->kind == AST_STEP || n->kind == AST_SEND || n->kind == AST_LOG || (n->kind == AST_FOR && n->first && is_pages(c, n->first->next))) return true;
   for (const ast *x = n->first; x; x = x->next)
-    if (has_effect(x)) return true;
+    if (has_effect(c, x)) return true;
   return false;
 }
 
@@ -140,14 +141,41 @@ static void looks_like(comp *c, const ast *at, str name, const sig *s) {
   suggest(c, d, at, &near);
 }
 
-static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
+static void unknown_argument(comp *c, const ast *at, str name, const sig *s) {
+  nearest near;
+  nearest_init(&near, name.p, name.len);
+  for (uint32_t i = 0; i < s->n; i++) nearest_offer(&near, s->p[i].name.p, s->p[i].name.len);
+  diag *d = err(c, E0208, at, "'%.*s' has no parameter '%.*s'", STR(s->name), STR(name));
+  suggest(c, d, at, &near);
+}
+
+/* An argument beyond those of the signature, number `more`. false: it went to one that was there already. */
+static bool further(comp *c, fhir_call *fc, ast *key, ast *e, str *named, uint32_t n, uint32_t more, int w, const sig *s) {
+  str kn = key_text(c, key);
+  uint32_t k = n;
+  named[more] = kn;
+  if (!fc->on) {
+    looks_like(c, key, kn, s);
+    (void)argument(c, e, NULL, w + (int)more);
+    return true;
+  }
+  while (!str_eq(named[k], kn)) k++;
+  fhir_argument(c, fc, key, e, w + (int)k, k < more);
+  return k == more;
+}
+
+/* cont: register of the place where a page before ended, or -1. */
+static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int cont) {
   fnctx *f = c->f;
   ast *args = ast_child(call_node, 1);
   str name = node_name(c, call_node->first);
   const char *kind = fmt(c, "%.*s", STR(conn->kind_row->sig.name));
   const bi *b = bi_operation(&c->bi, kind, name);
-  if (!b) { operation_unknown(c, call_node->first, name, kind); check_args(c, args); return ty_one(TY_ERR); }
+  if (!b) { if (strcmp(kind, "fhir") == 0) fhir_unknown_call(c, call_node->first, name); else operation_unknown(c, call_node->first, name, kind); check_args(c, args); return ty_one(TY_ERR); }
   conn->ops |= op_bit(c, b);
+  fhir_call fc = {.on = strcmp(kind, "fhir") == 0, .conn = conn, .op = name};
+  c->conn = fc.on ? conn : NULL;
+  if (fc.on && !fhir_operation_ok(c, &fc, call_node)) return ty_label(fc.given, TY_PHI);
   if (!send && answers_late(c) && waits_for_hours(c, conn, b)) ack_waits(c, call_node, fmt(c, "'%.*s' has hours, and this may wait until it opens", STR(conn->name)), NULL, NULL);
   const sig *s = &b->sig;
   uint32_t extra = 0, n = s->n;
@@ -161,6 +189,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
   if (n + extra > 60) { err(c, E0228, call_node, "too many arguments"); return ty_one(TY_ERR); }
   int w = regs_new(c, (int)(n + extra) ? (int)(n + extra) : 1);
   uint32_t argn[64];
+  str named[64];
   for (uint32_t i = 0; i < n; i++) {
     argn[i] = emit_str(&c->e, s->p[i].name.p, s->p[i].name.len);
     op3(c, OP_EMPTY, w + (int)i, 0, 0);
@@ -176,17 +205,10 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
       for (k = 0; k < n && !str_eq(s->p[k].name, kn); k++) {}
       if (k == n) {
         if (!s->rest) {
-          nearest near;
-          nearest_init(&near, kn.p, kn.len);
-          for (uint32_t i = 0; i < n; i++) nearest_offer(&near, s->p[i].name.p, s->p[i].name.len);
-          diag *d = err(c, E0208, x->first, "'%.*s' has no parameter '%.*s'", STR(name), STR(kn));
-          suggest(c, d, x->first, &near);
+          unknown_argument(c, x->first, kn, s);
           continue;
         }
-        looks_like(c, x->first, kn, s);
-        argn[more] = emit_str(&c->e, kn.p, kn.len);
-        (void)argument(c, e, NULL, w + (int)more);
-        more++;
+        if (further(c, &fc, x->first, e, named, n, more, w, s)) argn[more++] = emit_str(&c->e, kn.p, kn.len);
         continue;
       }
     } else if (next >= n) {
@@ -196,22 +218,41 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst) {
       next++;
     }
     given |= UINT64_C(1) << k;
+    if (fc.on && fhir_own_argument(c, &fc, &s->p[k], e, w + (int)k, x->kind == AST_NAMED)) continue;
     ty t = argument(c, e, &s->p[k], w + (int)k);
     if (!t.min && !s->p[k].optional && s->p[k].type.min && !ty_is_open(t) && !ty_is_hl7(t)) {
       diag *d = err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(s->p[k].name));
       (void)d;
     }
   }
-  for (uint32_t i = 0; i < n; i++)
+  if (fc.on) fhir_missing(c, &fc, b, given, call_node->first);
+  for (uint32_t i = 0; i < n && !fc.on; i++)
     if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
+  if (fc.on) fhir_before(c, &fc, s, w);
+  if (cont >= 0) op3(c, OP_MOVE, w + fhir_param(s, "after"), cont, 0);
   mod_effect ef = {.op = emit_cstr(&c->e, fmt(c, "%s.%.*s", kind, STR(s->name))), .conn = emit_str(&c->e, conn->name.p, conn->name.len), .nargs = (uint16_t)more,
-                   .flags = send ? MOD_EFFECT_SEND : 0, .klass = b->klass, .site = f->site++};
+                   .flags = send ? MOD_EFFECT_SEND : 0, .klass = fc.klass ? fc.klass : b->klass, .site = f->site++};
   pos(c, call_node);
   emit_bx(&c->e, f->fn, OP_EFFECT, (uint32_t)w, emit_effect(&c->e, ef, argn));
-  if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
   ty t = s->ret;
+  if (fc.on && !send) t = fhir_result(c, &fc, w);
+  if (fc.on) against_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
+  if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
   if (t.kind == TY_HL7_MSG) { int a = dict_message("ACK", 3); t.ref = a; }
   return ty_label(t, TY_PHI);
+}
+
+/* One page of connection.pages(…): cont holds where the page before ended; its value in dst. */
+ty page_call(comp *c, ast *chain, int cont, int dst) {
+  decl *conn = find_decl(c, node_name(c, chain->first));
+  return operation(c, chain->last, conn, false, dst, cont);
+}
+
+/* c.pages(…) of a connection, as the source of a loop. */
+bool is_pages(comp *c, const ast *src) {
+  if (src->kind != AST_DOT || src->last->kind != AST_CALL || src->first->kind != AST_NAME || !str_is(node_name(c, src->last->first), "pages")) return false;
+  decl *conn = find_decl(c, node_name(c, src->first));
+  return conn && conn->kind == D_CONNECTION && conn->kind_row && !conn->later && bi_operation(&c->bi, fmt(c, "%.*s", STR(conn->kind_row->sig.name)), str_of("pages"));
 }
 
 /* step x = action(args): a call under a journal site of its own. */
@@ -261,7 +302,13 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
   ast *recv = chain->first, *call_node = chain->last;
   if (chain->kind != AST_DOT || call_node->kind != AST_CALL) { err(c, E0211, chain, "a step is one call: connection.operation(…) or action(…)"); return ty_one(TY_ERR); }
   decl *conn = recv->kind == AST_NAME ? find_decl(c, node_name(c, recv)) : NULL;
-  if (conn && conn->kind == D_CONNECTION && conn->kind_row && !conn->later) return operation(c, call_node, conn, send, dst);
+  if (conn && conn->kind == D_CONNECTION && conn->kind_row && !conn->later) {
+    if (str_is(node_name(c, call_node->first), "pages") && is_pages(c, chain)) {
+      err(c, E0211, chain, "pages are looked at one by one: for page in %.*s { … }", STR(node_text(c, chain)));
+      return ty_one(TY_ERR);
+    }
+    return operation(c, call_node, conn, send, dst, -1);
+  }
   if (conn && conn->kind == D_CONNECTION && !conn->kind_row) return ty_one(TY_ERR); /* reported at its declaration */
   static const char *const later[] = {"world", "store", "bus", "geo", "dead", "files", "ops", "review"};
   bool known = conn != NULL;
@@ -282,14 +329,6 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
     }
   }
   not_yet(c, chain, fmt(c, "'%.*s.%.*s'", STR(node_text(c, recv)), STR(node_name(c, call_node->first))));
-  if (conn && conn->kind_row && str_is(conn->kind_row->sig.name, "fhir")) {
-    c->conn = conn;
-    ty t = fhir_connection_call(c, call_node);
-    against_call(c, conn, call_node, t);
-    c->conn = NULL;
-    if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
-    return ty_label(t, TY_PHI);
-  }
   check_args(c, ast_child(call_node, 1));
   if (dst >= 0) op3(c, OP_EMPTY, dst, 0, 0);
   bool login = conn && conn->kind_row && str_is(conn->kind_row->sig.name, "oidc");

@@ -18,6 +18,10 @@ uint16_t fhir_resource_arg(comp *c, ast *a) {
   return 0;
 }
 
+static void no_secret(comp *c, const ast *e, ty t) {
+  if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
+}
+
 static const char *type_text(fhir_search_type t) {
   static const char *const names[] = {"", "number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special", "control"};
   return names[t];
@@ -123,38 +127,36 @@ static void param_value(comp *c, ast *e, ty t, const fhir_search_info *p, uint16
   }
 }
 
-/* Of the call, not of the search. extra: further parameters as an object, by names that are known at run time only. */
-static bool search_control(str name) { return str_is(name, "max") || str_is(name, "pages") || str_is(name, "timeout") || str_is(name, "extra"); }
-
 /* A key: parameter, chain (`patient.name`, `subject:Patient.name`) or _has. */
-static void search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
+static fhir_search_type search_key(comp *c, ast *key, ast *value, ty t, uint16_t resource) {
   str k = key_text(c, key);
   fhir_search_info p;
   uint16_t typed;
   size_t at = 0;
-  if (search_control(k) || (k.len > 5 && memcmp(k.p, "_has:", 5) == 0)) return;
+  if (k.len > 5 && memcmp(k.p, "_has:", 5) == 0) return FHIR_SP_STRING;
   str whole = str_of(fhir_type_name(resource));
-  if (!fhir_search_param(resource, k.p, strcspn(fmt(c, "%.*s", STR(k)), ":."), &p) && server_has_param(c->conn, whole, k)) return; /* one of the server's own */
+  if (!fhir_search_param(resource, k.p, strcspn(fmt(c, "%.*s", STR(k)), ":."), &p) && server_has_param(c->conn, whole, k)) return FHIR_SP_STRING; /* one of the server's own */
   for (;;) {
     size_t dot = at;
     while (dot < k.len && k.p[dot] != '.') dot++;
-    if (!one_param(c, key, k, at, dot, resource, &p, &typed)) return;
+    if (!one_param(c, key, k, at, dot, resource, &p, &typed)) return FHIR_SP_STRING;
     if (dot >= k.len) break;
     if (p.type != FHIR_SP_REFERENCE) {
       err(c, E0235, key, "'%s' is a %s parameter: only a reference is followed by '.'", p.name, type_text(p.type));
-      return;
+      return FHIR_SP_STRING;
     }
     uint16_t next = typed ? typed : p.n_targets == 1 ? p.targets[0] : 0;
-    if (!next || fhir_type_abstract(next)) return; /* which resource it is is said at run time */
+    if (!next || fhir_type_abstract(next)) return FHIR_SP_STRING; /* which resource it is is said at run time */
     resource = next;
     at = dot + 1;
   }
   bool missing = k.len > 8 && memcmp(k.p + k.len - 8, ":missing", 8) == 0;
   if (!missing && p.type != FHIR_SP_CONTROL) param_value(c, value, t, &p, resource);
+  return p.type;
 }
 
 static ty found(comp *c, uint16_t resource) {
-  static const char *const result_members[] = {"match", "include", "outcome", "total", "entry"};
+  static const char *const result_members[] = {"match", "include", "outcome", "total", "entry", "number", "more"};
   enum { N = sizeof result_members / sizeof *result_members };
   str *names = arena_alloc(c->a, N * sizeof *names);
   ty *types = arena_alloc(c->a, N * sizeof *types);
@@ -163,10 +165,13 @@ static ty found(comp *c, uint16_t resource) {
     names[i] = str_of(result_members[i]);
     types[i] = ty_make(TY_ANY, 0, i < 2);
   }
-  types[0] = ty_make(TY_FHIR, 0, true);
-  types[0].ref = resource;
-  types[0].why = why_new(c, c->at, "the search finds nothing");
-  types[3] = ty_opt(TY_INT);
+  if (resource) {
+    types[0] = ty_make(TY_FHIR, 0, true);
+    types[0].ref = resource;
+    types[0].why = why_new(c, c->at, "the search finds nothing");
+  }
+  types[3] = types[5] = ty_opt(TY_INT);
+  types[6] = ty_opt(TY_BOOL);
   types[4] = ty_make(TY_FHIR, 0, true);
   types[4].ref = fhir_type("Bundle.entry", 12);
   ty t = ty_one(TY_OBJECT);
@@ -174,43 +179,28 @@ static ty found(comp *c, uint16_t resource) {
   return t;
 }
 
-/* ---- what can be asked of a server */
-
-typedef enum call_kind { CALL_FREE, CALL_SEARCH, CALL_READ /* of a type, by id */, CALL_WRITE /* a resource */, CALL_BUNDLE, CALL_OPERATION } call_kind;
-static const struct { const char *name; call_kind kind; } calls[] = {
-  {"search", CALL_SEARCH}, {"pages", CALL_SEARCH}, {"read", CALL_READ}, {"vread", CALL_READ}, {"history", CALL_READ}, {"delete", CALL_READ}, {"create", CALL_WRITE},
-  {"update", CALL_WRITE}, {"patch", CALL_FREE}, {"batch", CALL_BUNDLE}, {"transaction", CALL_BUNDLE}, {"operation", CALL_OPERATION}, {"everything", CALL_OPERATION},
-  {"capabilities", CALL_FREE}, {"export", CALL_FREE}, {"export_wait", CALL_FREE}, {"export_read", CALL_FREE}};
-
-static bool call_kind_of(comp *c, const ast *at, str name, call_kind *kind) {
-  nearest near;
-  nearest_init(&near, name.p, name.len);
-  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-    if (str_is(name, calls[i].name)) { *kind = calls[i].kind; return true; }
-    nearest_offer(&near, calls[i].name, strlen(calls[i].name));
-  }
-  diag *d = err(c, E0212, at, "a fhir connection has no operation '%.*s'", STR(name));
+/* The operations of FHIR are called by name. */
+void fhir_unknown_call(comp *c, ast *at, str name) {
+  operation_unknown(c, at, name, "fhir");
   fhir_operation_info op;
   for (unsigned i = 0; fhir_operation_at(i, &op); i++)
-    if (str_is(name, op.name)) { diag_note(c->d, d, "the operations of FHIR are called by name: operation('$%s', …)", op.name); return false; }
-  suggest(c, d, at, &near);
-  diag_note(c->d, d, "there are: read, vread, search, pages, create, update, patch, delete, history, batch, transaction, operation, everything");
+    if (str_is(name, op.name)) { err(c, E0212, at, "the operations of FHIR are called by name: operation('$%s', …)", op.name); return; }
+}
+
+static bool has_argument(comp *c, ast *args, const char *name) {
+  for (ast *x = args->first; x; x = x->next)
+    if (x->kind == AST_NAMED && str_is(key_text(c, x->first), name)) return true;
   return false;
 }
 
-/* if_none_exists: nearly one of the arguments that make a call conditional. */
+/* read(Patient, id, if_match: v): what makes a call conditional there would be a parameter of the address. */
 static void nearly_named(comp *c, ast *key, str op) {
   static const char *const names[] = {"if_none_exist", "if_match", "if_none_match", "if_modified_since"};
   str name = key_text(c, key);
   nearest near;
   nearest_init(&near, name.p, name.len);
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (str_is(name, names[i])) return;
-    nearest_offer(&near, names[i], strlen(names[i]));
-  }
-  if (!near.n || key->kind != AST_NAME) return;
-  diag *d = err(c, W0311, key, "'%.*s' goes along as a further argument: '%.*s' has no parameter of that name", STR(name), STR(op));
-  suggest(c, d, key, &near);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) nearest_offer(&near, names[i], strlen(names[i]));
+  if (near.n && key->kind == AST_NAME) err(c, W0311, key, "'%.*s' goes along as a further argument: '%.*s' has no parameter of that name", STR(name), STR(op));
 }
 
 /* The id of read(Patient, id) and the like. */
@@ -226,54 +216,208 @@ void fhir_id_arg(comp *c, ast *e, ty t) {
   }
 }
 
-/* create(resource), update(resource), batch(bundle): what is written is a resource, or that Bundle. */
-static ty written(comp *c, ast *e, str op, uint16_t want) {
-  int top = c->f->top, r = reg_new(c);
+bool fhir_operation_ok(comp *c, fhir_call *f, ast *call_node) {
+  ast *args = ast_child(call_node, 1);
+  uint32_t before = c->d->errors;
+  f->given = ty_opt(TY_ANY);
+  if (!str_is(f->op, "operation") && !str_is(f->op, "everything")) return true;
+  if (has_argument(c, args, "parameters") || has_argument(c, args, "body") || has_argument(c, args, "on")) return true;
+  int top = c->f->top;
+  f->given = fhir_operation_call(c, call_node); /* its arguments are compiled here to be looked at, and then as they are sent: they are pure */
+  c->f->top = top;
+  return c->d->errors == before;
+}
+
+/* create(resource), update(resource): into r. */
+static ty written(comp *c, ast *e, str op, int r) {
+  uint16_t want = fhir_type("Resource", 8);
   ty to = ty_one(TY_FHIR);
   to.ref = want;
   ty t = ex_as(c, e, to, r);
-  if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
-  if (t.kind == TY_FHIR && !fhir_is_a((uint16_t)t.ref, want)) err(c, E0209, e, "'%.*s' takes a %s, this is %s", STR(op), want == fhir_type("Bundle", 6) ? "Bundle" : "resource", ty_text(c, t));
+  no_secret(c, e, t);
+  if (t.kind == TY_FHIR && !fhir_is_a((uint16_t)t.ref, want)) err(c, E0209, e, "'%.*s' takes a resource, this is %s", STR(op), ty_text(c, t));
   else coerce(c, e, t, to, r, fmt(c, "'%.*s'", STR(op)));
-  c->f->top = top;
-  return t.kind == TY_FHIR ? ty_card(t, 1, false) : resource_any(c);
+  return t;
 }
 
-/* Values of arguments are compiled for their types; the call itself is not run by this version. */
-ty fhir_connection_call(comp *c, ast *call_node) {
-  ast *args = ast_child(call_node, 1), *x = args->first;
-  str op = node_name(c, call_node->first);
-  call_kind kind = CALL_FREE;
-  bool known = call_kind_of(c, call_node->first, op, &kind);
-  uint16_t resource = 0;
-  ty out = ty_make(known ? TY_ANY : TY_ERR, 0, false);
-  if (kind == CALL_OPERATION) return fhir_operation_call(c, call_node);
-  if ((kind == CALL_SEARCH || kind == CALL_READ) && (!x || x->kind == AST_NAMED)) err(c, E0208, call_node->first, "'%.*s' begins with a resource: %.*s(Patient%s)", STR(op), STR(op), kind == CALL_READ ? ", id" : ", …");
-  else if (kind == CALL_SEARCH || kind == CALL_READ) {
-    resource = fhir_resource_arg(c, x);
-    x = x->next;
-    if (kind == CALL_READ && !x && !str_is(op, "history")) err(c, E0208, call_node->first, "which %s? '%.*s' needs its id", resource ? fhir_type_name(resource) : "one", STR(op));
-  } else if ((kind == CALL_WRITE || kind == CALL_BUNDLE) && x && x->kind != AST_NAMED) {
-    out = written(c, x, op, kind == CALL_BUNDLE ? fhir_type("Bundle", 6) : fhir_type("Resource", 8));
-    x = x->next;
-  } else if (kind == CALL_WRITE || kind == CALL_BUNDLE) {
-    err(c, E0208, call_node->first, "'%.*s' needs the %s that is sent", STR(op), kind == CALL_BUNDLE ? "Bundle" : "resource");
-  }
-  for (; x; x = x->next) {
-    bool named = x->kind == AST_NAMED;
-    ast *e = named ? ast_child(x, 1) : x->kind == AST_ASC || x->kind == AST_DESC ? x->first : x;
-    if (kind == CALL_FREE && e->kind == AST_NAME && !find_local(c, node_name(c, e)) && !named) continue; /* a type */
-    int top = c->f->top;
-    ty t = ex(c, e, reg_new(c));
+/* batch, transaction: a Bundle; or a list of what it would hold. One resource by itself is neither. */
+static void bundled(comp *c, ast *e, str op, int r) {
+  ty to = ty_one(TY_FHIR);
+  to.ref = fhir_type("Bundle", 6);
+  ty t = e->kind == AST_OBJ ? ex_as(c, e, to, r) : ex(c, e, r);
+  no_secret(c, e, t);
+  if (t.many || ty_is_open(t)) return;
+  if (t.kind != TY_FHIR ? t.kind == TY_OBJECT || t.kind == TY_PAYLOAD || t.kind == TY_NONE : t.ref == to.ref || str_is(str_of(fhir_type_name((uint16_t)t.ref)), "Bundle.entry") || fhir_type_abstract((uint16_t)t.ref)) return;
+  diag *d = err(c, E0209, e, "'%.*s' takes a Bundle, this is %s", STR(op), ty_text(c, t));
+  diag_note(c->d, d, "several resources are a list: %.*s([…])", STR(op));
+}
+
+/* ---- arguments */
+
+static bool searches(const fhir_call *f) { return str_is(f->op, "search") || str_is(f->op, "pages"); }
+
+/* A parameter of the action that is passed on: optional there, optional here. */
+static bool passed_on(comp *c, const ast *e) {
+  if (e->kind != AST_NAME) return false;
+  const local *l = find_local(c, node_name(c, e));
+  const decl *o = c->f->owner;
+  return l && o && o->kind == D_ACTION && (l->t.label & TY_PARAM) && l->reg < (int)o->npar;
+}
+
+static bool phi_allowed(comp *c, const decl *conn) {
+  ast *e = ast_child(conn->node, 1);
+  for (ast *x = e->kind == AST_CALL ? ast_child(e, 1)->first : NULL; x; x = x->next)
+    if (x->kind == AST_NAMED && ast_name_is(conn->u->src, x->first, "phi_in_url")) {
+      ast *v = ast_child(x, 1);
+      return v->kind == AST_NAME ? ast_name_is(conn->u->src, v, "allowed") : v->kind == AST_STRING && v->end - v->off == 9;
+    }
+  (void)c;
+  return false;
+}
+
+void fhir_argument(comp *c, fhir_call *f, ast *key, ast *e, int r, bool again) {
+  int top = c->f->top, w = regs_new(c, 2), first = r;
+  str k = key_text(c, key);
+  if (str_is(f->op, "operation")) { /* a parameter of the operation: a value, not a text */
+    ty v = ex(c, e, r);
+    if (v.kind == TY_HL7) hl7_text_as(c, v, r, TY_STR);
+    no_secret(c, e, v);
     c->f->top = top;
-    if (t.kind == TY_SECRET || (t.label & TY_SECRET_LABEL)) err(c, E0217, e, "a secret is used in the declaration of a connection only");
-    if (named && kind == CALL_SEARCH && resource) search_key(c, x->first, e, t, resource);
-    if (kind == CALL_READ && !named) fhir_id_arg(c, e, t);
-    if (named && (kind == CALL_READ || kind == CALL_WRITE || kind == CALL_BUNDLE)) nearly_named(c, x->first, op);
-    if (kind == CALL_SEARCH && !named) err(c, E0208, e, "search parameters have names: %.*s(%s, name: …)", STR(op), resource ? fhir_type_name(resource) : "Patient");
+    return;
   }
-  if (kind == CALL_SEARCH && resource) return found(c, resource);
-  ty t = ty_one(TY_FHIR);
-  t.ref = str_is(op, "history") || kind == CALL_BUNDLE ? fhir_type("Bundle", 6) : resource;
-  return (str_is(op, "read") || str_is(op, "vread")) && resource ? t : str_is(op, "history") || kind == CALL_BUNDLE ? t : out;
+  if (again) first = w;
+  ty t = e->kind == AST_TEMPLATE ? ex_template(c, e, SP_QUERY, first) : ex(c, e, first);
+  no_secret(c, e, t);
+  if (!searches(f) && !str_is(f->op, "everything")) nearly_named(c, key, f->op);
+  fhir_search_type type = k.len && k.p[0] == '_' && !str_is(k, "_id") && !str_is(k, "_lastUpdated") ? FHIR_SP_CONTROL : FHIR_SP_STRING;
+  if (searches(f) && f->resource) type = search_key(c, key, e, t, f->resource);
+  bool control = type == FHIR_SP_CONTROL;
+  if (!control && (t.label & (TY_PHI | TY_PARAM))) f->phi = true;
+  if (e->kind != AST_STRING) { /* the author's text stands as it is */
+    int base = regs_new(c, 2);
+    bool optional = control || !searches(f) || passed_on(c, e);
+    op3(c, OP_MOVE, base, first, 0);
+    emit_loadk(&c->e, c->f->fn, (uint32_t)base + 1, emit_cstr(&c->e, fmt(c, "%s%s%s", optional ? "o" : "", control && !str_is(k, "_sort") && !str_is(k, "_elements") ? "r" : "", type == FHIR_SP_URI ? "u" : "")));
+    native(c, "search.value", base, 2, t);
+    op3(c, OP_MOVE, first, base, 0);
+  }
+  if (again) {
+    op3(c, OP_MOVE, w + 1, w, 0);
+    op3(c, OP_MOVE, w, r, 0);
+    native(c, "search.and", w, 2, t);
+    op3(c, OP_MOVE, r, w, 0);
+  }
+  c->f->top = top;
+}
+
+/* An object of search parameters, or a query as text. */
+static void parameters(comp *c, fhir_call *f, ast *e, int r) {
+  int top = c->f->top, w = reg_new(c);
+  ty t = ex(c, e, w);
+  no_secret(c, e, t);
+  if (t.label & (TY_PHI | TY_PARAM)) f->phi = true;
+  if (!ty_is_open(t) && t.kind != TY_OBJECT && t.kind != TY_PAYLOAD && t.kind != TY_STR && t.kind != TY_NONE) err(c, E0209, e, "search parameters are an object { name: value }, this is %s", ty_text(c, t));
+  native(c, "search.extra", w, 1, t);
+  op3(c, OP_MOVE, r, w, 0);
+  c->f->top = top;
+}
+
+bool fhir_own_argument(comp *c, fhir_call *f, const sig_param *p, ast *e, int r, bool named) {
+  if (searches(f) && !named && p->special != SP_TYPE) {
+    err(c, E0208, e, "search parameters have names: %.*s(%s, name: …)", STR(f->op), f->resource ? fhir_type_name(f->resource) : "Patient");
+    return true;
+  }
+  if (str_is(p->name, "resource") && (str_is(f->op, "create") || str_is(f->op, "update"))) {
+    f->given = written(c, e, f->op, r);
+    return true;
+  }
+  if (str_is(p->name, "entries")) {
+    bundled(c, e, f->op, r);
+    return true;
+  }
+  if (p->special == SP_TYPE) {
+    f->resource = fhir_resource_arg(c, e);
+    if (!f->resource && (e->kind != AST_NAME || find_local(c, node_name(c, e)) || find_decl(c, node_name(c, e)))) err(c, E0209, e, "'%.*s' is the name of a resource: Patient, Observation …", STR(p->name));
+    if (f->resource) emit_loadk(&c->e, c->f->fn, (uint32_t)r, emit_cstr(&c->e, fhir_type_name(f->resource)));
+    else if (!connection_is_r4(c, c->conn) && e->kind == AST_NAME) emit_loadk(&c->e, c->f->fn, (uint32_t)r, emit_str(&c->e, node_name(c, e).p, node_name(c, e).len));
+    return true;
+  }
+  if (str_is(p->name, "extra") || str_is(p->name, "match") || str_is(p->name, "if_none_exist")) {
+    parameters(c, f, e, r);
+    if (str_is(p->name, "if_none_exist")) f->klass = MOD_CLASS_KEYED;
+    return true;
+  }
+  bool whole_type = str_is(f->op, "history") || str_is(f->op, "everything"); /* without id: all of a type. An empty one is not that */
+  bool id = str_is(p->name, "id") && !str_is(f->op, "operation");
+  if (id && !whole_type) {
+    ty t = ex(c, e, r);
+    no_secret(c, e, t);
+    fhir_id_arg(c, e, t);
+    if (!t.min && !p->optional && !ty_is_open(t) && !ty_is_hl7(t)) err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(p->name));
+    if (t.kind == TY_HL7) hl7_text_as(c, t, r, TY_STR);
+    return true;
+  }
+  if (str_is(p->name, "within") || id) {
+    int top = c->f->top, w = regs_new(c, 2);
+    ty t = ex(c, e, w);
+    if (str_is(f->op, "history") && id) fhir_id_arg(c, e, t);
+    if (t.kind == TY_HL7) t = hl7_text_as(c, t, w, TY_STR);
+    no_secret(c, e, t);
+    emit_loadk(&c->e, c->f->fn, (uint32_t)w + 1, emit_cstr(&c->e, passed_on(c, e) ? "o" : ""));
+    native(c, "search.value", w, 2, t);
+    op3(c, OP_MOVE, r, w, 0);
+    c->f->top = top;
+    return true;
+  }
+  if (str_is(p->name, "phi")) { /* the labels have the last word */
+    ty t = ex(c, e, r);
+    if (!ty_is_open(t) && t.kind != TY_BOOL) err(c, E0209, e, "'phi' is true or false, this is %s", ty_text(c, t));
+    return true;
+  }
+  if (str_is(p->name, "safe") && str_is(node_text(c, e), "true")) f->klass = MOD_CLASS_READ;
+  return false;
+}
+
+int fhir_param(const sig *s, const char *name) {
+  for (uint32_t i = 0; i < s->n; i++)
+    if (str_is(s->p[i].name, name)) return (int)i;
+  return -1;
+}
+
+void fhir_missing(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at) {
+  const sig *s = &b->sig;
+  int match = fhir_param(s, "match");
+  for (uint32_t i = 0; i < s->n; i++) {
+    bool id = str_is(s->p[i].name, "id");
+    bool which = id && str_is(f->op, "delete") && match >= 0 && !(given >> match & 1); /* by one of the two */
+    if ((given >> i & 1) || (!which && (s->p[i].optional || !s->p[i].type.min))) continue;
+    if (s->p[i].special == SP_TYPE) {
+      err(c, E0208, at, "'%.*s' begins with a resource: %.*s(Patient%s)", STR(f->op), STR(f->op), fhir_param(s, "id") >= 0 ? ", id" : ", …");
+      return;
+    }
+    if (id) err(c, E0208, at, "which %s? '%.*s' needs its id", f->resource ? fhir_type_name(f->resource) : "one", STR(f->op));
+    else if (str_is(s->p[i].name, "resource") || str_is(s->p[i].name, "entries")) err(c, E0208, at, "'%.*s' needs the %s that is sent", STR(f->op), str_is(s->p[i].name, "entries") ? "Bundle" : "resource");
+    else err(c, E0208, at, "'%.*s' needs '%.*s': fhir.%s", STR(f->op), STR(s->p[i].name), b->text);
+  }
+}
+
+void fhir_before(comp *c, fhir_call *f, const sig *s, int w) {
+  int phi = fhir_param(s, "phi");
+  if (phi >= 0 && f->phi && !phi_allowed(c, f->conn)) emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)(w + phi), 1, 0);
+}
+
+/* ---- what comes back */
+
+ty fhir_result(comp *c, const fhir_call *f, int r) {
+  bool several = searches(f) || str_is(f->op, "history") || str_is(f->op, "everything");
+  ty any = ty_opt(TY_ANY), t = ty_one(TY_FHIR);
+  if (str_is(f->op, "delete") || str_is(f->op, "batch") || str_is(f->op, "transaction")) return any;
+  native(c, several ? "fhir.found" : "fhir.adopt", r, 1, any);
+  t.ref = f->resource;
+  if (several) return found(c, str_is(f->op, "everything") ? 0 : f->resource);
+  if (str_is(f->op, "read") || str_is(f->op, "vread") || str_is(f->op, "patch")) return f->resource ? t : any;
+  if (str_is(f->op, "create") || str_is(f->op, "update")) return f->given.kind == TY_FHIR && fhir_type_kind((uint16_t)f->given.ref) == FHIR_RESOURCE ? ty_card(f->given, 1, false) : any;
+  if (str_is(f->op, "operation")) return ty_card(f->given, 0, f->given.many);
+  if (str_is(f->op, "capabilities") && (t.ref = fhir_resource("CapabilityStatement", 19))) return t;
+  return any;
 }

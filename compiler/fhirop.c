@@ -123,12 +123,16 @@ static void one_argument(comp *c, ast *key, ast *e, const fhir_operation_info *o
   c->f->top = top;
 }
 
+/* Of the call, not of the operation. */
+static bool is_own(str name) { return str_is(name, "safe") || str_is(name, "max") || str_is(name, "pages") || str_is(name, "extra"); }
+
 static void named_arguments(comp *c, ast *call_node, ast *args, const fhir_operation_info *op) {
   fhir_parameter_info p;
   bool given[64] = {false};
   for (ast *x = args->first; x; x = x->next) {
     if (x->kind != AST_NAMED) continue;
     str name = key_text(c, x->first);
+    if (is_own(name)) continue;
     unsigned i = 0;
     while (parameter(op, false, i, &p) && !str_is(name, p.name)) i++;
     if (!parameter(op, false, i, &p) || i >= sizeof given) {
@@ -171,7 +175,7 @@ static void unknown_operation(comp *c, ast *at, str name, uint16_t resource) {
   fhir_nearest_operation(&near, resource);
   for (unsigned i = 0; !near.n && fhir_operation_at(i, &op); i++) nearest_offer(&near, op.name, strlen(op.name));
   if (near.n) diag_replace(c->d, d, at->off, at->end, fmt(c, "'$%.*s'", (int)near.hit[0].len, near.hit[0].name), fmt(c, "did you mean '$%.*s'?", (int)near.hit[0].len, near.hit[0].name));
-  else diag_note(c->d, d, "one of the server's own is called with its arguments in a Parameters resource, by epic.post");
+  else diag_note(c->d, d, "one of the server's own is called with parameters: { name: value }, which are not checked");
 }
 
 static void at_level(comp *c, ast *at, const fhir_operation_info *op, bool resource, bool id) {

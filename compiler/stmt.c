@@ -44,11 +44,70 @@ static void branch_path(comp *c, uint32_t site, int number) {
   emit_op(&c->e, c->f->fn, OP_PINDEX, (uint32_t)number, 0, 0);
 }
 
+/* for page in c.pages(…): one step a page, with what the page before says about where it ended; its memory goes with its iteration.
+ *   it  where the page before ended, {} at first       it + 1  number of the page       it + 2  the page */
+static ty pages_loop(comp *c, ast *n, int dst) {
+  fnctx *f = c->f;
+  ast *name = n->first, *src = name->next, *limit = src->next, *body = limit->next;
+  int top = f->top, nlocals = f->nlocals, it = regs_new(c, 3), k = regs_new(c, 2), count = -1;
+  pos(c, n);
+  if (n->kind == AST_PARFOR) err(c, E0211, n, "pages come one after the other: a page says where the next one is");
+  op3(c, OP_EMPTY, it, 0, 0);
+  emit_bx(&c->e, f->fn, OP_LOADI, (uint32_t)it + 1, 0);
+  if (!ast_is_nil(limit)) {
+    count = reg_new(c);
+    ty lt = ex(c, limit, count);
+    if (!ty_is_open(lt) && lt.kind != TY_INT) err(c, E0209, limit, "a limit is an integer");
+  }
+  uint32_t own = f->site++, site = f->site, stop = MOD_NO_INDEX;
+  f->paths++;
+  emit_bx(&c->e, f->fn, OP_PPUSH, 0, own);
+  int yb = f->yield_builder;
+  ty yt = f->yield_t, result = ty_make(TY_ANY, 0, true);
+  bool hy = f->has_yield;
+  if (dst >= 0) {
+    f->yield_builder = reg_new(c);
+    f->has_yield = false;
+    op3(c, OP_NEWB, f->yield_builder, 0, 0);
+  }
+  f->site = 0;
+  emit_op(&c->e, f->fn, OP_REGION, (uint32_t)it, 0, 0);
+  uint32_t head = emit_here(&c->e, f->fn);
+  if (count >= 0) {
+    op3(c, OP_LT, k, it + 1, count);
+    stop = emit_jump(&c->e, f->fn, OP_JMPN, (uint32_t)k);
+  }
+  emit_op(&c->e, f->fn, OP_PINDEX, (uint32_t)it + 1, 0, 0);
+  ty t = page_call(c, src, it, it + 2);
+  add_local(c, name, ty_card(t, 1, false), it + 2);
+  stmt_block(c, body);
+  op3(c, OP_MOVE, k, it + 2, 0);
+  native(c, "page.after", k, 1, ty_opt(TY_ANY));
+  op3(c, OP_MOVE, it, k, 0);
+  uint32_t out = emit_jump(&c->e, f->fn, OP_JMPE, (uint32_t)it);
+  emit_bx(&c->e, f->fn, OP_LOADI, (uint32_t)k, 1);
+  op3(c, OP_ADD, it + 1, it + 1, k);
+  emit_op(&c->e, f->fn, OP_RECYCLE, (uint32_t)it, 0, 0);
+  emit_jump_to(&c->e, f->fn, OP_JMP, 0, head);
+  emit_patch(&c->e, f->fn, out);
+  if (stop != MOD_NO_INDEX) emit_patch(&c->e, f->fn, stop);
+  op3(c, OP_PPOP, 0, 0, 0);
+  f->site = site, f->paths--;
+  if (dst >= 0) {
+    op3(c, OP_BUILD, dst, f->yield_builder, 0);
+    if (f->has_yield) result = ty_card(f->yield_t, 0, true);
+    f->yield_builder = yb, f->yield_t = yt, f->has_yield = hy;
+  }
+  end_locals(c, nlocals);
+  f->top = top;
+  return result;
+}
+
 /* A loop; its value (yields) goes to dst when it has one. With effects and `parallel`, each iteration is a branch. */
 static ty for_loop(comp *c, ast *n, int dst) {
   fnctx *f = c->f;
   ast *name = n->first, *src = name->next, *limit = src->next, *body = limit->next;
-  bool effects = has_effect(body), branches = effects && n->kind == AST_PARFOR;
+  bool effects = has_effect(c, body), branches = effects && n->kind == AST_PARFOR;
   int top = f->top, nlocals = f->nlocals, in_branch = f->in_branch;
   int it = regs_new(c, 4), count = -1, k = reg_new(c);
   ty t = ty_make(TY_LONG, 0, true);
@@ -126,6 +185,8 @@ static ty for_loop(comp *c, ast *n, int dst) {
   return result;
 }
 
+static ty any_loop(comp *c, ast *n, int dst) { return c->f->effects && is_pages(c, n->first->next) ? pages_loop(c, n, dst) : for_loop(c, n, dst); }
+
 /* on error handlers behind a step: in order, each with its condition; what none takes is raised again. */
 static ty handlers(comp *c, ast *list, int err_reg, int dst, ty t) {
   fnctx *f = c->f;
@@ -179,7 +240,7 @@ static void step(comp *c, ast *n) {
     e = reg_new(c);
     try_at = emit_jump(&c->e, f->fn, OP_TRY, (uint32_t)e);
   }
-  ty t = loop ? for_loop(c, what, named ? dst : reg_new(c)) : effect_call(c, what, false, dst);
+  ty t = loop ? any_loop(c, what, named ? dst : reg_new(c)) : effect_call(c, what, false, dst);
   if (try) {
     op3(c, OP_ENDTRY, 0, 0, 0);
     over = emit_jump(&c->e, f->fn, OP_JMP, 0);
@@ -264,7 +325,7 @@ static void parallel(comp *c, ast *n) {
   fnctx *f = c->f;
   int in_branch = f->in_branch, yb = f->yield_builder, outside = f->nlocals;
   uint32_t own = f->site, i = 0;
-  if (!has_effect(n)) {
+  if (!has_effect(c, n)) {
     for (ast *x = n->first->first; x; x = x->next) stmt_one(c, x);
     return;
   }
@@ -275,7 +336,7 @@ static void parallel(comp *c, ast *n) {
   op3(c, OP_EMPTY, number, 0, 0);
   emit_op(&c->e, f->fn, OP_PAR, (uint32_t)number, 0, 0);
   for (ast *x = n->first->first; x; x = x->next, i++) {
-    if (!has_effect(x)) { stmt_one(c, x); continue; }
+    if (!has_effect(c, x)) { stmt_one(c, x); continue; }
     uint32_t fork = emit_jump(&c->e, f->fn, OP_FORK, 0);
     int first = f->top;
     f->in_branch = 1;
@@ -469,7 +530,7 @@ static void stmt1(comp *c, ast *n) {
       { int top = c->f->top; effect_call(c, n->first, true, -1); c->f->top = top; }
       break;
     case AST_LOG: log_stmt(c, n); break;
-    case AST_FOR: case AST_PARFOR: for_loop(c, n, -1); break;
+    case AST_FOR: case AST_PARFOR: any_loop(c, n, -1); break;
     case AST_PARALLEL: parallel(c, n); break;
     case AST_IF: if_stmt(c, n); break;
     case AST_MATCH: match(c, n); break;

@@ -189,7 +189,7 @@ void workflow_body(comp *c, decl *d) {
   bool gated = false;
   int nlocals = f->nlocals;
   for (ast *n = ast_child(d->node, 5)->first; n; n = n->next) {
-    if (!gated && has_effect(n)) {
+    if (!gated && has_effect(c, n)) {
       op3(c, OP_GATE, 0, 0, 0);
       gated = true;
       f->gate = n;

@@ -1,7 +1,6 @@
 /* dispatch_core.c - one attempt at an effect: mock or driver, its outcome; connections as the deployment binds them. */
 #include <stdarg.h>
 #include <stdio.h>
-#include "base64.h"
 #include "engine_int.h"
 #include "points.h"
 #include "watch.h"
@@ -92,6 +91,8 @@ static int64_t rate_wait(eng_conn *c) {
   return wait > 0 ? wait : 0;
 }
 
+int64_t eng_conn_turn_us(eng_conn *c) { return rate_wait(c); }
+
 static void go(eng_call *call);
 
 /* The connection may have been taken away while the attempt waited: then it is none. */
@@ -122,7 +123,7 @@ static void place(eng_call *call) {
 void eng_call_start(eng_call *call) {
   eng_conn *c = call->c;
   call->active = true;
-  call->ok = call->sent = call->held = call->judged = call->probe = call->placed = false;
+  call->ok = call->sent = call->held = call->judged = call->probe = call->placed = call->once = false;
   call->result = VAL_NONE;
   call->driver = NULL;
   if (HDW_BROKEN("key.changes") && call->attempt > 1) call->idem[0] = 'x';
@@ -309,46 +310,6 @@ static hdw_status grants(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   return HDW_OK;
 }
 
-static hdw_status basic_auth(engine *e, eng_conn *c, const char *user, const char *password) {
-  size_t n = strlen(user) + 1 + strlen(password), cap = b64_encoded_max(n);
-  char *plain = (char *)arena_alloc(&e->a, n + 1), *out = (char *)arena_alloc(&e->a, cap + 8);
-  if (!plain || !out) return HDW_E_NOMEM;
-  snprintf(plain, n + 1, "%s:%s", user, password);
-  memcpy(out, "Basic ", 6);
-  size_t got = b64_encode((const uint8_t *)plain, n, out + 6, false);
-  out[6 + got] = 0;
-  memset(plain, 0, n);
-  c->auth_name = "Authorization", c->auth_value = out;
-  return HDW_OK;
-}
-
-static hdw_status auth(engine *e, eng_conn *c, char text[ENG_TEXT]) {
-  val h = jv_get(c->args, "auth"), args = jv_get(h, "args");
-  if (h.tag == VAL_EMPTY) return HDW_OK;
-  const char *kind = jv_text(&e->a, jv_get(h, "$call"));
-  const char *user = jv_text(&e->a, jv_get(args, "user")), *header = jv_text(&e->a, jv_get(args, "header"));
-  const char *secret = eng_secret(e, jv_get(args, kind && !strcmp(kind, "basic") ? "password" : kind && !strcmp(kind, "api_key") ? "key" : "token"));
-  if (!kind || !secret) {
-    snprintf(text, ENG_TEXT, "auth: the secret is not available");
-    return HDW_E_INVALID;
-  }
-  if (!strcmp(kind, "basic")) return basic_auth(e, c, user ? user : "", secret);
-  if (!strcmp(kind, "api_key")) {
-    c->auth_name = header ? header : "X-Api-Key", c->auth_value = secret;
-    return HDW_OK;
-  }
-  if (strcmp(kind, "bearer")) {
-    snprintf(text, ENG_TEXT, "auth: %.40s is not available in this version", kind);
-    return HDW_E_UNSUPPORTED;
-  }
-  size_t n = strlen(secret) + 8;
-  char *v = (char *)arena_alloc(&e->a, n);
-  if (!v) return HDW_E_NOMEM;
-  snprintf(v, n, "Bearer %s", secret);
-  c->auth_name = "Authorization", c->auth_value = v;
-  return HDW_OK;
-}
-
 static bool add(engine *e, eng_conn *c) {
   eng_conn **p = (eng_conn **)arena_zalloc(&e->a, e->nconns + 1, sizeof *p);
   if (!p) return false;
@@ -406,7 +367,6 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
   }
   c->hold_dead = c->cfg->o.on_dead[0] ? !strcmp(c->cfg->o.on_dead, "hold") : !strcmp(mc->kind, "mllp");
   s = grants(e, c, text);
-  if (!s) s = auth(e, c, text);
   if (!s) s = c->driver->setup(e, c, text);
   if (s) {
     if (!text[0]) snprintf(text, ENG_TEXT, "%s", hdw_status_text(s));

@@ -2,6 +2,6 @@
 #include "engine_int.h"
 
 const struct eng_driver *const *engine_drivers(void) {
-  static const eng_driver *const all[] = {&eng_driver_rest, &eng_driver_mllp, &eng_driver_folder, NULL};
+  static const eng_driver *const all[] = {&eng_driver_rest, &eng_driver_fhir, &eng_driver_mllp, &eng_driver_folder, NULL};
   return all;
 }

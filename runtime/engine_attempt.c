@@ -128,6 +128,7 @@ static bool retryable(eng_step *s) {
   eng_call *c = &s->call;
   if (c->fail_class == FAIL_AMBIGUOUS) {
     s->unsure = true;
+    if (c->once) return false;
     bool safe = s->klass != MOD_CLASS_UNSAFE && s->klass != MOD_CLASS_LOCAL;
     if (!safe && !strcmp(s->c->cfg->o.ambiguous, "stop")) return false;
     c->fail_class = FAIL_TRANSIENT; /* the same key again: at most the duplicate that was in flight */

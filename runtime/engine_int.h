@@ -15,7 +15,7 @@
  *   engine_moved.c   an address is another than before       engine_window.c  windows of listeners and once-keys
  *   engine_retain.c  what is over goes                        engine_trace.c  a run executed again, to look at it
  *   engine_replay.c  recorded inputs through another version
- *   dispatch_*.c     one file for each kind of connection */
+ *   dispatch_*.c     one file for each kind of connection      dispatch_http.c HTTP for rest and fhir; auth_*.c logins */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
 #include "codec.h"
@@ -70,7 +70,6 @@ typedef struct eng_refused {
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
-typedef enum eng_auth { AUTH_NONE, AUTH_HEADER } eng_auth;
 typedef struct eng_driver {
   const char *kind;          /* as in builtins.def: rest, mllp, folder */
   bool in_order;             /* one delivery at a time, oldest first (H-21) */
@@ -105,9 +104,11 @@ struct eng_conn {
   int64_t rate_gap_now_us;   /* longer after 429 */
   hours *hours;              /* hours(...), NULL = always open */
   bool hold_dead;            /* a dead delivery holds its queue */
+  bool careful;              /* unsafe operations whose outcome is unknown wait for a person, whatever `ambiguous` says */
   uint32_t breaker_failures; /* breaker(...): so many transient failures in a row open it; 0 = none */
   int64_t breaker_cooldown_us, open_until_us;
   int64_t breaker_quick_us;  /* the same where nothing reached the peer (no connection): a probe costs it nothing. As declared, else short */
+  uint64_t requests, throttled; /* HTTP: requests made; those that were answered 429 */
   uint32_t row_failures;
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;
@@ -117,7 +118,9 @@ struct eng_conn {
   bool https;
   char *host, *prefix;       /* prefix: path of the base without trailing '/' */
   uint16_t port;
-  const char *auth_name, *auth_value;
+  const struct eng_auth_kind *auth; /* dispatch_http.h; NULL = none */
+  const char *auth_name, *auth_value; /* of logins that are one header */
+  void *login;               /* of others: theirs */
   /* mllp */
   struct eng_mllp *clients;
   /* folder */
@@ -161,6 +164,7 @@ struct eng_call {
   bool ok, sent;             /* sent: the peer may have it */
   bool held;                 /* not attempted: the connection is held */
   bool judged;               /* the peer read it and said no: it is there */
+  bool once;                 /* when its outcome is unknown it is not tried again by itself: the peer cannot know the second one for the first */
   val result;
   uint8_t fail_class;
   int status;
@@ -831,7 +835,7 @@ eng_reaction eng_reaction_of(const eng_conn *c, const char *code, size_t len);
 void eng_ack_judge(eng_call *call, const void *p, size_t len, const char *id, size_t id_len);
 /* MSA-1 of an answer; false when it is none of the six. */
 bool eng_ack_code(const void *answer, size_t len, char out[3]);
-extern const eng_driver eng_driver_rest, eng_driver_mllp, eng_driver_folder;
+extern const eng_driver eng_driver_rest, eng_driver_fhir, eng_driver_mllp, eng_driver_folder;
 hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn **out, char text[ENG_TEXT]);
 /* Cancels its attempts and frees what it holds. */
 void eng_conn_close(eng_conn *c);
@@ -849,6 +853,8 @@ void eng_out_note_flying(eng_conn *c);
 bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d);
 /* Of the newest delivery in flight; NULL. */
 eng_call *eng_out_flying_call(eng_conn *c);
+/* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
+int64_t eng_conn_turn_us(eng_conn *c);
 bool eng_egress_ok(const eng_conn *c, const io_addr *a);
 /* The secret's value, NULL when it is not bound. */
 const char *eng_secret(engine *e, val ref);

@@ -104,7 +104,7 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   eng_call *call = &d->call;
   uint8_t klass = call->fail_class;
   bool unsure = klass == FAIL_AMBIGUOUS || (d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS);
-  if (klass == FAIL_AMBIGUOUS && !d->moved && strcmp(c->cfg->o.ambiguous, "stop")) klass = FAIL_TRANSIENT;
+  if (klass == FAIL_AMBIGUOUS && !d->moved && !call->once && strcmp(c->cfg->o.ambiguous, "stop")) klass = FAIL_TRANSIENT;
   c->failed++;
   r->fail_class = klass;
   r->error_code = cod_cstr(call->code), r->error_text = cod_cstr(call->message);

@@ -250,7 +250,7 @@ static recalled recall(eng_run *r, ask *x) {
       eng_run_end(r, RUN_DEAD, FAIL_AMBIGUOUS, "ambiguous", eng_moved_text(), path);
       return RECALL_STOPPED;
     }
-    if (unsafe && !strcmp(x->c->cfg->o.ambiguous, "stop")) {
+    if (unsafe && (x->c->careful || !strcmp(x->c->cfg->o.ambiguous, "stop"))) {
       eng_run_end(r, RUN_DEAD, FAIL_AMBIGUOUS, "ambiguous", "it is unknown whether the effect took place before the restart", path);
       return RECALL_STOPPED;
     }

@@ -533,5 +533,7 @@ hdw_status std_token(vm_cx *cx, const val *args, unsigned n, val *out) {
       buf_putc(&b, t.u.s[k]);
     }
   }
-  return buf_result(&b, out);
+  hdw_status s = buf_result(&b, out);
+  out->flags |= VALF_TYPED, out->aux = fhir_type("Coding", 6); /* escaped already: std_search.c */
+  return s;
 }

@@ -4,6 +4,7 @@
  *     none fits, but the operation has mocks:  the call fails and the test with it, with the nearest mock named
  *     the operation has none:                  {} ; MLLP: AA */
 #include <string.h>
+#include "fhir_call.h"
 #include "hl7_dict.h"
 #include "rig.h"
 
@@ -309,6 +310,7 @@ engine_mock_verdict rig_on_effect(void *user, const engine_effect *e, arena *a, 
   if (v.tag == VAL_OBJ && jv_get(v, "$error").tag != VAL_EMPTY) return fail_with(r, f, v, out);
   engine_mock_verdict how = MOCK_VALUE;
   if (strcmp(f->kind, "mllp") == 0) how = acknowledge(r, f, v, out);
+  else if (strcmp(f->kind, "fhir") == 0) f->result = fhir_mocked(&r->a, f->operation, f->request, v);
   else f->result = v;
   if (how == MOCK_VALUE && rig_keep(a, f->result, &out->value)) return MOCK_PASS;
   return how;

@@ -1,0 +1,40 @@
+/* auth_core.c - the logins of connections: one file for each kind. A new one is a row in builtins.def, a file auth_KIND.c and a row here. */
+#include <stdio.h>
+#include "dispatch_http.h"
+
+static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, NULL};
+
+static const eng_auth_kind *find(const char *kind) {
+  for (const eng_auth_kind *const *k = kinds; *k; k++)
+    if (!strcmp((*k)->kind, kind)) return *k;
+  return NULL;
+}
+
+const char *eng_auth_secret(engine *e, val args, const char *name, char text[ENG_TEXT]) {
+  const char *secret = eng_secret(e, jv_get(args, name));
+  if (!secret) snprintf(text, ENG_TEXT, "auth: the secret is not available");
+  for (const char *p = secret; p && *p; p++) {
+    if ((unsigned char)*p >= ' ' && *p != 0x7f) continue;
+    snprintf(text, ENG_TEXT, "auth: the secret holds a control character (a line end in its file?)");
+    return NULL;
+  }
+  return secret;
+}
+
+hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
+  val h = jv_get(c->args, "auth");
+  if (h.tag == VAL_EMPTY) return HDW_OK;
+  const char *kind = jv_text(&e->a, jv_get(h, "$call"));
+  if (!kind) {
+    snprintf(text, ENG_TEXT, "auth: the secret is not available");
+    return HDW_E_INVALID;
+  }
+  const eng_auth_kind *k = find(kind);
+  if (!k) {
+    snprintf(text, ENG_TEXT, "auth: %.40s is not available in this version", kind);
+    return HDW_E_UNSUPPORTED;
+  }
+  hdw_status s = k->setup(e, c, jv_get(h, "args"), text);
+  if (!s) c->auth = k;
+  return s;
+}

@@ -1,0 +1,96 @@
+/* dispatch_http.h - one HTTP exchange of a driver: headers, credentials, which addresses may be reached, redirects. rest and fhir stand on it.
+ *
+ * The driver fills what it asks for, eng_http_go does the rest and calls done with the response. Names are resolved here and each address asked of the
+ * egress policy; only allowed addresses are handed to the client, which checks them again on the socket. Redirects are followed only for GET and where the
+ * operator says so, here and not by the client: each hop is resolved and judged like a first request, and credentials stay with their origin.
+ *
+ *   eng_http_init, eng_http_header ..., target, body -> eng_http_go -> credentials (auth_*.c) -> resolve, judge -> request -> done
+ *                                                          ^ once more after 401, when the kind of login can renew them */
+#ifndef HDW_DISPATCH_HTTP_H
+#define HDW_DISPATCH_HTTP_H
+#include "engine_int.h"
+
+enum { OUT_MAX_HEADERS = 40, OUT_MAX_PIN = 8 };
+
+typedef struct eng_http eng_http;
+/* With res->status or any code. res lives during the call. Called from the loop, never from inside eng_http_go. */
+typedef void (*eng_http_done)(eng_http *x, const io_http_res *res);
+
+struct eng_http {
+  eng_call *call;
+  const char *method;        /* "GET" */
+  bool https;                /* where this request goes: the connection's address, or that of a redirect */
+  const char *host;
+  uint16_t port;
+  const char *target;        /* path and query, escaped */
+  io_http_header headers[OUT_MAX_HEADERS];
+  unsigned nheaders;
+  const void *body;
+  size_t body_len;
+  eng_http_done done;
+  void *user;
+  /* its own */
+  unsigned hops;
+  bool elsewhere;            /* another origin than the connection's: no credentials */
+  bool forbidden;            /* egress does not allow any of its addresses */
+  bool renewed;              /* credentials were refused once and got anew */
+  unsigned nplain;           /* headers without those of the login */
+  io_addr pin[OUT_MAX_PIN];
+  unsigned npin;
+  uint64_t id;
+  hdw_status failing;        /* how it ends, soon */
+  char why[ENG_TEXT];
+};
+
+/* To the connection's own address. */
+void eng_http_init(eng_http *x, eng_call *call, const char *method);
+/* false: no token as the name, control characters in the value, or too many. */
+bool eng_http_header(eng_http *x, const char *name, const char *value);
+/* The value of a header that was set; NULL. */
+const char *eng_http_find(const eng_http *x, const char *name);
+/* Members of an object of the program as headers; false as above. */
+bool eng_http_headers_of(eng_http *x, val object);
+/* traceparent when the operator trusts the peer with it. */
+bool eng_http_trace(eng_http *x);
+/* Everything from here on ends in done, but for eng_http_cancel. */
+void eng_http_go(eng_http *x);
+void eng_http_cancel(eng_http *x);
+
+/* ---- for logins (auth_*.c) */
+/* What eng_auth_kind.apply says when it has the credentials after all: the exchange goes on, or fails with the class and code. */
+void eng_http_authorised(eng_http *x, hdw_status s, uint8_t fail_class, const char *code, const char *text);
+
+/* ---- answers */
+const char *eng_http_res_header(const io_http_res *res, const char *name);
+/* Retry-After: seconds or an HTTP-date; what has passed, or is garbage, is 0; at most an hour. */
+int64_t eng_http_retry_after_us(eng_call *call, const io_http_res *res);
+/* No response: the call fails with what the client says. FAIL_AMBIGUOUS when the request may have arrived: it must not be repeated by itself. */
+void eng_http_failed(eng_http *x, const io_http_res *res);
+/* The call's outcome for a status that is no success; code is the status as text. retryable by the operator's reactions first. True: reactions say done. */
+bool eng_http_refused(eng_call *call, const io_http_res *res);
+/* Like eng_call_fail, and eng_call_done later. */
+void eng_http_fail_soon(eng_call *call, uint8_t fail_class, const char *code, const char *text);
+
+/* ---- addresses and texts */
+/* Sets the connection's address from base (in hdw.json or the program), its certificates and its login. */
+hdw_status eng_http_setup(engine *e, eng_conn *c, char text[ENG_TEXT]);
+/* Percent-encodes all but unreserved characters and those of keep. */
+void eng_percent(buf *b, const char *s, size_t n, const char *keep);
+/* Path segments '.' and '..' in a target, or characters that a target cannot have. */
+bool eng_target_ok(const char *target);
+
+/* ---- logins: one file for each kind (auth_KIND.c) and a row in auth_core.c */
+typedef struct eng_auth_kind {
+  const char *kind;          /* as in the program: bearer */
+  hdw_status (*setup)(engine *e, eng_conn *c, val args, char text[ENG_TEXT]);
+  /* Adds its headers to x: true. Or false: it will call eng_http_authorised, never from inside. */
+  bool (*apply)(eng_http *x);
+  /* The peer answered 401: true when new credentials can be had, then apply is called again. NULL = there are no others. */
+  bool (*refused)(eng_http *x);
+  void (*close)(eng_conn *c);
+} eng_auth_kind;
+extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key;
+hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]);
+/* A secret of the login's arguments; NULL with a text when it is not there, or cannot stand in a header. */
+const char *eng_auth_secret(engine *e, val args, const char *name, char text[ENG_TEXT]);
+#endif
