@@ -112,8 +112,8 @@ static void connections(admin *ad, metrics_out *o) {
   int64_t now = io_wall_us(ad->io), mono = io_mono_us(ad->io);
   static const struct { const char *name, *help; } g[] = {{"hdw_queue_depth", "Deliveries that wait or are under way."}, {"hdw_queue_oldest_seconds", "Age of the oldest of them."},
                                                         {"hdw_breaker_open", "1 while the breaker keeps attempts back."}, {"hdw_connection_paused", "1 while an operator holds the connection."},
-                                                        {"hdw_connection_holding", "1 while deliveries are held after a failure."}};
-  for (unsigned k = 0; k < 5; k++) {
+                                                        {"hdw_connection_holding", "1 while deliveries are held after a failure."}, {"hdw_connection_room", "Attempts at once, now: fewer after 429."}};
+  for (unsigned k = 0; k < 6; k++) {
     if (e->nconns) metrics_family(o, g[k].name, "gauge", k == 1 ? "seconds" : NULL, g[k].help);
     for (uint32_t i = 0; i < e->nconns; i++) {
       const eng_conn *c = e->conns[i];
@@ -121,8 +121,17 @@ static void connections(admin *ad, metrics_out *o) {
       int64_t since = k == 1 ? store_oldest_us(e->store, ENG_PART, name, OLDEST_LOOK) : 0;
       if (k == 0) metrics_sample_u64(o, g[k].name, store_depth(e->store, ENG_PART, name), "connection", c->name);
       else if (k == 1) metrics_sample_us(o, g[k].name, since ? now - since : 0, "connection", c->name);
-      else metrics_sample_u64(o, g[k].name, k == 2 ? c->open : k == 3 ? c->paused : c->hold_until_us > mono, "connection", c->name);
+      else metrics_sample_u64(o, g[k].name, k == 2 ? c->open : k == 3 ? c->paused : k == 5 ? eng_conn_limit(c) : c->hold_until_us > mono, "connection", c->name);
     }
+  }
+}
+
+static void requests(admin *ad, metrics_out *o) {
+  static const struct { const char *name, *total, *help; } g[] = {{"hdw_connection_requests", "hdw_connection_requests_total", "HTTP requests made."}, {"hdw_connection_throttled", "hdw_connection_throttled_total", "HTTP requests answered 429."}};
+  engine *e = ad->e;
+  for (unsigned k = 0; k < 2 && e->nconns; k++) {
+    metrics_family(o, g[k].name, "counter", NULL, g[k].help);
+    for (uint32_t i = 0; i < e->nconns; i++) metrics_sample_u64(o, g[k].total, k ? e->conns[i]->throttled : e->conns[i]->requests, "connection", e->conns[i]->name);
   }
 }
 
@@ -173,6 +182,7 @@ int admin_metrics(admin_query *q) {
   traces(q->ad, &o);
   storage(q->ad, &o);
   connections(q->ad, &o);
+  requests(q->ad, &o);
   sources(q->ad, &o);
   metrics_end(&o);
   q->type = o.openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8";

@@ -187,6 +187,9 @@ static int sinks(admin_query *q) {
     admin_number(q->b, &f, "delivered", s.delivered);
     admin_number(q->b, &f, "failed", s.failed);
     admin_number(q->b, &f, "dead", s.dead);
+    admin_number(q->b, &f, "room", s.room);
+    if (s.requests) admin_number(q->b, &f, "requests", s.requests);
+    if (s.requests) admin_number(q->b, &f, "throttled", s.throttled);
     if (s.hold_until_us) admin_number(q->b, &f, "hold_ms", (uint64_t)(s.hold_until_us > now ? (s.hold_until_us - now) / 1000 : 0));
     if (s.last_error[0]) admin_text(q->b, &f, "last_error", s.last_error, strlen(s.last_error));
     buf_puts(q->b, "}");

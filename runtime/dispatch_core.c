@@ -27,10 +27,10 @@ void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *c
 
 /* ---- places: attempts at once ---- */
 
-static uint32_t limit_of(const eng_conn *c) { return c->driver->in_order ? 1 : (uint32_t)c->cfg->o.in_flight; }
+uint32_t eng_conn_limit(const eng_conn *c) { return c->driver->in_order ? 1 : c->window ? c->window : (uint32_t)c->cfg->o.in_flight; }
 
 uint32_t eng_conn_room(const eng_conn *c) {
-  uint32_t n = c->first ? 0 : c->open ? 1 : limit_of(c);
+  uint32_t n = c->first ? 0 : c->open ? 1 : eng_conn_limit(c);
   return n > c->places ? n - c->places : 0;
 }
 
@@ -38,7 +38,7 @@ static void place(eng_call *call);
 
 /* A place is free: who waited longest takes it; deliveries come behind. */
 static void next_place(eng_conn *c) {
-  while (c->first && c->places < limit_of(c)) {
+  while (c->first && c->places < eng_conn_limit(c)) {
     eng_call *call = c->first;
     c->first = call->next;
     if (!c->first) c->last = NULL;
@@ -127,7 +127,7 @@ void eng_call_start(eng_call *call) {
   call->result = VAL_NONE;
   call->driver = NULL;
   if (HDW_BROKEN("key.changes") && call->attempt > 1) call->idem[0] = 'x';
-  if (!c->first && c->places < limit_of(c)) {
+  if (!c->first && c->places < eng_conn_limit(c)) {
     place(call);
     return;
   }

@@ -211,6 +211,7 @@ static void send(eng_http *x) {
                    .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = x->pin, .npin = x->npin, .timeout_us = call->c->timeout_us,
                    .max_body_bytes = (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
                    .tls = x->elsewhere ? NULL : call->c->identity};
+  call->c->requests++;
   if (x->body_len) eng_echo_sends(call, x->body, x->body_len);
   hdw_status s = io_http_request(call->e->io, &q, on_response, x, &x->id);
   if (s) ends_soon(x, s, "the request cannot be made");

@@ -219,6 +219,8 @@ typedef struct engine_sink {
   uint64_t held_by;                 /* dead delivery that holds an ordered queue */
   uint64_t opened;                  /* times its breaker opened, since start */
   uint64_t steps;                   /* steps that succeeded, since start */
+  uint32_t room;                    /* attempts at once, now: fewer after 429 */
+  uint64_t requests, throttled;     /* HTTP requests made, and those answered 429, since start */
 } engine_sink;
 bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out);
 

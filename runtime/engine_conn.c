@@ -175,8 +175,23 @@ static void close_breaker(eng_conn *c) {
   eng_conn_resumed(c);
 }
 
+/* Fewer attempts at once after 429, down to one; each round of them that succeeds adds one. */
+static void adapt_window(eng_conn *c, const eng_call *call) {
+  uint32_t most = (uint32_t)c->cfg->o.in_flight;
+  if (call->status == 429) {
+    uint32_t now = c->window ? c->window : most;
+    c->throttled++;
+    c->window = now > 1 ? now / 2 : 1;
+    c->window_done = 0;
+  } else if (call->ok && c->window && ++c->window_done >= c->window) {
+    c->window_done = 0;
+    if (++c->window >= most) c->window = 0;
+  }
+}
+
 /* 429 halves the rate that the program declared; answers that are none bring it back step by step. */
 static void adapt(eng_conn *c, const eng_call *call) {
+  adapt_window(c, call);
   if (!c->rate_gap_us) return;
   if (call->status == 429) c->rate_gap_now_us = c->rate_gap_now_us * 2 < c->rate_gap_us * 16 ? c->rate_gap_now_us * 2 : c->rate_gap_us * 16;
   else if (call->ok && c->rate_gap_now_us > c->rate_gap_us) {

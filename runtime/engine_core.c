@@ -367,7 +367,7 @@ bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
   eng_hold hold = eng_conn_hold(e->conns[i], true, &wait);
   const char *state = hold == HOLD_NONE && c->held_by ? "held by a dead letter" : eng_hold_text(hold);
   *out = (engine_sink){c->name, c->driver->kind, state, c->in_flight, c->delivered, c->failed, c->dead,
-                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened, c->steps_done};
+                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened, c->steps_done, eng_conn_limit(c), c->requests, c->throttled};
   return true;
 }
 

@@ -109,6 +109,7 @@ struct eng_conn {
   int64_t breaker_cooldown_us, open_until_us;
   int64_t breaker_quick_us;  /* the same where nothing reached the peer (no connection): a probe costs it nothing. As declared, else short */
   uint64_t requests, throttled; /* HTTP: requests made; those that were answered 429 */
+  uint32_t window, window_done; /* attempts at once after 429: halved, then one more for each full round without; 0 = as configured */
   uint32_t row_failures;
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;
@@ -853,6 +854,8 @@ void eng_out_note_flying(eng_conn *c);
 bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d);
 /* Of the newest delivery in flight; NULL. */
 eng_call *eng_out_flying_call(eng_conn *c);
+/* Attempts at once, now. */
+uint32_t eng_conn_limit(const eng_conn *c);
 /* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
 int64_t eng_conn_turn_us(eng_conn *c);
 bool eng_egress_ok(const eng_conn *c, const io_addr *a);

@@ -118,11 +118,7 @@ const char *fhir_etag(arena *a, const char *v) {
   return out;
 }
 
-static void on_turn(void *user) {
-  fhir *f = (fhir *)user;
-  f->call->c->requests++;
-  eng_http_go(&f->x);
-}
+static void on_turn(void *user) { eng_http_go(&((fhir *)user)->x); }
 
 void fhir_go(fhir *f) {
   eng_call *call = f->call;
@@ -166,7 +162,6 @@ static void refused(fhir *f, const io_http_res *res, val body) {
   bool conflict = f->conditional && (res->code == 409 || res->code == 412);
   const char *code = conflict ? f->conflict : issue[0] ? issue : status;
   if (conflict && how == REACT_NONE) klass = FAIL_PERMANENT;
-  if (res->code == 429) call->c->throttled++;
   eng_call_fail(call, klass, res->code, code, "HTTP %d %s%s%s%s%s", res->code, http_reason(res->code), issue[0] ? ": " : "", issue, where[0] ? " at " : "", where);
   call->once = klass == FAIL_AMBIGUOUS;
   call->judged = (how == REACT_RETRY && res->code < 500) || klass == FAIL_PERMANENT;

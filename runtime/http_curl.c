@@ -42,6 +42,7 @@ typedef struct request {
   unsigned nfields;
   size_t max_head, max_body;
   bool head_done, body_begun, denied, over, nomem, again, https;
+  bool begun, repeatable, repeated; /* curl sends a request again when a kept connection ends before an answer: only GET and HEAD may be, the rest is the caller's to decide */
   char why[CURL_ERROR_SIZE + 120]; /* curl's own words */
   io_http_cb cb;
   void *user;
@@ -120,7 +121,11 @@ static int before_request(void *user, char *peer, char *local, int peer_port, in
   a.port = (uint16_t)peer_port;
   if (inet_pton(AF_INET, peer, a.ip) == 1) a.family = IO_ADDR_IP4;
   else if (inet_pton(AF_INET6, peer, a.ip) == 1) a.family = IO_ADDR_IP6;
-  if (a.family && pinned(r, &a)) return CURL_PREREQFUNC_OK;
+  if (a.family && pinned(r, &a)) {
+    r->repeated = r->begun && !r->repeatable;
+    r->begun = true;
+    return r->repeated ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  }
   r->denied = true;
   return CURL_PREREQFUNC_ABORT;
 }
@@ -173,6 +178,7 @@ static hdw_status outcome(const request *r, CURLcode c) {
   if (r->nomem) return HDW_E_NOMEM;
   if (r->over) return HDW_E_LIMIT;
   if (r->denied && c != CURLE_OK) return HDW_E_DENIED;
+  if (r->repeated) return HDW_E_CLOSED;
   switch (c) {
   case CURLE_OK: return HDW_OK;
   case CURLE_OPERATION_TIMEDOUT: return HDW_E_TIMEOUT;
@@ -222,6 +228,7 @@ static void release(request *r) {
 static const char *reason(request *r, CURLcode c, long opened, long code) {
   if (r->denied) return "the address is not allowed";
   if (r->over) return "the answer is too long";
+  if (r->repeated) return "the connection ended before an answer came";
   bool ended = c == CURLE_SEND_ERROR || c == CURLE_RECV_ERROR || c == CURLE_GOT_NOTHING || c == CURLE_SSL_CONNECT_ERROR;
   bool tls = ended || c == CURLE_PEER_FAILED_VERIFICATION || c == CURLE_SSL_CERTPROBLEM || c == CURLE_SSL_CACERT_BADFILE || c == CURLE_SSL_ISSUER_ERROR || c == CURLE_SSL_CIPHER;
   if (!r->https || !tls) return curl_easy_strerror(c);
@@ -251,7 +258,7 @@ static void finish(request *r, CURLcode c) {
     if (curl_multi_add_handle(r->pool->multi, r->easy) == CURLM_OK) return;
   }
   res.status = outcome(r, c);
-  res.sent = size > 0 || (pre > 0 && !r->denied);
+  res.sent = size > 0 || r->repeated || (pre > 0 && !r->denied);
   res.error = res.status ? reason(r, c, opened, code) : "";
   if (!res.status && (code < 100 || code > 599)) {
     res.status = HDW_E_SYNTAX;
@@ -505,6 +512,7 @@ hdw_status io_http_curl_request(http_curl *h, uint64_t id, const io_http_req *q,
   r->pool = p;
   r->id = id;
   r->https = q->https;
+  r->repeatable = !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD");
   r->cb = cb;
   r->user = user;
   r->max_head = q->max_header_bytes ? q->max_header_bytes : DEFAULT_HEADER_BYTES;
