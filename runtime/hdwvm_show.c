@@ -177,7 +177,8 @@ int hv_dead(const hv_args *args) {
 
 int hv_sinks(const hv_args *args) {
   static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"QUEUED", "queued", false}, {"OLDEST (S)", "oldest_s", false},
-                                {"IN FLIGHT", "in_flight", false}, {"ROOM", "room", false}, {"REQUESTS", "requests", false}, {"429", "throttled", false}, {"STEPS", "steps", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
+                                {"IN FLIGHT", "in_flight", false}, {"ROOM", "room", false}, {"REQUESTS", "requests", false}, {"429", "throttled", false},
+                                {"STEPS", "steps", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
   return list(args, "/sinks", cols, 14, "no connections");
 }
 
