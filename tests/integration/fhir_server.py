@@ -399,6 +399,9 @@ class FhirServer:
             token = str(len(self.snapshots))
             self.snapshots[token] = ([{'fullUrl': f'{self.url}/{r["resourceType"]}/{r["id"]}', 'resource': r} for r in found], self.page, [], '', '/'.join(part))
             return self.page_of(token, 0, how)
+        if part[-1] == '$match':
+            found = [v[-1] for (k, _), v in sorted(self.versions.items()) if k == 'Patient'][:1]
+            return 200, {'resourceType': 'Bundle', 'type': 'searchset', 'entry': [{'resource': r, 'search': {'mode': 'match'}} for r in found]}, {}
         given = [{'name': n, 'valueString': v} for n, v in query] if method == 'GET' else (value or {}).get('parameter', [])
         return 200, {'resourceType': 'Parameters', 'parameter': [{'name': 'method', 'valueString': method}] + given}, {}
 

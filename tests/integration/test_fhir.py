@@ -45,8 +45,9 @@ PROGRAM = HEAD + PAGES + ''.join([
     workflow('delete', "  step epic.delete(Patient, b.id.toString())" + ERR + "  reply({ gone: true })"),
     workflow('history', "  step x = epic.history(Patient, b.id.toString())" + ERR + "  reply({ versions: x.match.meta.versionId, n: x.entry.count() })"),
     workflow('everything', "  step x = epic.everything(Patient, b.id.toString())" + ERR + "  reply({ n: x.match.count() })"),
-    workflow('operation', "  step x = epic.operation('$match', on: Patient, parameters: { count: 3, onlyCertainMatches: true, who: b.who })" + ERR + "  reply({ names: x.parameter.name, method: x.parameter.first().value })"),
-    workflow('safely', "  step x = epic.operation('lastn', on: Observation, parameters: { max: 1 }, safe: true)" + ERR + "  reply({ method: x.parameter.first().value })"),
+    workflow('operation', "  step x = epic.operation('$match', Patient, resource: Patient(gender: 'male'), count: 3)" + ERR + "  reply({ n: x.entry.count() })"),
+    workflow('own', "  step x = epic.operation('$rank', on: Patient, parameters: { who: b.who, certain: true, codes: ['a', 'b'] })" + ERR + "  reply(x)"),
+    workflow('safely', "  step x = epic.operation('rank', on: Observation, parameters: { max: 1 }, safe: true)" + ERR + "  reply(x)"),
     workflow('batch', "  step x = epic.batch([Patient(id: 'b1', gender: 'male'), Patient(gender: b.gender)])" + ERR + "  reply({ statuses: x.entry.status, failed: x.failed.count() })"),
     workflow('transaction', "  step x = epic.transaction([Patient(id: 't1', gender: 'male'), Patient(gender: b.gender)])" + ERR + "  reply({ statuses: x.entry.status, ids: x.entry.id })"),
     workflow('resolve', "  step x = epic.resolve(b.reference)" + ERR + "  reply({ id: x.id })"),
@@ -208,10 +209,12 @@ class Fhir(unittest.TestCase):
         self.assertEqual(self.call('everything', id='17'), {'n': 3})
 
     def test_operations(self):
-        got = self.call('operation', who='x')
-        self.assertEqual(got, {'names': ['method', 'count', 'onlyCertainMatches', 'who'], 'method': 'POST'})
-        self.assertEqual(self.call('safely'), {'method': 'GET'})
-        self.assertIn('/fhir/Observation/$lastn?max=1', [r['path'] for r in self.s.requests])
+        self.assertEqual(self.call('operation'), {'n': 1})
+        sent = json.loads(self.s.seen('POST')[-1]['body'])
+        self.assertEqual([(p['name'], p.get('valueInteger'), 'resource' in p) for p in sent['parameter']], [('resource', None, True), ('count', 3, False)])
+        self.assertEqual(self.call('own', who='x'), {'method': 'POST', 'who': 'x', 'certain': True, 'codes': ['a', 'b']})
+        self.assertEqual(self.call('safely'), {'method': 'GET', 'max': '1'})
+        self.assertIn('/fhir/Observation/$rank?max=1', [r['path'] for r in self.s.requests])
         self.assertEqual(self.call('metadata'), {'version': '4.0.1'})
 
     def test_F16_batch_and_transaction(self):
