@@ -181,10 +181,14 @@ static ty found(comp *c, uint16_t resource) {
 
 /* The operations of FHIR are called by name. */
 void fhir_unknown_call(comp *c, ast *at, str name) {
-  operation_unknown(c, at, name, "fhir");
   fhir_operation_info op;
   for (unsigned i = 0; fhir_operation_at(i, &op); i++)
-    if (str_is(name, op.name)) { err(c, E0212, at, "the operations of FHIR are called by name: operation('$%s', …)", op.name); return; }
+    if (str_is(name, op.name)) {
+      diag *d = err(c, E0212, at, "a fhir connection has no operation '%.*s'", STR(name));
+      diag_note(c->d, d, "the operations of FHIR are called by name: operation('$%s', …)", op.name);
+      return;
+    }
+  operation_unknown(c, at, name, "fhir");
 }
 
 static bool has_argument(comp *c, ast *args, const char *name) {

@@ -65,7 +65,7 @@ static void resolve_start(fhir *f) {
     else fhir_go(f);
     return;
   }
-  f->x.target = fhir_local(f, ref, &why);
+  f->x.target = eng_http_local(f->call, NULL, ref, &why);
   size_t n = strlen(f->call->c->prefix);
   if (!f->x.target || strncmp(f->x.target, f->call->c->prefix, n) != 0 || f->x.target[n] != '/' || !eng_target_ok(f->x.target)) fail_soon(f, "other_server", "the reference is to another server, or outside of base: it is not followed");
   else fhir_go(f);

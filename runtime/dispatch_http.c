@@ -169,6 +169,44 @@ void eng_http_fail_soon(eng_call *call, uint8_t klass, const char *code, const c
   eng_call_later(call);
 }
 
+/* ---- what the peer names -------------------------------------------------------------------------------------------------------- */
+
+/* One of connections.NAME.origins: the same server under another name. */
+static bool alias(const eng_conn *c, arena *a, const url *u) {
+  for (unsigned i = 0; i < c->cfg->o.origins.n; i++) {
+    url o;
+    const char *t = c->cfg->o.origins.v[i];
+    if (!url_parse(a, t, strlen(t), &o) && url_same_origin(&o, u)) return true;
+  }
+  return false;
+}
+
+const char *eng_http_local(eng_call *call, const char *from, const char *ref, const char **why) {
+  const eng_conn *c = call->c;
+  url here = {.https = c->https, .host = c->host, .port = c->port, .target = from ? from : "/", .path = from ? from : "/"}, to;
+  if (strlen(ref) > URL_MAX_BYTES || url_resolve(call->a, &here, ref, strlen(ref), &to)) {
+    *why = "it is no address";
+    return NULL;
+  }
+  if (url_same_origin(&to, &here) || alias(c, call->a, &to)) return to.target;
+  *why = "it is on another server; connections.NAME.origins names those that are the same";
+  return NULL;
+}
+
+bool page_guard_step(page_guard *g, const char *target) {
+  uint8_t h[REC_HASH];
+  char hash[33];
+  cod_sha256(target, strlen(target), NULL, 0, h);
+  eng_hex(h, 16, hash);
+  if (!strcmp(hash, g->mark)) return false;
+  if (!g->power) g->power = 1;
+  if (++g->at == g->power) {
+    g->power *= 2;
+    memcpy(g->mark, hash, sizeof g->mark);
+  }
+  return true;
+}
+
 /* ---- going out ------------------------------------------------------------------------------------------------------------------ */
 
 static void ends(eng_http *x, hdw_status s, const char *error) {

@@ -79,6 +79,17 @@ void eng_percent(buf *b, const char *s, size_t n, const char *keep);
 /* Path segments '.' and '..' in a target, or characters that a target cannot have. */
 bool eng_target_ok(const char *target);
 
+/* The target of an address that the peer gave (a reference, the next page), relative to `from`: on this connection's origin, or one that the operator says is the
+ * same (origins). NULL and why. */
+const char *eng_http_local(eng_call *call, const char *from, const char *ref, const char **why);
+
+/* Pages that lead back: each next target is compared with a mark that is moved on at pages 1, 2, 4, 8 ... (Brent). */
+typedef struct page_guard {
+  uint32_t at, power;
+  char mark[33];
+} page_guard;
+bool page_guard_step(page_guard *g, const char *target); /* false: it was there before */
+
 /* ---- logins: one file for each kind (auth_KIND.c) and a row in auth_core.c */
 typedef struct eng_auth_kind {
   const char *kind;          /* as in the program: bearer */

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include "dispatch_http.h"
 #include "json.h"
+#include "rest_call.h"
 
 typedef struct rest {
   eng_http x;
+  bool page;                 /* of pages(...) */
   const char *control_id;    /* MSH-10 of an HL7 message as the body; NULL = the body is none */
 } rest;
 
@@ -46,7 +48,7 @@ static bool add_object(buf *b, bool *first, arena *a, val obj) {
 }
 
 static bool is_own(val key) {
-  static const char *const own[] = {"path", "body", "query", "params", "headers", "if_match", "if_none_exist", "idempotency_key", "0", "1"};
+  static const char *const own[] = {"path", "body", "query", "params", "headers", "if_match", "if_none_exist", "idempotency_key", "form", "ndjson", "multipart", "items", "after", "0", "1"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (jv_is(key, own[i])) return true;
   return false;
@@ -113,8 +115,10 @@ static hdw_status make_body(rest *r) {
   hl7_slice s;
   hdw_status st = HDW_OK;
   buf_init(&b, call->a, 64 << 20);
-  if (v.tag == VAL_EMPTY) return HDW_OK;
-  if (hl7_of(v)) {
+  if (v.tag == VAL_EMPTY) {
+    st = rest_other_body(call, &b, &made);
+    if (st || !made) return st;
+  } else if (hl7_of(v)) {
     if (hl7_of(v)->level == HL7_MSG) st = hl7_bytes(call->a, hl7_of(v)->m, &s);
     else s = hl7_node_raw(hl7_of(v));
     if (!st) buf_put(&b, s.p, s.len);
@@ -188,6 +192,7 @@ static void on_success(rest *r, const io_http_res *res) {
   }
   hdw_status s = read_body(call, res);
   call->ok = !s;
+  if (!s && r->page) rest_page_result(&r->x, res);
   if (s) eng_call_fail(call, s == HDW_E_NOMEM ? FAIL_PERMANENT : FAIL_DATA, res->code, hdw_status_name(s), "the response's body is not what its type says");
 }
 
@@ -207,7 +212,8 @@ static void on_response(eng_http *x, const io_http_res *res) {
 
 static void rest_start(eng_call *call) {
   rest *r = (rest *)arena_zalloc(call->a, 1, sizeof *r);
-  char *m = arena_dup(call->a, call->op, strlen(call->op));
+  bool page = !strcmp(call->op, "pages");
+  char *m = page ? arena_dup(call->a, "GET", 3) : arena_dup(call->a, call->op, strlen(call->op));
   if (!r || !m) {
     eng_http_fail_soon(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
     return;
@@ -218,7 +224,9 @@ static void rest_start(eng_call *call) {
   eng_http_init(&r->x, call, m);
   r->x.done = on_response, r->x.user = r;
   call->driver = r;
-  r->x.target = make_target(call, &why);
+  r->page = page;
+  r->x.target = page ? rest_page_target(call) : NULL;
+  if (!r->x.target) r->x.target = make_target(call, &why);
   if (!r->x.target) {
     eng_http_fail_soon(call, FAIL_DATA, "bad_path", why);
     return;

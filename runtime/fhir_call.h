@@ -28,8 +28,7 @@ typedef struct fhir_search {
   bool posted, retried_next, one_page, checked, more;
   uint32_t number;           /* of this page, from 0 */
   const char *asked;         /* the query */
-  uint32_t at, power;        /* loop guard after Brent: the mark is the next link of page `at` */
-  char mark[33];
+  page_guard guard;
 } fhir_search;
 
 struct fhir {
@@ -69,8 +68,6 @@ void fhir_go(fhir *f);
 const char *fhir_bundle(fhir *f, val entries, const char *type, val *out, bool *safe);
 /* Parameters of an operation. */
 val fhir_parameters(arena *a, val o);
-/* The target of a reference or link that the server gave, on this origin; NULL and why. */
-const char *fhir_local(fhir *f, const char *ref, const char **why);
 
 /* The reverse: an object of what a Parameters resource holds, parts as objects, what comes again as a list. */
 val fhir_results(arena *a, val parameter, unsigned depth);

@@ -3,7 +3,7 @@
  *   search, history, everything   all pages of one call, merged
  *   pages                         one page a call; `after` says where it ended and comes back as an argument with the next
  *
- * A link that was followed before ends the search: the link is compared with a mark that is moved on at pages 1, 2, 4, 8 ... (Brent). */
+ * A link that was followed before ends the search (page_guard). */
 #include <stdio.h>
 #include "fhir_call.h"
 
@@ -101,33 +101,14 @@ void fhir_everything_start(fhir *f) {
 
 /* ---- the next one --------------------------------------------------------------------------------------------------------------- */
 
-static void hash_hex(const char *text, char out[33]) {
-  uint8_t h[REC_HASH];
-  cod_sha256(text, strlen(text), NULL, 0, h);
-  eng_hex(h, 16, out);
-}
-
 /* false, after ending the call, when the link leads back or away. *target: where to. */
 static bool follow(fhir *f, const char *link, const char **target) {
-  fhir_search *s = &f->s;
   const char *why = NULL;
-  char hash[33];
-  *target = fhir_local(f, link, &why);
-  if (!*target) {
-    fhir_fail(f, FAIL_DATA, 0, "next_origin", "the link to the next page is not followed: %s", why);
-    return false;
-  }
-  hash_hex(*target, hash);
-  if (!strcmp(hash, s->mark)) {
-    fhir_fail(f, FAIL_DATA, 0, "page_loop", "after %u pages the server leads back to a page that was there before", (unsigned)s->number + 1);
-    return false;
-  }
-  if (!s->power) s->power = 1;
-  if (++s->at == s->power) {
-    s->power *= 2;
-    memcpy(s->mark, hash, sizeof s->mark);
-  }
-  return true;
+  *target = eng_http_local(f->call, f->x.target, link, &why);
+  if (!*target) fhir_fail(f, FAIL_DATA, 0, "next_origin", "the link to the next page is not followed: %s", why);
+  else if (page_guard_step(&f->s.guard, *target)) return true;
+  else fhir_fail(f, FAIL_DATA, 0, "page_loop", "after %u pages the server leads back to a page that was there before", (unsigned)f->s.number + 1);
+  return false;
 }
 
 static void next_page(fhir *f, const char *target) {
@@ -168,8 +149,8 @@ void fhir_pages_start(fhir *f) {
   const char *next = jv_text(a, jv_get(after, "next")), *mark = jv_text(a, jv_get(after, "mark"));
   int64_t number = 0, at = 0, power = 1;
   (void)jv_int(jv_get(after, "number"), &number), (void)jv_int(jv_get(after, "at"), &at), (void)jv_int(jv_get(after, "power"), &power);
-  snprintf(f->s.mark, sizeof f->s.mark, "%.32s", mark ? mark : "");
-  f->s.number = (uint32_t)number, f->s.at = (uint32_t)at, f->s.power = (uint32_t)power;
+  snprintf(f->s.guard.mark, sizeof f->s.guard.mark, "%.32s", mark ? mark : "");
+  f->s.number = (uint32_t)number, f->s.guard.at = (uint32_t)at, f->s.guard.power = (uint32_t)power;
   f->s.checked = true;
   if (next && next[0] == '/') {
     next_page(f, next);
@@ -193,7 +174,7 @@ static void finish(fhir *f, const char *target) {
   val after = VAL_NONE;
   bool one = s->one_page && target && !(s->max_pages && s->number + 1 >= s->max_pages);
   if (one) {
-    val v[] = {val_cstr(target), val_int(s->number), val_int(s->at), val_int(s->power), val_cstr(s->mark)};
+    val v[] = {val_cstr(target), val_int(s->number), val_int(s->guard.at), val_int(s->guard.power), val_cstr(s->guard.mark)};
     after = fhir_object(a, 5, places, v);
   }
   val v[] = {list_of(&s->match), list_of(&s->include), list_of(&s->outcome), s->total, list_of(&s->entry), s->one_page ? val_int(s->number) : VAL_NONE, val_bool(s->more), after};

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include "fhir_call.h"
 #include "json.h"
-#include "url.h"
 
 /* ---- address -------------------------------------------------------------------------------------------------------------------- */
 
@@ -312,28 +311,4 @@ val fhir_results(arena *a, val parameter, unsigned depth) {
     if (at == n) n++;
   }
   return (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
-}
-
-/* ---- what the server names ------------------------------------------------------------------------------------------------------ */
-
-/* One of connections.NAME.origins: the same server under another name. */
-static bool alias(const eng_conn *c, arena *a, const url *u) {
-  for (unsigned i = 0; i < c->cfg->o.origins.n; i++) {
-    url o;
-    const char *t = c->cfg->o.origins.v[i];
-    if (!url_parse(a, t, strlen(t), &o) && url_same_origin(&o, u)) return true;
-  }
-  return false;
-}
-
-const char *fhir_local(fhir *f, const char *ref, const char **why) {
-  const eng_conn *c = f->call->c;
-  url here = {.https = c->https, .host = c->host, .port = c->port, .target = f->x.target ? f->x.target : "/", .path = f->x.target ? f->x.target : "/"}, to;
-  if (strlen(ref) > URL_MAX_BYTES || url_resolve(f->call->a, &here, ref, strlen(ref), &to)) {
-    *why = "it is no address";
-    return NULL;
-  }
-  if (url_same_origin(&to, &here) || alias(c, f->call->a, &to)) return to.target;
-  *why = "it is on another server; connections.NAME.origins names those that are the same";
-  return NULL;
 }
