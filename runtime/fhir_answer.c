@@ -191,7 +191,7 @@ val fhir_mocked(arena *a, const char *op, val request, val answer) {
   if ((!strcmp(op, "create") || !strcmp(op, "update")) && (answer.tag == VAL_EMPTY || (answer.tag == VAL_OBJ && !answer.len))) return jv_get(request, "resource");
   if (!in(op, paged)) return answer;
   for (uint32_t i = 0; request.tag == VAL_OBJ && i < request.len; i++)
-    if (request.u.v[2 * i + 1].tag == VAL_NULL) answer = VAL_NONE;
+    if (request.u.v[2 * i + 1].tag == VAL_BOOL && !jv_is(request.u.v[2 * i], "phi")) answer = VAL_NONE;
   val f = fhir_found(a, answer), after = VAL_NONE;
   if (strcmp(op, "pages") != 0) return f;
   const char *next = fhir_link(a, answer, "next");

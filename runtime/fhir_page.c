@@ -32,7 +32,7 @@ static bool begin(fhir *f, const char **query) {
     return false;
   }
   f->s.asked = *query;
-  nothing |= jv_get(r, "within").tag == VAL_NULL || jv_get(r, "id").tag == VAL_NULL;
+  nothing |= jv_get(r, "within").tag == VAL_BOOL || jv_get(r, "id").tag == VAL_BOOL;
   if (!nothing) return true;
   f->call->ok = true; /* a parameter without a value: nothing is equal to it */
   f->call->result = fhir_found_nothing(f->call->a);

@@ -38,9 +38,12 @@ static void param(buf *b, val key, const char *value, size_t len) {
   eng_percent(b, value, len, ",:/");
 }
 
-/* One text, or several that all hold. null: nothing can meet it. */
+/* One text, or several that all hold. false: nothing can meet it. */
 static void params(buf *b, arena *a, val key, val v, bool *nothing) {
-  if (v.tag == VAL_NULL) *nothing = true;
+  if (v.tag == VAL_BOOL) {
+    *nothing = true;
+    return;
+  }
   for (uint32_t i = 0; i < (v.tag == VAL_LIST ? v.len : v.tag != VAL_EMPTY); i++) {
     val item = v.tag == VAL_LIST ? v.u.v[i] : v;
     const char *s = item.tag == VAL_NULL ? NULL : eng_arg_text(a, item, NULL);

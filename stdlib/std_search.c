@@ -6,7 +6,7 @@
  *   Coding, Identifier, Quantity  system|code, system|value, value|system|code
  *   a list                        any of them: joined by commas
  *   { ge: a, lt: b }              all of them: the parameter twice. A Period, a Range: the same
- *   {}                            null: nothing is equal to what is not there, so the search finds nothing */
+ *   {}                            false: nothing is equal to what is not there, so the search finds nothing */
 #include "fhir.h"
 #include "fp_int.h"
 
@@ -189,7 +189,7 @@ static hdw_status several(vm_cx *cx, val v, how h, val *out) {
   return HDW_OK;
 }
 
-/* Text, or a list of texts that must all hold; {} when it is left out; null when nothing can be found. */
+/* Text, or a list of texts that must all hold; {} when it is left out; false when nothing can be found. */
 static hdw_status param(vm_cx *cx, val v, how h, val *out) {
   bool is = false;
   *out = VAL_NONE;
@@ -199,7 +199,7 @@ static hdw_status param(vm_cx *cx, val v, how h, val *out) {
     if (!is) return text(cx, "", v, h, out);
   } else if (v.tag == VAL_LIST && h.repeats) return several(cx, v, h, out);
   else if (v.tag != VAL_EMPTY) return text(cx, "", v, h, out);
-  if (out->tag == VAL_EMPTY && !h.optional) *out = (val){.tag = VAL_NULL};
+  if (out->tag == VAL_EMPTY && !h.optional) *out = val_bool(false);
   return HDW_OK;
 }
 
@@ -219,7 +219,7 @@ hdw_status std_search_and(vm_cx *cx, const val *args, unsigned n, val *out) {
   val_builder b = {0};
   (void)n;
   for (int i = 0; i < 2; i++)
-    if (args[i].tag == VAL_NULL) return *out = args[i], HDW_OK;
+    if (args[i].tag == VAL_BOOL) return *out = args[i], HDW_OK;
   hdw_status s = val_push(cx->a, &b, args[0]);
   if (!s) s = val_push(cx->a, &b, args[1]);
   *out = s ? VAL_NONE : val_build(&b);
