@@ -366,7 +366,7 @@ void fhir_unknown_call(comp *c, ast *at, str name);
 /* Operations that FHIR defines are checked against it, their result is f->given. false: reported, nothing more to compile. */
 bool fhir_operation_ok(comp *c, fhir_call *f, ast *call_node);
 /* Reports arguments that must be there; given: a bit for each of the signature's that is. */
-void fhir_missing(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at);
+void fhir_call_needs(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at);
 void fhir_before(comp *c, fhir_call *f, const sig *s, int w);
 int fhir_param(const sig *s, const char *name);        /* its place, -1 */
 ty fhir_result(comp *c, const fhir_call *f, int r);    /* types the answer in r */

@@ -225,7 +225,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
       (void)d;
     }
   }
-  if (fc.on) fhir_missing(c, &fc, b, given, call_node->first);
+  if (fc.on) fhir_call_needs(c, &fc, b, given, call_node->first);
   for (uint32_t i = 0; i < n && !fc.on; i++)
     if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
   if (fc.on) fhir_before(c, &fc, s, w);

@@ -351,8 +351,8 @@ bool fhir_own_argument(comp *c, fhir_call *f, const sig_param *p, ast *e, int r,
     if (str_is(p->name, "if_none_exist")) f->klass = MOD_CLASS_KEYED;
     return true;
   }
-  bool whole_type = str_is(f->op, "history") || str_is(f->op, "everything"); /* without id: all of a type. An empty one is not that */
-  bool id = str_is(p->name, "id") && !str_is(f->op, "operation");
+  bool whole_type = str_is(f->op, "history") || str_is(f->op, "everything") || str_is(f->op, "operation"); /* without id: all of a type. An empty one is not that */
+  bool id = str_is(p->name, "id");
   if (id && !whole_type) {
     ty t = ex(c, e, r);
     no_secret(c, e, t);
@@ -388,7 +388,7 @@ int fhir_param(const sig *s, const char *name) {
   return -1;
 }
 
-void fhir_missing(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at) {
+void fhir_call_needs(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at) {
   const sig *s = &b->sig;
   int match = fhir_param(s, "match");
   for (uint32_t i = 0; i < s->n; i++) {

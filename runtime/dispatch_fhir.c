@@ -46,7 +46,7 @@ static void capabilities_start(fhir *f) {
 /* Only what is on this server: the token goes nowhere else (F-10). */
 static void resolve_start(fhir *f) {
   val r = jv_get(f->call->request, "reference");
-  const char *ref = jv_text(f->call->a, r.tag == VAL_OBJ ? fhir_member(f->call->a, r, "reference") : r), *why = NULL;
+  const char *ref = jv_text(f->call->a, r.tag == VAL_OBJ ? fhir_get(f->call->a, r, "reference") : r), *why = NULL;
   if (!ref || !ref[0] || ref[0] == '#' || !strncmp(ref, "urn:", 4)) {
     fail_soon(f, "no_reference", !ref || !ref[0] ? "the reference names no resource" : "what is contained or in the same bundle is not on the server: use .resolve() on it");
     return;
@@ -77,7 +77,7 @@ static void on_stored(fhir *f, const io_http_res *res, val body);
 
 static void verified(fhir *f, const io_http_res *res, val body) {
   arena *a = f->call->a;
-  const char *now = jv_text(a, fhir_member(a, fhir_member(a, body, "meta"), "versionId"));
+  const char *now = jv_text(a, fhir_get(a, fhir_get(a, body, "meta"), "versionId"));
   if (now && f->version && strcmp(now, f->version) != 0) fhir_fail(f, FAIL_PERMANENT, res->code, "not_verified", "the server has another version than it said it wrote: it may ignore If-Match");
   else fhir_done(f, fhir_versioned(a, body, f->id, version_of(f, res)));
 }
@@ -102,7 +102,7 @@ static void on_stored(fhir *f, const io_http_res *res, val body) {
     r = fhir_object(a, 1, names, v);
   }
   if (f->call->c->cfg->o.verify_writes && f->conditional && id) {
-    f->id = id, f->version = shown ? jv_text(a, fhir_member(a, fhir_member(a, body, "meta"), "versionId")) : version;
+    f->id = id, f->version = shown ? jv_text(a, fhir_get(a, fhir_get(a, body, "meta"), "versionId")) : version;
     fhir_begin(f, "GET", verified);
     if (fhir_path(f, NULL, f->type, f->id, NULL)) {
       fhir_go(f);
@@ -116,7 +116,7 @@ static bool take_resource(fhir *f) {
   arena *a = f->call->a;
   f->sent = jv_get(f->call->request, "resource");
   f->type = fhir_type_of(a, f->sent);
-  const char *id = jv_text(a, fhir_member(a, f->sent, "id"));
+  const char *id = jv_text(a, fhir_get(a, f->sent, "id"));
   f->id = id ? id : "";
   if (f->type[0]) return true;
   fail_soon(f, "no_resource", "what is to be written has no resourceType");
@@ -158,10 +158,11 @@ static void create_start(fhir *f) {
 
 /* If-Match of the request's version; false after a failure. */
 static bool if_match(fhir *f) {
-  const char *v = text_arg(f, "if_match"), *etag = v ? fhir_etag(f->call->a, v) : NULL;
-  if (!v) return true;
+  const char *etag;
+  bool good = fhir_if_match(f, &etag);
+  if (good && !etag) return true;
   f->conditional = true;
-  if (etag && eng_http_header(&f->x, "If-Match", etag)) return true;
+  if (good && eng_http_header(&f->x, "If-Match", etag)) return true;
   fail_soon(f, "bad_version", "if_match is no version: 3, \"3\" and W/\"3\" are");
   return false;
 }
@@ -217,7 +218,7 @@ static void delete_start(fhir *f) {
 /* What it gives back: a resource, or an object of its results. */
 static void on_anything(fhir *f, const io_http_res *res, val body) {
   (void)res;
-  fhir_done(f, !strcmp(fhir_type_of(f->call->a, body), "Parameters") ? fhir_results(f->call->a, fhir_member(f->call->a, body, "parameter"), 0) : body);
+  fhir_done(f, !strcmp(fhir_type_of(f->call->a, body), "Parameters") ? fhir_results(f->call->a, fhir_get(f->call->a, body, "parameter"), 0) : body);
 }
 
 /* Arguments that are not the call's own, with those of `parameters`. */
@@ -242,7 +243,7 @@ static void operation_start(fhir *f) {
   arena *a = f->call->a;
   val body = jv_get(f->call->request, "body"), given = operation_parameters(f), safe = jv_get(f->call->request, "safe");
   const char *name = text_arg(f, "name"), *on = text_arg(f, "on");
-  bool nothing = false, get = safe.tag == VAL_BOOL && safe.u.i;
+  bool get = safe.tag == VAL_BOOL && safe.u.i;
   buf q;
   if (!name || !name[0] || !name[name[0] == '$']) {
     fail_soon(f, "no_operation", "the operation has no name");
@@ -250,10 +251,14 @@ static void operation_start(fhir *f) {
   }
   char *path = (char *)arena_alloc(a, strlen(name) + 2);
   buf_init(&q, a, 1 << 20);
-  if (get && body.tag == VAL_EMPTY) fhir_query_object(&q, a, given, &nothing);
+  if (get && body.tag == VAL_EMPTY) fhir_query_object(&q, a, given, NULL);
   buf_putc(&q, 0);
   if (!path || q.status) {
-    fail_soon(f, "HDW_E_NOMEM", "out of memory");
+    fail_soon(f, q.status == HDW_E_TYPE ? "bad_body" : "HDW_E_NOMEM", q.status == HDW_E_TYPE ? "a parameter has no text: safe operations are asked by GET" : "out of memory");
+    return;
+  }
+  if (jv_get(f->call->request, "id").tag == VAL_BOOL) {
+    fail_soon(f, "no_id", "the id has no value: without it the operation would be asked of the whole type");
     return;
   }
   snprintf(path, strlen(name) + 2, "%s%s", name[0] == '$' ? "" : "$", name);
@@ -274,13 +279,13 @@ static void operation_start(fhir *f) {
 static bool outcome_of(fhir *f, val e, val_builder *entries, val_builder *failed) {
   static const char *const names[] = {"status", "ok", "id", "version", "etag", "location", "resource", "outcome"};
   arena *a = f->call->a;
-  val r = fhir_member(a, e, "response"), etag = fhir_member(a, r, "etag"), location = fhir_member(a, r, "location");
-  const char *status = jv_text(a, fhir_member(a, r, "status")), *at = jv_text(a, location), *id, *version;
+  val r = fhir_get(a, e, "response"), etag = fhir_get(a, r, "etag"), location = fhir_get(a, r, "location");
+  const char *status = jv_text(a, fhir_get(a, r, "status")), *at = jv_text(a, location), *id, *version;
   int code = 0;
   for (int i = 0; status && i < 3 && status[i] >= '0' && status[i] <= '9'; i++) code = code * 10 + (status[i] - '0'); /* "201 Created" */
   fhir_location(a, at, &id, &version);
   bool ok = code >= 200 && code < 400;
-  val v[] = {val_int(code), val_bool(ok), id ? val_cstr(id) : VAL_NONE, version ? val_cstr(version) : VAL_NONE, etag, location, fhir_member(a, e, "resource"), fhir_member(a, r, "outcome")};
+  val v[] = {val_int(code), val_bool(ok), id ? val_cstr(id) : VAL_NONE, version ? val_cstr(version) : VAL_NONE, etag, location, fhir_get(a, e, "resource"), fhir_get(a, r, "outcome")};
   val o = fhir_object(a, 8, names, v);
   return o.tag == VAL_OBJ && !val_push(a, entries, o) && (ok || !val_push(a, failed, o));
 }
@@ -290,7 +295,7 @@ static void on_bundle(fhir *f, const io_http_res *res, val body) {
   static const char *const names[] = {"entry", "failed"};
   arena *a = f->call->a;
   val_builder entries = {0}, failed = {0};
-  val list = fhir_member(a, body, "entry"), asked = fhir_member(a, f->sent, "entry");
+  val list = fhir_get(a, body, "entry"), asked = fhir_get(a, f->sent, "entry");
   if (strcmp(fhir_type_of(a, body), "Bundle") != 0 || val_count(list) != val_count(asked)) {
     fhir_fail(f, FAIL_DATA, res->code, "wrong_answer", "the answer is no Bundle with one entry for each request");
     return;
@@ -349,7 +354,8 @@ static void start(eng_call *call) {
   f->call = call;
   f->x.call = call;
   call->driver = f;
-  const char *type = text_arg(f, "resource_type"), *id = text_arg(f, "id");
+  val given = jv_get(call->request, "id");
+  const char *type = text_arg(f, "resource_type"), *id = given.tag == VAL_EMPTY || given.tag == VAL_BOOL || given.tag == VAL_LIST ? "" : eng_arg_text(call->a, given, NULL);
   f->type = type ? type : "", f->id = id ? id : "";
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
     if (!strcmp(ops[i].name, call->op)) {

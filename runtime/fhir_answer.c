@@ -16,14 +16,14 @@ val fhir_object(arena *a, unsigned n, const char *const *names, const val *value
   return (val){.tag = VAL_OBJ, .len = k, .u.v = kv};
 }
 
-val fhir_member(arena *a, val obj, const char *name) {
+val fhir_get(arena *a, val obj, const char *name) {
   val v = VAL_NONE;
   const val *slot = obj.tag == VAL_OBJ ? val_obj_get(obj, val_key(name, strlen(name))) : NULL;
   return slot && !val_norm(a, *slot, &v) ? v : VAL_NONE;
 }
 
 const char *fhir_type_of(arena *a, val r) {
-  const char *t = jv_text(a, fhir_member(a, r, "resourceType"));
+  const char *t = jv_text(a, fhir_get(a, r, "resourceType"));
   return t ? t : "";
 }
 
@@ -63,14 +63,14 @@ static void plain(char *out, size_t cap, const char *s) {
 void fhir_issue(arena *a, val outcome, char code[ENG_CODE], char where[80]) {
   code[0] = where[0] = 0;
   if (strcmp(fhir_type_of(a, outcome), "OperationOutcome") != 0) return;
-  val issues = fhir_member(a, outcome, "issue");
+  val issues = fhir_get(a, outcome, "issue");
   for (uint32_t i = 0; i < val_count(issues) && !code[0]; i++) {
     val x = val_item(issues, i);
-    const char *severity = jv_text(a, fhir_member(a, x, "severity"));
+    const char *severity = jv_text(a, fhir_get(a, x, "severity"));
     if (!severity || (strcmp(severity, "error") != 0 && strcmp(severity, "fatal") != 0)) continue;
-    val at = fhir_member(a, x, "expression");
-    if (at.tag == VAL_EMPTY) at = fhir_member(a, x, "location");
-    plain(code, ENG_CODE, jv_text(a, fhir_member(a, x, "code")));
+    val at = fhir_get(a, x, "expression");
+    if (at.tag == VAL_EMPTY) at = fhir_get(a, x, "location");
+    plain(code, ENG_CODE, jv_text(a, fhir_get(a, x, "code")));
     plain(where, 80, val_count(at) ? jv_text(a, val_item(at, 0)) : NULL);
   }
 }
@@ -130,9 +130,9 @@ static val with_member(arena *a, val obj, const char *name, val v) {
 val fhir_versioned(arena *a, val r, const char *id, const char *version) {
   if (r.tag != VAL_OBJ) return r;
   r.aux = 0;
-  if (id && fhir_member(a, r, "id").tag == VAL_EMPTY) r = with_member(a, r, "id", val_cstr(id));
-  val was = fhir_member(a, r, "meta");
-  if (version && fhir_member(a, was, "versionId").tag == VAL_EMPTY) r = with_member(a, r, "meta", with_member(a, was, "versionId", val_cstr(version)));
+  if (id && fhir_get(a, r, "id").tag == VAL_EMPTY) r = with_member(a, r, "id", val_cstr(id));
+  val was = fhir_get(a, r, "meta");
+  if (version && fhir_get(a, was, "versionId").tag == VAL_EMPTY) r = with_member(a, r, "meta", with_member(a, was, "versionId", val_cstr(version)));
   return r;
 }
 
@@ -155,9 +155,9 @@ val fhir_found_nothing(arena *a) {
 }
 
 const char *fhir_link(arena *a, val bundle, const char *relation) {
-  val links = fhir_member(a, bundle, "link");
+  val links = fhir_get(a, bundle, "link");
   for (uint32_t i = 0; i < val_count(links); i++) {
-    const char *r = jv_text(a, fhir_member(a, val_item(links, i), "relation")), *u = jv_text(a, fhir_member(a, val_item(links, i), "url"));
+    const char *r = jv_text(a, fhir_get(a, val_item(links, i), "relation")), *u = jv_text(a, fhir_get(a, val_item(links, i), "url"));
     if (r && u && !strcmp(r, relation)) return u;
   }
   return NULL;
@@ -167,20 +167,20 @@ val fhir_found(arena *a, val page) {
   val_builder b[4] = {{0}};
   hdw_status s = HDW_OK;
   if (strcmp(fhir_type_of(a, page), "Bundle") != 0) { /* of a mock */
-    if (page.tag == VAL_OBJ && fhir_member(a, page, "resourceType").tag == VAL_EMPTY) return page;
+    if (page.tag == VAL_OBJ && fhir_get(a, page, "resourceType").tag == VAL_EMPTY) return page;
     for (uint32_t i = 0; i < val_count(page) && !s; i++) s = val_push(a, &b[0], val_item(page, i));
     return result_of(a, &b[0], &b[1], &b[2], &b[3], VAL_NONE);
   }
-  val entries = fhir_member(a, page, "entry");
+  val entries = fhir_get(a, page, "entry");
   for (uint32_t i = 0; i < val_count(entries) && !s; i++) {
-    val e = val_item(entries, i), r = fhir_member(a, e, "resource");
-    const char *mode = jv_text(a, fhir_member(a, fhir_member(a, e, "search"), "mode"));
+    val e = val_item(entries, i), r = fhir_get(a, e, "resource");
+    const char *mode = jv_text(a, fhir_get(a, fhir_get(a, e, "search"), "mode"));
     bool outcome = mode ? !strcmp(mode, "outcome") : !strcmp(fhir_type_of(a, r), "OperationOutcome");
     int to = outcome ? 2 : mode && !strcmp(mode, "include") ? 1 : 0;
     s = val_push(a, &b[to], r);
     if (!s) s = val_push(a, &b[3], e);
   }
-  return s ? VAL_NONE : result_of(a, &b[0], &b[1], &b[2], &b[3], fhir_member(a, page, "total"));
+  return s ? VAL_NONE : result_of(a, &b[0], &b[1], &b[2], &b[3], fhir_get(a, page, "total"));
 }
 
 val fhir_mocked(arena *a, const char *op, val request, val answer) {
@@ -198,7 +198,7 @@ val fhir_mocked(arena *a, const char *op, val request, val answer) {
   (void)jv_int(jv_get(jv_get(request, "after"), "number"), &number);
   val where[] = {val_cstr(next ? next : ""), val_int(number + 1)};
   if (next) after = fhir_object(a, 2, place, where);
-  val v[] = {fhir_member(a, f, "match"), fhir_member(a, f, "include"), fhir_member(a, f, "outcome"), fhir_member(a, f, "total"), fhir_member(a, f, "entry"), val_int(number + 1), val_bool(next != NULL), after};
+  val v[] = {fhir_get(a, f, "match"), fhir_get(a, f, "include"), fhir_get(a, f, "outcome"), fhir_get(a, f, "total"), fhir_get(a, f, "entry"), val_int(number + 1), val_bool(next != NULL), after};
   return fhir_object(a, 8, names, v);
 }
 

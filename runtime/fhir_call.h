@@ -37,6 +37,7 @@ struct fhir {
   const fhir_op *op;
   const char *type, *id;     /* "" = none */
   bool safe;                 /* the request under way can be repeated */
+  bool malformed;            /* a header of the connection is: nothing is sent */
   bool conditional;          /* ... has If-Match or If-None-Match: 409 and 412 are a conflict */
   const char *conflict;      /* the code for that */
   void (*answer)(fhir *f, const io_http_res *res, val body); /* of a success */
@@ -52,16 +53,18 @@ struct fhir {
 /* ---- fhir_request.c */
 /* Begins a request; its target follows by fhir_path. */
 void fhir_begin(fhir *f, const char *method, void (*answer)(fhir *, const io_http_res *, val));
-/* The target from base, path segments (each escaped, NULL ends) and a query (NULL, or without '?'). false: a segment that is none. */
+/* The target from base, path segments (each escaped, NULL ends) and a query (NULL, or without '?'). false: a segment that is none, or f->malformed. */
 bool fhir_path(fhir *f, const char *query, const char *first, ...);
-/* All search parameters of the request as a query, without '?'; "" when there are none. NULL: no memory. *nothing: one of them is null. */
+/* All search parameters of the request as a query, without '?'; "" when there are none. NULL: no memory, or one has no text. *nothing: one of them is false. */
 const char *fhir_query(fhir *f, bool *nothing);
-/* An object { name: text or list of texts }, or a text as it is, behind what b holds. */
+/* An object { name: text or list of texts }, or a text as it is, behind what b holds. nothing NULL: no search, true and false are values. b->status: as above. */
 void fhir_query_object(buf *b, arena *a, val o, bool *nothing);
 /* value as JSON body of that content type. */
 bool fhir_body(fhir *f, val value, const char *type);
 /* If-Match from a version as people write it: 3, "3", W/"3". NULL: none of these. */
 const char *fhir_etag(arena *a, const char *version);
+/* If-Match of the request's if_match; NULL when there is none. false: it is no version, and without it the write would not be conditional. */
+bool fhir_if_match(fhir *f, const char **etag);
 /* Sends it, after the wait for its turn. */
 void fhir_go(fhir *f);
 /* A Bundle of entries: a Bundle, entries, or resources. *safe: every one of them can be repeated. NULL, or what is wrong. */
@@ -99,7 +102,7 @@ val fhir_found(arena *a, val bundle);
 val fhir_found_nothing(arena *a);
 /* What a mock of hdwc answers, as the driver would give it: pages and searches from Bundles, resources or {}; writes without an answer give what was sent. */
 val fhir_mocked(arena *a, const char *op, val request, val answer);
-val fhir_member(arena *a, val obj, const char *name);
+val fhir_get(arena *a, val obj, const char *name);
 /* The link of a Bundle with that relation; NULL. */
 const char *fhir_link(arena *a, val bundle, const char *relation);
 val fhir_object(arena *a, unsigned n, const char *const *names, const val *values);

@@ -185,11 +185,11 @@ static bool take(fhir *f, val body, size_t bytes) {
   fhir_search *s = &f->s;
   arena *a = f->call->a;
   val page = fhir_found(a, body);
-  hdw_status st = val_push(a, &s->match, fhir_member(a, page, "match"));
-  if (!st) st = val_push(a, &s->include, fhir_member(a, page, "include"));
-  if (!st) st = val_push(a, &s->outcome, fhir_member(a, page, "outcome"));
-  if (!st) st = val_push(a, &s->entry, fhir_member(a, page, "entry"));
-  if (s->total.tag == VAL_EMPTY) s->total = fhir_member(a, page, "total");
+  hdw_status st = val_push(a, &s->match, fhir_get(a, page, "match"));
+  if (!st) st = val_push(a, &s->include, fhir_get(a, page, "include"));
+  if (!st) st = val_push(a, &s->outcome, fhir_get(a, page, "outcome"));
+  if (!st) st = val_push(a, &s->entry, fhir_get(a, page, "entry"));
+  if (s->total.tag == VAL_EMPTY) s->total = fhir_get(a, page, "total");
   s->bytes += bytes;
   s->pages++;
   if (st) fhir_fail(f, FAIL_PERMANENT, 0, hdw_status_name(st), "the answer is larger than the run's memory");

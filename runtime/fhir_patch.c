@@ -135,7 +135,7 @@ static void on_present(fhir *f, const io_http_res *res, val body) {
     fhir_fail(f, FAIL_DATA, res->code, "wrong_type", "the answer is no %.40s", f->type);
     return;
   }
-  const char *version = jv_text(a, fhir_member(a, fhir_member(a, body, "meta"), "versionId")), *etag = eng_http_res_header(res, "ETag");
+  const char *version = jv_text(a, fhir_get(a, fhir_get(a, body, "meta"), "versionId")), *etag = eng_http_res_header(res, "ETag");
   if (!version && etag) { /* W/"3" */
     const char *q = strchr(etag, '"'), *end = q ? strchr(q + 1, '"') : NULL;
     version = end ? arena_dup(a, q + 1, (size_t)(end - q - 1)) : arena_dup(a, etag, strlen(etag));
@@ -146,8 +146,8 @@ static void on_present(fhir *f, const io_http_res *res, val body) {
     fhir_done(f, fhir_versioned(a, body, f->id, version));
     return;
   }
-  const char *wanted = jv_text(a, jv_get(f->call->request, "if_match"));
-  if (wanted && version && strcmp(fhir_etag(a, wanted) ? fhir_etag(a, wanted) : "", fhir_etag(a, version) ? fhir_etag(a, version) : "") != 0) {
+  const char *wanted, *there = version ? fhir_etag(a, version) : NULL;
+  if (fhir_if_match(f, &wanted) && wanted && version && strcmp(wanted, there ? there : "") != 0) {
     fhir_fail(f, FAIL_PERMANENT, 412, "conflict", "the resource has another version than if_match");
     return;
   }
@@ -174,8 +174,8 @@ static void on_patched(fhir *f, const io_http_res *res, val body) {
 void fhir_patch_start(fhir *f) {
   eng_call *call = f->call;
   val body = jv_get(call->request, "body");
-  const char *version = jv_text(call->a, jv_get(call->request, "if_match")), *etag = version ? fhir_etag(call->a, version) : NULL;
-  if (!f->id[0] || (version && !etag)) {
+  const char *etag;
+  if (!fhir_if_match(f, &etag) || !f->id[0]) {
     eng_http_fail_soon(call, FAIL_DATA, f->id[0] ? "bad_version" : "no_id", f->id[0] ? "if_match is no version" : "there is no id to patch");
     return;
   }

@@ -9,7 +9,7 @@
 bool fhir_path(fhir *f, const char *query, const char *first, ...) {
   buf b;
   va_list ap;
-  bool ok = true;
+  bool ok = !f->malformed;
   buf_init(&b, f->call->a, 1 << 20);
   buf_puts(&b, f->call->c->prefix);
   va_start(ap, first);
@@ -38,16 +38,19 @@ static void param(buf *b, val key, const char *value, size_t len) {
   eng_percent(b, value, len, ",:/");
 }
 
-/* One text, or several that all hold. false: nothing can meet it. */
+/* One text, or several that all hold; nothing (NULL: no search): false is a parameter that nothing can meet. What has no text fails the query: left out it
+ * would be another question, and finds everybody. */
 static void params(buf *b, arena *a, val key, val v, bool *nothing) {
-  if (v.tag == VAL_BOOL) {
+  if (nothing && v.tag == VAL_BOOL) {
     *nothing = true;
     return;
   }
   for (uint32_t i = 0; i < (v.tag == VAL_LIST ? v.len : v.tag != VAL_EMPTY); i++) {
     val item = v.tag == VAL_LIST ? v.u.v[i] : v;
-    const char *s = item.tag == VAL_NULL ? NULL : eng_arg_text(a, item, NULL);
-    if (s) param(b, key, s, strlen(s));
+    size_t len = 0;
+    const char *s = item.tag == VAL_NULL ? NULL : eng_arg_bytes(a, item, NULL, &len);
+    if (s) param(b, key, s, len);
+    else b->status = HDW_E_TYPE;
   }
 }
 
@@ -93,7 +96,7 @@ void fhir_begin(fhir *f, const char *method, void (*answer)(fhir *, const io_htt
   f->conditional = false;
   f->conflict = "conflict";
   f->safe = strcmp(method, "POST") != 0 && strcmp(method, "PATCH") != 0;
-  (void)eng_http_headers_of(&f->x, jv_get(call->c->args, "headers"));
+  f->malformed = !eng_http_headers_of(&f->x, jv_get(call->c->args, "headers"));
   if (!eng_http_find(&f->x, "Accept")) (void)eng_http_header(&f->x, "Accept", "application/fhir+json, application/json;q=0.9");
   if (!eng_http_find(&f->x, "User-Agent")) (void)eng_http_header(&f->x, "User-Agent", "hdw/" HDW_VERSION);
   if (prefer && !eng_http_find(&f->x, "Prefer")) (void)eng_http_header(&f->x, "Prefer", prefer);
@@ -118,6 +121,15 @@ const char *fhir_etag(arena *a, const char *v) {
     if ((unsigned char)v[i] <= ' ' || (unsigned char)v[i] >= 0x7f || v[i] == '"') return NULL;
   snprintf(out, n + 5, "W/\"%.*s\"", (int)n, v);
   return out;
+}
+
+bool fhir_if_match(fhir *f, const char **etag) {
+  val v = jv_get(f->call->request, "if_match");
+  *etag = NULL;
+  if (v.tag == VAL_EMPTY) return true;
+  const char *t = eng_arg_text(f->call->a, v, NULL);
+  if (t) *etag = fhir_etag(f->call->a, t);
+  return *etag != NULL;
 }
 
 static void on_turn(void *user) { eng_http_go(&((fhir *)user)->x); }
@@ -209,7 +221,7 @@ static val request_of(arena *a, const char *method, const char *url_text) {
 /* A resource by itself: written under its id, or created. */
 static val entry_of(arena *a, val r, val whole) {
   static const char *const names[] = {"fullUrl", "resource", "request"};
-  const char *type = fhir_type_of(a, r), *id = jv_text(a, fhir_member(a, r, "id")), *full = jv_text(a, fhir_member(a, whole, "fullUrl"));
+  const char *type = fhir_type_of(a, r), *id = jv_text(a, fhir_get(a, r, "id")), *full = jv_text(a, fhir_get(a, whole, "fullUrl"));
   bool urn = full && !strncmp(full, "urn:", 4);
   char *u = (char *)arena_alloc(a, strlen(type) + (id ? strlen(id) : 0) + 2);
   if (!u) return VAL_NONE;
@@ -224,20 +236,20 @@ const char *fhir_bundle(fhir *f, val entries, const char *type, val *out, bool *
   static const char *const names[] = {"resourceType", "type", "entry"};
   val_builder b = {0};
   *safe = true;
-  if (!strcmp(fhir_type_of(a, entries), "Bundle")) entries = fhir_member(a, entries, "entry");
+  if (!strcmp(fhir_type_of(a, entries), "Bundle")) entries = fhir_get(a, entries, "entry");
   for (uint32_t i = 0; i < val_count(entries); i++) {
     val e = val_item(entries, i);
     if (e.tag != VAL_OBJ) return "an entry is no object";
     bool resource = fhir_type_of(a, e)[0] != 0;
-    val r = resource ? e : fhir_member(a, e, "resource"), q = fhir_member(a, e, "request");
+    val r = resource ? e : fhir_get(a, e, "resource"), q = fhir_get(a, e, "request");
     if (resource || q.tag != VAL_OBJ) {
       if (!fhir_type_of(a, r)[0]) return "an entry has neither a request nor a resource";
       e = entry_of(a, r, resource ? VAL_NONE : e);
     }
-    q = fhir_member(a, e, "request");
-    const char *method = jv_text(a, fhir_member(a, q, "method"));
+    q = fhir_get(a, e, "request");
+    const char *method = jv_text(a, fhir_get(a, q, "method"));
     if (!method) return "the request of an entry has no method";
-    bool repeat = !strcmp(method, "GET") || !strcmp(method, "HEAD") || !strcmp(method, "PUT") || !strcmp(method, "DELETE") || fhir_member(a, q, "ifNoneExist").tag != VAL_EMPTY;
+    bool repeat = !strcmp(method, "GET") || !strcmp(method, "HEAD") || !strcmp(method, "PUT") || !strcmp(method, "DELETE") || fhir_get(a, q, "ifNoneExist").tag != VAL_EMPTY;
     if (!repeat) *safe = false;
     e.aux = 0;
     if (e.tag == VAL_EMPTY || val_push(a, &b, e)) return "the entries need more memory than the run has";
@@ -263,12 +275,12 @@ static const char *value_name(arena *a, val v) {
   case VAL_QTY: return "valueQuantity";
   case VAL_OBJ:
     if (fhir_type_of(a, v)[0]) return "resource";
-    if (fhir_member(a, v, "coding").tag != VAL_EMPTY) return "valueCodeableConcept";
-    if (fhir_member(a, v, "reference").tag != VAL_EMPTY) return "valueReference";
-    if (fhir_member(a, v, "start").tag != VAL_EMPTY || fhir_member(a, v, "end").tag != VAL_EMPTY) return "valuePeriod";
-    if (fhir_member(a, v, "code").tag != VAL_EMPTY && fhir_member(a, v, "value").tag == VAL_EMPTY) return "valueCoding";
-    if (fhir_member(a, v, "value").tag == VAL_STR) return "valueIdentifier";
-    return fhir_member(a, v, "value").tag != VAL_EMPTY ? "valueQuantity" : NULL;
+    if (fhir_get(a, v, "coding").tag != VAL_EMPTY) return "valueCodeableConcept";
+    if (fhir_get(a, v, "reference").tag != VAL_EMPTY) return "valueReference";
+    if (fhir_get(a, v, "start").tag != VAL_EMPTY || fhir_get(a, v, "end").tag != VAL_EMPTY) return "valuePeriod";
+    if (fhir_get(a, v, "code").tag != VAL_EMPTY && fhir_get(a, v, "value").tag == VAL_EMPTY) return "valueCoding";
+    if (fhir_get(a, v, "value").tag == VAL_STR) return "valueIdentifier";
+    return fhir_get(a, v, "value").tag != VAL_EMPTY ? "valueQuantity" : NULL;
   default: return "valueString";
   }
 }
@@ -299,7 +311,7 @@ val fhir_results(arena *a, val parameter, unsigned depth) {
   val *kv = (val *)arena_alloc(a, (size_t)count * 2 * sizeof *kv + 1);
   if (!kv || depth > 16) return VAL_NONE;
   for (uint32_t i = 0; i < count; i++) {
-    val p = val_item(parameter, i), name = fhir_member(a, p, "name"), v = fhir_member(a, p, "resource"), part = fhir_member(a, p, "part");
+    val p = val_item(parameter, i), name = fhir_get(a, p, "name"), v = fhir_get(a, p, "resource"), part = fhir_get(a, p, "part");
     for (uint32_t k = 0; p.tag == VAL_OBJ && k < p.len && v.tag == VAL_EMPTY; k++)
       if (p.u.v[2 * k].len > 5 && !memcmp(p.u.v[2 * k].u.s, "value", 5) && val_norm(a, p.u.v[2 * k + 1], &v)) return VAL_NONE;
     if (v.tag == VAL_EMPTY && part.tag != VAL_EMPTY) v = fhir_results(a, part, depth + 1);

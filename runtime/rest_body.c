@@ -10,13 +10,14 @@ static hdw_status form(eng_call *call, buf *b, val o) {
     val k = o.u.v[2 * i], v;
     hdw_status s = val_norm(call->a, o.u.v[2 * i + 1], &v);
     for (uint32_t j = 0; !s && j < val_count(v); j++) {
-      const char *t = eng_arg_text(call->a, val_item(v, j), NULL);
+      size_t len = 0;
+      const char *t = eng_arg_bytes(call->a, val_item(v, j), NULL, &len);
       if (!t) return HDW_E_TYPE;
       if (!first) buf_putc(b, '&');
       first = false;
       eng_percent(b, k.u.s, k.len, "");
       buf_putc(b, '=');
-      eng_percent(b, t, strlen(t), "");
+      eng_percent(b, t, len, "");
     }
     if (s) return s;
   }
@@ -66,9 +67,10 @@ static hdw_status part(eng_call *call, buf *b, val k, val v) {
   if (v.tag == VAL_BIN) buf_put(b, v.u.s, v.len);
   else if (v.tag == VAL_OBJ || v.tag == VAL_LIST) return json_write(v, b, NULL);
   else {
-    const char *t = eng_arg_text(a, v, NULL);
+    size_t len = 0;
+    const char *t = eng_arg_bytes(a, v, NULL, &len);
     if (!t) return HDW_E_TYPE;
-    buf_puts(b, t);
+    buf_put(b, t, len);
   }
   return HDW_OK;
 }

@@ -47,7 +47,8 @@ PROGRAM = HEAD + PAGES + ''.join([
     workflow('everything', "  step x = epic.everything(Patient, b.id.toString())" + ERR + "  reply({ n: x.match.count() })"),
     workflow('operation', "  step x = epic.operation('$match', Patient, resource: Patient(gender: 'male'), count: 3)" + ERR + "  reply({ n: x.entry.count() })"),
     workflow('own', "  step x = epic.operation('$rank', on: Patient, parameters: { who: b.who, certain: true, codes: ['a', 'b'] })" + ERR + "  reply(x)"),
-    workflow('safely', "  step x = epic.operation('rank', on: Observation, parameters: { max: 1 }, safe: true)" + ERR + "  reply(x)"),
+    workflow('safely', "  step x = epic.operation('rank', on: Observation, parameters: { max: 1, certain: true, no: false }, safe: true)" + ERR + "  reply(x)"),
+    workflow('ofone', "  step x = epic.operation('$rank', on: Patient, id: b.id, parameters: { who: 'a' })" + ERR + "  reply(x)"),
     workflow('batch', "  step x = epic.batch([Patient(id: 'b1', gender: 'male'), Patient(gender: b.gender)])" + ERR + "  reply({ statuses: x.entry.status, failed: x.failed.count() })"),
     workflow('transaction', "  step x = epic.transaction([Patient(id: 't1', gender: 'male'), Patient(gender: b.gender)])" + ERR + "  reply({ statuses: x.entry.status, ids: x.entry.id })"),
     workflow('resolve', "  step x = epic.resolve(b.reference)" + ERR + "  reply({ id: x.id })"),
@@ -169,6 +170,8 @@ class Fhir(unittest.TestCase):
         self.assertEqual(self.call('update', id='17', gender='male', version='4')['code'], 'conflict')
         self.assertEqual(self.s.seen('PUT')[0]['headers']['If-Match'], 'W/"1"')
         self.assertEqual(self.call('update', id='17', gender='male', version='a b')['code'], 'bad_version')
+        self.assertEqual(self.call('update', id='17', gender='male', version={'a': 1})['code'], 'bad_version')  # not an update without condition
+        self.assertEqual(self.call('update', id='17', gender='male', version=1)['code'], 'conflict')
 
     def test_F14_conditional_update(self):
         self.assertEqual(self.call('upsert', gender='male', value='4711'), {'id': '17', 'version': '2'})
@@ -213,8 +216,12 @@ class Fhir(unittest.TestCase):
         sent = json.loads(self.s.seen('POST')[-1]['body'])
         self.assertEqual([(p['name'], p.get('valueInteger'), 'resource' in p) for p in sent['parameter']], [('resource', None, True), ('count', 3, False)])
         self.assertEqual(self.call('own', who='x'), {'method': 'POST', 'who': 'x', 'certain': True, 'codes': ['a', 'b']})
-        self.assertEqual(self.call('safely'), {'method': 'GET', 'max': '1'})
-        self.assertIn('/fhir/Observation/$rank?max=1', [r['path'] for r in self.s.requests])
+        self.assertEqual(self.call('safely'), {'method': 'GET', 'max': '1', 'certain': 'true', 'no': 'false'})
+        self.assertIn('/fhir/Observation/$rank?max=1&certain=true&no=false', [r['path'] for r in self.s.requests])
+        self.assertEqual(self.call('ofone', id='17'), {'method': 'POST', 'who': 'a'})
+        self.assertEqual(self.s.requests[-1]['path'], '/fhir/Patient/17/$rank')
+        self.assertEqual(self.call('ofone')['code'], 'no_id')  # and is not asked of all patients
+        self.assertEqual(self.s.requests[-1]['path'], '/fhir/Patient/17/$rank')
         self.assertEqual(self.call('metadata'), {'version': '4.0.1'})
 
     def test_F16_batch_and_transaction(self):
