@@ -17,11 +17,12 @@ hdw_status std_page_after(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_fhir_adopt(vm_cx *cx, const val *args, unsigned n, val *out);
 hdw_status std_fhir_found(vm_cx *cx, const val *args, unsigned n, val *out);
 
-enum { PARAM_MAX = 1 << 20 };
+enum { PARAM_MAX = 1 << 20, DEEPEST = 16 };
 typedef struct how {
   bool optional;             /* o: {} is left out */
   bool repeats;              /* r: a list is the parameter several times (_include) */
   bool uri;                  /* u: '|' is a version's, not a separator */
+  unsigned depth;            /* of values in values */
 } how;
 
 static void escaped(buf *b, const char *s, size_t len, bool uri) {
@@ -43,10 +44,14 @@ static hdw_status member(vm_cx *cx, val obj, const char *name, val *out) {
 
 static hdw_status one(vm_cx *cx, buf *b, val v, how h);
 
-static hdw_status part(vm_cx *cx, buf *b, val obj, const char *name) {
+static how below(how h) { return (how){.uri = h.uri, .depth = h.depth + 1}; }
+/* A value in which '|' is none of a version's. */
+static how inside(how h) { return (how){.depth = h.depth + 1}; }
+
+static hdw_status part(vm_cx *cx, buf *b, val obj, const char *name, how h) {
   val v;
   hdw_status s = member(cx, obj, name, &v);
-  return s || v.tag == VAL_EMPTY ? s : one(cx, b, v, (how){0});
+  return s || v.tag == VAL_EMPTY ? s : one(cx, b, v, inside(h));
 }
 
 static hdw_status codings(vm_cx *cx, buf *b, val list, how h) {
@@ -71,23 +76,23 @@ static hdw_status object(vm_cx *cx, buf *b, val v, how h) {
     return HDW_OK;
   }
   if (!(s = member(cx, v, "reference", &x)) && x.tag == VAL_STR) return escaped(b, x.u.s, x.len, false), HDW_OK;
-  if (!s && !(s = member(cx, v, "coding", &x)) && x.tag != VAL_EMPTY) return codings(cx, b, x, h);
+  if (!s && !(s = member(cx, v, "coding", &x)) && x.tag != VAL_EMPTY) return codings(cx, b, x, below(h));
   val code, value;
   if (!s) s = member(cx, v, "code", &code);
   if (!s) s = member(cx, v, "value", &value);
   if (s) return s;
   if (value.tag == VAL_DEC || value.tag == VAL_INT || value.tag == VAL_LONG) { /* Quantity: number|system|code */
-    s = one(cx, b, value, h);
+    s = one(cx, b, value, below(h));
     buf_putc(b, '|');
-    if (!s) s = part(cx, b, v, "system");
+    if (!s) s = part(cx, b, v, "system", h);
     buf_putc(b, '|');
-    if (!s) s = part(cx, b, v, code.tag == VAL_EMPTY ? "unit" : "code");
+    if (!s) s = part(cx, b, v, code.tag == VAL_EMPTY ? "unit" : "code", h);
     return s;
   }
   if (code.tag == VAL_EMPTY && value.tag == VAL_EMPTY) return vm_fail(cx, HDW_E_TYPE, "an object without code, value or reference is no value of a search parameter");
-  s = part(cx, b, v, "system");
+  s = part(cx, b, v, "system", h);
   buf_putc(b, '|');
-  return s ? s : one(cx, b, code.tag == VAL_EMPTY ? value : code, (how){0});
+  return s ? s : one(cx, b, code.tag == VAL_EMPTY ? value : code, inside(h));
 }
 
 /* Calendar units are durations, which servers know by their UCUM code. */
@@ -100,7 +105,9 @@ static const char *ucum(const val_quantity *q, bool calendar) {
 
 static hdw_status one(vm_cx *cx, buf *b, val v, how h) {
   val t;
-  hdw_status s = HDW_OK;
+  hdw_status s = vm_charge(cx, 1 + (v.tag == VAL_STR ? v.len / 16 : 0));
+  if (s) return s;
+  if (h.depth > DEEPEST) return vm_fail(cx, HDW_E_TYPE, "the value of a search parameter is nested too deep");
   if (v.tag == VAL_OBJ) {
     s = fp_system(cx, v, &t);
     if (!s && t.tag != VAL_OBJ && t.tag != VAL_QTY && t.tag != VAL_EMPTY) v = t;
@@ -125,7 +132,7 @@ static hdw_status one(vm_cx *cx, buf *b, val v, how h) {
     for (uint32_t i = 0; i < v.len && !s; i++) {
       val p = v.u.v[i];
       if (i % 2 == 0) buf_put(b, p.u.s, p.len);
-      else s = codings(cx, b, p, (how){0});
+      else s = codings(cx, b, p, inside(h));
     }
     return s;
   default: break;
@@ -259,7 +266,8 @@ hdw_status std_page_after(vm_cx *cx, const val *args, unsigned n, val *out) {
 
 hdw_status std_fhir_adopt(vm_cx *cx, const val *args, unsigned n, val *out) {
   (void)n;
-  return fhir_adopt_all(cx->a, args[0], out);
+  hdw_status s = vm_charge(cx, 1 + val_count(args[0]));
+  return s ? s : fhir_adopt_all(cx->a, args[0], out);
 }
 
 /* What a search gave, its resources typed: match, include, outcome and those of entry. */
@@ -278,6 +286,7 @@ hdw_status std_fhir_found(vm_cx *cx, const val *args, unsigned n, val *out) {
     bool entries = k.len == 5 && !memcmp(k.u.s, "entry", 5);
     if (!resources && !entries) continue;
     hdw_status s = val_norm(cx->a, kv[2 * i + 1], &v);
+    if (!s) s = vm_charge(cx, val_count(v));
     if (!s && resources) s = fhir_adopt_all(cx->a, v, &kv[2 * i + 1]);
     if (s) return s;
     if (resources) continue;
