@@ -27,6 +27,7 @@ typedef struct pool {
   struct event *timer;
   CURL *idle[IDLE_HANDLES];  /* they may hold TLS sessions: never used for another identity */
   unsigned nidle;
+  bool answered;             /* a peer has answered under this identity */
 } pool;
 
 typedef struct request {
@@ -228,15 +229,15 @@ static void release(request *r) {
 static const char *reason(request *r, CURLcode c, long opened, long code) {
   if (r->denied) return "the address is not allowed";
   if (r->over) return "the answer is too long";
-  if (r->repeated) return "the connection ended before an answer came";
-  bool ended = c == CURLE_SEND_ERROR || c == CURLE_RECV_ERROR || c == CURLE_GOT_NOTHING || c == CURLE_SSL_CONNECT_ERROR;
+  bool ended = r->repeated || c == CURLE_SEND_ERROR || c == CURLE_RECV_ERROR || c == CURLE_GOT_NOTHING || c == CURLE_SSL_CONNECT_ERROR;
   bool tls = ended || c == CURLE_PEER_FAILED_VERIFICATION || c == CURLE_SSL_CERTPROBLEM || c == CURLE_SSL_CACERT_BADFILE || c == CURLE_SSL_ISSUER_ERROR || c == CURLE_SSL_CIPHER;
-  if (!r->https || !tls) return curl_easy_strerror(c);
-  if (!r->why[0] || (ended && !strstr(r->why, "alert"))) snprintf(r->why, CURL_ERROR_SIZE, "%s", curl_easy_strerror(c)); /* else it speaks of sockets */
+  const char *plain = r->repeated ? "the connection ended before an answer came" : curl_easy_strerror(c);
+  if (!r->https || !tls) return plain;
+  if (!r->why[0] || (ended && !strstr(r->why, "alert"))) snprintf(r->why, CURL_ERROR_SIZE, "%s", plain); /* else it speaks of sockets */
   r->why[120] = 0; /* what follows must find room in a record */
   size_t n = strlen(r->why);
   bool cert = r->pool->who && r->pool->who->cert_pem;
-  if (ended && opened > 0 && !code) snprintf(r->why + n, sizeof r->why - n, "; %s", cert ? "does the peer accept our certificate?" : "does the peer want a client certificate (tls.cert, tls.key)?");
+  if (ended && opened > 0 && !code && !(r->repeated && r->pool->answered)) snprintf(r->why + n, sizeof r->why - n, "; %s", cert ? "does the peer accept our certificate?" : "does the peer want a client certificate (tls.cert, tls.key)?");
   return r->why;
 }
 
@@ -268,6 +269,7 @@ static void finish(request *r, CURLcode c) {
     res.error = "the answer was cut off";
   }
   if (!res.status) {
+    r->pool->answered = true;
     res.code = (int)code;
     const char *p = r->head.p;
     for (unsigned i = 0; i < r->nfields; i++) {
