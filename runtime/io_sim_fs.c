@@ -415,6 +415,12 @@ void io_sim_power_cut(io *b) {
 
 /* ---- a process that dies ---- */
 
+static void *sim_copy(sim *x, const void *p, size_t len) {
+  void *c = x->base.mem->get(x->base.mem, len);
+  if (c) memcpy(c, p, len);
+  return c;
+}
+
 static sim_node *node_copy(sim *x, const sim_node *n) {
   sim_node *c = (sim_node *)sim_alloc(x, sizeof *c);
   if (!c) return NULL;
@@ -422,17 +428,17 @@ static sim_node *node_copy(sim *x, const sim_node *n) {
   c->data = c->disk = c->dirty = NULL;
   c->cap = c->len = c->disk_len = 0;
   c->refs = 0;
-  if (reserve(x, c, n->cap)) {
-    sim_put(x, c, sizeof *c);
-    return NULL;
+  if (!n->cap) return c;
+  c->data = (uint8_t *)sim_copy(x, n->data, n->cap), c->disk = (uint8_t *)sim_copy(x, n->disk, n->cap);
+  c->dirty = (uint8_t *)sim_copy(x, n->dirty, bitmap_bytes(n->cap));
+  c->cap = n->cap;
+  if (c->data && c->disk && c->dirty) {
+    c->len = n->len, c->disk_len = n->disk_len;
+    return c;
   }
-  if (n->cap) {
-    memcpy(c->data, n->data, n->cap);
-    memcpy(c->disk, n->disk, n->cap);
-    memcpy(c->dirty, n->dirty, bitmap_bytes(n->cap));
-  }
-  c->len = n->len, c->disk_len = n->disk_len;
-  return c;
+  drop_data(x, c);
+  sim_put(x, c, sizeof *c);
+  return NULL;
 }
 
 /* Memory for it must be there: it is a test's. */

@@ -37,7 +37,8 @@ typedef struct message {
   uint32_t seq;              /* in its lane */
   uint8_t group;             /* a second key, shared by senders; 0 = none */
   uint32_t turn;             /* in its group: whose first step came when; 0 = not yet */
-  char id[16], tag[8];       /* control id; what tells contents under one control id apart */
+  char id[16], tag[8];       /* control id ("M" and the number of the first message that had it); what tells contents under one control id apart */
+  uint32_t next_same;        /* the next message under this control id; 0 = none */
   bool sent, acked, refused; /* positive; AR for good */
   bool looked;               /* it was found in the store by a later life */
   uint8_t version;           /* of the program that performs it; 0 = not seen */
@@ -49,6 +50,9 @@ typedef struct message {
 /* ---- the model ------------------------------------------------------------------------------------------------------------------------- */
 
 message *model_new_message(world *w, kind k, unsigned lane);
+/* The messages under one control id, in the order in which they were made. NULL: none, no further one. */
+message *model_first(world *w, const char *id, size_t id_len);
+message *model_next(world *w, const message *m);
 message *model_find(world *w, const char *id, size_t id_len, const char *tag, size_t tag_len);
 /* A sender got an answer. code: AA, AE, AR, or an HTTP status. True: it is final, the sender may go on. */
 bool model_answered(world *w, message *m, const char *code, const void *p, size_t len);

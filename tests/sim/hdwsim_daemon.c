@@ -1,7 +1,9 @@
 /* hdwsim_daemon.c - the runtime in the simulated world, started and ended as hdwvm does it, and what an operator does to it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "compiler.h"
@@ -88,13 +90,16 @@ static void compile(world *w, unsigned i) {
   d->mod[i] = r.bytes, d->len[i] = r.len_bytes;
 }
 
-static void copy_file(const char *from, const char *to) {
-  static char part[65536];
-  FILE *f = fopen(from, "rb"), *t = f ? fopen(to, "wb") : NULL;
-  size_t n;
-  while (t && (n = fread(part, 1, sizeof part, f)) > 0) (void)fwrite(part, 1, n, t);
-  if (t) (void)fclose(t), (void)chmod(to, 0600);
-  if (f) (void)fclose(f);
+static bool copy_file(const char *from, const char *to) {
+  int f = open(from, O_RDONLY), t = f < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  struct stat st = {0};
+  bool ok = t < 0 || !fstat(f, &st);
+  void *p = t >= 0 && st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, f, 0) : NULL;
+  if (p == MAP_FAILED) ok = false;
+  else if (p) ok = write(t, p, (size_t)st.st_size) == st.st_size, (void)munmap(p, (size_t)st.st_size);
+  if (t >= 0) close(t);
+  if (f >= 0) close(f);
+  return ok;
 }
 
 /* LMDB's file is a real one: what is in it when the process dies is what the next one finds. */
@@ -103,7 +108,7 @@ static void died(void *user) {
   w->deaths++;
   w->d->had_state |= w->d->e && store_committed(engine_store(w->d->e)) > 0;
   (void)unlink("data/state.died");
-  copy_file("data/state.mdb", "data/state.died"); /* none yet: none then */
+  if (!copy_file("data/state.mdb", "data/state.died")) broken(w, "the store's file cannot be copied"); /* none yet: none then */
   model_died(w, now_us(w));
 }
 
@@ -360,7 +365,7 @@ void daemon_redrive(world *w) {
 bool daemon_has(world *w, const message *m) {
   ids in = {.n = 0};
   unsigned want = 0;
-  for (const message *x = w->msgs; x <= m; x++) want += x->answer && !strcmp(x->id, m->id);
+  for (const message *x = model_first(w, m->id, strlen(m->id)); x; x = x == m ? NULL : model_next(w, x)) want += x->answer != NULL;
   (void)store_list_inputs(engine_store(w->d->e), 0, STORE_BY_CONTROL_ID, cod_cstr(m->id), 0, false, 255, take_id, &in);
   return in.n >= want;
 }

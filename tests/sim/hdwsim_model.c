@@ -17,13 +17,12 @@ message *model_new_message(world *w, kind k, unsigned lane) {
   snprintf(m->id, sizeof m->id, "M%u", w->nmsgs);
   snprintf(m->tag, sizeof m->tag, "a");
   /* Now and then a sender uses a control id again, for something else. */
-  const message *before = w->nmsgs > 20 ? &w->msgs[draw(w, w->nmsgs)] : NULL;
+  message *before = w->nmsgs > 20 ? &w->msgs[draw(w, w->nmsgs)] : NULL;
   if (before && before->kind == k && before->lane == lane && before->tag[0] < 'z' && k != KIND_WEB && chance(w, 200)) {
-    bool newest = true;
-    for (const message *x = before + 1; x < m; x++) newest = newest && strcmp(x->id, before->id) != 0;
-    if (newest) {
+    if (!before->next_same) {
       memcpy(m->id, before->id, sizeof m->id);
       m->tag[0] = (char)(before->tag[0] + 1);
+      before->next_same = w->nmsgs;
     }
   }
   if (k == KIND_ADT && chance(w, 300)) m->group = (uint8_t)(1 + draw(w, SIM_GROUPS - 1));
@@ -31,12 +30,19 @@ message *model_new_message(world *w, kind k, unsigned lane) {
   return m;
 }
 
+message *model_first(world *w, const char *id, size_t id_len) {
+  uint32_t n = 0;
+  if (id_len < 2 || id_len > 6 || id[0] != 'M') return NULL;
+  for (size_t i = 1; i < id_len; i++) n = id[i] >= '0' && id[i] <= '9' ? n * 10 + (uint32_t)(id[i] - '0') : SIM_MSGS;
+  return n < w->nmsgs && strlen(w->msgs[n].id) == id_len && !memcmp(w->msgs[n].id, id, id_len) ? &w->msgs[n] : NULL;
+}
+
+message *model_next(world *w, const message *m) { return m->next_same ? &w->msgs[m->next_same] : NULL; }
+
 message *model_find(world *w, const char *id, size_t id_len, const char *tag, size_t tag_len) {
-  for (uint32_t i = w->nmsgs; i-- > 0;) {
-    message *m = &w->msgs[i];
-    if (strlen(m->id) == id_len && !memcmp(m->id, id, id_len) && strlen(m->tag) == tag_len && !memcmp(m->tag, tag, tag_len)) return m;
-  }
-  return NULL;
+  message *m = model_first(w, id, id_len);
+  while (m && (strlen(m->tag) != tag_len || memcmp(m->tag, tag, tag_len) != 0)) m = model_next(w, m);
+  return m;
 }
 
 bool model_answered(world *w, message *m, const char *code, const void *p, size_t len) {

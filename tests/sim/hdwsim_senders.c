@@ -205,10 +205,7 @@ static message *an_old_one(sender *c) {
   world *w = c->w;
   for (unsigned k = 0; k < 8 && w->nmsgs; k++) {
     message *m = &w->msgs[draw(w, w->nmsgs)];
-    if (m->lane != c->lane || !m->answer) continue;
-    bool latest = true;
-    for (const message *x = m + 1; latest && x < w->msgs + w->nmsgs; x++) latest = strcmp(x->id, m->id) != 0;
-    if (latest) return m;
+    if (m->lane == c->lane && m->answer && !m->next_same) return m;
   }
   return NULL;
 }
