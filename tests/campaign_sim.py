@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 
 
@@ -40,6 +41,12 @@ def run(a, record):
         if not a.quick:
             with open(state, 'w', encoding='utf-8') as f:
                 json.dump(done, f)
+    other = os.path.join(a.bin, 'debug/tests/hdwsim')
+    same = subprocess.run([sys.executable, '-B', os.path.join(os.path.dirname(__file__), 'sim/sim_same.py'), program, *([other] if os.path.exists(other) else []), '--seeds', f'{a.seed}..{a.seed + (1 if a.quick else 9)}',
+                           '--minutes', str(minutes)], capture_output=True, text=True, errors='replace')
+    if same.returncode:
+        print(same.stdout, same.stderr, sep='')
+        done['failed'].append('a seed gives two histories')
     speed = done['simulated'] * 60 / max(done['seconds'], 0.001)
     what = f'seeds {done["first"]} to {done["next"] - 1}, {minutes} simulated minutes each and until everything drained: ' + ', '.join(f'{done["sums"].get(n, 0):,} {n}' for n in names)
     result = f'{speed:,.0f} times real time, ' + (f'{len(done["failed"])} failed: ' + '; '.join(done['failed'][:3]) if done['failed'] else 'every promise held')

@@ -1,7 +1,7 @@
 /* hdwsim.c - seeds, phases, verdicts.
  *
  *   hdwsim --seed N [--minutes M] [--trace]         one history; --trace writes what happens, with virtual times
- *   hdwsim --seeds A..B [--minutes M] [--jobs J]    each in a process of its own; says which fail and how to see them again
+ *   hdwsim --seeds A..B [--minutes M] [--jobs J]    each in a process of its own; says which fail and how to see them again; --each: a line with the hash of each
  *   hdwsim --canaries [--seeds A..B]                every breakage of HDW_BROKEN must be found within these seeds
  *   --break NAME                                    with one breakage */
 #include <errno.h>
@@ -34,7 +34,7 @@ typedef struct verdict {     /* from a history's process to whoever started it *
 typedef struct args {
   uint64_t first, last;
   unsigned minutes, jobs;
-  bool one, trace, canaries;
+  bool each, one, trace, canaries;
 } args;
 
 static verdict result;
@@ -269,7 +269,7 @@ static sum run_all(const args *a, bool until_failed) {
     unsigned i = first_done(w, n);
     end_one(&w[i], &v);
     add(a, &w[i], &v, &s);
-    if (a->one)
+    if (a->each)
       printf("seed %llu %s: trace %016llx, %llu events, %u messages, %u deaths, %.1f simulated minutes\n", (unsigned long long)w[i].seed, v.ok ? "holds" : "FAILED", (unsigned long long)v.trace,
              (unsigned long long)v.events, v.messages, v.deaths, (double)v.simulated_us / 60e6);
     memmove(w + i, w + i + 1, (--n - i) * sizeof *w);
@@ -312,8 +312,9 @@ static bool parse(int argc, char **argv, args *a) {
     char *end = NULL;
     if (!strcmp(argv[i], "--trace")) a->trace = true;
     else if (!strcmp(argv[i], "--canaries")) a->canaries = true;
+    else if (!strcmp(argv[i], "--each")) a->each = true;
     else if (!v) return false;
-    else if (i++, !strcmp(argv[i - 1], "--seed")) a->first = a->last = strtoull(v, &end, 10), a->one = true;
+    else if (i++, !strcmp(argv[i - 1], "--seed")) a->first = a->last = strtoull(v, &end, 10), a->one = a->each = true;
     else if (!strcmp(argv[i - 1], "--seeds")) {
       a->first = strtoull(v, &end, 10);
       a->last = strncmp(end, "..", 2) ? a->first : strtoull(end + 2, &end, 10);
@@ -329,7 +330,7 @@ static bool parse(int argc, char **argv, args *a) {
 int main(int argc, char **argv) {
   args a = {.first = 1, .last = 10, .minutes = 20, .jobs = 1};
   if (!parse(argc, argv, &a)) {
-    fprintf(stderr, "hdwsim --seed N [--minutes M] [--trace] [--break NAME]\nhdwsim --seeds A..B [--minutes M] [--jobs J] [--break NAME]\nhdwsim --canaries [--seeds A..B] [--minutes M] [--jobs J]\n");
+    fprintf(stderr, "hdwsim --seed N [--minutes M] [--trace] [--break NAME]\nhdwsim --seeds A..B [--minutes M] [--jobs J] [--each] [--break NAME]\nhdwsim --canaries [--seeds A..B] [--minutes M] [--jobs J]\n");
     return 2;
   }
   struct rlimit none = {0, 0};

@@ -168,6 +168,7 @@ static void describe(world *w) {
 static void on_log(void *user, engine_level level, const char *line, size_t len) {
   world *w = (world *)user;
   if (io_sim_dead(w->io)) return;
+  io_sim_note(w->io, hash_of(line, len));
   if (w->trace) say(w, "log %d %.*s", (int)level, (int)len, line);
   /* What must never happen, whatever the world does. */
   if (memmem(line, len, "\"rescued\"", 9) && !w->clock_set) {
