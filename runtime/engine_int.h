@@ -14,7 +14,7 @@
  *   audit.c          who did what                               watch.c         metrics and traces
  *   engine_moved.c   an address is another than before       engine_window.c  windows of listeners and once-keys
  *   engine_retain.c  what is over goes                        engine_trace.c  a run executed again, to look at it
- *   engine_replay.c  recorded inputs through another version
+ *   engine_replay.c  recorded inputs through another version    engine_class.c  is it a read, may it be repeated
  *   dispatch_*.c     one file for each kind of connection      dispatch_http.c HTTP for rest and fhir; auth_*.c logins */
 #ifndef HDW_ENGINE_INT_H
 #define HDW_ENGINE_INT_H
@@ -738,12 +738,15 @@ typedef struct eng_ask {
   const mod_effect *effect;
   eng_conn *c;
   char operation[96];
+  uint8_t klass;             /* eng_class_of */
   val request;
   buf packed;
   uint8_t hash[REC_HASH];
   bool unsure;               /* recorded, and it is not known whether it took place */
 } eng_ask;
 hdw_status eng_step_request(eng_run *r, eng_ask *x);
+/* Which of MOD_CLASS_* an operation ("rest.get") is with this request (engine_class.c); what is not in builtins.def is unsafe. */
+uint8_t eng_class_of(const char *operation, val request);
 /* The same without the connection, which need not be there: c stays NULL, and sys operations are those without effect->conn. */
 hdw_status eng_step_describe(eng_run *r, eng_ask *x);
 

@@ -48,6 +48,7 @@ static hdw_status make_request(eng_run *r, ask *x) {
   uint32_t ol = 0;
   const char *op = mod_text(&r->app->m, f->op, &ol);
   snprintf(x->operation, sizeof x->operation, "%.*s", (int)ol, op);
+  x->klass = HDW_BROKEN("step.class") ? f->klass : eng_class_of(x->operation, x->request);
   return HDW_OK;
 }
 
@@ -224,7 +225,7 @@ static recalled meet(eng_run *r, const ask *x) {
 
 /* It is not known whether the effect took place, and it is certain that it would now go elsewhere. */
 static bool has_moved(const ask *x, const store_effect *f) {
-  return x->effect->klass != MOD_CLASS_READ && f->address.len == REC_LANE && memcmp(f->address.p, x->c->address, REC_LANE);
+  return x->klass != MOD_CLASS_READ && f->address.len == REC_LANE && memcmp(f->address.p, x->c->address, REC_LANE);
 }
 
 static recalled recall(eng_run *r, ask *x) {
@@ -243,7 +244,7 @@ static recalled recall(eng_run *r, ask *x) {
   bool parked_here = !strcmp(r->parked_path, path) && f.state != EFFECT_DONE && (r->known || f.time_us <= r->row.changed_us);
   if (f.state == EFFECT_INTENT || parked_here || (f.state == EFFECT_FAILED && !f.result_pos.seg)) {
     /* Not finished, or it failed and the run comes back for another try. Attempts of an earlier life do not count against the in-line retries. */
-    bool unsafe = x->effect->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
+    bool unsafe = x->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
     x->unsure = (f.state == EFFECT_INTENT && !(parked_here && r->known)) || (parked_here && r->row.fail_class == FAIL_AMBIGUOUS);
     r->beyond = true;
     if (x->unsure && has_moved(x, &f)) {
@@ -412,14 +413,14 @@ bool eng_step_await(eng_run *r) {
     eng_run_abandon(r);
     return false;
   }
-  eng_step *s = eng_step_new(r, branch, x.c, x.effect->klass, x.operation, x.hash, &x.packed);
+  eng_step *s = eng_step_new(r, branch, x.c, x.klass, x.operation, x.hash, &x.packed);
   if (!s) {
     if (x.unsure) r->unsure = x.q->path;
     eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", x.q->path);
     return false;
   }
   s->unsure = x.unsure;
-  if (x.effect->klass == MOD_CLASS_READ) {
+  if (x.klass == MOD_CLASS_READ) {
     uint64_t id = r->id;
     eng_step_perform(s);
     return eng_run_find(e, id) == r && !r->ending; /* a connection that is held parks it at once */
