@@ -336,6 +336,7 @@ bool advise_choice(comp *c, diag *d, const ast *at, uint16_t type, str name, boo
 
 /* effect.c */
 ty effect_call(comp *c, ast *chain, bool send, int dst);
+void effect_condition(comp *c, int r); /* a condition without a value becomes false, which no driver takes */
 void ack_waits(comp *c, const ast *n, const char *why, const ast *at, const unit *in); /* E0232: under ack after run */
 bool has_effect(comp *c, const ast *n);
 void test_effect(comp *c, const char *op, int base, int nargs, int dst);
@@ -355,6 +356,7 @@ typedef struct fhir_call {
   uint16_t resource;         /* of its first argument; 0 = none or not known */
   bool phi;                  /* a search parameter is phi */
   bool open;                 /* ... and may be: the connection says phi_in_url: allowed */
+  bool asks, certain;        /* a search has criteria; one of them is never left out */
   uint8_t klass;             /* instead of the operation's; 0 = that */
   ty given;                  /* of create and update: the resource's type */
 } fhir_call;
@@ -367,7 +369,7 @@ void fhir_unknown_call(comp *c, ast *at, str name);
 bool fhir_operation_ok(comp *c, fhir_call *f, ast *call_node);
 /* Reports arguments that must be there; given: a bit for each of the signature's that is. */
 void fhir_call_needs(comp *c, const fhir_call *f, const bi *b, uint64_t given, const ast *at);
-void fhir_before(comp *c, fhir_call *f, const sig *s, int w);
+void fhir_before(comp *c, fhir_call *f, const sig *s, uint64_t given, int w);
 int fhir_param(const sig *s, const char *name);        /* its place, -1 */
 ty fhir_result(comp *c, const fhir_call *f, int r);    /* types the answer in r */
 

@@ -149,6 +149,16 @@ static void unknown_argument(comp *c, const ast *at, str name, const sig *s) {
   suggest(c, d, at, &near);
 }
 
+/* What makes a call conditional: without a value it is false, which no driver takes. Left out, the call would go out without its condition. */
+void effect_condition(comp *c, int r) {
+  uint32_t empty = emit_jump(&c->e, c->f->fn, OP_JMPE, (uint32_t)r), out = emit_jump(&c->e, c->f->fn, OP_JMP, 0);
+  emit_patch(&c->e, c->f->fn, empty);
+  emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)r, 0, 0);
+  emit_patch(&c->e, c->f->fn, out);
+}
+
+static bool is_condition(str name) { return str_is(name, "if_match") || str_is(name, "if_none_exist"); }
+
 /* An argument beyond those of the signature, number `more`. false: it went to one that was there already. */
 static bool further(comp *c, fhir_call *fc, ast *key, ast *e, str *named, uint32_t n, uint32_t more, int w, const sig *s) {
   str kn = key_text(c, key);
@@ -157,6 +167,7 @@ static bool further(comp *c, fhir_call *fc, ast *key, ast *e, str *named, uint32
   if (!fc->on) {
     looks_like(c, key, kn, s);
     (void)argument(c, e, NULL, w + (int)more);
+    if (is_condition(kn)) effect_condition(c, w + (int)more);
     return true;
   }
   while (!str_eq(named[k], kn)) k++;
@@ -220,6 +231,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
     given |= UINT64_C(1) << k;
     if (fc.on && fhir_own_argument(c, &fc, &s->p[k], e, w + (int)k, x->kind == AST_NAMED)) continue;
     ty t = argument(c, e, &s->p[k], w + (int)k);
+    if (is_condition(s->p[k].name)) effect_condition(c, w + (int)k);
     if (!t.min && !s->p[k].optional && s->p[k].type.min && !ty_is_open(t) && !ty_is_hl7(t)) {
       diag *d = err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(s->p[k].name));
       (void)d;
@@ -228,7 +240,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
   if (fc.on) fhir_call_needs(c, &fc, b, given, call_node->first);
   for (uint32_t i = 0; i < n && !fc.on; i++)
     if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
-  if (fc.on) fhir_before(c, &fc, s, w);
+  if (fc.on) fhir_before(c, &fc, s, given, w);
   if (cont >= 0) op3(c, OP_MOVE, w + fhir_param(s, "after"), cont, 0);
   mod_effect ef = {.op = emit_cstr(&c->e, fmt(c, "%s.%.*s", kind, STR(s->name))), .conn = emit_str(&c->e, conn->name.p, conn->name.len), .nargs = (uint16_t)more,
                    .flags = send ? MOD_EFFECT_SEND : 0, .klass = fc.klass ? fc.klass : b->klass, .site = f->site++};

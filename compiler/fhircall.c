@@ -296,6 +296,8 @@ void fhir_argument(comp *c, fhir_call *f, ast *key, ast *e, int r, bool again) {
   fhir_search_type type = k.len && k.p[0] == '_' && !str_is(k, "_id") && !str_is(k, "_lastUpdated") ? FHIR_SP_CONTROL : FHIR_SP_STRING;
   if (searches(f) && f->resource) type = search_key(c, key, e, t, f->resource);
   bool control = type == FHIR_SP_CONTROL;
+  f->asks |= !control;
+  f->certain |= !control && (e->kind == AST_STRING || !passed_on(c, e));
   if (!control && (t.label & (TY_PHI | TY_PARAM))) f->phi = true;
   if (e->kind != AST_STRING) { /* the author's text stands as it is */
     int base = regs_new(c, 2);
@@ -348,6 +350,8 @@ bool fhir_own_argument(comp *c, fhir_call *f, const sig_param *p, ast *e, int r,
   }
   if (str_is(p->name, "extra") || str_is(p->name, "match") || str_is(p->name, "if_none_exist")) {
     parameters(c, f, e, r);
+    if (str_is(p->name, "extra")) f->asks = true;
+    else if (!passed_on(c, e)) effect_condition(c, r);
     if (str_is(p->name, "if_none_exist")) f->klass = MOD_CLASS_KEYED;
     return true;
   }
@@ -362,6 +366,8 @@ bool fhir_own_argument(comp *c, fhir_call *f, const sig_param *p, ast *e, int r,
     return true;
   }
   if (str_is(p->name, "within") || id) {
+    f->asks = true;
+    f->certain |= !passed_on(c, e);
     int top = c->f->top, w = regs_new(c, 2);
     ty t = ex(c, e, w);
     if (str_is(f->op, "history") && id) fhir_id_arg(c, e, t);
@@ -405,9 +411,11 @@ void fhir_call_needs(comp *c, const fhir_call *f, const bi *b, uint64_t given, c
   }
 }
 
-void fhir_before(comp *c, fhir_call *f, const sig *s, int w) {
+void fhir_before(comp *c, fhir_call *f, const sig *s, uint64_t given, int w) {
   int phi = fhir_param(s, "phi");
+  int all = fhir_param(s, "all");
   if (phi >= 0 && f->phi && !phi_allowed(c, f->conn)) emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)(w + phi), 1, 0);
+  if (all >= 0 && f->asks && !f->certain && !(given >> all & 1)) emit_op(&c->e, c->f->fn, OP_LOADB, (uint32_t)(w + all), 0, 0); /* all may be left out: then it is no search */
 }
 
 /* ---- what comes back */

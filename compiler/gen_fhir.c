@@ -82,16 +82,16 @@ static void create_action(gen *g, const resource *x) {
 static void update_action(gen *g, const resource *x) {
   buf *b = &g->body;
   str name = action_name(g, "update", x->type, "");
-  buf_putf(b, "\n/// Replaces the %.*s of the same id. `version`: only when that is its present version.\n", STR(x->type));
-  buf_putf(b, "action %.*s(%.*s: %s, version: string?): %s {\n", STR(name), STR(x->var), x->one, x->one);
+  buf_putf(b, "\n/// Replaces the %.*s of the same id. `version`: only when that is its present version; '*' whatever it is.\n", STR(x->type));
+  buf_putf(b, "action %.*s(%.*s: %s, version: string): %s {\n", STR(name), STR(x->var), x->one, x->one);
   buf_putf(b, "step answer = %.*s.update(%.*s, if_match: version)\nreturn answer\n}\n", STR(g->conn), STR(x->var));
 }
 
 static void patch_action(gen *g, const resource *x) {
   buf *b = &g->body;
   str name = action_name(g, "patch", x->type, "");
-  buf_putf(b, "\n/// Changes %s %.*s by a JSON Patch: a list of { op, path, value }.\n", article(x->type, false), STR(x->type));
-  buf_putf(b, "action %.*s(id: id, patch: any, version: string?): %s {\n", STR(name), x->one);
+  buf_putf(b, "\n/// Changes %s %.*s by a JSON Patch: a list of { op, path, value }. `version`: as for an update.\n", article(x->type, false), STR(x->type));
+  buf_putf(b, "action %.*s(id: id, patch: any, version: string): %s {\n", STR(name), x->one);
   buf_putf(b, "step answer = %.*s.patch(%.*s, id, body: patch, if_match: version)\nreturn answer\n}\n", STR(g->conn), STR(x->type));
 }
 

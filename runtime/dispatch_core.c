@@ -31,7 +31,7 @@ uint32_t eng_conn_limit(const eng_conn *c) { return c->driver->in_order ? 1 : c-
 
 uint32_t eng_conn_room(const eng_conn *c) {
   uint32_t n = c->first ? 0 : c->open ? 1 : eng_conn_limit(c);
-  return n > c->places ? n - c->places : 0;
+  return n > c->places + c->marking ? n - c->places - c->marking : 0;
 }
 
 static void place(eng_call *call);

@@ -36,11 +36,22 @@ static void read_start(fhir *f) {
   else bad_path(f);
 }
 
+/* A server says what it can to everybody (F-24); one that does not is asked again with the login. */
+static bool metadata(fhir *f, bool login);
+static bool wants_login(fhir *f, const io_http_res *res) { return f->x.anonymous && (res->code == 401 || res->code == 403) && metadata(f, true); }
+
+static bool metadata(fhir *f, bool login) {
+  fhir_begin(f, "GET", on_resource);
+  f->x.anonymous = !login;
+  f->refusal = wants_login;
+  if (!fhir_path(f, NULL, "metadata", NULL)) return false;
+  fhir_go(f);
+  return true;
+}
+
 static void capabilities_start(fhir *f) {
   f->type = "CapabilityStatement";
-  fhir_begin(f, "GET", on_resource);
-  if (fhir_path(f, NULL, "metadata", NULL)) fhir_go(f);
-  else bad_path(f);
+  if (!metadata(f, false)) bad_path(f);
 }
 
 /* Only what is on this server: the token goes nowhere else (F-10). */
@@ -163,7 +174,7 @@ static bool if_match(fhir *f) {
   if (good && !etag) return true;
   f->conditional = true;
   if (good && eng_http_header(&f->x, "If-Match", etag)) return true;
-  fail_soon(f, "bad_version", "if_match is no version: 3, \"3\" and W/\"3\" are");
+  fail_soon(f, "bad_version", "if_match is no version: 3, \"3\" and W/\"3\" are, and '*' is any");
   return false;
 }
 
@@ -330,8 +341,8 @@ static void bundle_start(fhir *f) {
 static const fhir_op ops[] = {
     {"read", read_start, {"resource_type", "id"}},
     {"vread", read_start, {"resource_type", "id", "version"}},
-    {"search", fhir_search_start, {"resource_type", "max", "pages", "within", "extra", "phi"}},
-    {"pages", fhir_pages_start, {"resource_type", "pages", "within", "extra", "phi", "after"}},
+    {"search", fhir_search_start, {"resource_type", "max", "pages", "within", "extra", "phi", "all"}},
+    {"pages", fhir_pages_start, {"resource_type", "pages", "within", "extra", "phi", "all", "after"}},
     {"history", fhir_history_start, {"resource_type", "id", "max", "pages", "extra"}},
     {"everything", fhir_everything_start, {"resource_type", "id", "max", "pages", "extra"}},
     {"resolve", resolve_start, {NULL}},
@@ -376,4 +387,16 @@ static hdw_status setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   return eng_http_setup(e, c, text);
 }
 
-const eng_driver eng_driver_fhir = {.kind = "fhir", .setup = setup, .start = start, .cancel = cancel};
+static bool unsafe(eng_call *call) {
+  val safe = jv_get(call->request, "safe");
+  if (!strcmp(call->op, "create")) return jv_get(call->request, "if_none_exist").tag == VAL_EMPTY;
+  if (!strcmp(call->op, "patch")) return jv_get(call->request, "body").tag != VAL_EMPTY && jv_get(call->request, "if_match").tag == VAL_EMPTY;
+  if (!strcmp(call->op, "operation")) return safe.tag != VAL_BOOL || !safe.u.i;
+  if (strcmp(call->op, "batch") && strcmp(call->op, "transaction")) return false;
+  fhir f = {.call = call};
+  val bundle;
+  bool repeatable = true;
+  return fhir_bundle(&f, jv_get(call->request, "entries"), call->op, &bundle, &repeatable) == NULL && !repeatable;
+}
+
+const eng_driver eng_driver_fhir = {.kind = "fhir", .setup = setup, .start = start, .cancel = cancel, .unsafe = unsafe};

@@ -105,4 +105,6 @@ static void folder_start(eng_call *call) {
   eng_call_later(call);
 }
 
-const eng_driver eng_driver_folder = {.kind = "folder", .in_order = true, .setup = folder_setup, .start = folder_start};
+static bool folder_unsafe(eng_call *call) { return !strcmp(call->op, "append"); }
+
+const eng_driver eng_driver_folder = {.kind = "folder", .in_order = true, .setup = folder_setup, .start = folder_start, .unsafe = folder_unsafe};

@@ -234,7 +234,7 @@ static void on_response(const io_http_res *res, void *user) {
   const eng_auth_kind *k = x->call->c->auth;
   x->id = 0;
   if (!res->status && redirected(x, res)) return;
-  if (!res->status && res->code == 401 && k && k->refused && !x->elsewhere && !x->renewed && k->refused(x)) {
+  if (!res->status && res->code == 401 && k && k->refused && !x->anonymous && !x->elsewhere && !x->renewed && k->refused(x)) {
     x->renewed = true;
     x->nheaders = x->nplain;
     authorise(x);
@@ -297,7 +297,7 @@ static void reach(eng_http *x) {
 
 static void authorise(eng_http *x) {
   const eng_auth_kind *k = x->call->c->auth;
-  if (!k || k->apply(x)) reach(x);
+  if (!k || x->anonymous || k->apply(x)) reach(x);
 }
 
 void eng_http_authorised(eng_http *x, hdw_status s, uint8_t klass, const char *code, const char *text) {

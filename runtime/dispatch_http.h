@@ -32,6 +32,7 @@ struct eng_http {
   /* its own */
   unsigned hops;
   bool elsewhere;            /* another origin than the connection's: no credentials */
+  bool anonymous;            /* without the login's credentials */
   bool forbidden;            /* egress does not allow any of its addresses */
   bool renewed;              /* credentials were refused once and got anew */
   unsigned nplain;           /* headers without those of the login */

@@ -86,8 +86,8 @@ static bool make_headers(rest *r) {
   static const struct { const char *arg, *name; } extra[] = {{"if_match", "If-Match"}, {"if_none_exist", "If-None-Exist"}};
   for (size_t i = 0; i < 2; i++) {
     val v = jv_get(call->request, extra[i].arg);
-    const char *value = v.tag == VAL_EMPTY ? NULL : eng_arg_text(call->a, v, NULL);
-    if (v.tag != VAL_EMPTY && (!value || !eng_http_header(x, extra[i].name, value))) return false; /* without it the call would not be conditional */
+    const char *value = v.tag == VAL_EMPTY || v.tag == VAL_BOOL ? NULL : eng_arg_text(call->a, v, NULL);
+    if (v.tag != VAL_EMPTY && (!value || !value[0] || !eng_http_header(x, extra[i].name, value))) return false; /* without it the call would not be conditional */
   }
   if ((!strcmp(x->method, "POST") || !strcmp(x->method, "PATCH")) && !eng_http_find(x, call->c->cfg->o.idempotency_header) &&
       !eng_http_header(x, call->c->cfg->o.idempotency_header, call->idem)) return false;

@@ -79,6 +79,8 @@ typedef struct eng_driver {
   void (*start)(eng_call *call);
   void (*cancel)(eng_call *call);
   void (*close)(eng_conn *c);
+  /* The peer cannot know a second request like this for the first. NULL = none is so. */
+  bool (*unsafe)(eng_call *call);
 } eng_driver;
 
 struct eng_conn {
@@ -128,6 +130,7 @@ struct eng_conn {
   const char *folder;
   /* the sink: outbox state */
   uint32_t in_flight, steps;
+  uint32_t marking;          /* deliveries that are being recorded as in flight, before their attempt */
   uint32_t places;           /* attempts with the driver; at most in_flight of the configuration, one for an ordered driver */
   eng_call *first, *last;    /* attempts that wait for a place */
   bool starved;              /* deliveries wait for a place */

@@ -2,7 +2,10 @@
  *
  * The store keeps the queues; in memory are only the deliveries in flight. A transient failure puts off the delivery, and with it its lane; what is wrong
  * with the sink as a whole is the breaker's business (engine_conn.c). A dead delivery leaves its queue, or holds it (on_dead; H-21): then it stays the head
- * until a person sends it again, discards it, or skips it. */
+ * until a person sends it again, discards it, or skips it.
+ *
+ * What the peer could not know for the same when it came twice (eng_driver.unsafe) is written down as in flight, and synced, before it leaves: a process that
+ * ends meanwhile leaves it to a person, as a step of the same kind. */
 #include <stdio.h>
 #include "engine_int.h"
 #include "points.h"
@@ -14,6 +17,7 @@ struct eng_dlv {
   uint64_t id;
   arena a;
   store_delivery row;
+  bool marked;               /* recorded as in flight */
   bool moved;                /* it may have reached another address than the connection's: nothing is sent */
   eng_call call;
 };
@@ -125,11 +129,29 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   r->next_us = eng_clock_us(e) + wait;
 }
 
+/* The log cannot take what must be written: looked for again when there is space. */
+static void not_now(eng_dlv *d) {
+  eng_conn *c = d->c;
+  c->hold_until_us = io_mono_us(d->e->io) + 1000000;
+  dlv_free(d);
+  eng_conn_arm(c);
+}
+
+/* The row as it is, in another state; attempts: those that were made. */
+static hdw_status mark(eng_dlv *d, uint8_t state, uint32_t attempts, eng_durable done) {
+  rec_delivery_result r = {.delivery = d->id, .state = state, .attempts = attempts, .next_us = d->row.next_us, .error_code = d->row.error_code, .error_text = d->row.error_text};
+  if (state == DELIVERY_INFLIGHT) r.fail_class = d->row.fail_class;
+  cod_w w = eng_writer(d->e);
+  hdw_status s = rec_put_delivery_result(&w, &r);
+  return s ? s : eng_append_rec(d->e, REC_DELIVERY_RESULT, &w, NULL, 0, done, d, NULL);
+}
+
 static void delivered(eng_call *call, void *user) {
   eng_dlv *d = (eng_dlv *)user;
   engine *e = d->e;
   if (call->held) { /* no attempt was made: it is where it was */
     eng_conn *c = d->c;
+    if (d->marked && !mark(d, DELIVERY_PENDING, d->row.attempts, on_result)) return;
     dlv_free(d);
     eng_out_new(e, c); /* what held it may be over already */
     return;
@@ -145,15 +167,25 @@ static void delivered(eng_call *call, void *user) {
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_delivery_result(&w, &r);
   if (!s) s = eng_append_rec(e, REC_DELIVERY_RESULT, &w, b.p, b.status ? 0 : b.len, on_result, d, NULL);
-  if (s) { /* it stays pending in the store: delivered again with the same key when there is space */
-    eng_conn *c = d->c;
-    c->hold_until_us = io_mono_us(e->io) + 1000000;
-    dlv_free(d);
-    eng_conn_arm(c);
-  }
+  if (s) not_now(d); /* it stays pending in the store: delivered again with the same key */
 }
 
 /* ---- sending --------------------------------------------------------------------------------------------------------------------- */
+
+/* A second one would be a second effect. Where the outcome is unknown a person decides: always on a careful connection, else with ambiguous: stop. */
+static bool unsafe(eng_call *call) {
+  const eng_conn *c = call->c;
+  return c->driver->unsafe && (c->careful || !strcmp(c->cfg->o.ambiguous, "stop")) && c->driver->unsafe(call);
+}
+
+static void on_marked(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  eng_dlv *d = (eng_dlv *)user;
+  (void)rec;
+  d->c->marking--;
+  if (e->closing || e->failed) dlv_free(d);
+  else if (s) not_now(d);
+  else eng_call_start(&d->call);
+}
 
 /* True: an attempt began. */
 static bool start(engine *e, eng_conn *c, uint64_t id) {
@@ -180,6 +212,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   if (dot) snprintf(call->op, sizeof call->op, "%.*s", (int)(d->row.operation.p + d->row.operation.len - dot - 1), dot + 1);
   store_run run;
   if (!s && !store_get_run(e->store, ENG_PART, d->row.run, &d->a, &run)) call->workflow = arena_dup(&d->a, run.workflow.p, run.workflow.len);
+  bool once = !s && unsafe(call);
   d->moved = !s && d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS && d->row.changed_us < c->moved_us;
   if (d->moved) {
     call->attempt = d->row.attempts;
@@ -188,10 +221,23 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
     eng_call_later(call);
     return true;
   }
+  if (once && d->row.state == DELIVERY_INFLIGHT) {
+    call->attempt = d->row.attempts;
+    call->judged = call->once = true;
+    eng_call_fail(call, FAIL_AMBIGUOUS, 0, "ambiguous", "it is unknown whether it arrived before the restart");
+    eng_call_later(call);
+    return true;
+  }
   if (s) {
     call->judged = true; /* by nobody outside: nothing that the breaker should count */
     eng_call_fail(call, disk ? FAIL_TRANSIENT : FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
+    return true;
+  }
+  if (once) {
+    d->marked = !mark(d, DELIVERY_INFLIGHT, call->attempt, on_marked);
+    if (d->marked) c->marking++;
+    else not_now(d);
     return true;
   }
   eng_call_start(call);

@@ -191,7 +191,7 @@ val fhir_mocked(arena *a, const char *op, val request, val answer) {
   if ((!strcmp(op, "create") || !strcmp(op, "update")) && (answer.tag == VAL_EMPTY || (answer.tag == VAL_OBJ && !answer.len))) return jv_get(request, "resource");
   if (!in(op, paged)) return answer;
   for (uint32_t i = 0; request.tag == VAL_OBJ && i < request.len; i++)
-    if (request.u.v[2 * i + 1].tag == VAL_BOOL && !jv_is(request.u.v[2 * i], "phi")) answer = VAL_NONE;
+    if (request.u.v[2 * i + 1].tag == VAL_BOOL && !jv_is(request.u.v[2 * i], "phi") && !jv_is(request.u.v[2 * i], "all")) answer = VAL_NONE;
   val f = fhir_found(a, answer), after = VAL_NONE;
   if (strcmp(op, "pages") != 0) return f;
   const char *next = fhir_link(a, answer, "next");
@@ -221,6 +221,27 @@ static const char *name_at(const char *p, char out[128], const char **end) {
   return out;
 }
 
+/* It says how the answer looks, not what is in it. */
+static bool is_control(const char *name) { return name[0] == '_' && strcmp(name, "_id") != 0 && strcmp(name, "_lastUpdated") != 0 && strncmp(name, "_has", 4) != 0; }
+
+static bool chooses(arena *a, val o, const char *const *own) {
+  char name[128];
+  for (const char *p = o.tag == VAL_STR ? jv_text(a, o) : NULL, *next; p && *p; p = next)
+    if (name_at(p, name, &next)[0] && !is_control(name)) return true;
+  for (uint32_t i = 0; o.tag == VAL_OBJ && i < o.len; i++) {
+    const char *k = jv_text(a, o.u.v[2 * i]);
+    if (k && !in(k, own) && !is_control(k)) return true;
+  }
+  return false;
+}
+
+const char *fhir_unbounded(arena *a, val request) {
+  static const char *const own[] = {"resource_type", "max", "pages", "extra", "phi", "all", "after", NULL}, *const none[] = {NULL};
+  val all = jv_get(request, "all");
+  bool bounded = all.tag != VAL_BOOL || all.u.i || chooses(a, request, own) || chooses(a, jv_get(request, "extra"), none);
+  return bounded ? NULL : "none of the search parameters has a value: this would ask for everything there is; all: true says that it is meant";
+}
+
 const char *fhir_ignored(arena *a, const char *asked, const char *self, bool posted) {
   char name[128], other[128];
   const char *q = self ? strchr(self, '?') : NULL;
@@ -228,8 +249,7 @@ const char *fhir_ignored(arena *a, const char *asked, const char *self, bool pos
   for (const char *p = asked, *next; *p; p = next) {
     bool there = false;
     name_at(p, name, &next);
-    bool control = name[0] == '_' && strcmp(name, "_id") != 0 && strcmp(name, "_lastUpdated") != 0 && strncmp(name, "_has", 4) != 0;
-    if (control || !name[0]) continue;
+    if (is_control(name) || !name[0]) continue;
     for (const char *o = q ? q + 1 : "", *after; *o && !there; o = after) there = !strcmp(name_at(o, other, &after), name);
     if (!there) return arena_dup(a, name, strlen(name));
   }

@@ -63,7 +63,7 @@ void fhir_query_object(buf *b, arena *a, val o, bool *nothing);
 bool fhir_body(fhir *f, val value, const char *type);
 /* If-Match from a version as people write it: 3, "3", W/"3". NULL: none of these. */
 const char *fhir_etag(arena *a, const char *version);
-/* If-Match of the request's if_match; NULL when there is none. false: it is no version, and without it the write would not be conditional. */
+/* If-Match of the request's if_match ('*': any version); NULL when there is none. false: it is no version, and without it the write would not be conditional. */
 bool fhir_if_match(fhir *f, const char **etag);
 /* Sends it, after the wait for its turn. */
 void fhir_go(fhir *f);
@@ -106,6 +106,8 @@ val fhir_get(arena *a, val obj, const char *name);
 /* The link of a Bundle with that relation; NULL. */
 const char *fhir_link(arena *a, val bundle, const char *relation);
 val fhir_object(arena *a, unsigned n, const char *const *names, const val *values);
+/* Why a search must not be asked: its parameters are all optional and none of those that choose (_count, _sort and the like do not) has a value. NULL: it may be. */
+const char *fhir_unbounded(arena *a, val request);
 /* A parameter that was asked for and that the self link does not have; NULL. */
 const char *fhir_ignored(arena *a, const char *asked, const char *self, bool posted);
 #endif

@@ -32,6 +32,11 @@ static bool begin(fhir *f, const char **query) {
     return false;
   }
   f->s.asked = *query;
+  const char *wide = fhir_unbounded(f->call->a, r);
+  if (wide) {
+    eng_http_fail_soon(f->call, FAIL_DATA, "no_criteria", wide);
+    return false;
+  }
   nothing |= jv_get(r, "within").tag == VAL_BOOL || jv_get(r, "id").tag == VAL_BOOL;
   if (!nothing) return true;
   f->call->ok = true; /* a parameter without a value: nothing is equal to it */

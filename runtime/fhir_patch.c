@@ -147,7 +147,7 @@ static void on_present(fhir *f, const io_http_res *res, val body) {
     return;
   }
   const char *wanted, *there = version ? fhir_etag(a, version) : NULL;
-  if (fhir_if_match(f, &wanted) && wanted && version && strcmp(wanted, there ? there : "") != 0) {
+  if (fhir_if_match(f, &wanted) && wanted && strcmp(wanted, "*") != 0 && version && strcmp(wanted, there ? there : "") != 0) {
     fhir_fail(f, FAIL_PERMANENT, 412, "conflict", "the resource has another version than if_match");
     return;
   }

@@ -127,8 +127,8 @@ bool fhir_if_match(fhir *f, const char **etag) {
   val v = jv_get(f->call->request, "if_match");
   *etag = NULL;
   if (v.tag == VAL_EMPTY) return true;
-  const char *t = eng_arg_text(f->call->a, v, NULL);
-  if (t) *etag = fhir_etag(f->call->a, t);
+  const char *t = v.tag == VAL_BOOL ? NULL : eng_arg_text(f->call->a, v, NULL); /* false: it was written and has no value */
+  if (t) *etag = strcmp(t, "*") ? fhir_etag(f->call->a, t) : t;
   return *etag != NULL;
 }
 

@@ -502,7 +502,8 @@ static hdw_status fold_delivery_result(store *s, const log_rec *rec) {
   now.state = r.state, now.fail_class = r.fail_class, now.attempts = r.attempts, now.next_us = r.next_us;
   now.error_code = r.error_code, now.error_text = r.error_text;
   now.changed_us = rec->time_us;
-  now.failing_us = r.state != DELIVERY_PENDING ? 0 : old.failing_us ? old.failing_us : rec->time_us;
+  bool as_before = r.state == DELIVERY_INFLIGHT || (r.state == DELIVERY_PENDING && r.fail_class == FAIL_NONE); /* it is about to leave, or did not leave after all */
+  now.failing_us = as_before ? old.failing_us : r.state != DELIVERY_PENDING ? 0 : old.failing_us ? old.failing_us : rec->time_us;
   if (rec->body_len) now.response_pos = rec->pos;
   delivery_move(s, &st, &old, &now);
   return st;

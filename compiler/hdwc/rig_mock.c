@@ -309,6 +309,14 @@ engine_mock_verdict rig_on_effect(void *user, const engine_effect *e, arena *a, 
   }
   if (v.tag == VAL_OBJ && jv_get(v, "$error").tag != VAL_EMPTY) return fail_with(r, f, v, out);
   engine_mock_verdict how = MOCK_VALUE;
+  const char *wide = strcmp(f->kind, "fhir") == 0 ? fhir_unbounded(&r->a, f->request) : NULL;
+  if (wide) {
+    f->failed = true;
+    f->code = out->code = "no_criteria";
+    f->error = out->message = wide;
+    out->fail_class = FAIL_DATA;
+    return MOCK_ERROR;
+  }
   if (strcmp(f->kind, "mllp") == 0) how = acknowledge(r, f, v, out);
   else if (strcmp(f->kind, "fhir") == 0) f->result = fhir_mocked(&r->a, f->operation, f->request, v);
   else f->result = v;
