@@ -135,6 +135,22 @@ static void requests(admin *ad, metrics_out *o) {
   }
 }
 
+static void logins(admin *ad, metrics_out *o) {
+  static const struct { const char *name, *total, *help; } g[] = {{"hdw_connection_logins", "hdw_connection_logins_total", "Requests for tokens made to login servers."},
+                                                                 {"hdw_connection_login_failures", "hdw_connection_login_failures_total", "Those that gave no token."}};
+  engine *e = ad->e;
+  for (unsigned k = 0; k < 2; k++) {
+    bool any = false;
+    for (uint32_t i = 0; i < e->nconns; i++) {
+      engine_sink s;
+      if (!engine_sink_at(e, i, &s) || !s.login_state) continue;
+      if (!any) metrics_family(o, g[k].name, "counter", NULL, g[k].help);
+      any = true;
+      metrics_sample_u64(o, g[k].total, k ? s.login_failures : s.logins, "connection", s.name);
+    }
+  }
+}
+
 static void sources(admin *ad, metrics_out *o) {
   engine *e = ad->e;
   int64_t now = io_mono_us(ad->io);
@@ -182,6 +198,7 @@ int admin_metrics(admin_query *q) {
   traces(q->ad, &o);
   storage(q->ad, &o);
   connections(q->ad, &o);
+  logins(q->ad, &o);
   requests(q->ad, &o);
   sources(q->ad, &o);
   metrics_end(&o);

@@ -192,6 +192,18 @@ static int sinks(admin_query *q) {
     if (s.requests) admin_number(q->b, &f, "throttled", s.throttled);
     if (s.hold_until_us) admin_number(q->b, &f, "hold_ms", (uint64_t)(s.hold_until_us > now ? (s.hold_until_us - now) / 1000 : 0));
     if (s.last_error[0]) admin_text(q->b, &f, "last_error", s.last_error, strlen(s.last_error));
+    if (s.login) {
+      bool g = true;
+      admin_key(q->b, &f, "login");
+      buf_puts(q->b, "{");
+      admin_text(q->b, &g, "kind", s.login, strlen(s.login));
+      if (s.login_state) admin_text(q->b, &g, "state", s.login_state, strlen(s.login_state));
+      if (s.login_until_us) admin_time(q->b, &g, "until", s.login_until_us);
+      if (s.login_state) admin_number(q->b, &g, "asked", s.logins);
+      if (s.login_failures) admin_number(q->b, &g, "failed", s.login_failures);
+      if (s.login_error) admin_text(q->b, &g, "error", s.login_error, strlen(s.login_error));
+      buf_puts(q->b, "}");
+    }
     buf_puts(q->b, "}");
   }
   buf_puts(q->b, "]");

@@ -1,8 +1,8 @@
 /* auth_core.c - the logins of connections: one file for each kind. A new one is a row in builtins.def, a file auth_KIND.c and a row here. */
 #include <stdio.h>
-#include "dispatch_http.h"
+#include "auth_token.h"
 
-static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, NULL};
+static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, &eng_auth_oauth2, NULL};
 
 static const eng_auth_kind *find(const char *kind) {
   for (const eng_auth_kind *const *k = kinds; *k; k++)
@@ -35,6 +35,6 @@ hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
     return HDW_E_UNSUPPORTED;
   }
   hdw_status s = k->setup(e, c, jv_get(h, "args"), text);
-  if (!s) c->auth = k;
+  if (!s) c->auth = k, c->look = eng_login_look;
   return s;
 }

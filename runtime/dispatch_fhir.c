@@ -399,4 +399,4 @@ static bool unsafe(eng_call *call) {
   return fhir_bundle(&f, jv_get(call->request, "entries"), call->op, &bundle, &repeatable) == NULL && !repeatable;
 }
 
-const eng_driver eng_driver_fhir = {.kind = "fhir", .setup = setup, .start = start, .cancel = cancel, .unsafe = unsafe};
+const eng_driver eng_driver_fhir = {.kind = "fhir", .setup = setup, .start = start, .cancel = cancel, .unsafe = unsafe, .close = eng_http_close};

@@ -1,5 +1,6 @@
 /* dispatch_http.c - see dispatch_http.h. */
 #include "dispatch_http.h"
+#include "auth_token.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include "http_curl.h"
@@ -146,6 +147,11 @@ int64_t eng_http_retry_after_us(eng_call *call, const io_http_res *res) {
 void eng_http_failed(eng_http *x, const io_http_res *res) {
   eng_call *call = x->call;
   call->sent = res->sent;
+  if (x->fail_class) { /* no credentials */
+    eng_call_fail(call, x->fail_class, 0, x->fail_code, "%s", res->error);
+    call->retry_after_us = x->fail_after_us;
+    return;
+  }
   /* Otherwise HDW_E_DENIED is a certificate that is over or not yet known here: somebody's to repair, so what waits for it waits. Nothing was sent. */
   uint8_t klass = x->forbidden || res->status == HDW_E_LIMIT ? FAIL_PERMANENT : res->sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT;
   eng_call_fail(call, klass, 0, hdw_status_name(res->status), "%s", res->error && res->error[0] ? res->error : hdw_status_text(res->status));
@@ -233,8 +239,8 @@ static void on_response(const io_http_res *res, void *user) {
   eng_http *x = (eng_http *)user;
   const eng_auth_kind *k = x->call->c->auth;
   x->id = 0;
-  if (!res->status && redirected(x, res)) return;
-  if (!res->status && res->code == 401 && k && k->refused && !x->anonymous && !x->elsewhere && !x->renewed && k->refused(x)) {
+  if (!res->status && !x->bare && redirected(x, res)) return;
+  if (!res->status && res->code == 401 && k && k->refused && !x->bare && !x->anonymous && !x->elsewhere && !x->renewed && k->refused(x)) {
     x->renewed = true;
     x->nheaders = x->nplain;
     authorise(x);
@@ -247,10 +253,10 @@ static void send(eng_http *x) {
   eng_call *call = x->call;
   io_http_req q = {.method = x->method, .https = x->https, .host = x->host, .port = x->port, .target = x->target, .headers = x->headers,
                    .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = x->pin, .npin = x->npin, .timeout_us = call->c->timeout_us,
-                   .max_body_bytes = (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
+                   .max_body_bytes = x->max_body ? x->max_body : (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
                    .tls = x->elsewhere ? NULL : call->c->identity};
-  call->c->requests++;
-  if (x->body_len) eng_echo_sends(call, x->body, x->body_len);
+  if (!x->bare) call->c->requests++;
+  if (x->body_len && !x->bare) eng_echo_sends(call, x->body, x->body_len);
   hdw_status s = io_http_request(call->e->io, &q, on_response, x, &x->id);
   if (s) ends_soon(x, s, "the request cannot be made");
 }
@@ -297,26 +303,34 @@ static void reach(eng_http *x) {
 
 static void authorise(eng_http *x) {
   const eng_auth_kind *k = x->call->c->auth;
-  if (!k || x->anonymous || k->apply(x)) reach(x);
+  if (!k || x->bare || x->anonymous || k->apply(x)) reach(x);
 }
 
-void eng_http_authorised(eng_http *x, hdw_status s, uint8_t klass, const char *code, const char *text) {
-  if (!s) {
-    reach(x);
-    return;
-  }
-  (void)klass, (void)code;
-  ends(x, s, text);
+void eng_http_authorised(eng_http *x) { reach(x); }
+
+void eng_http_unauthorised(eng_http *x, uint8_t klass, const char *code, const char *text, int64_t again_us, bool soon) {
+  x->fail_class = klass;
+  x->fail_after_us = again_us > 0 ? again_us : 0;
+  snprintf(x->fail_code, sizeof x->fail_code, "%s", code);
+  snprintf(x->why, sizeof x->why, "%s", text);
+  if (soon) ends_soon(x, HDW_E_DENIED, x->why);
+  else ends(x, HDW_E_DENIED, x->why);
+}
+
+void eng_http_close(eng_conn *c) {
+  if (c->auth && c->auth->close) c->auth->close(c);
 }
 
 void eng_http_go(eng_http *x) {
   x->nplain = x->nheaders;
   x->hops = 0;
   x->renewed = x->elsewhere = false;
+  x->fail_class = 0;
   authorise(x);
 }
 
 void eng_http_cancel(eng_http *x) {
+  if (x->waits) eng_token_leave(x);
   io_timer_cancel(x->call->e->io, &x->call->timer);
   if (x->id) io_cancel(x->call->e->io, x->id);
   x->id = 0;

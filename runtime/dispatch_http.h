@@ -35,6 +35,15 @@ struct eng_http {
   bool anonymous;            /* without the login's credentials */
   bool forbidden;            /* egress does not allow any of its addresses */
   bool renewed;              /* credentials were refused once and got anew */
+  bool bare;                 /* without credentials and redirects: a login's own request; set it before eng_http_go, like max_body */
+  size_t max_body;           /* longest response; 0 = as the operator says */
+  uint8_t token[REC_HASH];   /* auth_token.c: whose token it carries; what that was; what it waits for */
+  const char *credential;
+  struct eng_token *waits;
+  eng_http *waits_next;
+  uint8_t fail_class;        /* there are no credentials: how the call fails */
+  char fail_code[ENG_CODE];
+  int64_t fail_after_us;
   unsigned nplain;           /* headers without those of the login */
   io_addr pin[OUT_MAX_PIN];
   unsigned npin;
@@ -58,8 +67,10 @@ void eng_http_go(eng_http *x);
 void eng_http_cancel(eng_http *x);
 
 /* ---- for logins (auth_*.c) */
-/* What eng_auth_kind.apply says when it has the credentials after all: the exchange goes on, or fails with the class and code. */
-void eng_http_authorised(eng_http *x, hdw_status s, uint8_t fail_class, const char *code, const char *text);
+/* What follows when eng_auth_kind.apply said false: the credentials are there after all, and the exchange goes on; or there are none, nothing is sent, and the call fails
+ * with class and code; again_us: how long the whole connection should wait. soon: from inside of apply. */
+void eng_http_authorised(eng_http *x);
+void eng_http_unauthorised(eng_http *x, uint8_t fail_class, const char *code, const char *text, int64_t again_us, bool soon);
 
 /* ---- answers */
 const char *eng_http_res_header(const io_http_res *res, const char *name);
@@ -95,13 +106,16 @@ bool page_guard_step(page_guard *g, const char *target); /* false: it was there 
 typedef struct eng_auth_kind {
   const char *kind;          /* as in the program: bearer */
   hdw_status (*setup)(engine *e, eng_conn *c, val args, char text[ENG_TEXT]);
-  /* Adds its headers to x: true. Or false: it will call eng_http_authorised, never from inside. */
+  bool renews;               /* c->login is an eng_login: a token that ends */
+  /* Adds its headers to x: true. Or false: eng_http_authorised or eng_http_unauthorised follows. */
   bool (*apply)(eng_http *x);
   /* The peer answered 401: true when new credentials can be had, then apply is called again. NULL = there are no others. */
   bool (*refused)(eng_http *x);
   void (*close)(eng_conn *c);
 } eng_auth_kind;
-extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key;
+extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key, eng_auth_oauth2;
+/* eng_driver.close of drivers that speak HTTP. */
+void eng_http_close(eng_conn *c);
 hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]);
 /* A secret of the login's arguments; NULL with a text when it is not there, or cannot stand in a header. */
 const char *eng_auth_secret(engine *e, val args, const char *name, char text[ENG_TEXT]);

@@ -244,4 +244,4 @@ static void rest_cancel(eng_call *call) {
   if (r) eng_http_cancel(&r->x);
 }
 
-const eng_driver eng_driver_rest = {.kind = "rest", .setup = eng_http_setup, .start = rest_start, .cancel = rest_cancel};
+const eng_driver eng_driver_rest = {.kind = "rest", .setup = eng_http_setup, .start = rest_start, .cancel = rest_cancel, .close = eng_http_close};

@@ -365,9 +365,12 @@ bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
   const eng_conn *c = e->conns[i];
   int64_t wait;
   eng_hold hold = eng_conn_hold(e->conns[i], true, &wait);
+  eng_login_state l = {.kind = NULL};
+  if (c->look) c->look(c, &l);
   const char *state = hold == HOLD_NONE && c->held_by ? "held by a dead letter" : eng_hold_text(hold);
   *out = (engine_sink){c->name, c->driver->kind, state, c->in_flight, c->delivered, c->failed, c->dead,
-                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened, c->steps_done, eng_conn_limit(c), c->requests, c->throttled};
+                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened, c->steps_done, eng_conn_limit(c), c->requests, c->throttled,
+                       l.kind, l.state, l.until_us, l.asked, l.failed, l.error};
   return true;
 }
 
@@ -438,6 +441,7 @@ void engine_close(engine *e) {
     while (e->steps[i]) eng_step_free(e->steps[i]);
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
   for (eng_conn *o = e->old_conns; o; o = o->next_old) eng_conn_close(o);
+  if (e->tokens_free) e->tokens_free(e);
   while (e->pending) eng_pending_free(e->pending);
   for (uint32_t i = 0; i < e->nlisteners; i++) eng_listener_close(&e->listeners[i]);
   for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);

@@ -70,6 +70,14 @@ typedef struct eng_refused {
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
+/* How a connection's login stands; texts live until the next call of the loop. */
+typedef struct eng_login_state {
+  const char *kind, *state;  /* kind NULL = no login; state NULL = its credential does not end */
+  int64_t until_us;          /* wall; of the token, 0 = there is none */
+  uint64_t asked, failed;    /* requests for tokens, since start */
+  const char *error;         /* of the last one, NULL = it succeeded */
+} eng_login_state;
+
 typedef struct eng_driver {
   const char *kind;          /* as in builtins.def: rest, mllp, folder */
   bool in_order;             /* one delivery at a time, oldest first (H-21) */
@@ -124,6 +132,8 @@ struct eng_conn {
   const struct eng_auth_kind *auth; /* dispatch_http.h; NULL = none */
   const char *auth_name, *auth_value; /* of logins that are one header */
   void *login;               /* of others: theirs */
+  void (*look)(const eng_conn *c, eng_login_state *out); /* NULL = no login */
+  uint64_t logins, login_failures; /* requests for tokens, since start */
   /* mllp */
   struct eng_mllp *clients;
   /* folder */
@@ -381,6 +391,8 @@ struct engine {
   int64_t decided_us;        /* wall; not 0: what is replayed is decided as if it were this time */
   uint8_t content_key[16];   /* of marks made by this process */
   struct eng_retain *retain;
+  struct eng_tokens *tokens; /* auth_token.c; NULL: none was asked for yet */
+  void (*tokens_free)(engine *e);
   engine_status st;
   uint8_t meta[REC_META_MAX];
   struct tracer *tracer;     /* NULL: no spans are sent */

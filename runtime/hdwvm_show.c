@@ -106,6 +106,18 @@ int hv_status(const hv_args *args) {
 
 typedef hv_column column;
 
+/* A member, or a member of a member: "login.until". */
+static const char *column_cell(arena *a, val row, const column *c) {
+  const char *dot = strchr(c->member, '.'), *name = c->member;
+  if (dot) {
+    char outer[40];
+    snprintf(outer, sizeof outer, "%.*s", (int)(dot - name), name);
+    row = jv_get(row, outer);
+    name = dot + 1;
+  }
+  return c->time ? hv_time_cell(a, row, name) : hv_cell(a, row, name);
+}
+
 int hv_list(const hv_args *args, const char *target, const hv_column *cols, unsigned ncols, const char *none) {
   view v;
   val rows;
@@ -119,7 +131,7 @@ int hv_list(const hv_args *args, const char *target, const hv_column *cols, unsi
   hv_table_init(&t, &v.a, ncols, cells);
   for (uint32_t i = 0; i < jv_count(rows); i++) {
     val x = jv_item(rows, i);
-    for (unsigned c = 0; c < ncols; c++) cells[c] = cols[c].time ? hv_time_cell(&v.a, x, cols[c].member) : hv_cell(&v.a, x, cols[c].member);
+    for (unsigned c = 0; c < ncols; c++) cells[c] = column_cell(&v.a, x, &cols[c]);
     hv_table_row(&t, cells);
   }
   if (jv_count(rows)) hv_table_print(&t);
@@ -178,8 +190,8 @@ int hv_dead(const hv_args *args) {
 int hv_sinks(const hv_args *args) {
   static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"QUEUED", "queued", false}, {"OLDEST (S)", "oldest_s", false},
                                 {"IN FLIGHT", "in_flight", false}, {"ROOM", "room", false}, {"REQUESTS", "requests", false}, {"429", "throttled", false},
-                                {"STEPS", "steps", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LAST ERROR", "last_error", false}};
-  return list(args, "/sinks", cols, 14, "no connections");
+                                {"STEPS", "steps", false}, {"DELIVERED", "delivered", false}, {"FAILED", "failed", false}, {"DEAD", "dead", false}, {"LOGIN", "login.state", false}, {"UNTIL", "login.until", true}, {"LAST ERROR", "last_error", false}};
+  return list(args, "/sinks", cols, 16, "no connections");
 }
 
 int hv_lanes(const hv_args *args) {

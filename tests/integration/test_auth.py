@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Logins of connections through the real daemon: tokens that are fetched, kept over a restart, renewed; keys, certificates, login servers that refuse (PROTOCOLS 4, 7)."""
+import base64
+import json
+import os
+import sys
+import threading
+import time
+import unittest
+import urllib.parse
+
+sys.path.insert(0, os.path.dirname(__file__))
+from rig import Daemon, HttpSink, Mllp, ack_code, adt, wait_for
+
+RETRY = "retry: retry(1, from: 20 milliseconds, to: 50 milliseconds)"
+LOOPBACK = {'grant': {'networks': ['127.0.0.0/8']}}
+
+
+def program(auth, call="crm.post('/seen', body: { id: msg.MSH-10 })"):
+    return f"""hdw 1
+setting token_url: url
+listener adt = mllp(port: 0)
+connection crm = rest(auth: {auth}, {RETRY}, timeout: 20 seconds)
+workflow w on msg = adt.message(types: ['ADT^A01']) {{
+  step r = {call}
+  return {{ got: r }}
+}}
+"""
+
+
+class LoginServer(HttpSink):
+    """Gives token-1, token-2 ...; refuse: (status, object) instead; hold: until it is set nobody gets an answer."""
+
+    def __init__(self, **how):
+        super().__init__(**how)
+        self.refuse, self.hold, self.life = None, None, 3600
+        self.answer = self.login
+
+    def login(self, r):
+        n = len(self.requests)
+        if self.hold:
+            self.lock.release()
+            self.hold.wait(60)
+            self.lock.acquire()
+        if self.refuse:
+            return (*self.refuse, {})
+        return 200, {'access_token': f'token-{n}', 'token_type': 'Bearer', 'expires_in': self.life}, {'Cache-Control': 'no-store'}
+
+    def form(self, n=-1):
+        return dict(urllib.parse.parse_qsl(self.requests[n]['body'].decode()))
+
+
+class Case(unittest.TestCase):
+    def begin(self, source, secrets, connection=None, top=None, settings=None):
+        """The API is self.api, which takes the newest token; the login server self.login."""
+        self.api, self.login = HttpSink(), LoginServer()
+        self.addCleanup(self.api.close)
+        self.addCleanup(self.login.close)
+        self.login.url = f'http://127.0.0.1:{self.login.port}/token'
+        self.d = Daemon(source, {'settings': {'token_url': self.login.url, **(settings or {})}, 'secrets': {k: {'file': k} for k in secrets}, 'listeners': {'adt': {'port': 0}},
+                                 'connections': {'crm': {'base': f'http://127.0.0.1:{self.api.port}', **LOOPBACK, **(connection or {})}}, **(top or {})})
+        self.addCleanup(self.d.close)
+        for name, text in secrets.items():
+            with open(os.open(os.path.join(self.d.dir, name), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
+                f.write(text)
+        self.d.start()
+
+    def send(self, *ids):
+        m = Mllp(self.d.ports['adt'])
+        for i in ids:
+            self.assertEqual(ack_code(m.ask(adt(i))), 'AA')
+        m.close()
+
+    def connection(self):
+        return self.d.ask('connections')[0]
+
+    def tokens(self):
+        return [r['headers'].get('Authorization') for r in self.api.to('/seen')]
+
+
+OAUTH = "oauth2(token: token_url, client_id: 'hub', client_secret: secret('client'), scopes: ['a'])"
+
+
+class ClientCredentials(Case):
+    def test_B9_a_thousand_runs_at_once_make_one_request(self):
+        self.begin(program(OAUTH), {'client': 'the-client-secret'}, {'in_flight': 1000}, {'active_runs': 2000})
+        self.login.hold = threading.Event()
+        self.send(*(f'M{i}' for i in range(1000)))
+        wait_for(lambda: self.d.ask('status')['active_runs'] == 1000, 60, '1,000 runs at work')
+        self.assertEqual(self.connection()['login']['state'], 'logging in')
+        self.login.hold.set()
+        wait_for(lambda: len(self.api.to('/seen')) >= 1000, 60, '1,000 calls')
+        self.assertEqual(len(self.login.requests), 1)
+        self.assertEqual(set(self.tokens()), {'Bearer token-1'})
+        self.assertEqual(self.login.requests[0]['headers']['Authorization'], 'Basic ' + base64.b64encode(b'hub:the-client-secret').decode())
+        self.assertEqual(self.login.form(), {'grant_type': 'client_credentials', 'scope': 'a'})
+
+    def test_a_restart_uses_the_sealed_token_and_shows_until_when(self):
+        self.begin(program(OAUTH), {'client': 'the-client-secret'})
+        self.send('M1')
+        wait_for(lambda: len(self.tokens()) == 1)
+        login = self.connection()['login']
+        self.assertEqual((login['kind'], login['state'], login['asked']), ('oauth2', 'logged in', 1))
+        self.assertRegex(login['until'], r'^20\d\d-')
+        self.d.stop()
+        for folder, _, files in os.walk(self.d.config['data']):
+            for name in files:
+                with open(os.path.join(folder, name), 'rb') as f:
+                    text = f.read()
+                self.assertNotIn(b'token-1', text, name)
+                self.assertNotIn(b'the-client-secret', text, name)
+        self.d.start()
+        self.send('M2')
+        wait_for(lambda: len(self.tokens()) == 2)
+        self.assertEqual(len(self.login.requests), 1)
+        self.assertEqual(set(self.tokens()), {'Bearer token-1'})
+        self.assertEqual(self.connection()['login']['asked'], 0)
+
+    def test_B10_a_refused_token_is_renewed_once(self):
+        self.begin(program(OAUTH), {'client': 'the-client-secret'})
+        self.api.answer = lambda r: (201 if r['headers'].get('Authorization') == 'Bearer token-2' else 401, {}, {})
+        self.send('M1')
+        wait_for(lambda: len(self.api.requests) == 2)
+        self.assertEqual(self.tokens(), ['Bearer token-1', 'Bearer token-2'])
+        self.send('M2')
+        wait_for(lambda: len(self.api.requests) == 3)
+        self.assertEqual(len(self.login.requests), 2)
+
+    def test_B11_a_refusal_is_told_without_secrets_and_repaired(self):
+        self.begin(program(OAUTH), {'client': 'the-client-secret'})
+        self.login.refuse = (401, {'error': 'invalid_client', 'error_description': 'the-client-secret is wrong'})
+        self.send('M1')
+        wait_for(lambda: self.connection().get('login', {}).get('error'))
+        c = self.connection()
+        self.assertEqual(c['login']['state'], 'cannot log in')
+        self.assertIn('HTTP 401 invalid_client: client id, secret or key is not what the login server knows', c['login']['error'])
+        self.assertEqual(self.api.requests, [])
+        self.login.refuse = None
+        wait_for(lambda: len(self.tokens()) == 1, 30, 'the call after the repair')
+        self.assertEqual(self.d.runs('dead'), [])
+
+
+if __name__ == '__main__':
+    unittest.main()
