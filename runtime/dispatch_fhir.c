@@ -356,6 +356,18 @@ static const fhir_op ops[] = {
     {"transaction", bundle_start, {NULL}},
 };
 
+bool fhir_asks_nothing(const char *op, val request) {
+  const fhir_op *o = NULL;
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (!strcmp(ops[i].name, op) && (ops[i].start == fhir_search_start || ops[i].start == fhir_pages_start)) o = &ops[i];
+  for (uint32_t i = 0; o && request.tag == VAL_OBJ && i < request.len; i++) {
+    bool own = false, where = jv_is(request.u.v[2 * i], "within");
+    for (const char *const *x = o->own; *x && !own; x++) own = jv_is(request.u.v[2 * i], *x);
+    if ((!own || where) && request.u.v[2 * i + 1].tag == VAL_BOOL) return true;
+  }
+  return false;
+}
+
 static void start(eng_call *call) {
   fhir *f = (fhir *)arena_zalloc(call->a, 1, sizeof *f);
   if (!f) {

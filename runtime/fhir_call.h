@@ -75,6 +75,10 @@ val fhir_parameters(arena *a, val o);
 /* The reverse: an object of what a Parameters resource holds, parts as objects, what comes again as a list. */
 val fhir_results(arena *a, val parameter, unsigned depth);
 
+/* ---- dispatch_fhir.c */
+/* A search or page in which a parameter has no value: it finds nothing, and the server is not asked. */
+bool fhir_asks_nothing(const char *op, val request);
+
 /* ---- fhir_page.c */
 void fhir_search_start(fhir *f);
 void fhir_pages_start(fhir *f);

@@ -2,7 +2,8 @@
  *
  *   call --fits?--> mocks: the test's own before the file's; among those the one that gives the most arguments; among equals the latest
  *     none fits, but the operation has mocks:  the call fails and the test with it, with the nearest mock named
- *     the operation has none:                  {} ; MLLP: AA */
+ *     the operation has none:                  {} ; MLLP: AA
+ *   a FHIR search in which a parameter has no value finds nothing, without a mock */
 #include <string.h>
 #include "fhir_call.h"
 #include "hl7_dict.h"
@@ -283,6 +284,10 @@ engine_mock_verdict rig_on_effect(void *user, const engine_effect *e, arena *a, 
   rig_mock *nearest;
   val v = VAL_NONE;
   if (!f) return MOCK_PASS;
+  if (strcmp(f->kind, "fhir") == 0 && fhir_asks_nothing(f->operation, f->request)) { /* as in the daemon: no mock is asked for what no server is */
+    f->result = fhir_mocked(&r->a, f->operation, f->request, VAL_NONE);
+    return rig_keep(a, f->result, &out->value) ? MOCK_PASS : MOCK_VALUE;
+  }
   rig_mock *m = choose(r, f, &nearest);
   if (!m && nearest) return unmatched(r, f, nearest, out);
   if (m) {
