@@ -3,6 +3,7 @@
 views give the rows that lie beside them.
 HDWC and HDWVM name the binaries."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def example(name, out):
         r = run(HDWC, 'build', src, '-o', m, cwd=d)
         modules.append(open(m, 'rb').read() if r.returncode == 0 else None)
     case(f'{name}: the same bytes twice', modules[0] and modules[0] == modules[1], r.stdout + r.stderr)
-    sample = sorted(s for s in os.listdir(os.path.join(d, 'samples')) if '-no-' not in s and s != 'mocks.json')[0]
+    text = open(os.path.join(d, 'README.md'), encoding='utf-8').read()
+    sample = re.search(rf'hdwc run {name}/{name}.hdw --(?:message|json) {name}/samples/(\S+)', text).group(1)
     mocks = ['--mock', 'samples/mocks.json'] if os.path.exists(os.path.join(d, 'samples/mocks.json')) else []
     r = run(HDWC, 'run', src, '--json' if sample.endswith('.json') else '--message', f'samples/{sample}', *mocks, cwd=d)
     case(f'{name}: run', r.returncode == 0 and '"verdict"' in r.stdout, r.stdout + r.stderr)
@@ -48,7 +50,7 @@ def example(name, out):
     work = os.path.join(out, name)
     os.makedirs(os.path.join(work, 'secrets'))
     shutil.copy(os.path.join(d, 'hdw.json'), work)
-    for s in ('crm_token', 'portal_key', 'fhir_token'):
+    for s in ('crm_token', 'portal_key', 'fhir_token', 'ehr_token', 'billing_key'):
         with open(os.open(os.path.join(work, 'secrets', s), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
             f.write('x')
     r = run(HDWVM, 'serve', '--check', '--config', 'hdw.json', os.path.join(out, f'{name}0.hdwb'), cwd=work)

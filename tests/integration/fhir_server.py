@@ -239,7 +239,7 @@ class FhirServer:
             refs = [x.get('reference', '') for k, x in r.items() if isinstance(x, dict) and k in ('subject', 'patient', 'beneficiary', 'encounter', 'context')]
             return any(a in refs or f'Patient/{a}' in refs or f'Encounter/{a}' in refs for a in alternatives)
         if base in ('birthdate', 'date'):
-            have = r.get('birthDate') or r.get('effectiveDateTime') or (r.get('period') or {}).get('start') or ''
+            have = r.get('birthDate') or r.get('effectiveDateTime') or r.get('performedDateTime') or (r.get('period') or r.get('performedPeriod') or {}).get('start') or ''
             for a in alternatives:
                 m = PREFIX.match(a)
                 p, d = (m.group(1) or 'eq', m.group(2)) if m else ('eq', a)

@@ -82,7 +82,7 @@ def names(frame):
 
 class AdtToCrm(Base):
     def setUp(self):
-        with open(os.path.join(ROOT, 'examples/adt-to-crm/adt-to-crm.hdw')) as f:
+        with open(os.path.join(ROOT, 'tests/integration/admit.hdw')) as f:
             source = f.read()
         self.begin(source, with_ward=True, listeners={'adt': {'port': 0}, 'web': {'port': 0}})
         with open(os.path.join(ROOT, 'examples/adt-to-crm/samples/adt-a01.hl7'), newline='') as f:
