@@ -1,10 +1,15 @@
-"""The outside world of the demo and of tests: a small CRM over HTTP and a small receiver of HL7 over MLLP, each in a thread on a free port."""
+"""The outside world of the demo and of tests: a small CRM over HTTP, a small receiver of HL7 over MLLP and an EHR that speaks FHIR, each in a thread on a free port."""
 import http.server
 import json
+import os
 import re
 import socket
 import socketserver
+import sys
 import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
+from fhir_server import FhirServer  # noqa: E402
 
 
 def quiet(request, client_address):
@@ -12,11 +17,11 @@ def quiet(request, client_address):
 
 
 class Crm:
-    """POST /admits keeps the card and answers {"id": n}; the same Idempotency-Key gets the same answer. GET /admits lists them."""
+    """POST /admits keeps the card and answers {"id": n}; the same Idempotency-Key gets the same answer. GET /admits lists them. /bills are kept apart, under an X-Api-Key."""
 
     def __init__(self):
         crm = self
-        self.cards, self.authorised, self.lock, self.ids, self.requests = [], True, threading.Lock(), {}, 0
+        self.cards, self.bills, self.authorised, self.lock, self.ids, self.requests = [], [], True, threading.Lock(), {}, 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
@@ -34,10 +39,11 @@ class Crm:
                 key = self.headers.get('Idempotency-Key') or ''
                 with crm.lock:
                     crm.requests += 1
-                    crm.authorised = crm.authorised and self.headers.get('Authorization') == 'Bearer demo-token'
+                    bill = self.path == '/bills'
+                    crm.authorised = crm.authorised and (self.headers.get('X-Api-Key') == 'demo-key' if bill else self.headers.get('Authorization') == 'Bearer demo-token')
                     if key not in crm.ids:
                         crm.ids[key] = len(crm.ids) + 1
-                        crm.cards.append((key, card))
+                        (crm.bills if bill else crm.cards).append((key, card))
                 self.answer(201, {'id': crm.ids[key]})
 
             def do_GET(self):
@@ -97,3 +103,22 @@ class Ward:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Ehr(FhirServer):
+    """A FHIR server with some patients in it, which remembers how it answered."""
+
+    def __init__(self, files):
+        super().__init__()
+        self.token, self.answers = 'ehr-token', []
+        for name in files:
+            with open(name, encoding='utf-8') as f:
+                value = json.load(f)
+            for r in [e['resource'] for e in value['entry']] if value['resourceType'] == 'Bundle' else [value]:
+                self.put(r)
+
+    def send(self, h, status, value, headers=None):
+        found = f'{len(value.get("entry", []))} found' if value and value.get('resourceType') == 'Bundle' else ''
+        with self.lock:
+            self.answers.append((h.command, h.path, status, found, h.headers.get('If-Match')))
+        super().send(h, status, value, headers)
