@@ -341,8 +341,8 @@ static void bundle_start(fhir *f) {
 static const fhir_op ops[] = {
     {"read", read_start, {"resource_type", "id"}},
     {"vread", read_start, {"resource_type", "id", "version"}},
-    {"search", fhir_search_start, {"resource_type", "max", "pages", "within", "extra", "phi", "all"}},
-    {"pages", fhir_pages_start, {"resource_type", "pages", "within", "extra", "phi", "all", "after"}},
+    {"search", fhir_search_start, {FHIR_SEARCH_OWN}},
+    {"pages", fhir_pages_start, {FHIR_PAGES_OWN}},
     {"history", fhir_history_start, {"resource_type", "id", "max", "pages", "extra"}},
     {"everything", fhir_everything_start, {"resource_type", "id", "max", "pages", "extra"}},
     {"resolve", resolve_start, {NULL}},
@@ -355,18 +355,6 @@ static const fhir_op ops[] = {
     {"batch", bundle_start, {NULL}},
     {"transaction", bundle_start, {NULL}},
 };
-
-bool fhir_asks_nothing(const char *op, val request) {
-  const fhir_op *o = NULL;
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (!strcmp(ops[i].name, op) && (ops[i].start == fhir_search_start || ops[i].start == fhir_pages_start)) o = &ops[i];
-  for (uint32_t i = 0; o && request.tag == VAL_OBJ && i < request.len; i++) {
-    bool own = false, where = jv_is(request.u.v[2 * i], "within");
-    for (const char *const *x = o->own; *x && !own; x++) own = jv_is(request.u.v[2 * i], *x);
-    if ((!own || where) && request.u.v[2 * i + 1].tag == VAL_BOOL) return true;
-  }
-  return false;
-}
 
 static void start(eng_call *call) {
   fhir *f = (fhir *)arena_zalloc(call->a, 1, sizeof *f);

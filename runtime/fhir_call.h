@@ -75,7 +75,10 @@ val fhir_parameters(arena *a, val o);
 /* The reverse: an object of what a Parameters resource holds, parts as objects, what comes again as a list. */
 val fhir_results(arena *a, val parameter, unsigned depth);
 
-/* ---- dispatch_fhir.c */
+/* ---- fhir_nothing.c: without anything of a network, hdwc's test runner asks it too */
+/* What of search and pages is no search parameter. */
+#define FHIR_SEARCH_OWN "resource_type", "max", "pages", "within", "extra", "phi", "all"
+#define FHIR_PAGES_OWN "resource_type", "pages", "within", "extra", "phi", "all", "after"
 /* A search or page in which a parameter has no value: it finds nothing, and the server is not asked. */
 bool fhir_asks_nothing(const char *op, val request);
 
