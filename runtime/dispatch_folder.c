@@ -85,7 +85,8 @@ static hdw_status append_line(eng_call *call, const char *name, buf *b) {
   if (!s) s = io_sync(x, fd);
   else if (known) (void)io_truncate(x, fd, st.size_bytes);
   hdw_status c = io_fclose(x, fd);
-  return s ? s : c;
+  if (!s) s = c;
+  return s ? s : io_sync_dir(x, call->c->folder); /* it may be new, or left by one whose sync of the folder failed */
 }
 
 static void folder_start(eng_call *call) {

@@ -28,8 +28,7 @@ static hdw_status open_segment(follower *f, uint64_t seg, bool make) {
   f->fd = -1;
   hdw_status s = log_seg_path(f->log, seg, path);
   if (!s) s = io_open(f->io, path, IO_O_READ | IO_O_WRITE | (make ? IO_O_CREATE | IO_O_TRUNC : 0u), &f->fd);
-  if (!s && make) s = io_sync_dir(f->io, f->log);
-  return s;
+  return s ? s : io_sync_dir(f->io, f->log); /* new, or left by a follower whose sync of it failed */
 }
 
 /* Where the own copy ends; what lies behind (torn, of a crash) is cut off. */

@@ -435,22 +435,22 @@ bool log_intake(hlog *l) {
 
 /* ---- opening ---- */
 
+/* The folder, made if it is missing. An earlier process may have ended because a directory could not be synced (after it made this folder, or renamed a
+ * segment in it): what it left is used from now on, so it has to be on the disk first. */
 static hdw_status make_dir(io *x, const char *dir) {
   io_stat_info info;
   hdw_status s = io_stat(x, dir, &info);
-  if (s == HDW_E_NOTFOUND) {
-    s = io_mkdir(x, dir);
-    char up[LOG_PATH];
-    const char *slash = strrchr(dir, '/');
-    size_t n = slash ? (size_t)(slash - dir) : 0;
-    if (!s && n && n < sizeof up) {
-      memcpy(up, dir, n);
-      up[n] = 0;
-      s = io_sync_dir(x, up);
-    }
-    return s;
+  if (!s && !info.is_dir) return HDW_E_DENIED;
+  if (s == HDW_E_NOTFOUND) s = io_mkdir(x, dir);
+  char up[LOG_PATH];
+  const char *slash = strrchr(dir, '/');
+  size_t n = slash ? (size_t)(slash - dir) : 0;
+  if (!s && n && n < sizeof up) {
+    memcpy(up, dir, n);
+    up[n] = 0;
+    s = io_sync_dir(x, up);
   }
-  return s ? s : info.is_dir ? HDW_OK : HDW_E_DENIED;
+  return s ? s : io_sync_dir(x, dir);
 }
 
 /* The first segment of an empty log. */
