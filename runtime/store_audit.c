@@ -54,7 +54,9 @@ hdw_status store_audit_over(store *s, int64_t until_us, unsigned look, uint64_t 
   if (st || until_us <= 0) return st;
   skey_begin(&prefix, 0, T_AUDIT);
   sit_begin(&i, s, &prefix, NULL, false);
-  while (look-- && sit_next(&i) && read_meta(i.value, &r) && r.time_us < until_us) {
+  while (look-- && sit_next(&i)) {
+    if (!read_meta(i.value, &r)) i.status = HDW_E_CORRUPT;
+    if (i.status || r.time_us >= until_us) break;
     *until = r.number;
     cod_sha256(i.value.p, i.value.len, NULL, 0, hash);
   }

@@ -6,21 +6,32 @@ static void key_depth(skey *k, uint16_t part, cod_str sink) {
   cod_put_raw(&k->w, sink.p, sink.len);
 }
 
-uint64_t store_depth(store *s, uint16_t part, cod_str sink) {
+/* No row: 0. */
+static hdw_status read_depth(store *s, uint16_t part, cod_str sink, uint64_t *n) {
   skey k;
   cod_str v;
+  *n = 0;
   key_depth(&k, part, sink);
-  if (store_txn(s) || store_get(s, &k, &v)) return 0;
+  hdw_status st = store_txn(s);
+  if (!st) st = store_get(s, &k, &v);
+  if (st) return st == HDW_E_NOTFOUND ? HDW_OK : st;
   cod_r r = cod_reader(v.p, v.len);
-  uint64_t n = cod_get_var(&r);
-  return cod_done(&r) ? n : 0;
+  *n = cod_get_var(&r);
+  return HDW_OK;
+}
+
+uint64_t store_depth(store *s, uint16_t part, cod_str sink) {
+  uint64_t n;
+  return read_depth(s, part, sink, &n) ? 0 : n;
 }
 
 hdw_status store_fold_depth(store *s, uint16_t part, cod_str sink, bool more) {
   skey k;
   uint8_t b[10];
   cod_w w = cod_writer(b, sizeof b);
-  uint64_t n = store_depth(s, part, sink);
+  uint64_t n;
+  hdw_status st = read_depth(s, part, sink, &n);
+  if (st) return st; /* a number that cannot be read is not none */
   key_depth(&k, part, sink);
   if (!more && n <= 1) return store_del(s, &k);
   cod_put_var(&w, more ? n + 1 : n - 1);

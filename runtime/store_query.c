@@ -22,7 +22,8 @@ static hdw_status list_ids(store *s, uint16_t part, const skey *prefix, uint64_t
   sit_begin(&i, s, prefix, after ? &from : NULL, desc);
   while (limit-- && sit_next(&i)) {
     uint64_t id = cod_get_be64(&i.key);
-    if (i.key.bad) continue;
+    if (i.key.bad) i.status = HDW_E_CORRUPT;
+    if (i.status) break;
     uint8_t st = i.value.len ? (uint8_t)i.value.p[0] : state;
     if (!cb(part, id, st, user)) break;
   }

@@ -136,7 +136,9 @@ hdw_status store_fold_rename(store *s, const log_rec *rec, const rec_action *a) 
   /* The new name leads to the first one: that is what hashes are made of. */
   named_key(&k, "alias", "workflow:", a->reason);
   cod_str first = a->reason;
-  if (!store_get(s, &k, &v) && v.len <= sizeof root) {
+  st = store_get(s, &k, &v);
+  if (st && st != HDW_E_NOTFOUND) return st;
+  if (!st && v.len <= sizeof root) {
     memcpy(root, v.p, v.len);
     first = cod_bytes(root, v.len);
   }
@@ -154,6 +156,7 @@ hdw_status store_list_sinks(store *s, uint16_t part, arena *a, store_sink_cb cb,
     char *name = arena_dup(a, i.key.p, n);
     cod_r r = cod_reader(i.value.p, i.value.len);
     uint64_t depth = cod_get_var(&r);
+    if (!name) i.status = HDW_E_NOMEM;
     if (!name || !cb(cod_bytes(name, n), depth, user)) break;
   }
   sit_end(&i);

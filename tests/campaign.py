@@ -15,8 +15,8 @@
       mixed load for N seconds: memory, descriptors, nothing dead (campaign_soak.py).
   campaign.py sim --bin DIR [--count SEEDS] [--seed FIRST] [--quick] [--record]
       hdwsim: histories of 20 simulated minutes, each drawn from a seed; an interrupted one goes on where it stopped (campaign_sim.py).
-  campaign.py powercut|faults|oom|damage|peers|hardship --bin DIR [--debug DIR] [--count N] [--seed N] [--quick] [--record]
-      tests/faults/campaigns.py: disks after a power cut; failing calls; memory that fails; damaged folders; peers that misbehave; clock, signals, memory. --quick: what ./dev test runs of it.
+  campaign.py powercut|faults|oom|failing|damage|peers|hardship --bin DIR [--debug DIR] [--count N] [--seed N] [--quick] [--record]
+      tests/faults/campaigns.py: disks after a power cut; failing calls; memory that fails; calls below log and store that fail; damaged folders; peers that misbehave; clock, signals, memory. --quick: what ./dev test runs of it.
   campaign.py slow --bin DIR [--quick] [--record]
       of scale, the silent and the slow connections.
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
@@ -72,7 +72,7 @@ def kill9(a):
     return 1 if problems or not kills else 0
 
 
-FAULTS = ('powercut', 'faults', 'oom', 'damage', 'peers', 'hardship')
+FAULTS = ('powercut', 'faults', 'oom', 'failing', 'damage', 'peers', 'hardship')
 
 
 # ---- faults --------------------------------------------------------------------------------------------------------------

@@ -50,6 +50,13 @@ def oom(a):
     return f'{said[1]} scenarios, {what} of {int(said[2]):,} allocations failing, alone and with all later ones (address sanitizer)' if said else 'did not run', f'{int(said[3]):,} passes, {said[4]} crashes, leaks or lost messages' if said else 'FAILED', good
 
 
+def failing(a):
+    stride = max(1, a.count or 1)
+    said, good = run([os.path.join(a.debug, 'tests', 'failing'), '--stride', str(stride), '--offset', str(a.seed if stride > 1 else 0)] + (['--ways', 'first'] if a.quick else []), a,
+                     r'failing: (\d+) scenarios, (\d+) calls, (\d+) passes, (\d+) violations')
+    return f'{said[1]} scenarios of log and state, {"each" if stride == 1 else f"one in {stride}"} of {int(said[2]):,} calls failing in each way, alone and with all later ones (address sanitizer)' if said else 'did not run', f'{int(said[3]):,} passes, {said[4]} wrong answers, states or leaks' if said else 'FAILED', good
+
+
 def damage(a):
     n = 150 if a.quick else a.count or 5000
     said, good = run(python('disk.py', 'damage', '--images', n, '--seed', a.seed), a, r'damage: (\d+) damages, seed \d+: (\d+) without effect or made good at once, (\d+) told, (\d+) ended the reading child, (\d+) states made again from the log with the same hash, (\d+) violations')
@@ -68,4 +75,4 @@ def hardship(a):
     return said[1] if said else 'did not run', f'everything acknowledged was delivered, {said[2]} violations' if said else 'FAILED', good
 
 
-ALL = {'powercut': powercut, 'faults': faults, 'oom': oom, 'damage': damage, 'peers': peers, 'hardship': hardship}
+ALL = {'powercut': powercut, 'faults': faults, 'oom': oom, 'failing': failing, 'damage': damage, 'peers': peers, 'hardship': hardship}
