@@ -27,9 +27,12 @@ typedef struct hv_args {
   bool json, check, all, yes, help, version, verify, fhir, dry_run, values;
 } hv_args;
 
+/* What a command goes on needing when it has given up the rest (hv_hold). LATER: it says so itself, when it has made its folders or children. */
+enum { HOLD_LATER = 1, HOLD_NET = 2, HOLD_DATA = 4 /* writes to the data folder */, HOLD_TO = 8 /* and to the folder --to */, HOLD_SAY = 16 /* tells how far the kernel can */ };
 typedef struct hv_command {
   const char *name, *args, *help;
   int (*run)(const hv_args *a);
+  unsigned hold;
 } hv_command;
 extern const hv_command hv_commands[];
 
@@ -75,6 +78,9 @@ int hv_fence(const hv_args *a);
 /* Opens a copied folder once: state made, a new segment begun. next_term: it is promoted; *term tells to what. Exit code. */
 int hv_settle(const char *dir, bool next_term, uint64_t *term);
 int hv_audit(const hv_args *a);
+
+/* hdwvm_hold.c. Gives up files and system calls but for these and what the arguments name to be read. False: hdw.json demands more than this kernel can. */
+bool hv_hold(const hv_args *a, unsigned what);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */
 

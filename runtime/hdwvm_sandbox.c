@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "hdwvm_sandbox.h"
+#include "points.h"
 
 /* Leak and race checkers trace, fork and look around at the end; coverage writes its counters anywhere. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -78,8 +79,11 @@ bool sandbox_reaches(const sandbox *s, const char *path, bool write) {
 enum { FS_REFER = 1 << 13, FS_TRUNCATE = 1 << 14, FS_IOCTL_DEV = 1 << 15 }; /* since ABI 2, 3 and 5 */
 
 static bool rule(int set, const char *path, uint64_t access) {
+  enum { OF_A_FILE = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV };
+  struct stat st;
   struct landlock_path_beneath_attr at = {.allowed_access = access, .parent_fd = open(path, O_PATH | O_CLOEXEC)};
   if (at.parent_fd < 0) return errno == ENOENT;
+  if (fstat(at.parent_fd, &st) || !S_ISDIR(st.st_mode)) at.allowed_access &= OF_A_FILE;
   bool ok = syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &at, 0) == 0;
   close(at.parent_fd);
   return ok;
@@ -94,7 +98,7 @@ bool sandbox_files(sandbox *s) {
   return false;
 #endif
   if (abi < 1) {
-    s->why_files = errno == EOPNOTSUPP ? "landlock is switched off in this kernel" : "this kernel has no landlock";
+    s->why_files = errno == EOPNOTSUPP ? "landlock is switched off in this kernel" : errno == EPERM ? "a filter around this process refuses landlock" : "this kernel has no landlock";
     return false;
   }
   s->landlock_abi = (int)abi;
@@ -120,23 +124,20 @@ bool sandbox_files(sandbox *s) {
 #define ARCH AUDIT_ARCH_AARCH64
 #endif
 
-#define X(name) SYS_##name,
-/* What serving needs: the daemon's own, libevent's, libcurl's, OpenSSL's, LMDB's and the C library's (names, threads, end). */
-static const uint16_t allowed[] = {
-  X(read) X(write) X(readv) X(writev) X(pread64) X(pwrite64) X(preadv) X(pwritev) X(close) X(lseek) X(fstat) X(newfstatat) X(statx) X(statfs) X(fstatfs) X(openat)
-  X(getdents64) X(faccessat) X(faccessat2) X(readlinkat) X(renameat) X(renameat2) X(unlinkat) X(mkdirat) X(ftruncate) X(fallocate) X(fsync) X(fdatasync) X(fcntl) X(flock)
-  X(mremap) X(munmap) X(brk) X(madvise) X(msync) X(futex) X(set_robust_list) X(rseq) X(exit) X(exit_group) X(rt_sigaction) X(rt_sigprocmask) X(rt_sigreturn) X(sigaltstack)
-  X(restart_syscall) X(nanosleep) X(clock_nanosleep) X(clock_gettime) X(clock_getres) X(gettimeofday) X(getpid) X(gettid) X(getuid) X(geteuid) X(getgid) X(getegid) X(uname)
-  X(sysinfo) X(getrandom) X(getrusage) X(sched_yield) X(sched_getaffinity) X(membarrier) X(tgkill) X(epoll_create1) X(epoll_ctl) X(epoll_pwait) X(ppoll) X(pselect6)
-  X(eventfd2) X(timerfd_create) X(timerfd_settime) X(pipe2) X(socketpair) X(bind) X(listen) X(accept4) X(connect) X(getsockname) X(getpeername) X(getsockopt) X(setsockopt) X(sendto) X(recvfrom) X(sendmsg)
-  X(recvmsg) X(sendmmsg) X(shutdown) X(dup) X(umask) X(getcwd)
-#ifdef __x86_64__
-  X(open) X(stat) X(lstat) X(access) X(readlink) X(rename) X(unlink) X(mkdir) X(rmdir) X(epoll_wait) X(poll) X(select) X(time)
-#endif
-#if CHECKED_BUILD
-  X(clone) X(ptrace) X(wait4) X(prctl) X(process_vm_readv) X(mprotect) X(sched_getparam) X(personality) X(getppid) X(mincore) X(prlimit64) X(kill) X(mmap) X(capget) X(pipe) X(fork) X(getdents)
-#endif
+enum { ALL = 0, NET = SANDBOX_NET, TOOL = SANDBOX_TOOL };
+/* What remains (syscalls.def). */
+static const struct { uint16_t nr; uint8_t part; bool filtered; } calls[] = {
+#define CALL(name, part, why) {SYS_##name, part, false},
+#define ONLY(name, part, why) {SYS_##name, part, true},
+#include "syscalls.def"
 };
+#define X(name) SYS_##name,
+#if CHECKED_BUILD
+static const uint16_t checkers[] = {
+  X(clone) X(ptrace) X(wait4) X(prctl) X(process_vm_readv) X(mprotect) X(sched_getparam) X(personality) X(getppid) X(mincore) X(prlimit64) X(kill) X(tgkill) X(mmap) X(capget) X(pipe) X(fork) X(getdents)
+  X(sigaltstack) X(sched_yield) X(nanosleep) X(clock_nanosleep) X(open) X(uname) X(getrusage) X(pipe2) X(dup) X(readlink) X(stat) X(lstat) X(fstat) X(getuid) X(geteuid) X(getgid) X(getegid) X(umask)
+};
+#endif
 /* What nobody calls by mistake. */
 static const uint16_t fatal[] = {
   X(execve) X(execveat) X(mount) X(umount2) X(pivot_root) X(chroot) X(unshare) X(setns) X(bpf) X(perf_event_open) X(userfaultfd) X(io_uring_setup) X(io_uring_enter)
@@ -181,29 +182,77 @@ static void bits(program *p, uint32_t nr, unsigned i, uint32_t mask, bool want) 
   answer(p, DENY(EPERM));
 }
 
+/* A socket: of the families that are spoken here, streams and datagrams; netlink for routes alone. */
+static void sockets(program *p) {
+  enum { KINDS = 15 /* without SOCK_CLOEXEC and SOCK_NONBLOCK */ };
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 15);
+  load(p, ARGUMENT(0));
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 4);
+  load(p, ARGUMENT(2));
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, 0 /* NETLINK_ROUTE */, 0, 1);
+  answer(p, SECCOMP_RET_ALLOW);
+  answer(p, DENY(EPERM));
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 2, 0);
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 1, 0);
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 5);
+  load(p, ARGUMENT(1));
+  put(p, BPF_ALU | BPF_AND | BPF_K, KINDS, 0, 0);
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 1, 0);
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 0, 1);
+  answer(p, SECCOMP_RET_ALLOW);
+  answer(p, DENY(EPERM));
+}
+/* Call nr only with no pointer as argument i. */
+static void without(program *p, uint32_t nr, unsigned i) {
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 6);
+  load(p, ARGUMENT(i));
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+  load(p, ARGUMENT(i) + 4);
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+  answer(p, SECCOMP_RET_ALLOW);
+  answer(p, DENY(EPERM));
+}
+
 #ifdef ARCH
-static void filter(program *p) {
-  enum { CLONE_A_THREAD = 0x10000 };
-  const uint32_t families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK}, ioctls[] = {FIONBIO, FIONREAD, TCGETS, 0x8933 /* SIOCGIFINDEX */, 0x8910 /* SIOCGIFNAME */};
-  const uint32_t prctls[] = {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names of the allocator */}, self = (uint32_t)getpid(), none = 0;
+/* The ONLY rows of syscalls.def. */
+static void arguments(program *p, unsigned parts) {
+  static const uint32_t ioctls[] = {FIONBIO, FIONREAD, TCGETS, 0x8933 /* SIOCGIFINDEX */, 0x8910 /* SIOCGIFNAME */};
+  static const uint32_t prctls[] = {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names of the allocator */};
+  static const uint32_t thread = 0x3d0f00; /* as the C library begins one: CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID */
+  const uint32_t self = (uint32_t)getpid();
+  equal(p, SYS_clone3, DENY(ENOSYS)); /* its flags lie in memory; the C library then uses clone */
+  if (parts & NET) sockets(p);
+  only(p, SYS_ioctl, 1, ioctls, sizeof ioctls / sizeof *ioctls);
+  if (CHECKED_BUILD) return;
+  only(p, SYS_clone, 0, &thread, 1);
+  bits(p, SYS_mmap, 2, PROT_WRITE | PROT_EXEC, false);
+  bits(p, SYS_mprotect, 2, PROT_EXEC, false);
+  only(p, SYS_prctl, 0, prctls, sizeof prctls / sizeof *prctls);
+  only(p, SYS_tgkill, 0, &self, 1);
+#ifdef HDW_POINTS
+  only(p, SYS_kill, 0, &self, 1);
+#endif
+  without(p, SYS_prlimit64, 2); /* to be told a limit, not to set one */
+}
+
+static unsigned filter(program *p, unsigned parts) {
+  unsigned n = 0;
   load(p, offsetof(struct seccomp_data, arch));
   put(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
   answer(p, SECCOMP_RET_KILL_PROCESS);
   load(p, offsetof(struct seccomp_data, nr));
-  for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) equal(p, allowed[i], SECCOMP_RET_ALLOW);
-  for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) equal(p, fatal[i], SECCOMP_RET_KILL_PROCESS);
-  equal(p, SYS_clone3, DENY(ENOSYS)); /* its flags lie in memory; the C library then uses clone */
-  only(p, SYS_socket, 0, families, sizeof families / sizeof *families);
-  only(p, SYS_ioctl, 1, ioctls, sizeof ioctls / sizeof *ioctls);
-  if (!CHECKED_BUILD) {
-    bits(p, SYS_clone, 0, CLONE_A_THREAD, true);
-    bits(p, SYS_mmap, 2, PROT_WRITE | PROT_EXEC, false);
-    bits(p, SYS_mprotect, 2, PROT_EXEC, false);
-    only(p, SYS_prctl, 0, prctls, sizeof prctls / sizeof *prctls);
-    only(p, SYS_kill, 0, &self, 1);
-    only(p, SYS_prlimit64, 2, &none, 1); /* to be told a limit */
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+    if (calls[i].part != ALL && !(parts & calls[i].part)) continue;
+    n++;
+    if (!calls[i].filtered) equal(p, calls[i].nr, SECCOMP_RET_ALLOW);
   }
+#if CHECKED_BUILD
+  for (size_t i = 0; i < sizeof checkers / sizeof *checkers; i++) equal(p, checkers[i], SECCOMP_RET_ALLOW);
+#endif
+  for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) equal(p, fatal[i], SECCOMP_RET_KILL_PROCESS);
+  arguments(p, parts);
   answer(p, DENY(EPERM));
+  return n;
 }
 #endif
 
@@ -213,16 +262,15 @@ void sandbox_descriptors(void) {
   for (int fd = 3; fd < MANY; fd++) (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-bool sandbox_calls(sandbox *s) {
+bool sandbox_calls(sandbox *s, unsigned parts) {
 #ifdef ARCH
   static program p;
   p.n = 0;
-  filter(&p);
+  s->calls = filter(&p, parts);
   struct sock_fprog prog = {p.n, p.f};
-  s->calls = sizeof allowed / sizeof *allowed + (CHECKED_BUILD ? 2 : 8);
   s->why_calls = NULL;
   if (p.n >= PROGRAM_MAX) s->why_calls = "the filter is too long";
-  else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog)) s->why_calls = "this kernel takes no seccomp filter";
+  else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog)) s->why_calls = errno == EPERM ? "a filter around this process refuses seccomp" : "this kernel takes no seccomp filter";
   else s->held |= SANDBOX_CALLS;
 #else
   s->why_calls = "there is no seccomp filter for this processor";

@@ -186,7 +186,7 @@ static bool give_up_calls(hv_daemon *d) {
   const char *want = d->now->cfg.top.sandbox;
   char text[160];
   sandbox_descriptors();
-  bool off = !strcmp(want, "off"), ok = off || sandbox_calls(&d->box);
+  bool off = !strcmp(want, "off"), ok = off || sandbox_calls(&d->box, SANDBOX_NET);
   if (!ok && !strcmp(want, "require")) {
     hv_say("sandbox: %s, and hdw.json demands it (sandbox: require)", d->box.why_calls);
     return false;
@@ -304,7 +304,7 @@ int hv_serve(const hv_args *a) {
   int code = EXIT_INTERNAL;
   if (!io_linux_new(&d->mem.m, &d->io)) {
     d->now = hv_settings_read(d);
-    code = !d->now ? EXIT_FINDINGS : a->check ? check(d) : (d->mem.limit_bytes = (size_t)d->now->cfg.top.process_memory_bytes, run(d));
+    code = !d->now ? EXIT_FINDINGS : a->check ? (hv_hold(a, 0) ? check(d) : EXIT_FINDINGS) : (d->mem.limit_bytes = (size_t)d->now->cfg.top.process_memory_bytes, run(d));
     if (d->e) engine_close(d->e);
     if (d->adm) admin_free(d->adm);
     io_linux_free(d->io);

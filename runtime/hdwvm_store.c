@@ -225,7 +225,7 @@ static int check_the_state(tool *t) {
 }
 
 /* In a child: a damaged state.mdb may kill who reads it, and that is an answer. */
-static int in_child(const hv_args *a, int (*fn)(tool *), const char *what) {
+static int in_child(const hv_args *a, int (*fn)(tool *), const char *what, unsigned hold) {
   fflush(stdout);
   pid_t pid = fork();
   if (pid < 0) return EXIT_INTERNAL;
@@ -233,7 +233,7 @@ static int in_child(const hv_args *a, int (*fn)(tool *), const char *what) {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     tool t = {.io = NULL};
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL);
-    int code = begin(&t, a) ? end(&t, fn(&t)) : EXIT_INTERNAL;
+    int code = !hv_hold(a, hold) ? EXIT_FINDINGS : begin(&t, a) ? end(&t, fn(&t)) : EXIT_INTERNAL;
     fflush(stdout);
     _exit(code);
   }
@@ -247,10 +247,10 @@ static int in_child(const hv_args *a, int (*fn)(tool *), const char *what) {
 
 int hv_check(const hv_args *a) {
   if (a->json) printf("{");
-  int log = in_child(a, check_the_log, "log"), state = EXIT_OK;
+  int log = in_child(a, check_the_log, "log", 0), state = EXIT_OK;
   if (log != EXIT_IO) {
     if (a->json) printf(",");
-    state = in_child(a, check_the_state, "state");
+    state = in_child(a, check_the_state, "state", HOLD_DATA);
   }
   int code = log > state ? log : state;
   if (a->json) printf(",\"result\":\"%s\"}\n", code == EXIT_OK ? "good" : code == EXIT_FINDINGS ? "damaged" : "unreadable");
@@ -283,6 +283,7 @@ int hv_backup(const hv_args *a) {
   hdw_status s = io_mkdir(t.io, a->to);
   snprintf(to, sizeof to, "%.1100s/log", a->to);
   if (s && s != HDW_E_EXISTS) return end(&t, failed("the folder", a->to, s));
+  if (!hv_hold(a, HOLD_TO)) return end(&t, EXIT_FINDINGS);
   int code = copied(&t, t.log, to, &r);
   if (!code && t.json) printf("{\"segments\":%llu,\"copied\":%llu,\"removed\":%llu,\"bytes\":%llu,\"copied_bytes\":%llu,\"last\":%llu}\n", (unsigned long long)r.segments, (unsigned long long)r.copied,
                               (unsigned long long)r.removed, (unsigned long long)r.bytes, (unsigned long long)r.copied_bytes, (unsigned long long)r.last_seq);
@@ -377,6 +378,7 @@ int hv_restore(const hv_args *a) {
   }
   hdw_status s = io_mkdir(t.io, t.dir);
   if (s && s != HDW_E_EXISTS) return end(&t, failed("the folder", t.dir, s));
+  if (!hv_hold(a, HOLD_DATA)) return end(&t, EXIT_FINDINGS);
   int code = copied(&t, from, t.log, &r);
   if (code == EXIT_OK || code == EXIT_FINDINGS) {
     uint64_t term;

@@ -1,7 +1,10 @@
 /* What the kernel refuses the daemon once it has given things up: each attempt in a child process that has entered the same sandbox. */
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include "support.h"
 #include "hdwvm_sandbox.c"
@@ -20,6 +23,32 @@ static int fork_it(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : done
 static int signal_others(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : done(kill(1, 0)); }
 static int writable_code(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0; }
 static int raw_packets(const char *d) { return (void)d, done(socket(17 /* AF_PACKET */, SOCK_RAW, 0)); }
+static int raw_inet(const char *d) { return (void)d, done(socket(AF_INET, SOCK_RAW, 1)); }
+static int raw_local(const char *d) { return (void)d, done(socket(AF_UNIX, SOCK_SEQPACKET, 0)); }
+static int routes(const char *d) { return (void)d, done(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)); }
+static int watch_kernel(const char *d) { return (void)d, done(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 15 /* NETLINK_KOBJECT_UEVENT */)); }
+static int datagrams(const char *d) { return (void)d, done(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
+static int own_namespace(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : done(syscall(SYS_clone, 0x10000000L | SIGCHLD /* CLONE_NEWUSER */, 0L, 0L, 0L, 0L)); }
+static int thread_in_namespace(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : done(syscall(SYS_clone, 0x3d0f00L | 0x40000000L /* CLONE_NEWNET */, 0L, 0L, 0L, 0L)); }
+static int code_later(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : done(mprotect((void *)((uintptr_t)&d & ~(uintptr_t)4095), 4096, PROT_READ | PROT_EXEC)); }
+static int be_dumpable(const char *d) { return (void)d, CHECKED_BUILD ? EPERM : done(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); }
+static int more_memory(const char *d) {
+  struct rlimit r = {0, 0};
+  return (void)d, CHECKED_BUILD ? EPERM : done(setrlimit(RLIMIT_CORE, &r));
+}
+static int ask_limit(const char *d) {
+  struct rlimit r;
+  return (void)d, done(getrlimit(RLIMIT_STACK, &r));
+}
+static void *nothing(void *x) { return x; }
+static int thread(const char *d) {
+  pthread_t t;
+  return (void)d, pthread_create(&t, NULL, nothing, NULL) ? EAGAIN : pthread_join(t, NULL);
+}
+static int names(const char *d) {
+  struct addrinfo *r = NULL;
+  return (void)d, getaddrinfo("localhost", "80", NULL, &r) ? EAGAIN : (freeaddrinfo(r), 0);
+}
 static int tcp(const char *d) { return (void)d, done(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 static int type_into_terminal(const char *d) { return (void)d, done(ioctl(0, TIOCSTI, "x")); }
 static int quota(const char *d) { return (void)d, done(syscall(SYS_quotactl, 0L, 0L, 0L, 0L)); }
@@ -51,14 +80,17 @@ static const struct { const char *tries; attempt f; int want; bool files, calls;
     {"reading /etc/hosts", read_hosts, 0, true, true}, {"a file outside", write_outside, EACCES, true, false}, {"writing to /etc", write_etc, EACCES, true, false},
     {"reading elsewhere", read_outside, EACCES, true, false}, {"a file in the data folder", write_inside, 0, true, true}, {"writing to a folder to read", write_in_read, EACCES, true, false},
     {"reading there", read_in_read, 0, true, true},   {"out of the data folder by ..", climb_out, EACCES, true, false}, {"out of it by a link", link_out, EACCES, true, false},
-    {"making a link", make_link, EPERM, false, true}};
+    {"making a link", make_link, EPERM, false, true}, {"raw IPv4", raw_inet, EPERM, false, true}, {"another kind of unix socket", raw_local, EPERM, false, true}, {"routes", routes, 0, false, true},
+    {"events of the kernel", watch_kernel, EPERM, false, true}, {"datagrams", datagrams, 0, false, true}, {"a user namespace", own_namespace, EPERM, false, true},
+    {"a thread in a namespace", thread_in_namespace, EPERM, false, true}, {"executing the stack", code_later, EPERM, false, true}, {"being dumpable", be_dumpable, EPERM, false, true},
+    {"setting a limit", more_memory, EPERM, false, true}, {"asking for a limit", ask_limit, 0, false, true}, {"a thread", thread, 0, false, true}, {"a name", names, 0, true, true}};
 
 static int in_child(attempt f, const char *dir, sandbox *s) {
   int status;
   pid_t p = fork();
   if (p == 0) {
     sandbox_files(s);
-    sandbox_calls(s);
+    sandbox_calls(s, SANDBOX_NET);
     _exit(f(dir));
   }
   if (waitpid(p, &status, 0) != p) return -1;
@@ -85,7 +117,7 @@ static void test_what_is_refused(void **state) {
   assert_true(sandbox_file(&s, path, false));
   int kinds = 0; /* what this kernel has */
   pid_t p = fork();
-  if (p == 0) { probe = s; sandbox_files(&probe); sandbox_calls(&probe); _exit((int)probe.held); }
+  if (p == 0) { probe = s; sandbox_files(&probe); sandbox_calls(&probe, SANDBOX_NET); _exit((int)probe.held); }
   assert_int_equal(waitpid(p, &kinds, 0), p);
   kinds = WEXITSTATUS(kinds);
   print_message("this kernel: files %d, calls %d\n", kinds & 1, kinds >> 1);
@@ -108,7 +140,21 @@ static void test_what_is_refused(void **state) {
   assert_int_equal(system(cmd), 0);
 }
 
+/* A call more is a decision: its reason stands in syscalls.def. */
+static void test_the_list_stays_short(void **state) {
+  (void)state;
+  unsigned n = 0, points = 0;
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+    n += calls[i].part == ALL || calls[i].part == NET;
+    points += calls[i].nr == SYS_kill;
+    for (size_t k = 0; k < i; k++) assert_int_not_equal(calls[i].nr, calls[k].nr);
+    for (size_t k = 0; k < sizeof fatal / sizeof *fatal; k++) assert_int_not_equal(calls[i].nr, fatal[k]);
+  }
+  print_message("%u system calls\n", n - points);
+  assert_true(n - points <= 70);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_is_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_the_list_stays_short)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
