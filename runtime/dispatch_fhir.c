@@ -384,6 +384,11 @@ static void cancel(eng_call *call) {
 
 static hdw_status setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   c->careful = true;
+  const char *page = page_kind(c, &e->a);
+  if (page[0] && !page_is_computed(page)) {
+    snprintf(text, ENG_TEXT, "page: next links are followed without it; by_offset, by_page and by_cursor are for servers that have none");
+    return HDW_E_INVALID;
+  }
   return eng_http_setup(e, c, text);
 }
 

@@ -199,10 +199,12 @@ const char *eng_http_local(eng_call *call, const char *from, const char *ref, co
   return NULL;
 }
 
-bool page_guard_step(page_guard *g, const char *target) {
+bool page_guard_step(page_guard *g, const char *target) { return page_guard_bytes(g, target, strlen(target)); }
+
+bool page_guard_bytes(page_guard *g, const void *p, size_t len) {
   uint8_t h[REC_HASH];
   char hash[33];
-  cod_sha256(target, strlen(target), NULL, 0, h);
+  cod_sha256(p, len, NULL, 0, h);
   eng_hex(h, 16, hash);
   if (!strcmp(hash, g->mark)) return false;
   if (!g->power) g->power = 1;

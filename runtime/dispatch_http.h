@@ -101,6 +101,13 @@ typedef struct page_guard {
   char mark[33];
 } page_guard;
 bool page_guard_step(page_guard *g, const char *target); /* false: it was there before */
+bool page_guard_bytes(page_guard *g, const void *p, size_t len); /* the same for what a page holds */
+/* rest_page.c. How the connection says its pages are found (page: of its declaration); "" when it does not. */
+const char *page_kind(const eng_conn *c, arena *a);
+bool page_is_computed(const char *kind); /* by_offset, by_page, by_cursor */
+/* The target of the next page by one of these, from that of this one (or a query that begins with '?'): its body and items, how many pages came before it, how many items
+ * there were with it. NULL: it was the last. */
+const char *page_computed(eng_call *call, const char *target, val body, uint32_t items, int64_t number, int64_t seen);
 
 /* ---- logins: one file for each kind (auth_KIND.c) and a row in auth_core.c */
 typedef struct eng_auth_kind {

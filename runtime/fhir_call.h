@@ -26,6 +26,9 @@ typedef struct fhir_search {
   val_builder match, include, outcome, entry;
   val total;
   bool posted, retried_next, one_page, checked, more;
+  bool linked;               /* a page had a next link: the last one has none */
+  uint32_t seen;             /* matches so far, of pages before as well */
+  const char *form;          /* by POST: the parameters of this page */
   uint32_t number;           /* of this page, from 0 */
   const char *asked;         /* the query */
   page_guard guard;

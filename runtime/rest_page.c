@@ -23,7 +23,7 @@ const char *rest_page_target(eng_call *call) {
   return next && next[0] == '/' && eng_target_ok(next) ? next : NULL;
 }
 
-/* The target with that parameter: in the place of an earlier one of the name. */
+/* The target, or a query that begins with '?', with that parameter: in the place of an earlier one of the name. */
 static const char *with_param(arena *a, const char *target, const char *name, const char *value) {
   buf b;
   size_t n = strlen(name), path = strcspn(target, "?");
@@ -67,27 +67,36 @@ static int64_t number_of(val args, const char *name, int64_t otherwise) {
   return jv_int(jv_get(args, name), &n) ? n : otherwise;
 }
 
-/* The next target; NULL when this was the last page, or after a failure (*failed). */
-static const char *next_of(eng_http *x, const io_http_res *res, val body, uint32_t items, int64_t number, int64_t *seen, bool *failed) {
-  eng_call *call = x->call;
+bool page_is_computed(const char *kind) { return !strcmp(kind, "by_offset") || !strcmp(kind, "by_page") || !strcmp(kind, "by_cursor"); }
+
+const char *page_kind(const eng_conn *c, arena *a) {
+  const char *kind = jv_text(a, jv_get(jv_get(c->args, "page"), "$call"));
+  return kind ? kind : "";
+}
+
+const char *page_computed(eng_call *call, const char *target, val body, uint32_t items, int64_t number, int64_t seen) {
   arena *a = call->a;
-  val how = jv_get(call->c->args, "page"), args = jv_get(how, "args");
-  const char *kind = how.tag == VAL_EMPTY ? "next_link" : jv_text(a, jv_get(how, "$call")), *path = jv_text(a, jv_get(args, "path")), *name = jv_text(a, jv_get(args, "parameter"));
-  const char *link = NULL, *why = NULL;
+  val args = jv_get(jv_get(call->c->args, "page"), "args");
+  const char *kind = page_kind(call->c, a), *path = jv_text(a, jv_get(args, "path")), *name = jv_text(a, jv_get(args, "parameter"));
   char text[24];
-  if (!kind) kind = "";
-  *seen += items;
-  if (!strcmp(kind, "by_offset") || !strcmp(kind, "by_page")) {
-    bool page = !strcmp(kind, "by_page");
-    int64_t size = number_of(args, "size", 0);
-    if (!items || (size > 0 && items < size)) return NULL;
-    snprintf(text, sizeof text, "%lld", (long long)(page ? number_of(args, "first", 1) + number + 1 : *seen));
-    return with_param(a, x->target, name ? name : page ? "page" : "offset", text);
-  }
   if (!strcmp(kind, "by_cursor")) {
     const char *cursor = jv_text(a, at_path(a, body, path ? path : "cursor"));
-    return cursor && cursor[0] ? with_param(a, x->target, name ? name : "cursor", cursor) : NULL;
+    return cursor && cursor[0] ? with_param(a, target, name ? name : "cursor", cursor) : NULL;
   }
+  bool page = !strcmp(kind, "by_page");
+  int64_t size = number_of(args, "size", 0);
+  if (!items || (size > 0 && items < size)) return NULL;
+  snprintf(text, sizeof text, "%lld", (long long)(page ? number_of(args, "first", 1) + number + 1 : seen));
+  return with_param(a, target, name ? name : page ? "page" : "offset", text);
+}
+
+/* The next target; NULL when this was the last page, or after a failure (*failed). */
+static const char *next_of(eng_http *x, const io_http_res *res, val body, uint32_t items, int64_t number, int64_t seen, bool *failed) {
+  eng_call *call = x->call;
+  arena *a = call->a;
+  const char *kind = page_kind(call->c, a), *path = jv_text(a, jv_get(jv_get(jv_get(call->c->args, "page"), "args"), "path"));
+  const char *link = NULL, *why = NULL;
+  if (page_is_computed(kind)) return page_computed(call, x->target, body, items, number, seen);
   link = !strcmp(kind, "link_header") ? link_of(a, eng_http_res_header(res, "Link")) : jv_text(a, at_path(a, body, path ? path : "next"));
   if (!link || !link[0]) return NULL;
   const char *to = eng_http_local(call, x->target, link, &why);
@@ -122,10 +131,13 @@ void rest_page_result(eng_http *x, const io_http_res *res) {
   if (val_norm(a, call->result, &body)) body = VAL_NONE;
   if (!where) where = jv_text(a, jv_get(jv_get(jv_get(call->c->args, "page"), "args"), "items"));
   val items = where ? at_path(a, body, where) : call->result.tag == VAL_LIST ? body : VAL_NONE;
-  const char *next = next_of(x, res, body, val_count(items), number, &seen, &failed);
+  seen += val_count(items);
+  const char *next = next_of(x, res, body, val_count(items), number, seen, &failed);
   if (failed) return;
-  if (next && !page_guard_step(&g, next)) {
-    eng_call_fail(call, FAIL_DATA, res->code, "page_loop", "after %lld pages the server leads back to a page that was there before", (long long)number + 1);
+  /* A number that goes up is always another address: there it is the answer that must not be the same. */
+  bool counted = page_is_computed(page_kind(call->c, a)) && strcmp(page_kind(call->c, a), "by_cursor") != 0;
+  if (next && !(counted ? page_guard_bytes(&g, res->body, res->body_len) : page_guard_step(&g, next))) {
+    eng_call_fail(call, FAIL_DATA, res->code, "page_loop", "after %lld pages the server gives a page that was there before", (long long)number + 1);
     return;
   }
   val pv[] = {val_cstr(next ? next : ""), val_int(number), val_int(seen), val_int(g.at), val_int(g.power), val_cstr(arena_dup(a, g.mark, strlen(g.mark)))};

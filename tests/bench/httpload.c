@@ -1,7 +1,8 @@
 /* httpload - HTTP clients in a closed loop over kept connections: each posts its next body when the answer to the last one has come.
  *
- *   httpload PORT PATH CONNECTIONS SECONDS BODY_FILE [tls] [idle=N] [loris=N]
+ *   httpload PORT PATH CONNECTIONS SECONDS BODY_FILE [tls] [idle=N] [loris=N] [rate=N]
  *
+ * rate=N: not as fast as answers come, but N a second, each at its time; a latency counts from that time, also when no connection was free.
  * Loopback only. tls: TLS without a look at the certificate. idle=N: N more connections are opened and stay silent. loris=N: N more connections send a request's head one
  * byte every 10 ms for all of them in turn, and are opened again when they are closed. Answers must be 2xx. One line is printed; latencies in microseconds. Exit 1 when an answer was wrong. */
 #include <arpa/inet.h>
@@ -41,6 +42,9 @@ typedef struct load {
   uint32_t *sample;
   size_t samples;
   long done, wrong;
+  double gap, next;          /* rate: between two requests; when the next one is due */
+  conn **idle;
+  int nidle;
 } load;
 
 static double now_s(void) {
@@ -88,8 +92,23 @@ static bool send_all(conn *c, const char *p, size_t n) {
 }
 
 static void send_next(load *l, conn *c) {
+  if (l->gap > 0) {
+    l->idle[l->nidle++] = c;
+    return;
+  }
   c->sent_at = now_s();
   if (!send_all(c, l->request, l->request_len)) die("send");
+}
+
+/* Sends what is due, as far as connections are free. */
+static void send_due(load *l) {
+  double t = now_s();
+  while (l->nidle && l->next <= t && t < l->to) {
+    conn *c = l->idle[--l->nidle];
+    c->sent_at = l->next;
+    l->next += l->gap;
+    if (!send_all(c, l->request, l->request_len)) die("send");
+  }
 }
 
 /* Bytes of the whole answer in the buffer, 0 when it is not there yet. */
@@ -150,7 +169,7 @@ int main(int argc, char **argv) {
   struct epoll_event ev[EVENTS];
   load l = {0};
   if (argc < 6) {
-    fprintf(stderr, "usage: httpload PORT PATH CONNECTIONS SECONDS BODY_FILE [tls] [idle=N] [loris=N]\n");
+    fprintf(stderr, "usage: httpload PORT PATH CONNECTIONS SECONDS BODY_FILE [tls] [idle=N] [loris=N] [rate=N]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
@@ -176,6 +195,11 @@ int main(int argc, char **argv) {
     if (l.tls && (!(c->ssl = SSL_new(l.tls)) || !SSL_set_fd(c->ssl, c->fd) || SSL_connect(c->ssl) != 1)) die("tls");
     epoll_ctl(l.ep, EPOLL_CTL_ADD, c->fd, &(struct epoll_event){EPOLLIN, {.ptr = c}});
   }
+  long rate = option(argc, argv, "rate");
+  l.gap = rate > 0 ? 1.0 / (double)rate : 0;
+  l.idle = malloc((size_t)n * sizeof *l.idle);
+  if (!l.idle) die("memory");
+  l.next = now_s();
   l.from = now_s() + WARM_S;
   l.to = l.from + atof(argv[4]);
   for (int i = 0; i < n; i++) send_next(&l, &conns[i]);
@@ -184,7 +208,9 @@ int main(int argc, char **argv) {
       drip(&l, slow, loris);
       dripped = t;
     }
-    int k = epoll_wait(l.ep, ev, EVENTS, loris ? 5 : 50);
+    if (rate) send_due(&l);
+    double until = (l.next - now_s()) * 1000;
+    int k = epoll_wait(l.ep, ev, EVENTS, rate && l.nidle ? until > 1 ? (int)until : 0 : loris ? 5 : 50);
     for (int i = 0; i < k; i++)
       if (!receive(&l, ev[i].data.ptr)) die("the server closed a good connection");
   }

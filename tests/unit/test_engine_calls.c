@@ -78,6 +78,64 @@ static void test_F13_a_condition_without_a_value_is_an_error(void **state) {
   prog_free(p);
 }
 
+/* ---- pages of servers without links ------------------------------------------------------------------------------------------------ */
+
+typedef struct counting {
+  int size, all;
+  bool links, deaf, says_total;
+  const char *parameter;
+  int64_t first;             /* by_page */
+} counting;
+
+/* A server with `all` patients, `size` a page. */
+static reply count_pages(world *w, const io_http_req *q) {
+  static char body[4000];
+  const counting *c = (const counting *)w->user;
+  char name[40], all[8000];
+  snprintf(all, sizeof all, "%s&%.*s", q->target, (int)q->body_len, q->body ? (const char *)q->body : "");
+  snprintf(name, sizeof name, "%s=", c->parameter);
+  const char *at = strstr(all, name);
+  int n = at && !c->deaf ? atoi(at + strlen(name)) : 0;
+  if (!strcmp(c->parameter, "page")) n = at && !c->deaf ? (n - 1) * c->size : 0;
+  int len = snprintf(body, sizeof body, "{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"next\":\"%s%.0d\",%s\"link\":[%s],\"entry\":[", "", n + c->size < c->all ? n + c->size : 0,
+                     c->says_total ? "\"total\":5," : "", c->links && n + c->size < c->all ? "{\"relation\":\"next\",\"url\":\"https://ehr.example.org/r4/Patient?gender=male&_offset=2\"}" : "");
+  for (int i = n; i < n + c->size && i < c->all; i++)
+    len += snprintf(body + len, sizeof body - (size_t)len, "%s{\"resource\":{\"resourceType\":\"Patient\",\"id\":\"p%d\"},\"search\":{\"mode\":\"match\"}}", i > n ? "," : "", i);
+  snprintf(body + len, sizeof body - (size_t)len, "]}");
+  return (reply){200, body, NULL, NULL};
+}
+
+static void test_F4_pages_of_a_server_without_next_links(void **state) {
+  static const struct { const char *page; counting c; unsigned requests; const char *error; } rows[] = {
+      {"by_offset('_offset')", {2, 5, .parameter = "_offset"}, 4, NULL},          /* the empty page is behind the last */
+      {"by_offset('_offset', size: 2)", {2, 5, .parameter = "_offset"}, 3, NULL}, /* fewer than size are the last */
+      {"by_offset('_offset')", {2, 5, .parameter = "_offset", .says_total = true}, 3, NULL},
+      {"by_page('page')", {2, 5, .parameter = "page"}, 4, NULL},
+      {"by_cursor('next', parameter: '_cursor')", {2, 5, .parameter = "_cursor"}, 3, NULL},
+      {"by_offset('_offset')", {2, 4, .parameter = "_offset", .links = true}, 2, NULL}, /* the link goes first, and the last page has none */
+      {"by_offset('_ofset')", {2, 5, .parameter = "_offset", .deaf = true}, 2, "page_loop"},
+      {"by_page('page')", {2, 5, .parameter = "page", .deaf = true}, 2, "page_loop"}};
+  static const char *const ways[] = {"step x = ehr.search(Patient, gender: 'male')", "step x = ehr.search(Patient, identifier: msg.PID-3.1)",
+                                     "step n = for page in ehr.pages(Patient, gender: 'male') { yield page.match.count() }", "step n = for page in ehr.pages(Patient, identifier: msg.PID-3.1) { yield page.match.count() }"};
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
+      counting c = rows[i].c;
+      char page[100];
+      if (c.links && k % 2) continue; /* its link is of a GET */
+      if (k && i != 0 && i != 4 && i != 6) continue;
+      snprintf(page, sizeof page, "page: %s", rows[i].page);
+      world w = {.on = count_pages, .user = &c};
+      prog *p = world_run(&w, "fhir", page, ways[k]);
+      store_run row = prog_the_run(p, 0);
+      bool good = rows[i].error ? row.state == RUN_DEAD && cod_equal(row.error_code, cod_cstr(rows[i].error)) : row.state == RUN_DONE;
+      if (!good || w.n != rows[i].requests) fail_msg("%s, %s: state %d, %.*s, %u requests, last %s %s", rows[i].page, ways[k], row.state, (int)row.error_code.len, row.error_code.p, w.n, w.v[w.n - 1].url, w.v[w.n - 1].body);
+      if (k % 2) assert_null(strstr(w.v[w.n - 1].url, "4711")); /* phi stays in the body */
+      if (k % 2) assert_non_null(strstr(w.v[w.n - 1].body, "4711"));
+      prog_free(p);
+    }
+}
+
 /* ---- metadata -------------------------------------------------------------------------------------------------------------------- */
 
 static void test_F24_metadata_is_asked_without_the_login_first(void **state) {
@@ -168,6 +226,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_F9_a_search_without_a_criterion_is_not_asked),
       cmocka_unit_test(test_F13_a_condition_without_a_value_is_an_error),
+      cmocka_unit_test(test_F4_pages_of_a_server_without_next_links),
       cmocka_unit_test(test_F24_metadata_is_asked_without_the_login_first),
       cmocka_unit_test(test_F21_R4_a_create_in_flight_when_the_process_dies_is_a_persons),
       cmocka_unit_test(test_R4_what_has_not_left_is_not_unknown),

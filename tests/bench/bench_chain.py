@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Three chained FHIR calls in a run: a request comes, a Patient is read, its Coverages are searched, the Patient is read again, the answer leaves when the run has ended and is
+stored. The server (fhirstub) and the load stand on one core, what is measured on the other. Peers: node with fetch, which stores nothing (row three), and a loop of the same calls
+by libcurl with nothing around it (row calls). Row steady: a rate of requests, and what the run adds to the latency of three calls made by hand. Row waiting: runs that wait for a
+slow server, and the memory they take."""
+import argparse
+import http.client
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from bench_ingest import anon_mb
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = '''hdw 1
+listener web = http(port: 8080)
+connection ehr = fhir()
+payload Ask { id: string }
+workflow three on a = web.post('/chain', schema: Ask) ack after run within 20 seconds else AE {
+  step p = ehr.read(Patient, a.id)
+  step found = ehr.search(Coverage, beneficiary: p.id, phi: false)
+  step again = ehr.read(Patient, p.id)
+  reply({ family: again.name.family.first(), plans: found.match.where(status = 'active').count() })
+}
+workflow waits on a = web.post('/waits', schema: Ask) {
+  step p = ehr.read(Patient, a.id)
+  step found = ehr.search(Coverage, beneficiary: p.id)
+  step again = ehr.read(Patient, p.id)
+}
+'''
+
+
+def pinned(core, *args):
+    return ['taskset', '-c', str(core), *map(str, args)] if os.cpu_count() > 1 and shutil.which('taskset') else list(map(str, args))
+
+
+def start(args, pattern, stream='stdout'):
+    p = subprocess.Popen(args, bufsize=0, **{stream: subprocess.PIPE})
+    out = getattr(p, stream)
+    while select.select([out], [], [], 30)[0]:
+        line = out.readline().decode()
+        said = re.search(pattern, line)
+        if said:
+            return p, said[1]
+        if not line:
+            break
+    raise SystemExit(f'{args[-2:]} did not start')
+
+
+def hdwvm(bin_dir, folder, core, stub, in_flight):
+    source, module, config = (os.path.join(folder, n) for n in ('chain.hdw', 'chain.hdwb', 'hdw.json'))
+    with open(source, 'w') as f:
+        f.write(PROGRAM)
+    subprocess.run([f'{bin_dir}/hdwc', 'build', source, '-o', module], check=True)
+    with open(config, 'w') as f:
+        json.dump({'data': os.path.join(folder, 'data'), 'listeners': {'web': {'port': 0, 'max_connections': 4096}},
+                   'connections': {'ehr': {'base': f'http://127.0.0.1:{stub}/fhir', 'grant': {'networks': ['127.0.0.1/32']}, 'in_flight': in_flight, 'timeout_ms': 600000}}}, f)
+    return start(pinned(core, f'{bin_dir}/hdwvm', 'serve', '--config', config, module), r'ready.*web=\S*:(\d+)', 'stderr')
+
+
+def load(bin_dir, port, path, clients, seconds, body, *more):
+    out = subprocess.run(pinned(0, f'{bin_dir}/tests/httpload', port, path, clients, seconds, body, *more), capture_output=True, text=True)
+    said = re.search(r'rate=([\d.]+)/s p50=(\d+)us p99=(\d+)us', out.stdout)
+    if not said or out.returncode:
+        raise SystemExit(f'httpload: {out.stdout}{out.stderr}')
+    return float(said[1]), int(said[2]), int(said[3])
+
+
+def by_hand_us(port):
+    """Three calls of the server over one connection: the 99th of a hundred times."""
+    c = http.client.HTTPConnection('127.0.0.1', port)
+    times = []
+    for _ in range(1000):
+        began = time.monotonic()
+        for path in ('/fhir/Patient/17', '/fhir/Coverage?beneficiary=17', '/fhir/Patient/17'):
+            c.request('GET', path)
+            c.getresponse().read()
+        times.append((time.monotonic() - began) * 1e6)
+    c.close()
+    return sorted(times)[989]
+
+
+def end(*children):
+    for p in children:
+        p.send_signal(signal.SIGTERM)
+    for p in children:
+        p.wait(120)
+
+
+def calls(a, bin_dir, folder, body, rows):
+    stub, stub_port = start(pinned(0, f'{bin_dir}/tests/fhirstub', 0), r'port=(\d+)')
+    daemon, port = hdwvm(bin_dir, folder, 1, stub_port, 64)
+    node, node_port = start(pinned(1, 'node', os.path.join(HERE, 'chain_peer.mjs'), f'http://127.0.0.1:{stub_port}/fhir'), r'port=(\d+)') if shutil.which('node') else (None, None)
+    try:
+        ours, theirs, loops, steady = [], [], [], []
+        for _ in range(a.rounds):
+            if node:
+                theirs.append(load(bin_dir, node_port, '/chain', 16, a.seconds, body))
+            ours.append(load(bin_dir, port, '/chain', 16, a.seconds, body))
+            out = subprocess.run(pinned(1, f'{bin_dir}/tests/curlloop', f'http://127.0.0.1:{stub_port}/fhir', a.seconds), capture_output=True, text=True, check=True).stdout
+            loops.append(float(re.search(r'rate=([\d.]+)', out)[1]))
+            steady.append(load(bin_dir, port, '/chain', 256, a.seconds, body, f'rate={a.rate}'))
+        hand = by_hand_us(int(stub_port))
+        o = statistics.median(r[0] for r in ours)
+        print(f'{"row":8} {"runs/s":>8} {"peer/s":>8} {"ratio":>6} {"p50 ms":>8} {"p99 ms":>8}')
+        for name, peer, them in (('three', 'node', [t[0] for t in theirs]), ('calls', 'curl loop', loops)):
+            if not them:
+                continue
+            ratio, t = statistics.median(x[0] / y for x, y in zip(ours, them)), statistics.median(them)
+            p50, p99 = (statistics.median(r[i] for r in ours) / 1000 for i in (1, 2))
+            rows.append({'name': name, 'unit': 'runs/s', 'ours': round(o), 'peer': peer, 'theirs': round(t), 'ratio': round(ratio, 3), 'p50_ms': p50, 'p99_ms': p99})
+            print(f'{name:8} {o:8.0f} {t:8.0f} {ratio:6.2f} {p50:8.2f} {p99:8.2f}   {peer}')
+        rate, p50, p99 = (statistics.median(r[i] for r in steady) for i in (0, 1, 2))
+        rows.append({'name': 'steady', 'unit': 'ms', 'ours': p99 / 1000, 'rate': round(rate), 'p50_ms': p50 / 1000, 'by_hand_p99_ms': round(hand / 1000, 2), 'added_p99_ms': round((p99 - hand) / 1000, 2)})
+        print(f'steady   {rate:8.0f} of {a.rate} a second: p50 {p50 / 1000:.2f} ms, p99 {p99 / 1000:.2f} ms; the three calls by hand p99 {hand / 1000:.2f} ms: {(p99 - hand) / 1000:.2f} ms added')
+    finally:
+        end(*(p for p in (daemon, stub, node) if p))
+
+
+def waiting(a, bin_dir, folder, rows):
+    """All runs come, and wait for the first call: the server answers after a long time."""
+    stub, stub_port = start(pinned(0, f'{bin_dir}/tests/fhirstub', 0, 30000), r'port=(\d+)')
+    daemon, port = hdwvm(bin_dir, folder, 1, stub_port, 10000)
+    try:
+        before = anon_mb(daemon)
+        c = http.client.HTTPConnection('127.0.0.1', int(port))
+        for i in range(a.waiting):
+            c.request('POST', '/waits', json.dumps({'id': f'p{i}'}), {'Content-Type': 'application/json'})
+            r = c.getresponse()
+            r.read()
+            if r.status >= 300:
+                raise SystemExit(f'waiting: HTTP {r.status}')
+        time.sleep(1)
+        full = anon_mb(daemon)
+        rows.append({'name': 'waiting', 'unit': 'MiB', 'ours': round(full, 1), 'runs': a.waiting, 'idle_mib': round(before, 1)})
+        print(f'waiting  {a.waiting} runs in flight: RssAnon {full:.1f} MiB, {before:.1f} before')
+    finally:
+        daemon.kill()
+        daemon.wait()
+        end(stub)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument('--bin', default='build')
+    p.add_argument('--json')
+    p.add_argument('--record', action='store_true', help='adds a row to docs/reliability.md')
+    p.add_argument('--folder', default='.', help='a folder on the disk to measure')
+    p.add_argument('--seconds', type=float, default=3, help='of each round')
+    p.add_argument('--rounds', type=int, default=3)
+    p.add_argument('--rate', type=int, default=2000, help='of the row steady')
+    p.add_argument('--waiting', type=int, default=10000, help='runs of the row waiting')
+    p.add_argument('--only', default='calls,waiting')
+    a = p.parse_args()
+    rows = []
+    bin_dir = os.path.abspath(a.bin)
+    for part in a.only.split(','):
+        with tempfile.TemporaryDirectory(prefix='hdw-bench-', dir=a.folder) as folder:
+            body = os.path.join(folder, 'body.json')
+            with open(body, 'w') as f:
+                json.dump({'id': '17'}, f)
+            if part == 'calls':
+                calls(a, bin_dir, folder, body, rows)
+            else:
+                waiting(a, bin_dir, folder, rows)
+    if a.record:
+        sys.path.insert(0, os.path.dirname(HERE))
+        from campaign import record
+        record('bench chain', f'{a.rounds} rounds of {a.seconds:g} s, one core for each side, load of the machine {os.getloadavg()[0]:.1f}',
+               '; '.join(f'{r["name"]} {r["ours"]:,} {r["unit"]}' + (f', {r["ratio"]:.2f} of {r["peer"]}' if 'ratio' in r else '') for r in rows))
+    if a.json:
+        with open(a.json, 'w') as f:
+            json.dump({'bench': 'chain', 'rows': rows}, f)
+
+
+if __name__ == '__main__':
+    main()
