@@ -76,7 +76,7 @@ void eng_step_free(eng_step *s) {
   io_timer_cancel(e->io, &s->timer);
   if (s->call.active) {
     eng_call_cancel(&s->call);
-    s->c->steps--;
+    eng_conn_steps(s->c, -1);
   }
   if (!s->dropped && !s->r) e->naway--;
   if (s->r && s->r->last_seq < s->seq) s->r->last_seq = s->seq;
@@ -161,7 +161,7 @@ static void failed(eng_step *s) {
 static void performed(eng_call *call, void *user) {
   eng_step *s = (eng_step *)user;
   engine *e = s->e;
-  s->c->steps--;
+  eng_conn_steps(s->c, -1);
   if (call->held) { /* it was taken away while the attempt waited for its turn */
     s->attempts--;
     eng_step_perform(s);
@@ -211,7 +211,7 @@ void eng_step_perform(eng_step *s) {
   *c = (eng_call){.e = e, .c = s->c, .a = &s->a, .request = s->request, .workflow = s->workflow, .run = s->run, .path = s->path, .writes = s->klass != MOD_CLASS_READ, .done = performed, .user = s};
   memcpy(c->idem, idem, sizeof idem);
   int64_t wait;
-  if (eng_conn_hold(s->c, s->klass != MOD_CLASS_READ, &wait) != HOLD_NONE) {
+  if (eng_conn_hold_step(s->c, s->klass != MOD_CLASS_READ, &wait) != HOLD_NONE) {
     c->held = true;
     finally(s);
     return;
@@ -219,7 +219,7 @@ void eng_step_perform(eng_step *s) {
   c->attempt = ++s->attempts;
   const char *dot = strchr(s->operation, '.');
   snprintf(c->op, sizeof c->op, "%.47s", dot ? dot + 1 : s->operation);
-  s->c->steps++;
+  eng_conn_steps(s->c, 1);
   e->st.steps++;
   eng_call_start(c);
 }

@@ -5,6 +5,7 @@
  *   breaker    open: nothing leaves. When its cooldown is over (a short one where no connection could be made and none is declared) one attempt goes as a probe;
  *              its outcome closes the breaker or opens it again
  *   asked      the peer said Retry-After: the whole endpoint waits, not only the one request
+ *   busy       so many steps are under way or wait for a place that further ones would take the room of other connections (waiting_runs)
  *
  * While it is held deliveries stay in their queues and runs are parked with its name in their row; neither is an attempt. Its return wakes them. */
 #include <stdio.h>
@@ -15,7 +16,7 @@ enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024 };
 #define SAFETY_US INT64_C(3600000000) /* a parked run looks by itself now and then: a lost wake costs an hour, not a patient */
 
 const char *eng_hold_text(eng_hold h) {
-  static const char *const t[] = {"ok", "paused", "closed", "breaker open", "asked to wait"};
+  static const char *const t[] = {"ok", "paused", "closed", "breaker open", "asked to wait", "busy"};
   return t[h];
 }
 
@@ -38,6 +39,24 @@ eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us) {
   return HOLD_NONE;
 }
 
+eng_hold eng_conn_hold_step(eng_conn *c, bool writes, int64_t *wait_us) {
+  eng_hold h = eng_conn_hold(c, writes, wait_us);
+  if (h != HOLD_NONE || !c->busy) return h;
+  *wait_us = INT64_MAX;
+  return HOLD_BUSY;
+}
+
+void eng_conn_steps(eng_conn *c, int change) {
+  uint32_t waiting = (uint32_t)c->e->o.config->top.waiting_runs, most = waiting / 4, places = eng_conn_limit(c);
+  if (places > most) most = places < waiting / 2 ? places : waiting / 2;
+  c->steps = (uint32_t)((int64_t)c->steps + change);
+  if (c->steps >= most) c->busy = true;
+  else if (c->busy && c->steps <= most / 2) {
+    c->busy = false;
+    if (!c->e->closing) eng_conn_resumed(c);
+  }
+}
+
 int64_t eng_give_up_us(const eng_conn *c) { return (c->cfg->o.give_up_ms ? c->cfg->o.give_up_ms : c->e->o.config->top.give_up_ms) * 1000; }
 
 void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, const char *path) {
@@ -51,7 +70,7 @@ void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, 
 bool eng_run_unheld(const eng_run *r) {
   int64_t wait;
   eng_conn *c = r->row.held.len ? eng_conn_find(r->e, r->row.held.p, r->row.held.len) : NULL;
-  return c && eng_conn_hold(c, false, &wait) == HOLD_NONE;
+  return c && eng_conn_hold_step(c, false, &wait) == HOLD_NONE;
 }
 
 /* ---- waking parked runs ------------------------------------------------------------------------------------------------------- */
@@ -88,7 +107,7 @@ static void on_wake_scan(void *user) {
     io_timer_set(e->io, &c->wake, 20000, on_wake_scan, c);
     return;
   }
-  if (eng_conn_hold(c, false, &wait) != HOLD_NONE) return; /* it went away again: its next return begins anew */
+  if (eng_conn_hold_step(c, false, &wait) != HOLD_NONE) return; /* it went away again: its next return begins anew */
   scan s = {.c = c};
   (void)store_list_runs(e->store, ENG_PART, RUN_PARKED, c->wake_after, WAKE_CHUNK, wake_one, &s);
   c->wake_after = s.last;

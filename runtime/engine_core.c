@@ -364,7 +364,7 @@ bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
   if (i >= e->nconns) return false;
   const eng_conn *c = e->conns[i];
   int64_t wait;
-  eng_hold hold = eng_conn_hold(e->conns[i], true, &wait);
+  eng_hold hold = eng_conn_hold_step(e->conns[i], true, &wait);
   eng_login_state l = {.kind = NULL};
   if (c->look) c->look(c, &l);
   const char *state = hold == HOLD_NONE && c->held_by ? "held by a dead letter" : eng_hold_text(hold);
@@ -429,6 +429,7 @@ void engine_close(engine *e) {
   io_timer_cancel(e->io, &e->wake);
   io_timer_cancel(e->io, &e->intake);
   io_timer_cancel(e->io, &e->sched);
+  io_timer_cancel(e->io, &e->crowd);
   io_timer_cancel(e->io, &e->rescan_timer);
   io_timer_cancel(e->io, &e->reconcile);
   io_timer_cancel(e->io, &e->echo_timer);

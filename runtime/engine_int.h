@@ -121,6 +121,7 @@ struct eng_conn {
   uint64_t requests, throttled; /* HTTP: requests made; those that were answered 429 */
   uint32_t window, window_done; /* attempts at once after 429: halved, then one more for each full round without; 0 = as configured */
   uint32_t row_failures;
+  bool busy;                 /* HOLD_BUSY, until half of its steps have ended */
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;
   tls_ctx *tls;              /* mllp: speaks TLS */
@@ -350,6 +351,7 @@ struct engine {
   uint32_t nruns;
   eng_step *steps[ENG_HASH]; /* by run */
   struct eng_cancel *cancels; /* decided, not yet durable */
+  io_timer crowd;            /* runs wait for a place in memory: those there that wait are asked to go */
   uint32_t nsteps, naway;    /* all; those whose run is not in memory */
   uint64_t *ready;           /* ring of run id << 1 | never started before */
   uint32_t ready_cap, ready_at, nready;
@@ -679,6 +681,10 @@ void eng_http_request(void *user, http_token t, const http_request *r);
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len);
 void eng_ready(engine *e, uint64_t id, bool fresh);
 void eng_sched(engine *e);
+/* Another run may come into memory. */
+bool eng_room(const engine *e);
+/* Runs that have waited for a step for some time leave memory, when others wait for their place. */
+void eng_runs_make_room(engine *e);
 /* engine_early.c. The runs of an input that was just appended as record seq: those that need nothing but their input are executed at once, so that one sync
  * serves for input and end. Whatever would leave the process waits: such a run is dropped and starts when its input is durable. */
 void eng_early(engine *e, const eng_message *m, uint64_t seq, int64_t received_us);
@@ -778,10 +784,14 @@ uint64_t eng_redo_origin(engine *e, const store_run *row);
 
 /* ---- connections held and free (engine_conn.c) ---------------------------------------------------------------------------------- */
 
-typedef enum eng_hold { HOLD_NONE, HOLD_PAUSED, HOLD_HOURS, HOLD_BREAKER, HOLD_ASKED } eng_hold;
+typedef enum eng_hold { HOLD_NONE, HOLD_PAUSED, HOLD_HOURS, HOLD_BREAKER, HOLD_ASKED, HOLD_BUSY /* it has all the steps that it may have: further ones wait on disk */ } eng_hold;
 const char *eng_hold_text(eng_hold h);
 /* Why nothing may leave now; *wait_us: how long at least, INT64_MAX when only an event ends it. writes: not a read (opening hours). */
 eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us);
+/* The same for a step that would begin. */
+eng_hold eng_conn_hold_step(eng_conn *c, bool writes, int64_t *wait_us);
+/* A step has begun (1) or is not under way any more (-1). */
+void eng_conn_steps(eng_conn *c, int change);
 /* Parks the run until the connection is free; no attempt is counted. */
 void eng_run_hold(eng_run *r, eng_conn *c, int64_t wait_us, const char *reason, const char *path);
 /* engine_act.c */

@@ -72,10 +72,12 @@ bool eng_run_fresh(const engine *e, const store_run *r) {
   return rec_run_seq(r->id) > e->fresh_after && r->state == RUN_QUEUED && !r->attempts && !r->effects && !r->path.len;
 }
 
+bool eng_room(const engine *e) { return e->nruns < e->o.config->top.active_runs && e->naway - e->nback < e->o.config->top.waiting_runs; }
+
 void eng_run_created(engine *e, uint64_t id, const rec_run_new *n, const void *body, size_t len) {
   if (eng_early_done(e, id)) return;
   if (e->draining || !eng_lanes_free(e, id, n->lanes, n->nlanes)) return;
-  if (!e->nready && !e->rescan && e->nruns + e->naway - e->nback < e->o.config->top.active_runs) eng_run_start(e, id, true, body, len);
+  if (!e->nready && !e->rescan && eng_room(e)) eng_run_start(e, id, true, body, len);
   else eng_ready(e, id, true);
 }
 
@@ -134,13 +136,14 @@ static void on_sched(void *user) {
   if (e->draining || e->failed) return;
   if (!e->nready && e->rescan) rescan(e);
   /* A bounded number of starts, so that sockets get their turn. */
-  for (unsigned i = 0; i < 32 && e->nready && e->nruns + e->naway - e->nback < e->o.config->top.active_runs; i++) {
+  for (unsigned i = 0; i < 32 && e->nready && eng_room(e); i++) {
     uint64_t x = e->ready[e->ready_at];
     e->ready_at = (e->ready_at + 1) % e->ready_cap;
     e->nready--;
     eng_run_start(e, x >> 1, x & 1, NULL, 0);
   }
-  if ((e->nready && e->nruns + e->naway - e->nback < e->o.config->top.active_runs) || (!e->nready && e->rescan)) eng_sched(e);
+  if ((e->nready && eng_room(e)) || (!e->nready && e->rescan)) eng_sched(e);
+  else if (e->nready) eng_runs_make_room(e);
   eng_ended(e);
 }
 

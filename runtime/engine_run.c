@@ -278,6 +278,23 @@ static void on_leave(void *user) {
   else eng_run_free(r);
 }
 
+enum { CROWD_US = 20000, CROWD_WAITED_US = 50000 };
+
+static void on_crowd(void *user) {
+  engine *e = (engine *)user;
+  int64_t since = io_mono_us(e->io) + (e->o.suspend_us ? e->o.suspend_us : SUSPEND_US) - CROWD_WAITED_US;
+  if (!e->nready || e->draining || e->failed) return;
+  for (eng_run *r = e->runs, *next; r; r = next) {
+    next = r->next;
+    if (r->leave.set && r->leave.at_us <= since && store_applied(e->store) >= r->last_seq) eng_run_free(r);
+  }
+  eng_sched(e);
+}
+
+void eng_runs_make_room(engine *e) {
+  if (!e->crowd.set) io_timer_set(e->io, &e->crowd, CROWD_US, on_crowd, e);
+}
+
 void eng_run_go(eng_run *r) {
   engine *e = r->e;
   if (r->ending || e->failed) return;

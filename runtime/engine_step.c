@@ -124,7 +124,7 @@ bool eng_step_resume(eng_run *r, vm_run *branch, const void *p, size_t len) {
 static bool held(eng_run *r, eng_step *s) {
   int64_t wait;
   eng_conn *c = s->c;
-  eng_hold hold = eng_conn_hold(c, s->klass != MOD_CLASS_READ, &wait);
+  eng_hold hold = eng_conn_hold_step(c, s->klass != MOD_CLASS_READ, &wait);
   if (hold == HOLD_NONE) { /* it has come back already */
     engine *e = r->e;
     uint64_t id = r->id;
