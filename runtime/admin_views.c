@@ -210,6 +210,11 @@ static int sinks(admin_query *q) {
   return 200;
 }
 
+static int jwks(admin_query *q) {
+  engine_jwks(q->ad->e, q->b);
+  return 200;
+}
+
 static int limits(admin_query *q) {
   config_limits(q->ad->cfg, q->b);
   return 200;
@@ -227,6 +232,7 @@ const admin_view admin_views[] = {
     {"GET", "/lanes", LOOK, admin_lanes, 0},
     {"GET", "/loss", LOOK | ADMIN_QUIET, admin_loss, 0},
     {"GET", "/sinks", LOOK | ADMIN_QUIET, sinks, 0},
+    {"GET", "/jwks", LOOK | ADMIN_QUIET, jwks, 0},
     {"GET", "/limits", LOOK | ADMIN_QUIET, limits, 0},
     {"GET", "/modules", LOOK | ADMIN_QUIET, admin_modules, 0},
     {"GET", "/metrics", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_metrics, 0},

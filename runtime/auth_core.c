@@ -2,11 +2,19 @@
 #include <stdio.h>
 #include "auth_token.h"
 
-static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, &eng_auth_oauth2, NULL};
+static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, &eng_auth_oauth2, &eng_auth_smart_backend, NULL};
 
 static const eng_auth_kind *find(const char *kind) {
   for (const eng_auth_kind *const *k = kinds; *k; k++)
     if (!strcmp((*k)->kind, kind)) return *k;
+  return NULL;
+}
+
+const config_secret *eng_auth_file(engine *e, val ref, char text[ENG_TEXT]) {
+  const char *name = jv_text(&e->a, jv_get(ref, "$secret"));
+  const config_secret *s = name ? config_find_secret(e->o.config, name) : NULL;
+  if (s && s->value) return s;
+  snprintf(text, ENG_TEXT, "auth: the secret is not available");
   return NULL;
 }
 

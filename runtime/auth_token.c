@@ -320,6 +320,12 @@ static void on_grounded(void *user) {
   on_answer(&f->x, &res);
 }
 
+void eng_flight_begin(eng_flight *f, const char *method) {
+  eng_http_init(&f->x, &f->call, method);
+  f->x.bare = true, f->x.max_body = TOKEN_ANSWER_BYTES;
+  f->x.done = on_answer, f->x.user = f;
+}
+
 static bool take_off(eng_token *t, eng_login *l, const eng_http *x) {
   engine *e = l->c->e;
   eng_flight *f = (eng_flight *)eng_get(e, sizeof *f);
@@ -329,9 +335,8 @@ static bool take_off(eng_token *t, eng_login *l, const eng_http *x) {
   f->call = (eng_call){.e = e, .c = l->c, .a = &f->a};
   t->flight = f;
   l->c->logins++;
-  eng_http_init(&f->x, &f->call, "POST");
-  f->x.bare = true, f->x.max_body = TOKEN_ANSWER_BYTES;
-  f->x.done = on_answer, f->x.user = f;
+  f->again = t->failures > 0;
+  eng_flight_begin(f, "POST");
   f->failing = l->kind->ask(f, x);
   if (!f->failing) eng_http_go(&f->x);
   else {

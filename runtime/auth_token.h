@@ -61,6 +61,7 @@ struct eng_flight {
   eng_call call;             /* stands in for one: memory and timers of x */
   eng_http x;
   unsigned stage;            /* the kind's */
+  bool again;                /* the request before failed */
   hdw_status failing;        /* it could not be asked for */
   char text[ENG_TEXT];       /* why it failed */
 };
@@ -72,6 +73,8 @@ hdw_status eng_login_url(eng_conn *c, const char *what, const char *value, url *
 const char *eng_login_scopes(engine *e, val args, char text[ENG_TEXT]);
 /* Adds NAME=VALUE to a form body. */
 void eng_form(buf *b, const char *name, const char *value);
+/* The next request of the flight; take_off makes the first. */
+void eng_flight_begin(eng_flight *f, const char *method);
 /* POST of a form to the login's token URL. */
 hdw_status eng_flight_post(eng_flight *f, const url *to, buf *form);
 /* The hash of parts, each with its length. */

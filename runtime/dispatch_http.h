@@ -120,10 +120,12 @@ typedef struct eng_auth_kind {
   bool (*refused)(eng_http *x);
   void (*close)(eng_conn *c);
 } eng_auth_kind;
-extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key, eng_auth_oauth2;
+extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key, eng_auth_oauth2, eng_auth_smart_backend;
 /* eng_driver.close of drivers that speak HTTP. */
 void eng_http_close(eng_conn *c);
 hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]);
+/* The same without the look at its characters, as it came from its file. */
+const config_secret *eng_auth_file(engine *e, val ref, char text[ENG_TEXT]);
 /* A secret of the login's arguments; NULL with a text when it is not there, or cannot stand in a header. */
 const char *eng_auth_secret(engine *e, val args, const char *name, char text[ENG_TEXT]);
 #endif

@@ -226,6 +226,8 @@ typedef struct engine_sink {
   uint64_t logins, login_failures;  /* requests for tokens, and those that failed, since start */
   const char *login_error;          /* why the last one failed; NULL = it did not */
 } engine_sink;
+/* The public keys of all logins as a JWK Set (RFC 7517), each once. */
+void engine_jwks(engine *e, buf *out);
 bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out);
 
 typedef struct engine_source_info { /* a listener; counters since start */

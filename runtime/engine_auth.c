@@ -69,6 +69,28 @@ static bool bearer(const eng_listener *l, const char *p, size_t n, char identity
   return ok;
 }
 
+enum { MAX_KIDS = 256 };
+
+void engine_jwks(engine *e, buf *out) {
+  const char *seen[MAX_KIDS], *kid;
+  unsigned n = 0;
+  buf_puts(out, "{\"keys\":[");
+  for (uint32_t i = 0; i < e->nconns; i++)
+    for (unsigned k = 0; e->conns[i]->jwk && n < MAX_KIDS; k++) {
+      size_t at = out->len;
+      bool again = false;
+      if (n) buf_putc(out, ',');
+      if (e->conns[i]->jwk(e->conns[i], k, &kid, out)) {
+        out->len = at;
+        break;
+      }
+      for (unsigned j = 0; j < n; j++) again |= !strcmp(seen[j], kid);
+      if (again) out->len = at;
+      else seen[n++] = kid;
+    }
+  buf_puts(out, "]}");
+}
+
 static bool scheme(http_str *h, const char *name) {
   size_t n = strlen(name);
   if (h->len <= n || !http_str_is((http_str){h->p, n}, name) || h->p[n] != ' ') return false;

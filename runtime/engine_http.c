@@ -106,10 +106,28 @@ static void refuse(eng_listener *l, http_token t, int status, const char *header
   (void)http_reply(l->http, t, status, h, header ? 2 : 1, body, (size_t)n);
 }
 
+/* Public keys: whoever checks our assertions fetches them (B-13). */
+static bool is_jwks(const eng_listener *l, const http_request *r) {
+  return l->o->jwks[0] && http_str_is(r->head->method, "GET") && r->head->path.len == strlen(l->o->jwks) && !memcmp(r->head->path.p, l->o->jwks, r->head->path.len);
+}
+
+static void serve_jwks(eng_listener *l, arena *a, http_token t) {
+  http_header h[2] = {{lit("Content-Type"), lit("application/json")}, {lit("Cache-Control"), lit("max-age=300")}};
+  buf b;
+  buf_init(&b, a, 1 << 20);
+  engine_jwks(l->e, &b);
+  if (b.status) refuse(l, t, 503, "Retry-After", "5");
+  else (void)http_reply(l->http, t, 200, h, 2, b.p, b.len);
+}
+
 static void serve(eng_listener *l, arena *a, http_token t, const http_request *r) {
   engine *e = l->e;
   char *path = (char *)arena_alloc(a, r->head->path.len + 1), *method = arena_dup(a, r->head->method.p, r->head->method.len), allow[64], addr[IO_ADDR_TEXT];
   long n = path ? http_decode(path, r->head->path, false) : -1;
+  if (is_jwks(l, r)) {
+    serve_jwks(l, a, t);
+    return;
+  }
   if (n < 0 || !method) {
     refuse(l, t, 400, NULL, NULL);
     return;
@@ -179,6 +197,7 @@ int eng_http_head(void *user, const http_request *r, size_t *max_body_bytes, htt
   eng_listener *l = (eng_listener *)user;
   char identity[REC_NAME_MAX + 1];
   (void)max_body_bytes;
+  if (is_jwks(l, r)) return 0;
   if (!eng_auth_peer(l, r->sans, identity)) {
     l->unauthorised++;
     return 403;

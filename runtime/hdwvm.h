@@ -64,6 +64,7 @@ int hv_replay(const hv_args *a);
 int hv_pause(const hv_args *a);
 int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
+int hv_jwks(const hv_args *a);
 int hv_lanes(const hv_args *a);
 int hv_loss(const hv_args *a);
 int hv_limits(const hv_args *a);

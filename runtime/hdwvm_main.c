@@ -34,6 +34,7 @@ const hv_command hv_commands[] = {
     {"skip-lane", "SINK | LANE | ID [--subject run|delivery] [--yes]", "What a dead run or delivery holds up goes on without it.", hv_skip_lane, HOLD_NET},
     {"sinks", "", "Where deliveries go, and how it goes.", hv_sinks, HOLD_NET},
     {"connections", "", "The same as sinks.", hv_sinks, HOLD_NET},
+    {"jwks", "", "Public keys of the smart_backend logins, as they are registered with a server.", hv_jwks, HOLD_NET},
     {"pause", "SINK|WORKFLOW", "Holds everything that goes to a connection, or new runs of a workflow, until resume.", hv_pause, HOLD_NET},
     {"resume", "SINK|WORKFLOW", "Lets it go on.", hv_resume, HOLD_NET},
     {"lanes", "[--limit N]", "Lanes (order by) that are held by a failed or parked run, or where runs wait for their turn.", hv_lanes, HOLD_NET},

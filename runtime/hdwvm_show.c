@@ -187,6 +187,21 @@ int hv_dead(const hv_args *args) {
   return list(args, "/dead", cols, 11, "no dead letters");
 }
 
+/* As it is written into a form of the server's: no table. */
+int hv_jwks(const hv_args *args) {
+  view v;
+  val set;
+  bool done;
+  buf b;
+  view_init(&v);
+  int code = hv_get(args, &v.a, "/jwks", &set, &done);
+  if (code || done) return view_end(&v, code);
+  json_wopts pretty = {.pretty = true};
+  buf_init(&b, &v.a, 1 << 20);
+  if (!json_write(set, &b, &pretty)) printf("%.*s\n", (int)b.len, b.p);
+  return view_end(&v, EXIT_OK);
+}
+
 int hv_sinks(const hv_args *args) {
   static const column cols[] = {{"SINK", "name", false}, {"KIND", "kind", false}, {"STATE", "state", false}, {"QUEUED", "queued", false}, {"OLDEST (S)", "oldest_s", false},
                                 {"IN FLIGHT", "in_flight", false}, {"ROOM", "room", false}, {"REQUESTS", "requests", false}, {"429", "throttled", false},

@@ -3,13 +3,16 @@
 import base64
 import json
 import os
+import socket
 import sys
+import tempfile
 import threading
-import time
 import unittest
 import urllib.parse
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
+from auth_peers import Ca, Nginx, Oidc, oidc_folder, openssl
 from rig import Daemon, HttpSink, Mllp, ack_code, adt, wait_for
 
 RETRY = "retry: retry(1, from: 20 milliseconds, to: 50 milliseconds)"
@@ -138,6 +141,97 @@ class ClientCredentials(Case):
         self.login.refuse = None
         wait_for(lambda: len(self.tokens()) == 1, 30, 'the call after the repair')
         self.assertEqual(self.d.runs('dead'), [])
+
+
+def pem(kind):
+    """A private key as text: 'rsa:2048', 'P-384' ..."""
+    with tempfile.TemporaryDirectory() as t:
+        if kind.startswith('rsa:'):
+            openssl(t, 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:' + kind[4:], '-out', 'k')
+        else:
+            openssl(t, 'ecparam', '-name', {'P-384': 'secp384r1', 'P-256': 'prime256v1'}[kind], '-genkey', '-noout', '-out', 'k')
+        with open(os.path.join(t, 'k')) as f:
+            return f.read()
+
+
+SMART = """hdw 1
+setting token_url: url
+listener adt = mllp(port: 0)
+listener web = http()
+connection crm = rest(auth: smart_backend(client_id: 'hub-%(n)s', key: secret('key_%(n)s'), scopes: ['system/Patient.rs'], token: token_url%(more)s), """ + RETRY + """)
+workflow w on msg = adt.message(types: ['ADT^A01']) { step r = crm.post('/seen', body: { id: msg.MSH-10 })  return { got: r } }
+workflow x on req = web.get('/') ack after run within 5 seconds else AE { reply({ ok: true }) }
+"""
+
+
+class PrivateKey(Case):
+    """Against oidc-provider: it fetches our keys from the daemon, checks the signature, audience, times and that no jti comes twice."""
+
+    def provider(self, *clients):
+        folder, why = oidc_folder()
+        if not folder:
+            self.skipTest(why)
+        o = Oidc(folder, [{'redirect_uris': [], 'response_types': [], 'grant_types': ['client_credentials'], 'scope': 'system/Patient.rs a', **c} for c in clients])
+        self.addCleanup(o.close)
+        return o
+
+    def jwks(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.d.ports['web']}/.well-known/jwks.json", timeout=20) as r:
+            self.assertEqual((r.headers['Content-Type'], r.headers['Cache-Control']), ('application/json', 'max-age=300'))
+            return json.load(r)['keys']
+
+    def smart(self, n, key, more=''):
+        with socket.create_server(('127.0.0.1', 0)) as s:
+            web = s.getsockname()[1]
+        resource = base64.b64encode(b'checker:check').decode()
+        o = self.provider({'client_id': f'hub-{n}', 'token_endpoint_auth_method': 'private_key_jwt', 'jwks_uri': f'http://127.0.0.1:{web}/.well-known/jwks.json'},
+                          {'client_id': 'checker', 'client_secret': 'check', 'scope': 'a'})
+        self.begin(SMART % {'n': n, 'more': more}, {f'key_{n}': key}, settings={'token_url': o.url + '/token'},
+                   top={'listeners': {'adt': {'port': 0}, 'web': {'port': web, 'jwks': '/.well-known/jwks.json'}}})
+        keys = self.jwks()
+        self.assertFalse({'d', 'p', 'q', 'dp', 'dq', 'qi'} & set(keys[0]))
+        self.send('M1')
+        wait_for(lambda: len(self.tokens()) == 1 or self.connection()['login'].get('error'))
+        self.assertEqual(o.log, [])
+        token = self.tokens()[0].removeprefix('Bearer ')
+        seen = o.introspect(token, resource)
+        self.assertEqual((seen['active'], seen['client_id'], seen['scope']), (True, f'hub-{n}', 'system/Patient.rs'))
+        return o, keys
+
+    def test_B1_B5_B13_RS384(self):
+        o, keys = self.smart('rsa', pem('rsa:2048'))
+        self.assertEqual((len(keys), keys[0]['kty'], keys[0]['alg'], keys[0]['use']), (1, 'RSA', 'RS384', 'sig'))
+        self.assertEqual(self.d.ask('jwks')['keys'], keys)
+
+    def test_B4_B5_B14_ES384_every_assertion_is_new(self):
+        o, keys = self.smart('ec', pem('P-384'))
+        self.assertEqual((keys[0]['kty'], keys[0]['crv'], keys[0]['alg']), ('EC', 'P-384', 'ES384'))
+        answers = iter([401] * 3)
+        self.api.answer = lambda r: (next(answers, 201), {}, {})
+        self.send('M2', 'M3', 'M4')
+        wait_for(lambda: len(self.api.requests) >= 6)
+        self.assertEqual(o.log, [])  # a jti twice would stand here
+
+    def test_S12_client_secrets_with_odd_characters(self):
+        secret = 'p+q/r=s t%u&v:w'
+        o = self.provider({'client_id': 'a b', 'client_secret': secret}, {'client_id': 'post', 'client_secret': secret, 'token_endpoint_auth_method': 'client_secret_post'})
+        for auth in ("client_id: 'a b'", "client_id: 'post', method: 'client_secret_post'"):
+            with self.subTest(auth):
+                self.begin(program(f"oauth2(token: token_url, {auth}, client_secret: secret('client'), scopes: ['a'])"), {'client': secret}, settings={'token_url': o.url + '/token'})
+                self.send('M1')
+                wait_for(lambda: len(self.tokens()) == 1 or self.connection()['login'].get('error'))
+                self.assertEqual(o.log, [])
+                self.assertEqual(len(self.tokens()), 1)
+
+    def test_B11_what_the_provider_refuses(self):
+        o = self.provider({'client_id': 'hub', 'client_secret': 'right'})
+        for secret, scope, says in (('wrong-one', 'a', 'HTTP 401 invalid_client'), ('right', 'system/Observation.rs', 'HTTP 400 invalid_scope')):
+            with self.subTest(says):
+                self.begin(program(f"oauth2(token: token_url, client_id: 'hub', client_secret: secret('client'), scopes: ['{scope}'])"), {'client': secret}, settings={'token_url': o.url + '/token'})
+                self.send('M1')
+                wait_for(lambda: self.connection()['login'].get('error'))
+                self.assertIn(says, self.connection()['login']['error'])
+                self.assertEqual(self.api.requests, [])
 
 
 if __name__ == '__main__':

@@ -1,5 +1,9 @@
 /* Logins that fetch tokens, on the simulated seam: one request for whoever waits, renewal, refusal, restart (PROTOCOLS 4, RELIABILITY T9). */
 #include "auth_rig.h"
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include "base64.h"
+#include "jwt.h"
 
 #define OAUTH "oauth2(token: 'https://login.example.org/token', client_id: 'hub 1', client_secret: secret('s'), scopes: ['a.read', 'b.write'])"
 
@@ -272,6 +276,122 @@ static void test_what_cannot_be_configured(void **state) {
   auth_refused("oauth2(token: 'https://l.example.org/t', client_id: 'x', client_secret: secret('s'), scopes: ['a b'])", NULL, "is no scope");
 }
 
+/* ---- smart_backend */
+
+static const char *new_key(EVP_PKEY *k) {
+  static char pem[2][8000];
+  static unsigned n;
+  char *p, *out = pem[n++ % 2];
+  BIO *b = BIO_new(BIO_s_mem());
+  assert_int_equal(PEM_write_bio_PrivateKey(b, k, NULL, NULL, 0, NULL, NULL), 1);
+  long len = BIO_get_mem_data(b, &p);
+  snprintf(out, sizeof pem[0], "%.*s", (int)len, p);
+  BIO_free(b);
+  EVP_PKEY_free(k);
+  return out;
+}
+
+/* The assertion of the nth login request, checked as the server would; its jti. */
+static const char *assertion(auth_rig *r, unsigned i, const char *aud) {
+  static char jti[100];
+  const char *p = strstr(r->seen[i].body, "client_assertion="), *why;
+  jwt_keys keys;
+  arena a;
+  val c;
+  buf b;
+  int64_t exp;
+  assert_non_null(p);
+  arena_init(&a, &r->p->mem.m, 0);
+  buf_init(&b, &a, 65536);
+  engine_jwks(r->p->e, &b);
+  assert_int_equal(jwt_keys_read(&keys, &r->p->mem.m, b.p, b.len, &why), HDW_OK);
+  jwt_rules rules = {.keys = &keys, .issuer = "hub", .audience = aud, .now_us = io_wall_us(r->p->io)};
+  if (jwt_check(&rules, &r->p->mem.m, &a, p + 17, strlen(p + 17), &c, &why)) fail_msg("%s", why);
+  assert_true(jv_is(jv_get(c, "sub"), "hub"));
+  assert_true(jwt_peek_exp(&r->p->mem.m, p + 17, strlen(p + 17), &exp));
+  assert_true(exp > rules.now_us + INT64_C(200000000) && exp <= rules.now_us + INT64_C(300000000)); /* five minutes at most */
+  snprintf(jti, sizeof jti, "%s", jv_text(&a, jv_get(c, "jti")));
+  assert_int_equal(strlen(jti), 32);
+  jwt_keys_free(&keys);
+  arena_free(&a);
+  return jti;
+}
+
+#define SMART "smart_backend(client_id: 'hub', key: secret('s'), scopes: ['system/Patient.rs']"
+
+static void test_B1_B3_B6_an_assertion_signed_and_discovered(void **state) {
+  (void)state;
+  for (unsigned kind = 0; kind < 2; kind++) {
+    auth_rig r = {.life_s = 300};
+    char first[100];
+    auth_secret(&r, "s", new_key(kind ? EVP_RSA_gen(2048) : EVP_EC_gen("secp384r1")));
+    auth_begin(&r, SMART ")", NULL);
+    auth_runs(&r, 20);
+    prog_run_for(r.p, 3000000);
+    assert_int_equal(r.logins, 2); /* the configuration, then the token */
+    assert_string_equal(r.seen[0].host, "api.example.org:443");
+    assert_string_equal(r.seen[0].target, "/v1/.well-known/smart-configuration");
+    assert_null(strstr(r.seen[0].headers, "Authorization"));
+    assert_string_equal(r.seen[1].target, "/found");
+    assert_null(strstr(r.seen[1].headers, "Authorization"));
+    static const char form[] = "grant_type=client_credentials&scope=system%2FPatient.rs&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=ey";
+    assert_memory_equal(r.seen[1].body, form, sizeof form - 1);
+    snprintf(first, sizeof first, "%s", assertion(&r, 1, "https://login.example.org/found"));
+    assert_int_equal(r.calls, 20);
+    io_sim_advance(r.p->io, INT64_C(400000000));
+    auth_runs(&r, 1);
+    prog_run_for(r.p, 3000000);
+    assert_int_equal(r.logins, 3); /* where the server is, is known for an hour */
+    assert_string_not_equal(assertion(&r, 2, "https://login.example.org/found"), first);
+    io_sim_advance(r.p->io, INT64_C(3600000000));
+    auth_runs(&r, 1);
+    prog_run_for(r.p, 3000000);
+    assert_int_equal(r.discoveries, 2);
+    prog_free(r.p);
+  }
+}
+
+static void test_B4_a_repeated_request_has_another_jti_and_looks_again(void **state) {
+  (void)state;
+  auth_rig r = {.code = 0};
+  char first[100];
+  auth_secret(&r, "s", new_key(EVP_EC_gen("secp384r1")));
+  auth_begin(&r, SMART ")", NULL);
+  r.answer = "{\"token_endpoint\":\"https://old.example.org/t\",\"access_token\":\"x y\"}"; /* never a token */
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 15000000);
+  assert_true(r.logins >= 4 && r.discoveries >= 2);
+  snprintf(first, sizeof first, "%s", assertion(&r, 1, "https://login.example.org/found"));
+  assert_string_not_equal(assertion(&r, 3, "https://login.example.org/found"), first);
+  prog_free(r.p);
+}
+
+static void test_B16_B14_keys_of_logins(void **state) {
+  (void)state;
+  auth_refused(SMART ")", new_key(EVP_RSA_gen(1024)), "RSA of 1024 bits");
+  auth_refused(SMART ")", new_key(EVP_EC_gen("prime256v1")), "P-256 key");
+  auth_refused(SMART ")", "no key at all", "it is no private key in PEM");
+  auth_refused(SMART ", alg: 'HS256')", new_key(EVP_EC_gen("secp384r1")), "alg is RS384");
+  auth_refused(SMART ", token: 'http://login.example.org/t')", new_key(EVP_EC_gen("secp384r1")), "is not https");
+  /* the next key is published beside the one that signs; each once, whatever connections share it */
+  auth_rig r = {.code = 0};
+  auth_secret(&r, "s", new_key(EVP_EC_gen("secp384r1")));
+  auth_secret(&r, "next", new_key(EVP_RSA_gen(2048)));
+  auth_begin(&r, SMART ", key_id: 'now', audience: 'https://aud', token: 'https://login.example.org/t', publish: [secret('next'), secret('s')])", NULL);
+  buf b;
+  buf_init(&b, &r.p->a, 65536);
+  engine_jwks(r.p->e, &b);
+  buf_putc(&b, 0);
+  assert_non_null(strstr(b.p, "\"kid\":\"now\""));
+  assert_non_null(strstr(b.p, "\"kty\":\"RSA\""));
+  assert_null(strstr(b.p, "\"d\":"));
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 3000000);
+  (void)assertion(&r, 0, "https://aud");
+  assert_int_equal(r.calls, 1);
+  prog_free(r.p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_B9_one_request_for_a_thousand_runs),
@@ -285,6 +405,9 @@ int main(void) {
       cmocka_unit_test(test_an_early_renewal_that_fails_hurts_nobody),
       cmocka_unit_test(test_S14_how_long_a_token_lives),
       cmocka_unit_test(test_what_cannot_be_configured),
+      cmocka_unit_test(test_B1_B3_B6_an_assertion_signed_and_discovered),
+      cmocka_unit_test(test_B4_a_repeated_request_has_another_jti_and_looks_again),
+      cmocka_unit_test(test_B16_B14_keys_of_logins),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

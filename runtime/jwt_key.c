@@ -1,0 +1,266 @@
+/* jwt_key.c - keys for signed tokens; see jwt.h. */
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <string.h>
+#include "base64.h"
+#include "codec.h"
+#include "json.h"
+#include "jwt.h"
+#include "meta.h"
+
+static const struct { const char *name; bool rsa; int field_bytes; const char *group, *crv; } algs[JWT_ALGS] = {
+    {"RS256", true, 0, NULL, NULL}, {"RS384", true, 0, NULL, NULL}, {"ES256", false, 32, "prime256v1", "P-256"}, {"ES384", false, 48, "secp384r1", "P-384"}};
+
+const char *jwt_alg_name(jwt_alg a) { return algs[a].name; }
+
+bool jwt_alg_find(const char *name, jwt_alg *out) {
+  for (unsigned i = 0; i < JWT_ALGS; i++)
+    if (!strcmp(algs[i].name, name)) {
+      *out = (jwt_alg)i;
+      return true;
+    }
+  return false;
+}
+
+void jwt_key_free(jwt_key *k) {
+  EVP_PKEY_free(k->pkey);
+  k->pkey = NULL;
+}
+
+/* ---- parts of a public key in base64url --------------------------------------------------------------------------------------------- */
+
+static hdw_status put_number(buf *b, const EVP_PKEY *k, const char *param, int bytes) {
+  BIGNUM *n = NULL;
+  uint8_t raw[JWT_RSA_MAX_BITS / 8];
+  char text[JWT_RSA_MAX_BITS / 6 + 8];
+  if (EVP_PKEY_get_bn_param(k, param, &n) != 1) return HDW_E_INVALID;
+  int len = bytes ? bytes : BN_num_bytes(n);
+  bool ok = len <= (int)sizeof raw && BN_bn2binpad(n, raw, len) == len;
+  BN_free(n);
+  if (!ok) return HDW_E_INVALID;
+  buf_put(b, text, b64_encode(raw, (size_t)len, text, true));
+  return HDW_OK;
+}
+
+/* Members in the order of RFC 7638 3.2, without what is not needed to know the key. */
+static hdw_status put_members(const jwt_key *k, buf *b) {
+  hdw_status s;
+  if (algs[k->alg].rsa) {
+    buf_puts(b, "\"e\":\"");
+    s = put_number(b, k->pkey, OSSL_PKEY_PARAM_RSA_E, 0);
+    buf_puts(b, "\",\"kty\":\"RSA\",\"n\":\"");
+    if (!s) s = put_number(b, k->pkey, OSSL_PKEY_PARAM_RSA_N, 0);
+  } else {
+    buf_putf(b, "\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"", algs[k->alg].crv);
+    s = put_number(b, k->pkey, OSSL_PKEY_PARAM_EC_PUB_X, algs[k->alg].field_bytes);
+    buf_puts(b, "\",\"y\":\"");
+    if (!s) s = put_number(b, k->pkey, OSSL_PKEY_PARAM_EC_PUB_Y, algs[k->alg].field_bytes);
+  }
+  buf_puts(b, "\"");
+  return s ? s : b->status;
+}
+
+hdw_status jwt_jwk(const jwt_key *k, buf *out) {
+  buf_puts(out, "{");
+  hdw_status s = put_members(k, out);
+  buf_putf(out, ",\"use\":\"sig\",\"key_ops\":[\"verify\"],\"alg\":\"%s\",\"kid\":", algs[k->alg].name);
+  json_write_str(out, k->kid, strlen(k->kid));
+  buf_puts(out, "}");
+  return s ? s : out->status;
+}
+
+static hdw_status thumbprint(jwt_key *k, mem *m) {
+  arena a;
+  buf b;
+  uint8_t hash[32];
+  arena_init(&a, m, 65536);
+  buf_init(&b, &a, 32768);
+  buf_puts(&b, "{");
+  hdw_status s = put_members(k, &b);
+  buf_puts(&b, "}");
+  if (!s) s = b.status;
+  if (!s) {
+    cod_sha256(b.p, b.len, NULL, 0, hash);
+    k->kid[b64_encode(hash, sizeof hash, k->kid, true)] = 0;
+  }
+  arena_free(&a);
+  return s;
+}
+
+/* ---- private keys --------------------------------------------------------------------------------------------------------------------- */
+
+static int no_password(char *p, int n, int rw, void *user) {
+  (void)p, (void)n, (void)rw, (void)user;
+  return 0;
+}
+
+static hdw_status wrong(jwt_key *k, char text[JWT_TEXT], const char *what) {
+  jwt_key_free(k);
+  snprintf(text, JWT_TEXT, "%s", what);
+  return HDW_E_INVALID;
+}
+
+static bool holds(const char *pem, size_t len, const char *word) { return memmem(pem, len, word, strlen(word)) != NULL; }
+
+/* What kind of key it is, as an algorithm; false: none of ours. */
+static bool kind_of(const EVP_PKEY *p, jwt_alg *alg) {
+  char group[40] = "";
+  if (EVP_PKEY_is_a(p, "RSA")) {
+    *alg = JWT_RS384;
+    return true;
+  }
+  if (!EVP_PKEY_is_a(p, "EC") || EVP_PKEY_get_utf8_string_param(p, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) != 1) return false;
+  for (unsigned i = 0; i < JWT_ALGS; i++)
+    if (algs[i].group && !strcmp(algs[i].group, group)) {
+      *alg = (jwt_alg)i;
+      return true;
+    }
+  return false;
+}
+
+hdw_status jwt_key_private(jwt_key *k, const char *pem, size_t len, jwt_alg alg, char text[JWT_TEXT]) {
+  static const char how[] = "openssl genrsa -out key.pem 3072, or openssl ecparam -name secp384r1 -genkey -noout -out key.pem";
+  jwt_alg is;
+  *k = (jwt_key){.pkey = NULL};
+  if (holds(pem, len, "ENCRYPTED")) return wrong(k, text, "it is protected by a password; openssl pkey -in key.pem -out plain.pem takes it away");
+  if (!holds(pem, len, "PRIVATE KEY")) return wrong(k, text, holds(pem, len, "CERTIFICATE") ? "it is a certificate, not a private key" : holds(pem, len, "PUBLIC KEY") ? "it is a public key, not a private one" : "it is no private key in PEM");
+  BIO *b = len <= 65536 ? BIO_new_mem_buf(pem, (int)len) : NULL;
+  k->pkey = b ? PEM_read_bio_PrivateKey(b, NULL, no_password, NULL) : NULL;
+  BIO_free(b);
+  ERR_clear_error();
+  if (!k->pkey) return wrong(k, text, "it is no private key in PEM, or damaged");
+  if (!kind_of(k->pkey, &is)) {
+    snprintf(text, JWT_TEXT, "its kind cannot sign here; RSA or P-384 can: %s", how);
+    return jwt_key_free(k), HDW_E_INVALID;
+  }
+  int bits = EVP_PKEY_get_bits(k->pkey);
+  if (algs[is].rsa && (bits < JWT_RSA_BITS || bits > JWT_RSA_MAX_BITS)) {
+    snprintf(text, JWT_TEXT, "RSA of %d bits; %d to %d are needed: openssl genrsa -out key.pem 3072", bits, JWT_RSA_BITS, JWT_RSA_MAX_BITS);
+    return jwt_key_free(k), HDW_E_INVALID;
+  }
+  if (alg == JWT_ALGS && is == JWT_ES256) return wrong(k, text, "it is a P-256 key; SMART wants P-384 or RSA (alg: 'ES256' for servers that take it)");
+  k->alg = alg == JWT_ALGS ? is : alg;
+  if (algs[k->alg].rsa != algs[is].rsa || (!algs[is].rsa && is != k->alg)) {
+    snprintf(text, JWT_TEXT, "alg is %s and the key is one for %s", algs[k->alg].name, algs[is].rsa ? "RS256 or RS384" : algs[is].name);
+    return jwt_key_free(k), HDW_E_INVALID;
+  }
+  return HDW_OK;
+}
+
+hdw_status jwt_key_name(jwt_key *k, mem *m) { return thumbprint(k, m); }
+
+/* ---- keys of others ------------------------------------------------------------------------------------------------------------------- */
+
+/* A number of a JWK: base64url, no padding. */
+static BIGNUM *number(arena *a, val v) {
+  const char *s = jv_text(a, v);
+  size_t n = s ? strlen(s) : 0, len = 0;
+  uint8_t raw[JWT_RSA_MAX_BITS / 8 + 4];
+  if (!n || b64_decoded_max(n) > sizeof raw || b64_decode(s, n, raw, &len, true) || !len || memchr(s, '=', n)) return NULL;
+  return BN_bin2bn(raw, (int)len, NULL);
+}
+
+static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *bld) {
+  OSSL_PARAM *p = OSSL_PARAM_BLD_to_param(bld);
+  EVP_PKEY_CTX *x = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+  EVP_PKEY *k = NULL;
+  if (!p || !x || EVP_PKEY_fromdata_init(x) != 1 || EVP_PKEY_fromdata(x, &k, EVP_PKEY_PUBLIC_KEY, p) != 1) k = NULL;
+  EVP_PKEY_CTX_free(x);
+  OSSL_PARAM_free(p);
+  ERR_clear_error();
+  return k;
+}
+
+static EVP_PKEY *rsa_of(arena *a, val jwk) {
+  BIGNUM *n = number(a, jv_get(jwk, "n")), *e = number(a, jv_get(jwk, "e"));
+  OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+  EVP_PKEY *k = NULL;
+  if (n && e && b && BN_is_odd(e) && BN_num_bits(e) > 1 && BN_num_bits(e) <= 64 && OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_N, n) && OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_E, e))
+    k = from_params("RSA", b);
+  OSSL_PARAM_BLD_free(b);
+  BN_free(n), BN_free(e);
+  return k;
+}
+
+static EVP_PKEY *ec_of(arena *a, val jwk, jwt_alg alg) {
+  uint8_t point[1 + 2 * 48];
+  int half = algs[alg].field_bytes;
+  BIGNUM *x = number(a, jv_get(jwk, "x")), *y = number(a, jv_get(jwk, "y"));
+  OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+  EVP_PKEY *k = NULL;
+  point[0] = 4;
+  if (x && y && b && BN_bn2binpad(x, point + 1, half) == half && BN_bn2binpad(y, point + 1 + half, half) == half &&
+      OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, algs[alg].group, 0) && OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point, (size_t)(1 + 2 * half)))
+    k = from_params("EC", b);
+  OSSL_PARAM_BLD_free(b);
+  BN_free(x), BN_free(y);
+  return k;
+}
+
+/* NULL: taken, or left out. */
+static const char *one_key(jwt_keys *ks, arena *a, val jwk) {
+  static const char *const secret[] = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"};
+  const char *kty = jv_text(a, jv_get(jwk, "kty")), *use = jv_text(a, jv_get(jwk, "use")), *alg = jv_text(a, jv_get(jwk, "alg")), *crv = jv_text(a, jv_get(jwk, "crv"));
+  jwt_key *k = &ks->v[ks->n];
+  if (jwk.tag != VAL_OBJ || !kty) return "a key without kty";
+  for (size_t i = 0; i < sizeof secret / sizeof *secret; i++)
+    if (jv_get(jwk, secret[i]).tag != VAL_EMPTY) return "it holds private keys; only public ones are wanted";
+  if (use && strcmp(use, "sig")) return NULL;
+  *k = (jwt_key){.pkey = NULL};
+  if (!strcmp(kty, "RSA")) {
+    k->any_hash = !alg;
+    k->alg = JWT_RS256;
+    if (alg && (!jwt_alg_find(alg, &k->alg) || !algs[k->alg].rsa)) return NULL;
+    k->pkey = rsa_of(a, jwk);
+    if (k->pkey && EVP_PKEY_get_bits(k->pkey) < JWT_RSA_BITS) return "an RSA key of less than 2048 bits";
+  } else if (!strcmp(kty, "EC")) {
+    unsigned i = 0;
+    while (i < JWT_ALGS && (!algs[i].crv || !crv || strcmp(algs[i].crv, crv))) i++;
+    if (i == JWT_ALGS) return NULL;
+    k->alg = (jwt_alg)i;
+    if (alg && strcmp(alg, algs[i].name)) return "a key whose alg is not that of its curve";
+    k->pkey = ec_of(a, jwk, k->alg);
+  } else return NULL;
+  if (!k->pkey) return "a key whose numbers are none";
+  val kid = jv_get(jwk, "kid");
+  const char *name = jv_text(a, kid);
+  if (kid.tag != VAL_EMPTY && (!name || !name[0] || strlen(name) >= JWT_KID)) return jwt_key_free(k), "a kid that is no text of 1 to 128 bytes";
+  snprintf(k->kid, sizeof k->kid, "%s", name ? name : "");
+  for (unsigned i = 0; i < ks->n; i++)
+    if (!strcmp(ks->v[i].kid, k->kid)) return jwt_key_free(k), "two keys with the same kid, or two without";
+  ks->n++;
+  return NULL;
+}
+
+hdw_status jwt_keys_read(jwt_keys *k, mem *m, const char *text, size_t len, const char **why) {
+  json_reader r;
+  json_opts o = {.max_depth = JWT_DEPTH, .max_bytes = 1 << 18};
+  arena a;
+  val v;
+  memset(k, 0, sizeof *k);
+  arena_init(&a, m, 4 << 20);
+  json_reader_init(&r, m);
+  hdw_status s = json_read(&r, &a, text, len, &o, &v, NULL);
+  json_reader_free(&r);
+  val keys = s ? VAL_NONE : jv_get(v, "keys");
+  *why = s || v.tag != VAL_OBJ || keys.tag != VAL_LIST ? "it is no JWK Set: {\"keys\": [...]}" : keys.len > JWT_MAX_KEYS ? "it holds more than 32 keys" : NULL;
+  for (uint32_t i = 0; !*why && i < keys.len; i++) {
+    *why = one_key(k, &a, keys.u.v[i]);
+    if (*why) jwt_key_free(&k->v[k->n]);
+  }
+  if (!*why && !k->n) *why = "it holds no key that can check a signature (RSA, P-256 or P-384)";
+  arena_free(&a);
+  if (*why) jwt_keys_free(k);
+  return *why ? HDW_E_INVALID : HDW_OK;
+}
+
+void jwt_keys_free(jwt_keys *k) {
+  for (unsigned i = 0; i < k->n; i++) jwt_key_free(&k->v[i]);
+  k->n = 0;
+}
