@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include "auth_token.h"
 
-static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, &eng_auth_oauth2, &eng_auth_smart_backend, NULL};
+static const eng_auth_kind *const kinds[] = {&eng_auth_bearer, &eng_auth_basic, &eng_auth_api_key, &eng_auth_oauth2, &eng_auth_smart_backend, &eng_auth_bearer_token_exchange, &eng_auth_mtls, NULL};
 
 static const eng_auth_kind *find(const char *kind) {
   for (const eng_auth_kind *const *k = kinds; *k; k++)

@@ -217,7 +217,9 @@ static void failed(eng_flight *f, bool refused, const char *code, int64_t after_
   if (wait < after_us) wait = after_us;
   t->failures++;
   t->again_us = io_mono_us(e->io) + wait;
-  t->klass = FAIL_TRANSIENT; /* it is somebody's to repair, and nothing was sent: what waits for it waits */
+  /* It is somebody's to repair, and nothing was sent: what waits for it waits. But one identity that is refused says nothing about the next. */
+  bool own = refused && f->l->per_call && f->code >= 400 && f->code < 500 && f->code != 401;
+  t->klass = own ? FAIL_PERMANENT : FAIL_TRANSIENT;
   snprintf(t->code, sizeof t->code, "%s", code);
   snprintf(t->text, sizeof t->text, "login at %.60s: %.120s", f->l->to.host ? f->l->to.host : f->l->c->host, f->text);
   eng_say(e, ENGINE_WARN, "login_failed", "connection", f->l->c->name, "code", t->code, "error", t->text, NULL);
@@ -287,6 +289,7 @@ static void on_answer(eng_http *x, const io_http_res *res) {
   eng_flight *f = (eng_flight *)x->user;
   token_answer a = {0};
   char code[ENG_CODE];
+  f->code = res->status ? 0 : res->code;
   if (res->status) {
     snprintf(f->text, sizeof f->text, "%.120s", f->failing ? f->text : res->error && res->error[0] ? res->error : hdw_status_text(res->status));
     failed(f, false, "login_unreachable", 0);

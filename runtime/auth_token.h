@@ -44,6 +44,7 @@ struct eng_login {
   const eng_token_kind *kind;
   uint8_t id[TOKEN_KEY];     /* of login server, client, secret, scopes */
   bool durable;              /* the token is sealed in the store */
+  bool per_call;             /* calls ask for different tokens: what is refused to one is not refused to all */
   url to;                    /* token URL; host NULL: it is looked for */
   const char *scope;         /* as asked; "" = none */
   const char *header;        /* of the call, such as Authorization */
@@ -63,6 +64,7 @@ struct eng_flight {
   unsigned stage;            /* the kind's */
   bool again;                /* the request before failed */
   hdw_status failing;        /* it could not be asked for */
+  int code;                  /* HTTP status of the answer, 0 = none yet */
   char text[ENG_TEXT];       /* why it failed */
 };
 

@@ -312,7 +312,7 @@ void eng_http_authorised(eng_http *x) { reach(x); }
 
 void eng_http_unauthorised(eng_http *x, uint8_t klass, const char *code, const char *text, int64_t again_us, bool soon) {
   x->fail_class = klass;
-  x->fail_after_us = again_us > 0 ? again_us : 0;
+  x->fail_after_us = again_us > 0 && klass == FAIL_TRANSIENT ? again_us : 0;
   snprintf(x->fail_code, sizeof x->fail_code, "%s", code);
   snprintf(x->why, sizeof x->why, "%s", text);
   if (soon) ends_soon(x, HDW_E_DENIED, x->why);

@@ -120,7 +120,7 @@ typedef struct eng_auth_kind {
   bool (*refused)(eng_http *x);
   void (*close)(eng_conn *c);
 } eng_auth_kind;
-extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key, eng_auth_oauth2, eng_auth_smart_backend;
+extern const eng_auth_kind eng_auth_bearer, eng_auth_basic, eng_auth_api_key, eng_auth_oauth2, eng_auth_smart_backend, eng_auth_bearer_token_exchange, eng_auth_mtls;
 /* eng_driver.close of drivers that speak HTTP. */
 void eng_http_close(eng_conn *c);
 hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]);

@@ -48,7 +48,7 @@ static bool add_object(buf *b, bool *first, arena *a, val obj) {
 }
 
 static bool is_own(val key) {
-  static const char *const own[] = {"path", "body", "query", "params", "headers", "if_match", "if_none_exist", "idempotency_key", "form", "ndjson", "multipart", "items", "after", "0", "1"};
+  static const char *const own[] = {"path", "body", "query", "params", "headers", "if_match", "if_none_exist", "idempotency_key", "form", "ndjson", "multipart", "items", "after", "login", "0", "1"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (jv_is(key, own[i])) return true;
   return false;

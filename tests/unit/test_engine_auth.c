@@ -392,6 +392,138 @@ static void test_B16_B14_keys_of_logins(void **state) {
   prog_free(r.p);
 }
 
+/* ---- bearer_token_exchange */
+
+#define EXCHANGE "bearer_token_exchange(url: 'https://login.example.org/x', secret: secret('s'), header: 'X-App', format: 'Key {secret}!', parameters: { user: 'X-User', site: 'X-Site' }"
+#define LOGIN_CALL "crm.get('/x', login: { user: msg.PID-3.idNumber.first(), site: msg.PID-4.idNumber.first() })"
+
+static void patients(auth_rig *r, unsigned n, const char *user, const char *site) {
+  static unsigned id;
+  char name[16];
+  for (unsigned i = 0; i < n; i++) {
+    snprintf(name, sizeof name, "X%u", ++id);
+    prog_submit(r->p, name, user, site);
+  }
+}
+
+static void test_X4_X5_one_exchange_for_each_identity(void **state) {
+  (void)state;
+  auth_rig r = {.delay_us = 500000};
+  auth_begin(&r, EXCHANGE ")", LOGIN_CALL);
+  patients(&r, 50, "a", "bc");
+  patients(&r, 50, "ab", "c");
+  prog_run_for(r.p, 10000000);
+  assert_int_equal(r.calls, 100);
+  assert_int_equal(r.logins, 2); /* "a"+"bc" is not "ab"+"c" */
+  assert_non_null(strstr(r.seen[0].headers, "X-App: Key the/secret+1!\n"));
+  assert_non_null(strstr(r.seen[0].headers, "X-User: a\n"));
+  assert_non_null(strstr(r.seen[0].headers, "X-Site: bc\n"));
+  assert_null(strstr(r.other, "X-User"));
+  assert_null(strstr(r.target, "login"));
+  auth_restart(&r); /* these tokens belong to people: none is kept */
+  patients(&r, 1, "a", "bc");
+  prog_run_for(r.p, 3000000);
+  assert_int_equal(r.logins, 3);
+  prog_free(r.p);
+}
+
+static void test_X3_parameters_that_cannot_be_headers(void **state) {
+  (void)state;
+  static const struct { const char *call, *code; } t[] = {
+      {"crm.get('/x', login: { user: 'a\\r\\nX-Evil: 1', site: 'b' })", "header_injection"}, {"crm.get('/x', login: { user: 'a\\u0000', site: 'b' })", "header_injection"},
+      {"crm.get('/x', login: { user: 'M\\u00fcller', site: 'b' })", "header_injection"}, {"crm.get('/x', login: { user: 'a' })", "login_parameter"}, {"crm.get('/x')", "login_parameter"},
+      {"crm.get('/x', login: { user: 'a', site: '' })", "login_parameter"}, {"crm.get('/x', login: { user: 'a', site: 'b', more: 'c' })", "login_parameter"}};
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    auth_rig r = {.code = 0};
+    auth_begin(&r, EXCHANGE ")", t[i].call);
+    auth_runs(&r, 1);
+    prog_run_for(r.p, 3000000);
+    assert_int_equal(r.logins + r.calls, 0);
+    store_run row = prog_the_run(r.p, 0);
+    assert_int_equal(row.state, RUN_DEAD);
+    if (row.error_code.len != strlen(t[i].code) || memcmp(row.error_code.p, t[i].code, row.error_code.len)) fail_msg("%s: %.*s", t[i].call, (int)row.error_code.len, row.error_code.p);
+    prog_free(r.p);
+  }
+}
+
+/* How long a token lives by the forms that servers use; without a word, a minute. */
+static void test_X6_forms_of_expiry(void **state) {
+  (void)state;
+  static const struct { const char *answer, *more; int64_t life_s; } t[] = {
+      {"{\"access_token\":\"a\",\"expires_in\":600}", "", 600}, {"{\"access_token\":\"a\"}", "", 60}, {"{\"access_token\":\"a\"}", ", ttl: 5 minutes", 300},
+      {"{\"d\":{\"t\":\"a\",\"e\":\"700\"}}", ", token: 'd.t', expires: 'd.e'", 700}, {"{\"t\":\"a\",\"e\":%lld}", ", token: 't', expires: 'e'", 800},
+      {"{\"t\":\"a\",\"e\":%lld000}", ", token: 't', expires: 'e'", 800}, {"{\"access_token\":\"eyJhbGciOiJub25lIn0.%s.x\"}", "", 800},
+      {"{\"t\":\"a\",\"e\":-1}", ", token: 't', expires: 'e'", 0}, {"{\"t\":\"a\",\"e\":\"soon\"}", ", token: 't', expires: 'e'", 0}, {"{\"t\":\"a\",\"e\":\"2001-01-01T00:00:00Z\"}", ", token: 't', expires: 'e'", 0},
+      {"{\"t\":\"a\\r\\nb\",\"e\":5}", ", token: 't', expires: 'e'", 0}, {"{\"t\":\"a\"}", ", token: 't', expires: 'e'", 0}, {"{}", "", 0}};
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    char auth[500], answer[300], claims[60], b64[100];
+    auth_rig r = {.code = 0};
+    snprintf(auth, sizeof auth, "bearer_token_exchange(url: 'https://login.example.org/x', secret: secret('s')%s)", t[i].more);
+    auth_begin(&r, auth, NULL);
+    long long until = io_wall_us(r.p->io) / 1000000 + 800;
+    int n = snprintf(claims, sizeof claims, "{\"exp\":%lld}", until);
+    b64[b64_encode((const uint8_t *)claims, (size_t)n, b64, true)] = 0;
+    const char *hole = strchr(t[i].answer, '%');
+    if (hole && hole[1] == 's') snprintf(answer, sizeof answer, "%.*s%s%s", (int)(hole - t[i].answer), t[i].answer, b64, hole + 2);
+    else if (hole) snprintf(answer, sizeof answer, "%.*s%lld%s", (int)(hole - t[i].answer), t[i].answer, until, hole + 4);
+    else snprintf(answer, sizeof answer, "%s", t[i].answer);
+    r.answer = answer;
+    auth_runs(&r, 1);
+    prog_run_for(r.p, 1000000);
+    if (r.calls != (t[i].life_s > 0)) fail_msg("%s: %u calls", answer, r.calls);
+    if (t[i].life_s) {
+      io_sim_advance(r.p->io, (t[i].life_s - t[i].life_s / 4) * 1000000 - 2000000 - (t[i].life_s < 100 ? 20000000 : 0));
+      auth_runs(&r, 1);
+      prog_run_for(r.p, 1000000);
+      if (r.logins != 1) fail_msg("%s: asked too early", answer);
+      io_sim_advance(r.p->io, (t[i].life_s / 4 + 30) * 1000000);
+      auth_runs(&r, 1);
+      prog_run_for(r.p, 1000000);
+      if (r.logins != 2) fail_msg("%s: asked %u times", answer, r.logins);
+    }
+    prog_free(r.p);
+  }
+}
+
+static void test_X7_one_identity_that_is_refused_stops_nobody_else(void **state) {
+  (void)state;
+  auth_rig r = {.code = 403};
+  auth_begin(&r, EXCHANGE ")", LOGIN_CALL);
+  patients(&r, 3, "bad", "x");
+  prog_run_for(r.p, 2000000);
+  assert_int_equal(prog_the_run(r.p, 0).state, RUN_DEAD);
+  assert_int_equal(r.logins, 1); /* shared with who asked meanwhile */
+  r.code = 0;
+  patients(&r, 1, "good", "x");
+  prog_run_for(r.p, 2000000);
+  assert_int_equal(r.calls, 1);
+  prog_free(r.p);
+}
+
+static void test_X2_exchanges_that_cannot_be_configured(void **state) {
+  (void)state;
+  static const char *const formats[] = {"no place", "{secret}{secret}", "{secret} {user}", "{{secret}}", "Key %s"};
+  char auth[300];
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+    snprintf(auth, sizeof auth, "bearer_token_exchange(url: 'https://login.example.org/x', secret: secret('s'), format: '%s')", formats[i]);
+    auth_refused(auth, "a long secret", "format holds {secret} once");
+  }
+  auth_refused("bearer_token_exchange(url: 'https://10.0.0.1/x', secret: secret('s'))", NULL, "grant.networks does not allow it");
+  auth_refused("bearer_token_exchange(url: 'https://l.example.org/x', secret: secret('s'), parameters: { user: 'Bad Header' })", NULL, "is the form");
+  auth_refused("bearer_token_exchange(url: 'https://l.example.org/x', secret: secret('s'), parameters: { user: 'authorization' })", NULL, "cannot take the header of the secret");
+  auth_refused("mtls()", NULL, "there is no client certificate");
+}
+
+static void test_a_key_in_the_address(void **state) {
+  (void)state;
+  auth_rig r = {.code = 0};
+  auth_begin(&r, "api_key(query: 'k', key: secret('s'))", "crm.get('/x', query: { a: 'b' })");
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 2000000);
+  assert_string_equal(r.target, "/v1/x?a=b&k=the%2Fsecret%2B1");
+  prog_free(r.p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_B9_one_request_for_a_thousand_runs),
@@ -408,6 +540,12 @@ int main(void) {
       cmocka_unit_test(test_B1_B3_B6_an_assertion_signed_and_discovered),
       cmocka_unit_test(test_B4_a_repeated_request_has_another_jti_and_looks_again),
       cmocka_unit_test(test_B16_B14_keys_of_logins),
+      cmocka_unit_test(test_X4_X5_one_exchange_for_each_identity),
+      cmocka_unit_test(test_X3_parameters_that_cannot_be_headers),
+      cmocka_unit_test(test_X6_forms_of_expiry),
+      cmocka_unit_test(test_X7_one_identity_that_is_refused_stops_nobody_else),
+      cmocka_unit_test(test_X2_exchanges_that_cannot_be_configured),
+      cmocka_unit_test(test_a_key_in_the_address),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
