@@ -223,7 +223,7 @@ uint8_t pass_arguments(comp *c, ast *call_node, decl *d, int w) {
     coerce(c, e, t, d->par[i].t, w + (int)i, fmt(c, "parameter '%.*s' of %.*s", STR(d->par[i].name), STR(d->name)));
     label |= t.label;
     if (d->sink && (t.label & TY_PHI)) {
-      diag *g = err(c, E0216, e, "this carries patient data, and '%.*s' writes what it is given to a log", STR(d->name));
+      diag *g = err(c, E0216, e, "this carries patient data, and '%.*s' %s", STR(d->name), d->sink_does);
       diag_also(c->d, g, d->u->file, d->sink->off, d->sink->end, "here");
       diag_note(c->d, g, "write disclose(…) around it if you vouch that it may");
     }

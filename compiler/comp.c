@@ -84,6 +84,7 @@ diag *err(comp *c, diag_code code, const ast *n, const char *f, ...) {
   va_start(ap, f);
   vsnprintf(b, sizeof b, f, ap);
   va_end(ap);
+  if (c->quiet) return &c->d->spare;
   if (c->u->lib && diag_row_of(code)->severity != DIAG_ERROR) return &c->d->spare; /* a library's warnings are its authors' */
   return diag_at(c->d, code, c->u->file, n, "%s", b);
 }

@@ -2,7 +2,8 @@
  *
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
  * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), advice.c (what was meant where types do not fit), profile.c, path.c and path_fhir.c (member
- * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), fhircall.c (those of FHIR connections), against.c (what a server declares), fhirop.c ($everything ...), stmt.c (statements),
+ * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), cached.c (answers that are
+ * kept), fhircall.c (those of FHIR connections), against.c (what a server declares), fhirop.c ($everything ...), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -81,7 +82,8 @@ typedef struct decl {
   uint32_t rows_k;             /* table, profile: the constant that holds them, or MOD_NO_INDEX */
   const fhir_profile *profile; /* profile: its rules, or NULL when it could not be read */
   const ast *waits; unit *waits_in; uint8_t waits_seen; /* action: what in it may wait without an end, or NULL; 1 = being looked at, 2 = known */
-  const ast *sink;             /* action: where one of its parameters reaches a log, or NULL */
+  const ast *sink;             /* action: where one of its parameters reaches what must not have phi, or NULL */
+  const char *sink_does;       /* "writes what it is given to a log" */
   struct server *server;       /* connection: what its server declares (against.c), or NULL */
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
@@ -154,6 +156,8 @@ typedef struct comp {
   comp_test *tests; uint32_t ntests, cap_tests;
   unit *u;                     /* of what is being compiled */
   decl *conn;                  /* the FHIR connection whose call is being compiled, or NULL */
+  const struct keep *keep;     /* its answer is kept: cached(…), or NULL */
+  bool quiet;                  /* what is compiled was compiled before: nothing is reported again */
   fnctx *f, *spare;            /* the present function; contexts to be used again */
   bool later;
   comp_model model;            /* of an evaluated expression */
@@ -333,6 +337,16 @@ void advise_conversion(comp *c, diag *d, const ast *n, ty from, ty to);
 void advise_comparison(comp *c, diag *d, const ast *n, const ast *l, const ast *r, ty x, ty y);
 void hl7_code(comp *c, const ast *n, ty t, uint16_t set, const char *what);   /* W0314 */
 bool advise_choice(comp *c, diag *d, const ast *at, uint16_t type, str name, bool json);
+
+/* cached.c: cached(connection.operation(…), for: 1 day, stale: 7 days, phi: allowed) */
+typedef struct keep { int64_t for_ms, stale_ms; bool phi; ast *call; } keep;
+ty cached_call(comp *c, ast *n, int dst);
+/* Two further arguments of that call, for the engine, in registers from r on; reports what cannot be kept. */
+uint32_t cached_emit(comp *c, ast *call_node, uint16_t resource, uint8_t klass, int r, uint32_t argn[2]);
+/* meta.c: calendar durations in milliseconds; years and months have no fixed length: false. */
+bool duration_ms(val v, int64_t *ms);
+/* stmt.c: E0216 when a value of type t carries phi; what an action does with its parameters is remembered. does: "writes what it is given to a log". */
+void no_phi(comp *c, ast *e, ty t, const char *where, const char *does);
 
 /* effect.c */
 ty effect_call(comp *c, ast *chain, bool send, int dst);

@@ -198,7 +198,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
     if (k == s->n) extra++;
   }
   if (n + extra > 60) { err(c, E0228, call_node, "too many arguments"); return ty_one(TY_ERR); }
-  int w = regs_new(c, (int)(n + extra) ? (int)(n + extra) : 1);
+  int w = regs_new(c, (int)(n + extra) + 2);
   uint32_t argn[64];
   str named[64];
   for (uint32_t i = 0; i < n; i++) {
@@ -242,6 +242,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
     if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
   if (fc.on) fhir_before(c, &fc, s, given, w);
   if (cont >= 0) op3(c, OP_MOVE, w + fhir_param(s, "after"), cont, 0);
+  if (c->keep && c->keep->call == call_node) more += cached_emit(c, call_node, fc.resource, fc.klass ? fc.klass : b->klass, w + (int)more, &argn[more]);
   mod_effect ef = {.op = emit_cstr(&c->e, fmt(c, "%s.%.*s", kind, STR(s->name))), .conn = emit_str(&c->e, conn->name.p, conn->name.len), .nargs = (uint16_t)more,
                    .flags = send ? MOD_EFFECT_SEND : 0, .klass = fc.klass ? fc.klass : b->klass, .site = f->site++};
   pos(c, call_node);
@@ -301,6 +302,11 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
   if (chain->kind == AST_CALL) {
     str name = node_name(c, chain->first);
     decl *d = find_decl(c, name);
+    if (!d && str_is(name, "cached")) {
+      if (!send) return cached_call(c, chain, dst);
+      err(c, E0211, chain, "send delivers; what is kept is an answer: step x = cached(…)");
+      return ty_one(TY_ERR);
+    }
     if (d && d->kind == D_ACTION) {
       if (send) { err(c, E0211, chain, "an action is called by step: send delivers one operation"); return ty_one(TY_ERR); }
       return action_call(c, chain, d, dst);

@@ -18,8 +18,7 @@ static void put_val(comp *c, buf *b, val v) {
   (void)c;
 }
 
-/* Calendar durations in milliseconds; years and months have no fixed length and are refused. */
-static bool duration_ms(val v, int64_t *ms) {
+bool duration_ms(val v, int64_t *ms) {
   if (v.tag != VAL_QTY || !(v.flags & VALF_CALENDAR)) return false;
   const val_quantity *q = v.u.p;
   static const struct { const char *unit; int64_t ms; } u[] = {{"millisecond", 1}, {"second", 1000}, {"minute", 60000}, {"hour", 3600000}, {"day", 86400000}, {"week", 604800000}};

@@ -383,11 +383,15 @@ static ast *outcome_arg(comp *c, ast *args, uint32_t i, const char *name) {
   return NULL;
 }
 
-static void no_phi(comp *c, ast *e, ty t, const char *where) {
+void no_phi(comp *c, ast *e, ty t, const char *where, const char *does) {
   decl *o = c->f->owner;
-  if ((t.label & TY_PARAM) && o && o->kind == D_ACTION && !o->sink) o->sink = e; /* what a caller passes must not be phi */
+  if ((t.label & TY_PARAM) && o && o->kind == D_ACTION && !o->sink) o->sink = e, o->sink_does = does; /* what a caller passes must not be phi */
   if (!(t.label & TY_PHI)) return;
   diag *d = err(c, E0216, e, "this carries patient data, which must not reach %s", where);
+  if (e->kind == AST_TEMPLATE) { /* as a whole it would lose its escapes */
+    diag_note(c->d, d, "write disclose(…) inside the { } if you vouch that it may");
+    return;
+  }
   diag_note(c->d, d, "write disclose(…) around it if you vouch that it may");
   diag_fix *x = diag_fix_begin(c->d, d, "vouch for it: disclose(…)");
   if (x) { diag_fix_edit(c->d, x, c->u->file, e->off, e->off, "disclose("); diag_fix_edit(c->d, x, c->u->file, e->end, e->end, ")"); }
@@ -456,9 +460,9 @@ static void outcome(comp *c, ast *n) {
         str code = node_text(c, e);
         if (!(code.len == 4 && (code.p[1] == 'A' || code.p[1] == 'C') && (code.p[2] == 'E' || code.p[2] == 'R'))) err(c, E0209, e, "an acknowledgement code is 'AE' (error, try again) or 'AR' (rejected)");
       }
-      if (table[i].kind == VM_REJECT && k == 1) no_phi(c, e, t, "an acknowledgement's text");
-      if (table[i].kind == VM_REDIRECT) no_phi(c, e, t, "a URL");
-      if (table[i].kind == VM_SKIP || table[i].kind == VM_FAIL) no_phi(c, e, t, "the reason of a run, which summaries and logs show");
+      if (table[i].kind == VM_REJECT && k == 1) no_phi(c, e, t, "an acknowledgement's text", "writes what it is given to a log");
+      if (table[i].kind == VM_REDIRECT) no_phi(c, e, t, "a URL", "writes what it is given to a log");
+      if (table[i].kind == VM_SKIP || table[i].kind == VM_FAIL) no_phi(c, e, t, "the reason of a run, which summaries and logs show", "writes what it is given to a log");
       if (table[i].kind == VM_REPLY && !ty_is_open(t) && t.kind != TY_HL7_MSG && t.kind != TY_OBJECT && t.kind != TY_PAYLOAD && t.kind != TY_FHIR) err(c, E0209, e, "a reply is an HL7 message, or the body of an HTTP answer; this is %s", ty_text(c, t));
     }
     if (table[i].kind == VM_RETRY) emit_ext(&c->e, f->fn, OP_MEMBER, (uint32_t)w + 1, (uint32_t)f->error_reg, 0, emit_cstr(&c->e, "path")); /* what is tried again */
@@ -482,7 +486,7 @@ static void log_stmt(comp *c, ast *n) {
     argn[k] = x->kind == AST_NAMED ? emit_str(&c->e, node_name(c, x->first).p, node_name(c, x->first).len) : k == 0 ? emit_cstr(&c->e, "text") : MOD_NO_INDEX;
     ty t = ex(c, e, w + (int)k);
     if (t.kind == TY_HL7) t = hl7_text_as(c, t, w + (int)k, TY_STR);
-    no_phi(c, e, t, "a log");
+    no_phi(c, e, t, "a log", "writes what it is given to a log");
   }
   mod_effect ef = {.op = emit_cstr(&c->e, "sys.log"), .conn = MOD_NO_INDEX, .nargs = (uint16_t)k, .klass = MOD_CLASS_LOCAL, .site = f->site++};
   emit_bx(&c->e, f->fn, OP_EFFECT, (uint32_t)w, emit_effect(&c->e, ef, argn));

@@ -168,6 +168,8 @@ int admin_redrive(admin_query *q);
 int admin_discard(admin_query *q);
 int admin_cancel(admin_query *q);
 int admin_pause(admin_query *q);
+int admin_cache(admin_query *q);
+int admin_cache_clear(admin_query *q);
 int admin_resume(admin_query *q);
 void admin_run_row(admin_query *q, const store_run *r);
 void admin_delivery_row(admin_query *q, uint64_t id, bool with_values);

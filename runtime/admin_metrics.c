@@ -151,6 +151,26 @@ static void logins(admin *ad, metrics_out *o) {
   }
 }
 
+/* Only of connections that have such calls. */
+static void cache(admin *ad, metrics_out *o) {
+  engine *e = ad->e;
+  engine_answers k;
+  static const char *const how[] = {"kept", "asked", "joined", "stale"};
+  metrics_family(o, "hdw_cache_calls", "counter", NULL, "Calls under cached(...): answered from what is kept, asked, answered by another run's asking, with an old answer because nobody could be asked.");
+  for (uint32_t i = 0; i < e->nconns; i++) {
+    const eng_conn *c = e->conns[i];
+    const uint64_t n[] = {c->cache_hits, c->cache_asked, c->cache_joined, c->cache_stale};
+    for (unsigned j = 0; j < 4 && (n[0] || n[1] || n[3]); j++) {
+      char text[24];
+      snprintf(text, sizeof text, "%llu", (unsigned long long)n[j]);
+      metrics_sample(o, "hdw_cache_calls_total", text, "connection", c->name, "how", how[j], NULL);
+    }
+  }
+  metrics_family(o, "hdw_cache_bytes", "gauge", "bytes", "Answers kept by cached(...).");
+  for (uint32_t i = 0; i < e->nconns; i++)
+    if (engine_cache_of(e, e->conns[i]->name, &k)) metrics_sample_u64(o, "hdw_cache_bytes", k.bytes, "connection", e->conns[i]->name);
+}
+
 static void sources(admin *ad, metrics_out *o) {
   engine *e = ad->e;
   int64_t now = io_mono_us(ad->io);
@@ -199,6 +219,7 @@ int admin_metrics(admin_query *q) {
   storage(q->ad, &o);
   connections(q->ad, &o);
   logins(q->ad, &o);
+  cache(q->ad, &o);
   requests(q->ad, &o);
   sources(q->ad, &o);
   metrics_end(&o);

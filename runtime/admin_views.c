@@ -233,6 +233,8 @@ const admin_view admin_views[] = {
     {"GET", "/loss", LOOK | ADMIN_QUIET, admin_loss, 0},
     {"GET", "/sinks", LOOK | ADMIN_QUIET, sinks, 0},
     {"GET", "/jwks", LOOK | ADMIN_QUIET, jwks, 0},
+    {"GET", "/cache", LOOK | ADMIN_QUIET, admin_cache, 0},
+    {"POST", "/cache", ADMIN_OPERATOR, admin_cache_clear, 0},
     {"GET", "/limits", LOOK | ADMIN_QUIET, limits, 0},
     {"GET", "/modules", LOOK | ADMIN_QUIET, admin_modules, 0},
     {"GET", "/metrics", LOOK | ADMIN_QUIET | ADMIN_OPEN, admin_metrics, 0},

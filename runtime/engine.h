@@ -210,6 +210,16 @@ typedef struct engine_status {
 } engine_status;
 void engine_get_status(const engine *e, engine_status *out);
 
+/* What cached(…) keeps of a connection's answers. */
+typedef struct engine_answers {
+  uint32_t entries;
+  uint64_t bytes;
+  int64_t oldest_us, newest_us; /* wall; when they were asked */
+} engine_answers;
+bool engine_cache_of(const engine *e, const char *connection, engine_answers *out);   /* false: nothing */
+/* Forgets what is kept of a connection (NULL: of all). Gives how many answers. */
+uint32_t engine_cache_clear(engine *e, const char *connection);
+
 typedef struct engine_sink {
   const char *name, *kind, *state;  /* state: eng_hold_text, or "held by a dead letter" */
   uint32_t in_flight;

@@ -74,6 +74,7 @@ void eng_step_free(eng_step *s) {
   e->nback -= s->back;
   s->back = false;
   io_timer_cancel(e->io, &s->timer);
+  eng_cache_left(s);
   if (s->call.active) {
     eng_call_cancel(&s->call);
     eng_conn_steps(s->c, -1);
@@ -139,6 +140,7 @@ static bool retryable(eng_step *s) {
 /* What comes next is the run's to say. */
 static void finally(eng_step *s) {
   eng_run *r = s->r;
+  if (s->keep_us && eng_cache_stale(s)) return;
   s->state = STEP_FAILED;
   if (!r) back(s);
   else if (eng_step_failed(r, s)) eng_run_resume_soon(r);
@@ -158,17 +160,41 @@ static void failed(eng_step *s) {
   finally(s);
 }
 
+void eng_step_missed(eng_step *s) {
+  failed(s);
+  eng_ended(s->e);
+}
+
+void eng_step_answered(eng_step *s) {
+  engine *e = s->e;
+  eng_run *r = s->r;
+  buf b = {.p = (char *)s->result, .len = s->result_len};
+  s->state = STEP_DONE;
+  if (eng_step_record(s, EFFECT_DONE, false, &b)) { /* it cannot be written now: later it is performed again, with the same key */
+    eng_step_free(s);
+    if (r) eng_run_abandon(r);
+  } else if (!r) back(s);
+  else {
+    bool alive = eng_step_resume(r, s->branch, b.p, b.len);
+    eng_step_free(s);
+    if (alive) eng_run_go(r);
+  }
+  eng_ended(e);
+}
+
 static void performed(eng_call *call, void *user) {
   eng_step *s = (eng_step *)user;
   engine *e = s->e;
   eng_conn_steps(s->c, -1);
   if (call->held) { /* it was taken away while the attempt waited for its turn */
     s->attempts--;
+    eng_cache_left(s);
     eng_step_perform(s);
     eng_ended(e);
     return;
   }
   if (!call->ok) {
+    eng_cache_failed(s);
     failed(s);
     eng_ended(e);
     return;
@@ -182,23 +208,14 @@ static void performed(eng_call *call, void *user) {
   if (!st) st = pack_val(&b, result, &h);
   if (st) { /* it took place, but the run cannot have what came back */
     eng_call_fail(call, FAIL_PERMANENT, 0, hdw_status_name(st), "%s", st == HDW_E_NOMEM ? "the result is larger than the run's memory" : hdw_status_text(st));
+    eng_cache_failed(s);
     finally(s);
     eng_ended(e);
     return;
   }
-  s->state = STEP_DONE;
   s->result = b.p, s->result_len = b.len;
-  eng_run *r = s->r;
-  if (eng_step_record(s, EFFECT_DONE, false, &b)) { /* it cannot be written now: later it is performed again, with the same key */
-    eng_step_free(s);
-    if (r) eng_run_abandon(r);
-  } else if (!r) back(s);
-  else {
-    bool alive = eng_step_resume(r, s->branch, b.p, b.len);
-    eng_step_free(s);
-    if (alive) eng_run_go(r);
-  }
-  eng_ended(e);
+  eng_cache_answered(s, b.p, b.len);
+  eng_step_answered(s);
 }
 
 void eng_step_perform(eng_step *s) {
@@ -210,9 +227,11 @@ void eng_step_perform(eng_step *s) {
   s->state = STEP_TRIES;
   *c = (eng_call){.e = e, .c = s->c, .a = &s->a, .request = s->request, .workflow = s->workflow, .run = s->run, .path = s->path, .writes = s->klass != MOD_CLASS_READ, .done = performed, .user = s};
   memcpy(c->idem, idem, sizeof idem);
+  if (s->keep_us && eng_cache_takes(s)) return;
   int64_t wait;
   if (eng_conn_hold_step(s->c, s->klass != MOD_CLASS_READ, &wait) != HOLD_NONE) {
     c->held = true;
+    eng_cache_left(s);
     finally(s);
     return;
   }

@@ -335,6 +335,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   on_intake_timer(e);
   eng_reconcile_start(e);
   eng_echo_start(e);
+  eng_cache_start(e);
   return eng_retain_start(e);
 }
 
@@ -449,6 +450,7 @@ void engine_close(engine *e) {
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
   tracer_free(e->tracer);
   eng_loss_free(e);
+  eng_cache_free(e);
   re_cache_free(e->regexes);
   metrics_free(e->metrics);
   arena_free(&e->a);

@@ -158,6 +158,7 @@ struct eng_conn {
   uint64_t wake_after;
   bool wake_all;
   uint64_t delivered, failed, dead, steps_done;
+  uint64_t cache_hits, cache_asked, cache_joined, cache_stale; /* cached(...): answered from what is kept; asked; by another run's asking; with an old answer */
   char last_error[ENG_TEXT];
 };
 
@@ -230,6 +231,9 @@ typedef struct eng_step {
   size_t result_len;
   eng_call call;
   io_timer timer;
+  int64_t keep_us, stale_us; /* cached(...): how long its answer is good; how much longer when there is no other. 0 = it is not kept */
+  uint8_t cache_key[REC_LANE];
+  bool asks, joins;          /* its call is under way for all; it waits for another's */
 } eng_step;
 
 struct eng_run {
@@ -396,6 +400,7 @@ struct engine {
   struct eng_retain *retain;
   struct eng_tokens *tokens; /* auth_token.c; NULL: none was asked for yet */
   void (*tokens_free)(engine *e);
+  struct eng_cache *cache;   /* engine_cache.c; NULL: nothing is kept */
   engine_status st;
   uint8_t meta[REC_META_MAX];
   struct tracer *tracer;     /* NULL: no spans are sent */
@@ -728,6 +733,10 @@ eng_step *eng_step_first(const eng_step *s);
 void eng_step_free(eng_step *s);
 /* Makes the next attempt. */
 void eng_step_perform(eng_step *s);
+/* Its answer is in s->result: recorded, and the run goes on. */
+void eng_step_answered(eng_step *s);
+/* The attempt that it waited for failed as s->call says. */
+void eng_step_missed(eng_step *s);
 /* Records a RESULT of the step; failed: what of the call is recorded. */
 hdw_status eng_step_record(eng_step *s, uint8_t state, bool failed, const buf *body);
 /* The run leaves memory, its steps go on. */
@@ -762,6 +771,7 @@ typedef struct eng_ask {
   char operation[96];
   uint8_t klass;             /* eng_class_of */
   val request;
+  int64_t keep_us, stale_us;
   buf packed;
   uint8_t hash[REC_HASH];
   bool unsure;               /* recorded, and it is not known whether it took place */
@@ -836,6 +846,15 @@ void eng_out_new(engine *e, eng_conn *c);
 void eng_out_close(eng_conn *c);
 /* A delivery could have gone for so long and has not. */
 bool eng_out_late(eng_conn *c, int64_t us);
+/* engine_cache.c. A step whose answer is to be kept (keep_us > 0): */
+void eng_cache_begin(eng_step *s, const eng_ask *x);
+bool eng_cache_takes(eng_step *s);                                   /* before an attempt: true when none is needed, or another's is under way */
+void eng_cache_answered(eng_step *s, const void *p, size_t len);     /* packed */
+void eng_cache_failed(eng_step *s);
+void eng_cache_left(eng_step *s);                                    /* it goes without an outcome: another one asks */
+bool eng_cache_stale(eng_step *s);                                   /* an old answer is used instead of the failure */
+void eng_cache_start(engine *e);
+void eng_cache_free(engine *e);
 /* engine_echo.c. Drivers: these bytes are about to leave. */
 void eng_echo_sends(eng_call *call, const void *p, size_t len);
 void eng_echo_start(engine *e);

@@ -35,6 +35,13 @@ static hdw_status make_request(eng_run *r, ask *x) {
     uint32_t k = f->argn + i < r->app->m.nargn ? r->app->m.argn[f->argn + i] : MOD_NO_INDEX, len = 0;
     char number[12];
     const char *name = k == MOD_NO_INDEX ? NULL : mod_text(&r->app->m, k, &len);
+    if (name && name[0] == '$') { /* not the call's: whoever changes it asks for the same */
+      int64_t us = q->args[i].tag == VAL_LONG || q->args[i].tag == VAL_INT ? q->args[i].u.i : 0;
+      us = us > 0 && us < INT64_MAX / 4000 ? us * 1000 : 0;
+      if (len == 4 && !memcmp(name, "$for", 4)) x->keep_us = us;
+      if (len == 6 && !memcmp(name, "$stale", 6)) x->stale_us = us;
+      continue;
+    }
     if (!name) {
       len = (uint32_t)snprintf(number, sizeof number, "%u", i);
       name = arena_dup(&r->a, number, len);
@@ -420,6 +427,7 @@ bool eng_step_await(eng_run *r) {
     return false;
   }
   s->unsure = x.unsure;
+  if (x.klass == MOD_CLASS_READ && x.keep_us && e->o.config->top.cache_bytes) eng_cache_begin(s, &x);
   if (x.klass == MOD_CLASS_READ) {
     uint64_t id = r->id;
     eng_step_perform(s);

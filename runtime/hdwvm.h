@@ -62,6 +62,7 @@ int hv_skip_lane(const hv_args *a);
 int hv_reprocess(const hv_args *a);
 int hv_replay(const hv_args *a);
 int hv_pause(const hv_args *a);
+int hv_cache(const hv_args *a);
 int hv_resume(const hv_args *a);
 int hv_sinks(const hv_args *a);
 int hv_jwks(const hv_args *a);

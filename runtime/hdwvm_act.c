@@ -155,6 +155,27 @@ static int pause_or_resume(const hv_args *args, const char *action) {
 int hv_pause(const hv_args *args) { return pause_or_resume(args, "pause"); }
 int hv_resume(const hv_args *args) { return pause_or_resume(args, "resume"); }
 
+int hv_cache(const hv_args *args) {
+  static const hv_column cols[] = {{"CONNECTION", "connection", false}, {"ANSWERS", "answers", false}, {"BYTES", "bytes", false}, {"OLDEST", "oldest", true}, {"NEWEST", "newest", true},
+                                   {"HITS", "hits", false}, {"ASKED", "asked", false}, {"JOINED", "joined", false}, {"STALE", "stale", false}};
+  view v;
+  buf b;
+  if (!args->nwords) return hv_list(args, "/cache", cols, 9, "nothing is kept: no program has used cached(...) yet");
+  bool clear = !strcmp(args->words[0], "clear"), one = args->nwords == 2;
+  if (!clear || args->nwords > 2 || one == args->all) {
+    hv_say("cache lists what is kept; cache clear CONNECTION, or cache clear --all, forgets it");
+    return EXIT_USAGE;
+  }
+  view_init(&v);
+  buf_init(&b, &v.a, 4096);
+  buf_puts(&b, "/cache");
+  hv_param(&v.a, &b, "connection", one ? args->words[1] : NULL);
+  hv_param(&v.a, &b, "all", args->all ? "1" : NULL);
+  hv_param(&v.a, &b, "who", getenv("USER"));
+  buf_putc(&b, 0);
+  return view_end(&v, post(args, &v, b.p, "forgotten"));
+}
+
 /* ---- reprocess ------------------------------------------------------------------------------------------------------------------ */
 
 static void print_plan(view *v, val p) {

@@ -35,6 +35,7 @@ const hv_command hv_commands[] = {
     {"sinks", "", "Where deliveries go, and how it goes.", hv_sinks, HOLD_NET},
     {"connections", "", "The same as sinks.", hv_sinks, HOLD_NET},
     {"jwks", "", "Public keys of the smart_backend logins, as they are registered with a server.", hv_jwks, HOLD_NET},
+    {"cache", "[clear CONNECTION | clear --all]", "Answers that cached(...) keeps, by connection, since the start how often they were used; clear forgets them.", hv_cache, HOLD_NET},
     {"pause", "SINK|WORKFLOW", "Holds everything that goes to a connection, or new runs of a workflow, until resume.", hv_pause, HOLD_NET},
     {"resume", "SINK|WORKFLOW", "Lets it go on.", hv_resume, HOLD_NET},
     {"lanes", "[--limit N]", "Lanes (order by) that are held by a failed or parked run, or where runs wait for their turn.", hv_lanes, HOLD_NET},
