@@ -40,7 +40,7 @@ def faults(a):
     said, good = run(python('iofaults.py', *args), a, r'(\d+) of (\d+) points of (\d+) scenarios(?:, (\d+) before)?, ended with (.*), (\d+) violations')
     if good and not a.quick and not a.count:
         os.unlink(done)  # all of them: the next time from the beginning
-    return f'{int(said[1]) + int(said[4] or 0):,} of {int(said[2]):,} failing calls in {said[3]} scenarios, once and from then on' if said else 'did not run', f'ended with {said[5]}, {said[6]} violations' if said else 'FAILED', good
+    return f'{int(said[1]) + int(said[4] or 0):,} failing calls in {said[3]} scenarios ({int(said[2]):,} the last time), once and from then on' if said else 'did not run', f'ended with {said[5]}, {said[6]} violations' if said else 'FAILED', good
 
 
 def oom(a):
