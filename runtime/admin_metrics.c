@@ -112,8 +112,10 @@ static void connections(admin *ad, metrics_out *o) {
   int64_t now = io_wall_us(ad->io), mono = io_mono_us(ad->io);
   static const struct { const char *name, *help; } g[] = {{"hdw_queue_depth", "Deliveries that wait or are under way."}, {"hdw_queue_oldest_seconds", "Age of the oldest of them."},
                                                         {"hdw_breaker_open", "1 while the breaker keeps attempts back."}, {"hdw_connection_paused", "1 while an operator holds the connection."},
-                                                        {"hdw_connection_holding", "1 while deliveries are held after a failure."}, {"hdw_connection_room", "Attempts at once, now: fewer after 429."}};
-  for (unsigned k = 0; k < 6; k++) {
+                                                        {"hdw_connection_holding", "1 while deliveries are held after a failure."}, {"hdw_connection_room", "Attempts at once, now: fewer after 429."},
+                                                        {"hdw_connection_steps", "Steps under way, or waiting for a place."}, {"hdw_connection_busy", "1 while further runs wait on disk because so many steps are under way."},
+                                                        {"hdw_connection_closed", "1 outside of its hours."}};
+  for (unsigned k = 0; k < 9; k++) {
     if (e->nconns) metrics_family(o, g[k].name, "gauge", k == 1 ? "seconds" : NULL, g[k].help);
     for (uint32_t i = 0; i < e->nconns; i++) {
       const eng_conn *c = e->conns[i];
@@ -121,7 +123,10 @@ static void connections(admin *ad, metrics_out *o) {
       int64_t since = k == 1 ? store_oldest_us(e->store, ENG_PART, name, OLDEST_LOOK) : 0;
       if (k == 0) metrics_sample_u64(o, g[k].name, store_depth(e->store, ENG_PART, name), "connection", c->name);
       else if (k == 1) metrics_sample_us(o, g[k].name, since ? now - since : 0, "connection", c->name);
-      else metrics_sample_u64(o, g[k].name, k == 2 ? c->open : k == 3 ? c->paused : k == 5 ? eng_conn_limit(c) : c->hold_until_us > mono, "connection", c->name);
+      else {
+        const uint64_t v[] = {0, 0, c->open, c->paused, c->hold_until_us > mono, eng_conn_limit(c), c->steps, c->busy, c->hours && !hours_open(c->hours, now)};
+        metrics_sample_u64(o, g[k].name, v[k], "connection", c->name);
+      }
     }
   }
 }

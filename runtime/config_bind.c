@@ -1,5 +1,7 @@
 /* config_bind.c - what the programs declare against what hdw.json binds; see config.h. */
+#include <stdio.h>
 #include "config_int.h"
+#include "egress.h"
 #include "json.h"
 
 /* ---- binding -------------------------------------------------------------------------------------------------------------- */
@@ -105,6 +107,22 @@ static void bind_listeners(config *c, const meta *m, bool literal) {
 /* Kinds whose peer must be granted. */
 static bool is_network_kind(const char *kind) { return !strcmp(kind, "rest") || !strcmp(kind, "mllp") || !strcmp(kind, "fhir"); }
 
+/* An address that is written down and not allowed is found here, a name's when it is resolved. */
+static void check_address(config *c, const config_conn *x) {
+  net_cidr nets[256];
+  egress_policy p = {.grant = nets, .private_networks = x->o.private_networks};
+  const char *rule = NULL, *at = x->o.base[0] ? strstr(x->o.base, "://") : x->o.address;
+  char host[300];
+  io_addr a;
+  at = !at ? "" : x->o.base[0] ? at + 3 : at; /* whether it is a URL at all is the driver's to say */
+  bool six = at[0] == '[';
+  snprintf(host, sizeof host, "%.*s", (int)strcspn(at + six, six ? "]" : ":/?"), at + six);
+  for (unsigned i = 0; i < x->networks.n && p.n_grant < 256; i++)
+    if (!net_cidr_parse(x->networks.v[i], &nets[p.n_grant])) p.n_grant++;
+  if (host[0] && egress_host(host, 1, &a) && !egress_pick(&p, &a, 1, &a, 1, &rule))
+    config_problem(c, "connections.%.80s.%s: %.60s is %s: connections.%.80s.grant.networks does not allow it", x->name, x->o.base[0] ? "base" : "address", host, rule, x->name);
+}
+
 static void bind_conns(config *c, const meta *m, bool literal) {
   for (uint32_t i = 0; i < m->nconns; i++) {
     const meta_conn *d = &m->conns[i];
@@ -132,6 +150,7 @@ static void bind_conns(config *c, const meta *m, bool literal) {
     bool known = is_network_kind(d->kind) || !strcmp(d->kind, "folder");
     if (!known && !literal) config_problem(c, "connections.%.100s: connections of kind %.40s are not available in this version", d->name, d->kind);
     use_refs(c, m, d->args, literal);
+    if (is_network_kind(d->kind) && !literal) check_address(c, x);
   }
 }
 

@@ -244,11 +244,7 @@ static const eng_driver *find_driver(const engine *e, const char *kind) {
   return NULL;
 }
 
-bool eng_egress_ok(const eng_conn *c, const io_addr *a) {
-  if (c->private_ok) return true;
-  egress_policy p = {c->grants, c->ngrants};
-  return egress_allowed(&p, a);
-}
+egress_policy eng_egress(const eng_conn *c) { return (egress_policy){c->grants, c->ngrants, c->private_ok}; }
 
 static int64_t ms_of(val v, int64_t otherwise) {
   int64_t ms;
@@ -258,8 +254,9 @@ static int64_t ms_of(val v, int64_t otherwise) {
 /* hours('Mon-Fri 08:00-18:00', zone: 'Europe/Berlin'); without a zone UTC. */
 static hdw_status opening_hours(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   val args = jv_get(jv_get(c->args, "hours"), "args");
-  if (args.tag != VAL_OBJ) return HDW_OK;
-  const char *when = jv_text(&e->a, jv_get(args, "when")), *name = jv_text(&e->a, jv_get(args, "zone"));
+  const config_list *closed = &c->cfg->o.closed_on;
+  if (args.tag != VAL_OBJ && !closed->n) return HDW_OK;
+  const char *when = args.tag == VAL_OBJ ? jv_text(&e->a, jv_get(args, "when")) : "00:00-24:00", *name = jv_text(&e->a, jv_get(args, "zone"));
   zone *z = NULL;
   size_t at = 0;
   c->hours = (hours *)arena_zalloc(&e->a, 1, sizeof *c->hours);
@@ -273,6 +270,11 @@ static hdw_status opening_hours(engine *e, eng_conn *c, char text[ENG_TEXT]) {
     return HDW_E_INVALID;
   }
   c->hours->z = z;
+  for (unsigned i = 0; i < closed->n; i++)
+    if (hours_close_on(c->hours, closed->v[i])) {
+      snprintf(text, ENG_TEXT, "closed_on: '%.40s' is no day; 2026-12-25 is one, and 12-25 every year's", closed->v[i]);
+      return HDW_E_INVALID;
+    }
   return HDW_OK;
 }
 

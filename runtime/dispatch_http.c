@@ -263,40 +263,30 @@ static void send(eng_http *x) {
   if (s) ends_soon(x, s, "the request cannot be made");
 }
 
-static void denied(eng_http *x, const io_addr *a, char text[ENG_TEXT]) {
-  x->forbidden = true;
-  const char *rule = egress_rule(a);
-  snprintf(text, ENG_TEXT, "the address is %s: connections.%.60s.grant.networks does not allow it", rule ? rule : "not allowed", x->call->c->name);
+/* Into pin; false: one of them is forbidden, and why says which rule does it. */
+static bool allowed(eng_http *x, const io_addr *addrs, unsigned n) {
+  egress_policy p = eng_egress(x->call->c);
+  const char *rule = "";
+  x->npin = egress_pick(&p, addrs, n, x->pin, OUT_MAX_PIN, &rule);
+  x->forbidden = !x->npin;
+  if (x->forbidden) snprintf(x->why, sizeof x->why, "%s %s: connections.%.60s.grant.networks does not allow it", n > 1 ? "one of the host's addresses is" : "the address is", rule, x->call->c->name);
+  return !x->forbidden;
 }
 
 static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *user) {
   eng_http *x = (eng_http *)user;
-  char text[ENG_TEXT];
   x->id = 0;
-  for (unsigned i = 0; i < n && x->npin < OUT_MAX_PIN; i++) {
-    if (eng_egress_ok(x->call->c, &addrs[i])) x->pin[x->npin++] = addrs[i];
-    else denied(x, &addrs[i], text);
-  }
-  if (x->npin) x->forbidden = false;
-  if (x->npin) send(x);
-  else if (s || !n) ends(x, s ? s : HDW_E_NOTFOUND, "the host's name cannot be resolved");
-  else ends(x, HDW_E_DENIED, text);
+  if (s || !n) ends(x, s ? s : HDW_E_NOTFOUND, "the host's name cannot be resolved");
+  else if (allowed(x, addrs, n)) send(x);
+  else ends(x, HDW_E_DENIED, x->why);
 }
 
 /* The address, resolved and judged; then the request. */
 static void reach(eng_http *x) {
   io_addr lit;
-  char text[300];
-  x->npin = 0;
-  snprintf(text, sizeof text, strchr(x->host, ':') ? "[%.250s]:%u" : "%.250s:%u", x->host, x->port);
-  if (!io_addr_parse(text, &lit)) {
-    if (!eng_egress_ok(x->call->c, &lit)) {
-      denied(x, &lit, x->why);
-      ends_soon(x, HDW_E_DENIED, x->why);
-      return;
-    }
-    x->pin[x->npin++] = lit;
-    send(x);
+  if (egress_host(x->host, x->port, &lit)) {
+    if (allowed(x, &lit, 1)) send(x);
+    else ends_soon(x, HDW_E_DENIED, x->why);
     return;
   }
   hdw_status s = io_resolve(x->call->e->io, x->host, x->port, x->call->c->timeout_us, on_resolved, x, &x->id);

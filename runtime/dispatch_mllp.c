@@ -145,14 +145,11 @@ static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *us
   eng_mllp *m = (eng_mllp *)user;
   m->resolve = 0;
   if (!m->current) return;
-  unsigned allowed = 0;
-  for (unsigned i = 0; i < n; i++) allowed += eng_egress_ok(m->c, &addrs[i]);
-  for (unsigned i = 0, k = 0; i < n; i++)
-    if (eng_egress_ok(m->c, &addrs[i]) && k++ == m->turn % allowed) {
-      transmit(m, &addrs[i]);
-      return;
-    }
-  if (n) broken(m, FAIL_PERMANENT, HDW_E_DENIED, "the address is not allowed: see grant.networks of the connection");
+  io_addr good[16];
+  egress_policy p = eng_egress(m->c);
+  unsigned k = egress_pick(&p, addrs, n, good, 16, NULL);
+  if (k) transmit(m, &good[m->turn % k]);
+  else if (n) broken(m, FAIL_PERMANENT, HDW_E_DENIED, "the address is not allowed: see grant.networks of the connection");
   else broken(m, FAIL_TRANSIENT, s ? s : HDW_E_NOTFOUND, "the host's name cannot be resolved");
 }
 
@@ -175,11 +172,10 @@ static void next(eng_mllp *m) {
     io_timer_set(m->c->e->io, &call->timer, 0, on_broken, m);
     return;
   }
-  char text[300];
   io_addr a;
-  snprintf(text, sizeof text, strchr(m->c->host, ':') ? "[%.250s]:%u" : "%.250s:%u", m->c->host, m->c->port);
-  if (!io_addr_parse(text, &a)) {
-    if (eng_egress_ok(m->c, &a)) transmit(m, &a);
+  if (egress_host(m->c->host, m->c->port, &a)) {
+    egress_policy p = eng_egress(m->c);
+    if (egress_pick(&p, &a, 1, &a, 1, NULL)) transmit(m, &a);
     else {
       eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_DENIED", "the address is not allowed: see grant.networks of the connection");
       io_timer_set(m->c->e->io, &call->timer, 0, on_broken, m);

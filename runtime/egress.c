@@ -1,6 +1,8 @@
 /* egress.c - the table of networks that are not reached without a grant. Pure; see egress.h. */
 #include "egress.h"
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static bool prefix_equal(const uint8_t *a, const uint8_t *b, unsigned bits) {
   unsigned whole = bits / 8, rest = bits % 8;
@@ -41,13 +43,20 @@ hdw_status net_cidr_parse(const char *text, net_cidr *out) {
 
 bool net_cidr_has(const net_cidr *c, const io_addr *a) { return c->family == a->family && prefix_equal(c->ip, a->ip, c->bits); }
 
-typedef struct rule {
+typedef struct net_rule {
   uint8_t bits, ip[16];
   const char *name;
-} rule;
+} net_rule;
+
+/* Where clouds hand out credentials, names and keys to whoever asks: AWS (also for tasks and in IPv6), Azure's host, Google's IPv6, Alibaba, Oracle. */
+static const net_rule metadata4[] = {
+    {32, {169, 254, 169, 254}, "a cloud's metadata"}, {32, {169, 254, 170, 2}, "a cloud's metadata"}, {32, {169, 254, 170, 23}, "a cloud's metadata"}, {32, {168, 63, 129, 16}, "a cloud's metadata"},
+    {32, {100, 100, 100, 200}, "a cloud's metadata"}, {32, {192, 0, 0, 192}, "a cloud's metadata"}};
+static const net_rule metadata6[] = {
+    {128, {0xfd, 0, 0x0e, 0xc2, [14] = 2, 0x54}, "a cloud's metadata"}, {128, {0xfd, 0, 0x0e, 0xc2, [15] = 0x23}, "a cloud's metadata"}, {128, {0xfd, 0x20, 0, 0xce, [14] = 2, 0x54}, "a cloud's metadata"}};
 
 /* RFC 6890 and successors: special-purpose registries, plus multicast. */
-static const rule deny4[] = {
+static const net_rule deny4[] = {
     {8, {0}, "this network"},           {8, {10}, "private"},
     {10, {100, 64}, "shared"},          {8, {127}, "loopback"},
     {16, {169, 254}, "link-local"},     {12, {172, 16}, "private"},
@@ -57,7 +66,7 @@ static const rule deny4[] = {
     {24, {203, 0, 113}, "documentation"},{4, {224}, "multicast"},
     {32, {255, 255, 255, 255}, "broadcast"}, {4, {240}, "reserved"},
 };
-static const rule deny6[] = {
+static const net_rule deny6[] = {
     {128, {0}, "unspecified"},
     {128, {[15] = 1}, "loopback"},
     {96, {[10] = 0xff, 0xff}, "IPv4-mapped"},
@@ -77,13 +86,20 @@ static const rule deny6[] = {
     {8, {0xff}, "multicast"},
 };
 
-static const char *find(const rule *t, size_t n, const uint8_t *ip) {
+static const char *find(const net_rule *t, size_t n, const uint8_t *ip) {
   for (size_t i = 0; i < n; i++)
     if (prefix_equal(t[i].ip, ip, t[i].bits)) return t[i].name;
   return NULL;
 }
 
+static const char *metadata_rule(const io_addr *a) {
+  if (a->family == IO_ADDR_IP4) return find(metadata4, sizeof metadata4 / sizeof *metadata4, a->ip);
+  return a->family == IO_ADDR_IP6 ? find(metadata6, sizeof metadata6 / sizeof *metadata6, a->ip) : NULL;
+}
+
 const char *egress_rule(const io_addr *a) {
+  const char *m = metadata_rule(a);
+  if (m) return m;
   if (a->family == IO_ADDR_IP4) return find(deny4, sizeof deny4 / sizeof *deny4, a->ip);
   if (a->family == IO_ADDR_IP6) {
     const char *r = find(deny6, sizeof deny6 / sizeof *deny6, a->ip);
@@ -109,8 +125,11 @@ static bool carried(const io_addr *a, io_addr *v4) {
 }
 
 static bool granted(const egress_policy *p, const io_addr *a) {
+  const char *rule = egress_rule(a);
+  bool exactly = metadata_rule(a) != NULL;
+  if (p && p->private_networks && !exactly && rule && (!strcmp(rule, "private") || !strcmp(rule, "shared") || !strcmp(rule, "loopback"))) return true;
   for (unsigned i = 0; p && i < p->n_grant; i++)
-    if (net_cidr_has(&p->grant[i], a)) return true;
+    if (net_cidr_has(&p->grant[i], a) && (!exactly || p->grant[i].bits == (a->family == IO_ADDR_IP4 ? 32 : 128))) return true;
   return false;
 }
 
@@ -121,4 +140,27 @@ bool egress_allowed(const egress_policy *policy, const io_addr *a) {
   /* ::1 and :: look like compatible forms; a grant of exactly them is meant as such. */
   if (a->family == IO_ADDR_IP6 && carried(a, &v4) && v4.ip[0]) return !egress_rule(&v4) || granted(policy, &v4);
   return true;
+}
+
+unsigned egress_pick(const egress_policy *policy, const io_addr *addrs, unsigned n, io_addr *out, unsigned cap, const char **rule) {
+  for (unsigned i = 0; i < n; i++)
+    if (!egress_allowed(policy, &addrs[i])) {
+      io_addr v4;
+      const char *why = egress_rule(&addrs[i]);
+      if (!why && carried(&addrs[i], &v4)) why = egress_rule(&v4);
+      if (rule) *rule = why ? why : "not allowed";
+      return 0;
+    }
+  for (unsigned i = 0; i < n && i < cap; i++) out[i] = addrs[i];
+  return n < cap ? n : cap;
+}
+
+bool egress_host(const char *host, uint16_t port, io_addr *out) {
+  char text[300];
+  size_t n = strlen(host);
+  if (n && host[n - 1] == '.') n--;
+  if (!n || n > 250) return false;
+  bool local = (n == 9 && !strncasecmp(host, "localhost", 9)) || (n > 10 && !strncasecmp(host + n - 10, ".localhost", 10));
+  snprintf(text, sizeof text, strchr(host, ':') ? "[%.*s]:%u" : "%.*s:%u", local ? 9 : (int)n, local ? "127.0.0.1" : host, port);
+  return io_addr_parse(text, out) == HDW_OK;
 }

@@ -222,7 +222,7 @@ uint32_t engine_cache_clear(engine *e, const char *connection);
 
 typedef struct engine_sink {
   const char *name, *kind, *state;  /* state: eng_hold_text, or "held by a dead letter" */
-  uint32_t in_flight;
+  uint32_t in_flight;               /* attempts under way or waiting for a place: deliveries and steps */
   uint64_t delivered, failed, dead; /* since start */
   int64_t hold_until_us;            /* monotonic; 0 = not holding */
   const char *last_error;

@@ -225,7 +225,10 @@ void eng_conn_outcome(eng_call *call) {
   /* 429 says slower, not broken; what the peer judged and refused shows that it is there. */
   bool bad = !call->ok && (call->fail_class == FAIL_TRANSIENT || call->fail_class == FAIL_AMBIGUOUS) && call->status != 429 && !call->judged;
   bool reached = call->sent || call->status;
-  if (!call->ok) eng_call_text(call, c->last_error);
+  if (!call->ok) {
+    c->failed++;
+    eng_call_text(call, c->last_error);
+  }
   if (call->probe) c->probing = false;
   adapt(c, call);
   if (!call->ok && call->retry_after_us > 0) {

@@ -906,7 +906,7 @@ eng_call *eng_out_flying_call(eng_conn *c);
 uint32_t eng_conn_limit(const eng_conn *c);
 /* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
 int64_t eng_conn_turn_us(eng_conn *c);
-bool eng_egress_ok(const eng_conn *c, const io_addr *a);
+egress_policy eng_egress(const eng_conn *c);
 /* The secret's value, NULL when it is not bound. */
 const char *eng_secret(engine *e, val ref);
 /* Text of an argument: strings, numbers; a template with every hole escaped by esc (NULL = plain). NULL when it is none; text: or when it holds a NUL. */

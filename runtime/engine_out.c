@@ -109,7 +109,6 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   uint8_t klass = call->fail_class;
   bool unsure = klass == FAIL_AMBIGUOUS || (d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS);
   if (klass == FAIL_AMBIGUOUS && !d->moved && !call->once && strcmp(c->cfg->o.ambiguous, "stop")) klass = FAIL_TRANSIENT;
-  c->failed++;
   r->fail_class = klass;
   r->error_code = cod_cstr(call->code), r->error_text = cod_cstr(call->message);
   if (klass == FAIL_TRANSIENT && unsure && elsewhere(d)) {

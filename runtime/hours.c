@@ -1,5 +1,6 @@
 /* hours.c - see hours.h. */
 #include "hours.h"
+#include "datetime.h"
 #include <string.h>
 #include <strings.h>
 
@@ -77,15 +78,49 @@ hdw_status hours_parse(const char *text, hours *out, size_t *at) {
   return ok && !*p ? HDW_OK : HDW_E_SYNTAX;
 }
 
+static bool digits(const char *p, unsigned n, unsigned *out) {
+  *out = 0;
+  for (unsigned i = 0; i < n; i++) {
+    if (p[i] < '0' || p[i] > '9') return false;
+    *out = *out * 10 + (unsigned)(p[i] - '0');
+  }
+  return true;
+}
+
+hdw_status hours_close_on(hours *h, const char *text) {
+  static const uint8_t last[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  size_t n = strlen(text);
+  unsigned year = 0, month, day;
+  const char *md = n == 10 ? text + 5 : text;
+  if ((n != 5 && n != 10) || (n == 10 && (!digits(text, 4, &year) || !year || text[4] != '-')) || !digits(md, 2, &month) || md[2] != '-' || !digits(md + 3, 2, &day)) return HDW_E_SYNTAX;
+  if (!month || month > 12 || !day || day > last[month - 1]) return HDW_E_SYNTAX;
+  if (h->nclosed == HOURS_CLOSED_MAX) return HDW_E_LIMIT;
+  h->closed[h->nclosed++] = (hours_day){(int16_t)year, (uint8_t)month, (uint8_t)day};
+  return HDW_OK;
+}
+
+/* days: since 1970-01-01 */
+static bool closed_on(const hours *h, int64_t days) {
+  tm_val t;
+  int f[7];
+  if (!h->nclosed) return false;
+  tm_from_unix_us(days * INT64_C(86400000000), 0, &t);
+  tm_fields(&t, &f[0], &f[1], &f[2], &f[3], &f[4], &f[5], &f[6]);
+  for (unsigned i = 0; i < h->nclosed; i++)
+    if ((!h->closed[i].year || h->closed[i].year == f[0]) && h->closed[i].month == f[1] && h->closed[i].day == f[2]) return true;
+  return false;
+}
+
 bool hours_open(const hours *h, int64_t wall_us) {
   int64_t s = wall_us / 1000000 - (wall_us % 1000000 < 0);
   int64_t min = (s + (h->z ? zone_offset_at(h->z, s) : 0) * INT64_C(60)) / 60;
   unsigned of_day = (unsigned)(min % DAY_MIN), today = (unsigned)((min / DAY_MIN + 3) % 7), before = (today + 6) % 7; /* 1970-01-01 was a Thursday */
+  bool here = !closed_on(h, min / DAY_MIN), there = !closed_on(h, min / DAY_MIN - 1);
   for (unsigned i = 0; i < h->n; i++) {
     const hours_window *w = &h->w[i];
     bool over_night = w->to_min <= w->from_min;
-    if (w->days >> today & 1 && of_day >= w->from_min && (over_night || of_day < w->to_min)) return true;
-    if (over_night && w->days >> before & 1 && of_day < w->to_min) return true;
+    if (here && w->days >> today & 1 && of_day >= w->from_min && (over_night || of_day < w->to_min)) return true;
+    if (over_night && there && w->days >> before & 1 && of_day < w->to_min) return true;
   }
   return false;
 }

@@ -125,11 +125,9 @@ static void post(otlp *t) {
 
 static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *user) {
   otlp *t = (otlp *)user;
-  egress_policy p = {t->grants, t->ngrants};
+  egress_policy p = {.grant = t->grants, .n_grant = t->ngrants};
   t->id = 0;
-  t->npin = 0;
-  for (unsigned i = 0; i < n && !s && t->npin < MAX_PIN; i++)
-    if (egress_allowed(&p, &addrs[i])) t->pin[t->npin++] = addrs[i];
+  t->npin = s ? 0 : egress_pick(&p, addrs, n, t->pin, MAX_PIN, NULL);
   if (t->npin) post(t);
   else again(t, 0);
 }
@@ -183,7 +181,7 @@ hdw_status otlp_new(io *x, const config_traces *o, tracer **out, char text[200])
       s = HDW_E_INVALID;
       snprintf(text, 200, "traces.networks: '%.60s' is no network (10.0.0.0/8)", o->networks.v[i]);
     }
-  egress_policy p = {t->grants, t->ngrants};
+  egress_policy p = {.grant = t->grants, .n_grant = t->ngrants};
   if (!s && t->u.is_addr && !egress_allowed(&p, &t->u.addr)) {
     s = HDW_E_DENIED;
     snprintf(text, 200, "traces.endpoint: the address is %.40s: traces.networks does not allow it", egress_rule(&t->u.addr) ? egress_rule(&t->u.addr) : "not allowed");

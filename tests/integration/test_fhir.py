@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
 from fhir_server import FhirServer, http_date
-from rig import Daemon, wait_for
+from rig import ack_code, adt, Daemon, Mllp, wait_for
 
 HEAD = '''hdw 1
 listener web = http()
@@ -327,6 +327,78 @@ class Fhir(unittest.TestCase):
         self.assertEqual((c['kind'], c['state']), ('fhir', 'ok'))
         self.assertGreaterEqual(c['throttled'], 1)
         self.assertGreater(c['requests'], c['throttled'])
+
+
+HARD = '''hdw 1
+listener adt = mllp(port: 2575)
+connection epic = fhir(timeout: 1 second, retry: retry(3, from: 50 milliseconds, to: 200 milliseconds), breaker: breaker(failures: 3, cooldown: 1 second))
+workflow admit on msg = adt.message(types: ['ADT^A01']) {
+  step p = epic.read(Patient, '17')
+  step u = epic.update(Patient(id: '17', gender: 'male'), if_match: '1')
+    on error where error.code = 'conflict' { log('another was faster') }
+  step again = epic.read(Patient, '17')
+  step made = epic.create(Patient(gender: 'female'))
+  return { id: made.id }
+}
+'''
+
+
+class Hardships(unittest.TestCase):
+    def setUp(self):
+        self.s = FhirServer()
+        for _ in range(2):
+            self.s.put({'resourceType': 'Patient', 'id': '17', 'gender': 'female'})
+        self.d = Daemon(HARD, {'listeners': {'adt': {'port': 0}}, 'connections': {'epic': {'base': self.s.url, 'grant': {'networks': ['127.0.0.1/32']}}}}).start()
+        self.m = Mllp(self.d.ports['adt'])
+
+    def tearDown(self):
+        self.m.close()
+        self.d.close()
+        self.s.close()
+
+    def connection(self):
+        return self.d.ask('connections')[0]
+
+    def until(self, state, seconds=20):
+        return self.d.ask('run', wait_for(lambda: self.ended(state), seconds, f'a run that is {state}')[0]['id'])
+
+    def ended(self, state):
+        return [r for r in self.d.runs() if r['state'] == state]
+
+    def test_R4_R5_a_run_survives_429_503_412_and_a_timeout_in_turn(self):
+        self.s.plan((429, '1'), 503, 'ok', 'hang', method='GET')
+        begin = time.monotonic()
+        self.assertEqual(ack_code(self.m.ask(adt('C1'))), 'AA')
+        wait_for(lambda: self.connection()['state'] == 'asked to wait', 5, 'the wait that the server asked for')
+        run = self.until('done')
+        self.assertGreater(time.monotonic() - begin, 1.8)
+        steps = {s['path']: s for s in run['journal']}
+        self.assertEqual([(s['state'], s.get('attempts', 1)) for _, s in sorted(steps.items())], [('done', 3), ('failed', 1), ('done', 2), ('done', 1)])
+        self.assertIn('412', json.dumps(steps['1']))
+        c = self.connection()
+        self.assertEqual((c['state'], c['throttled'], c['failed'], c['in_flight']), ('ok', 1, 4, 0))
+        self.assertEqual(len(self.s.seen('POST')), 1)
+
+    def test_R5_an_open_breaker_parks_runs_without_attempts_and_one_probe_frees_them(self):
+        self.s.plan(*[503] * 7, method='GET')  # five runs at once open it; what is left are probes that find it still down
+        for i in range(5):
+            self.m.ask(adt(f'B{i}'))
+        wait_for(lambda: len(self.ended('done')) == 5, 30, 'all runs')
+        self.assertTrue(any('breaker_open' in line for line in self.d.log))
+        gets = [r['time'] for r in self.s.seen('GET')]
+        self.assertEqual(len(gets), 7 + 10)
+        self.assertGreaterEqual(len([1 for a, b in zip(gets, gets[1:]) if b - a > 0.7]), 2)
+        self.assertEqual(self.connection()['state'], 'ok')
+        self.assertEqual(len(self.s.seen('POST')), 5)
+
+    def test_R4_a_create_that_hangs_is_a_dead_letter_that_says_so(self):
+        self.s.plan('hang', method='POST')
+        self.m.ask(adt('D1'))
+        run = self.until('dead')
+        self.assertEqual(len(self.s.seen('POST')), 1)
+        dead = self.d.ask('dead')[0]
+        self.assertEqual(dead['class'], 'ambiguous')
+        self.assertEqual([s['state'] for s in run['journal']], ['done', 'failed', 'done', 'failed'])
 
 
 if __name__ == '__main__':

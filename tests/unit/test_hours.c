@@ -119,6 +119,31 @@ static void test_a_clock_that_is_put_back(void **state) {
   assert_int_equal(wait_at(&h, friday + HOUR), 60 * HOUR);
 }
 
+static void test_R15_days_that_are_closed(void **state) {
+  (void)state;
+  hours h = of("Mon-Fri 08:00-18:00", "Europe/Berlin");
+  static const char *const bad[] = {"", "25-12", "12-32", "13-01", "00-10", "12-00", "2026-12", "2026/12/25", "0000-01-01", "12-25 ", "2026-12-25T", "1-1", "02-30"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(hours_close_on(&h, bad[i]), HDW_E_SYNTAX);
+  assert_int_equal(hours_close_on(&h, "12-25"), HDW_OK);
+  assert_int_equal(hours_close_on(&h, "2026-12-24"), HDW_OK);
+  assert_int_equal(wait_at(&h, utc(2026, 12, 23, 16, 59)), 0);
+  assert_int_equal(wait_at(&h, utc(2026, 12, 23, 17, 0)), (4 * 24 + 14) * HOUR); /* Wednesday 18:00 to Monday 08:00 of that zone */
+  assert_int_equal(wait_at(&h, utc(2025, 12, 24, 17, 0)), (24 + 14) * HOUR);
+  assert_true(hours_open(&h, utc(2027, 12, 24, 10, 0) * 1000000));
+  assert_false(hours_open(&h, utc(2028, 12, 25, 10, 0) * 1000000));
+  /* A night belongs to the day on which it begins; the day is that of the zone. */
+  hours night = of("22:00-06:00", NULL);
+  assert_int_equal(hours_close_on(&night, "2026-05-01"), HDW_OK);
+  assert_true(hours_open(&night, utc(2026, 5, 1, 3, 0) * 1000000));
+  assert_false(hours_open(&night, utc(2026, 5, 1, 23, 0) * 1000000));
+  assert_false(hours_open(&night, utc(2026, 5, 2, 3, 0) * 1000000));
+  assert_true(hours_open(&night, utc(2026, 5, 2, 22, 0) * 1000000));
+  hours far = of("00:00-24:00", "Asia/Tokyo");
+  assert_int_equal(hours_close_on(&far, "2026-05-01"), HDW_OK);
+  assert_false(hours_open(&far, utc(2026, 4, 30, 15, 0) * 1000000));
+  assert_true(hours_open(&far, utc(2026, 5, 1, 15, 0) * 1000000));
+}
+
 /* ---- in the engine ---------------------------------------------------------------------------------------------------------------------- */
 
 static int64_t arrived[8];
@@ -167,6 +192,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_weekend_with_a_change_is_an_hour_shorter_or_longer, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_night_with_a_change, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_clock_that_is_put_back, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_R15_days_that_are_closed, setup, teardown),
       cmocka_unit_test(test_deliveries_over_a_weekend_with_a_change_leave_when_it_opens),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* URLs, the address policy, and the HTTP client behind the seam (which may go to pinned addresses only). */
+#include "spellings.h"
 #include "net_rig.h"
 #include <zlib.h>
 #include "http.h"
@@ -121,20 +122,10 @@ static void test_F2_values_cannot_change_a_url(void **st) {
 /* Every way to write an address that must not be reached: refused as a URL, or read as an address that the policy denies. Never a name. */
 static void test_ssrf_spellings(void **st) {
   (void)st;
-  static const char *const t[] = {
-      "127.0.0.1", "127.1", "127.0.1", "127.0.0.1.", "127.255.255.254", "2130706433", "017700000001", "0x7f000001", "0X7F000001", "0x7f.1", "0x7f.0.0.1", "0177.0.0.1", "0177.1", "127.0.0.01", "127.0.0.0x1", "0x7f.0x0.0x0.0x1",
-      "00000177.1", "127.0x1", "127.000000001", "0", "0.0.0.0", "0x0", "00", "0.0", "0.1", "1", "256", "0.0.0.1", "10.0.0.1", "10.1", "167772161", "0xa.1", "012.0.0.1", "0xA000001", "10.255.255.255", "172.16.0.1", "172.31.255.255",
-      "0xac100001", "172.16.1", "2886729729", "0254.020.0.1", "192.168.0.1", "192.168.1", "192.11010049", "0xc0a80001", "3232235521", "0300.0250.0.1", "0xc0.0xa8.0.1", "169.254.169.254", "169.254.43518", "169.16689662", "2852039166",
-      "0xa9fea9fe", "0xa9.0xfe.0xa9.0xfe", "0251.0376.0251.0376", "169.254.169.254.", "169.254.0.0", "100.64.0.1", "100.127.255.255", "0x64400001", "192.0.0.1", "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.19.255.255", "198.51.100.7",
-      "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "4294967295", "0xffffffff", "037777777777", "255.255.255.254", "[::1]", "[0:0:0:0:0:0:0:1]", "[::]", "[0::0]", "[::0001]", "[0000:0000:0000:0000:0000:0000:0000:0001]",
-      "[::127.0.0.1]", "[::7f00:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::FFFF:127.0.0.1]", "[0:0:0:0:0:ffff:127.0.0.1]", "[::ffff:0:127.0.0.1]", "[::ffff:10.0.0.1]", "[::ffff:a00:1]", "[::ffff:169.254.169.254]", "[::ffff:8.8.8.8]",
-      "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b::8.8.8.8]", "[64:ff9b:1::a00:1]", "[64:ff9b:1:2::1]", "[2002:7f00:1::]", "[2002:7f00:0001::1]", "[2002:a9fe:a9fe::1]", "[2002:0808:0808::1]", "[2001::1]",
-      "[2001:0:7f00:1::]", "[2001:0000:4136:e378:8000:63bf:3fff:fdd2]", "[2001:db8::1]", "[2001:10::1]", "[2001:2::1]", "[fc00::1]", "[fd00::1]", "[fdff:ffff::1]", "[fe80::1]", "[fe80::1%25eth0]", "[febf::1]", "[fec0::1]", "[ff02::1]",
-      "[ff0e::1]", "[100::1]", "[5f00::1]", "[3fff::1]", "[4000::1]", "[::2]", "[1::]", "[::ffff:0:0]", "[::ffff:7f.0.0.1]", "[127.0.0.1]", "127.0.0.1%2e", "127%2e0.0.1", "%31%32%37.0.0.1", "\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1", "\xe2\x91\xa0.1",
-      "127\xe3\x80\x82" "0\xe3\x80\x82" "0\xe3\x80\x82" "1", "1.2.3.4.5", "0x", "0x.1", "08.1", "09", "0x7f.1.", "127..1", "127.0.0.1:80@8.8.8.8", "8.8.8.8@127.0.0.1", "8.8.8.8\\@127.0.0.1", "8.8.8.8#@127.0.0.1"};
+  const char *const *t = spellings;
   fx f;
   open_fx(&f);
-  size_t judged = 0, n = sizeof t / sizeof *t;
+  size_t judged = 0, n = sizeof spellings / sizeof *spellings;
   for (size_t i = 0; i < n; i++) {
     char text[200];
     snprintf(text, sizeof text, "http://%s/x", t[i]);
@@ -164,7 +155,7 @@ static bool reachable(const char *grants, const char *to) {
   snprintf(copy, sizeof copy, "%s", grants);
   for (char *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save)) assert_int_equal(net_cidr_parse(p, &g[n++]), HDW_OK);
   io_addr a = addr(to);
-  return egress_allowed(&(egress_policy){g, n}, &a);
+  return egress_allowed(&(egress_policy){.grant = g, .n_grant = n}, &a);
 }
 
 static void test_public_addresses_and_grants(void **st) {
