@@ -246,6 +246,11 @@ static const eng_driver *find_driver(const engine *e, const char *kind) {
 
 egress_policy eng_egress(const eng_conn *c) { return (egress_policy){c->grants, c->ngrants, c->private_ok}; }
 
+bool eng_egress_ok(const eng_conn *c, const io_addr *a) {
+  egress_policy p = eng_egress(c);
+  return egress_allowed(&p, a);
+}
+
 static int64_t ms_of(val v, int64_t otherwise) {
   int64_t ms;
   return jv_int(jv_get(v, "$ms"), &ms) && ms >= 0 ? ms * 1000 : otherwise;

@@ -907,6 +907,7 @@ uint32_t eng_conn_limit(const eng_conn *c);
 /* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
 int64_t eng_conn_turn_us(eng_conn *c);
 egress_policy eng_egress(const eng_conn *c);
+bool eng_egress_ok(const eng_conn *c, const io_addr *a); /* one address that is written down, before anything is resolved */
 /* The secret's value, NULL when it is not bound. */
 const char *eng_secret(engine *e, val ref);
 /* Text of an argument: strings, numbers; a template with every hole escaped by esc (NULL = plain). NULL when it is none; text: or when it holds a NUL. */
