@@ -61,7 +61,7 @@ def hdwvm(bin_dir, folder, core, stub, in_flight):
         f.write(PROGRAM)
     subprocess.run([f'{bin_dir}/hdwc', 'build', source, '-o', module], check=True)
     with open(config, 'w') as f:
-        json.dump({'data': os.path.join(folder, 'data'), 'listeners': {'web': {'port': 0, 'max_connections': 4096}},
+        json.dump({'data': os.path.join(folder, 'data'), 'waiting_runs': 40000, 'listeners': {'web': {'port': 0, 'max_connections': 4096}},
                    'connections': {'ehr': {'base': f'http://127.0.0.1:{stub}/fhir', 'grant': {'networks': ['127.0.0.1/32']}, 'in_flight': in_flight, 'timeout_ms': 600000}}}, f)
     return start(pinned(core, f'{bin_dir}/hdwvm', 'serve', '--config', config, module), r'ready.*web=\S*:(\d+)', 'stderr')
 
@@ -127,7 +127,7 @@ def calls(a, bin_dir, folder, body, rows):
 
 def waiting(a, bin_dir, folder, rows):
     """All runs come, and wait for the first call: the server answers after a long time."""
-    stub, stub_port = start(pinned(0, f'{bin_dir}/tests/fhirstub', 0, 30000), r'port=(\d+)')
+    stub, stub_port = start(pinned(0, f'{bin_dir}/tests/fhirstub', 0, 120000), r'port=(\d+)')
     daemon, port = hdwvm(bin_dir, folder, 1, stub_port, 10000)
     try:
         before = anon_mb(daemon)
@@ -138,10 +138,12 @@ def waiting(a, bin_dir, folder, rows):
             r.read()
             if r.status >= 300:
                 raise SystemExit(f'waiting: HTTP {r.status}')
-        time.sleep(1)
+        time.sleep(2)
         full = anon_mb(daemon)
-        rows.append({'name': 'waiting', 'unit': 'MiB', 'ours': round(full, 1), 'runs': a.waiting, 'idle_mib': round(before, 1)})
-        print(f'waiting  {a.waiting} runs in flight: RssAnon {full:.1f} MiB, {before:.1f} before')
+        with open('/proc/net/tcp') as f:
+            open_calls = sum(1 for line in f if line.split()[2].endswith(f':{int(stub_port):04X}') and line.split()[3] == '01')
+        rows.append({'name': 'waiting', 'unit': 'MiB', 'ours': round(full, 1), 'runs': a.waiting, 'calls': open_calls, 'idle_mib': round(before, 1)})
+        print(f'waiting  {a.waiting} runs, {open_calls} calls at the server: RssAnon {full:.1f} MiB, {before:.1f} before')
     finally:
         daemon.kill()
         daemon.wait()
