@@ -64,10 +64,8 @@ void against_load(comp *c, decl *d) {
   if (!n || n->kind != AST_AGAINST) return;
   if (!d->kind_row || !str_is(d->kind_row->sig.name, "fhir")) { err(c, E0246, n, "only a fhir connection is checked against a CapabilityStatement"); return; }
   ast_str file = ast_string_value(c->a, c->u->src, n->first);
-  const comp_loader *l = c->opt ? c->opt->loader : NULL;
   comp_source s;
-  if (!l || l->load(l->user, c->u->path, fmt(c, "%.*s", (int)file.len, file.p ? file.p : ""), &s)) err(c, E0221, n->first, "there is no file '%.*s'", (int)file.len, file.p ? file.p : "");
-  else read_server(c, d, n->first, &s);
+  if (named_file(c, n->first, (str){file.p ? file.p : "", file.len}, &s)) read_server(c, d, n->first, &s);
 }
 
 bool connection_is_r4(comp *c, const decl *conn) {

@@ -216,7 +216,8 @@ static void follow_uses(comp *c, unit *u) {
     const char *name = fmt(c, "%.*s.hdw", STR(path));
     comp_source s;
     const comp_loader *l = c->opt ? c->opt->loader : NULL;
-    if (!l || l->load(l->user, u->path, name, &s)) {
+    hdw_status st = l ? l->load(l->user, u->path, name, &s) : HDW_E_NOTFOUND;
+    if (st) {
       if (lib_source(c, name, &s)) {
         int lib = lib_named(c, name);
         unit *x = unit_by_path(c, s.path);
@@ -225,7 +226,7 @@ static void follow_uses(comp *c, unit *u) {
         continue;
       }
       u->missing = true;
-      diag *d = err(c, E0221, n->first, "there is no file '%s'", name);
+      diag *d = err(c, E0221, n->first, st == HDW_E_DENIED ? "'%s' lies outside of the program's folder" : "there is no file '%s'", name);
       diag_note(c->d, d, "'use a/b' reads the file a/b.hdw beside this one, or in the project's folder");
       continue;
     }

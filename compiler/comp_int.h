@@ -330,6 +330,8 @@ ty element_definition(comp *c, ast *call_node, ast *recv, int dst);
 int32_t shape_add(comp *c, uint32_t n, str *names, ty *types);
 
 /* table.c */
+/* The file that a declaration names, by the loader; false: the reason is told at `at`. */
+bool named_file(comp *c, const ast *at, str file, comp_source *out);
 void table_load(comp *c, decl *d);
 
 /* advice.c: fixes and notes for a mismatch that d reports */

@@ -10,7 +10,7 @@
 
 typedef struct comp_source { const char *path; const char *text; size_t len; } comp_source;
 
-/* Gives the text of a file that the source at `from` names: HDW_E_NOTFOUND when there is none. path of the answer is what diagnostics show. */
+/* Gives the text of a file that the source at `from` names: HDW_E_NOTFOUND when there is none, HDW_E_DENIED when it lies where a program may not read. path of the answer is what diagnostics show. */
 typedef struct comp_loader {
   hdw_status (*load)(void *user, const char *from, const char *name, comp_source *out);
   void *user;

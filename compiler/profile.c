@@ -56,9 +56,7 @@ void profile_load(comp *c, decl *d) {
     err(c, E0219, e, "a profile is read from a file: profile %.*s = structure('file.json')", STR(d->name));
   } else {
     ast_str file = ast_string_value(c->a, c->u->src, args->first);
-    const comp_loader *l = c->opt ? c->opt->loader : NULL;
-    if (!l || l->load(l->user, c->u->path, fmt(c, "%.*s", (int)file.len, file.p), &s)) err(c, E0221, args->first, "there is no file '%.*s'", (int)file.len, file.p);
-    else read_profile(c, d, args->first, &s);
+    if (named_file(c, args->first, (str){file.p, file.len}, &s)) read_profile(c, d, args->first, &s);
   }
   c->u = u;
 }

@@ -18,6 +18,14 @@ static bool text_arg(comp *c, ast *e, str *out) {
   return true;
 }
 
+bool named_file(comp *c, const ast *at, str file, comp_source *out) {
+  const comp_loader *l = c->opt ? c->opt->loader : NULL;
+  hdw_status st = l ? l->load(l->user, c->u->path, fmt(c, "%.*s", STR(file)), out) : HDW_E_NOTFOUND;
+  if (st == HDW_E_DENIED) err(c, E0221, at, "'%.*s' lies outside of the program's folder: copy it there", STR(file));
+  else if (st) err(c, E0221, at, "there is no file '%.*s'", STR(file));
+  return !st;
+}
+
 /* Rows that repeat the key would make a look-up ambiguous. */
 static bool keys_unique(comp *c, const ast *at, val rows, str key) {
   val k = val_key(key.p, key.len);
@@ -57,8 +65,7 @@ void table_load(comp *c, decl *d) {
     if (x->kind != AST_NAMED || !(str_is(node_name(c, x->first), "key") || str_is(node_name(c, x->first), "delimiter"))) err(c, E0208, x, "csv of a table takes key and delimiter");
   if (named(c, args, "delimiter") && text_arg(c, named(c, args, "delimiter"), &delimiter) && delimiter.len == 1) o.delimiter = delimiter.p[0];
   comp_source s;
-  const comp_loader *l = c->opt ? c->opt->loader : NULL;
-  if (!l || l->load(l->user, c->u->path, fmt(c, "%.*s", STR(file)), &s)) { err(c, E0221, args->first, "there is no file '%.*s'", STR(file)); return; }
+  if (!named_file(c, args->first, file, &s)) return;
   csv_rows it;
   csv_error ce;
   hdw_status st = csv_init(&it, c->a, s.text, s.len, &o, &ce);

@@ -119,6 +119,7 @@ static void on_durable(hdw_status s, const log_rec *rec, void *user) {
   if (!s) {
     hdw_status as = store_apply(e->store, rec);
     if (as) {
+      if (as == HDW_E_CORRUPT) store_doubt(e->store); /* or the next life would end here, too */
       fatal(e, "store", as);
       s = as;
     }

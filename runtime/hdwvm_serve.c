@@ -211,6 +211,7 @@ static int run(hv_daemon *d) {
     return EXIT_FINDINGS;
   }
   if (!give_up_files(d)) return EXIT_FINDINGS;
+  hv_damage_watch(o.dir);
   if (c->has_traces && otlp_new(d->io, &c->traces, &o.tracer, text)) {
     hv_say("%s", text);
     return EXIT_FINDINGS;

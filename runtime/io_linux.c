@@ -736,9 +736,11 @@ static hdw_status lx_worker_start(io *b, void (*step)(void *), void *user, io_wo
   pthread_mutex_init(&w->lock, NULL);
   pthread_cond_init(&w->cond, NULL);
   pthread_cond_init(&w->quiet, NULL);
-  /* Signals belong to the loop thread. */
+  /* Signals belong to the loop thread; but for a thread's own faults, which end the process without a word when they are blocked. */
+  static const int own[] = {SIGBUS, SIGSEGV, SIGABRT, SIGFPE, SIGILL};
   sigset_t all, old;
   sigfillset(&all);
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&all, own[i]);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   int e = pthread_create(&w->thread, NULL, worker_main, w);
   pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -178,12 +178,20 @@ static hdw_status remove_files(store *s) {
 }
 
 /* Kept for whoever wants to know what happened; one of them. */
-static hdw_status set_aside(store *s) {
+static hdw_status rename_bad(store *s) {
   char bad[STORE_PATH];
   hdw_status st = path_of(bad, s->lmdb_dir, "state.mdb.bad");
-  if (!st) st = io_file_rename(s->mdb_path, bad);
+  return st ? st : io_file_rename(s->mdb_path, bad);
+}
+
+static hdw_status set_aside(store *s) {
+  hdw_status st = rename_bad(s);
   if (st && st != HDW_E_NOTFOUND) return st;
   return remove_files(s);
+}
+
+void store_doubt(store *s) {
+  if (!s->opts.read_only) (void)rename_bad(s);
 }
 
 static void reset(store *s) {

@@ -68,6 +68,8 @@ hdw_status store_rebuild(store *s, store_info *info);
 hdw_status store_hash(store *s, uint8_t out[32]);
 /* Reads every value once; HDW_E_CORRUPT at the first bad one. */
 hdw_status store_check(store *s);
+/* What is open was found damaged: its file is set aside (state.mdb.bad), so that the next opening makes it again from the log. Not of a read-only store. */
+void store_doubt(store *s);
 uint16_t store_partition(const store *s, const uint8_t lane[REC_LANE]);
 
 /* ---- inputs ---- */

@@ -2,7 +2,6 @@
 #include "points.h"
 #include "store_int.h"
 #include <errno.h>
-#include <stdio.h>
 
 void skey_begin(skey *k, uint16_t part, store_table t) {
   k->w = cod_writer(k->b, sizeof k->b);
@@ -29,6 +28,9 @@ hdw_status store_error(int rc) {
   case MDB_INVALID:
   case MDB_PANIC:
   case MDB_PAGE_FULL:
+  case MDB_INCOMPATIBLE:
+  case MDB_BAD_TXN: /* an operation of the transaction met such a page; a write that fails is told by its own number */
+  case EINVAL:
   case MDB_CURSOR_FULL: return HDW_E_CORRUPT;
   default: return HDW_E_IO;
   }
@@ -89,6 +91,12 @@ void store_env_extend(store *s) {
 #endif
 }
 
+/* LMDB found its own pages impossible and is about to abort(). */
+static void on_assert(MDB_env *env, const char *text) {
+  (void)text;
+  store_doubt((store *)mdb_env_get_userctx(env));
+}
+
 hdw_status store_env_open(store *s) {
   uint64_t size = 0;
   hdw_status st = check_size(s->mdb_path, &size);
@@ -98,6 +106,8 @@ hdw_status store_env_open(store *s) {
   uint64_t map = s->opts.map_bytes;
   while (map < size + size / 4 && map < s->opts.map_max_bytes) map *= 2;
   rc = mdb_env_set_mapsize(s->env, (size_t)map);
+  if (!rc) rc = mdb_env_set_userctx(s->env, s);
+  if (!rc) rc = mdb_env_set_assert(s->env, on_assert);
   /* Default flags: every commit is synced. On the simulated seam the file is scratch. */
   unsigned read_only = s->opts.read_only ? MDB_RDONLY : 0u;
   if (s->opts.read_only && !size) rc = MDB_NOTFOUND;

@@ -107,6 +107,8 @@ typedef struct hc_sources {
 } hc_sources;
 /* Files and folders from the command line. False: a message was printed (missing file, no .hdw file in a folder). */
 bool hc_sources_open(hc_sources *s, arena *a, const char *const *paths, int n);
+/* A file that a program names: it lies within the project's folder or that of the file that names it (dir), links followed. */
+bool hc_may_read(const hc_sources *s, const char *dir, const char *real);
 /* Index by name; UINT32_MAX when it is not known. */
 uint32_t hc_source_find(const hc_sources *s, const char *name);
 const char *hc_source_shown(const hc_sources *s, const char *name);

@@ -52,7 +52,10 @@ const char *hc_source_shown(const hc_sources *s, const char *name) {
   return i == UINT32_MAX ? name : s->v[i].shown;
 }
 
-/* Beside the file that names it, then in the project's folder. What is shown is relative to the current folder when the using file is shown so. */
+bool hc_may_read(const hc_sources *s, const char *dir, const char *real) { return below(s->root, real) != real || below(dir, real) != real; }
+
+/* Beside the file that names it, then in the project's folder, and nothing outside of the two: a program is text from somewhere, and what it names is read with the rights of whoever
+ * compiles it. Paths are real ones, so a link leads nowhere else (HDW_E_DENIED). What is shown is relative to the current folder when the using file is shown so. */
 static hdw_status load(void *user, const char *from, const char *name, comp_source *out) {
   hc_sources *s = (hc_sources *)user;
   uint32_t f = hc_source_find(s, from);
@@ -61,6 +64,7 @@ static hdw_status load(void *user, const char *from, const char *name, comp_sour
   const char *real = hc_real(s->a, hc_join(s->a, dir, name));
   if (!real) real = hc_real(s->a, hc_join(s->a, s->root, name));
   if (!real) return HDW_E_NOTFOUND;
+  if (!hc_may_read(s, dir, real)) return HDW_E_DENIED;
   const char *shown = real;
   char cwd[HC_PATH_MAX];
   if (s->v[f].shown[0] != '/' && getcwd(cwd, sizeof cwd)) shown = below(cwd, real);

@@ -52,15 +52,17 @@ static void check_mocks(runner *x) {
 
 /* ---- files --------------------------------------------------------------------------------------------------------------------- */
 
-/* A sample file beside the asking source, in the project's folder, or as given. */
+/* A sample file beside the asking source or in the project's folder, and below these. */
 static const char *sample(runner *x, const char *path, const char **text, size_t *len) {
   uint32_t at = UINT32_MAX;
   for (uint32_t i = 0; i < x->p->s->n && at == UINT32_MAX; i++)
     if (x->file && strcmp(x->p->s->v[i].shown, x->file) == 0) at = i;
-  const char *beside = at == UINT32_MAX ? path : hc_join(&x->a, hc_dirname(&x->a, x->p->s->v[at].real), path);
-  const char *places[] = {path[0] == '/' ? path : beside, hc_join(&x->a, x->p->s->root, path)};
-  for (size_t i = 0; i < 2; i++)
-    if (hc_exists(places[i], NULL) && !hc_read(&x->a, places[i], text, len)) return places[i];
+  const char *dir = at == UINT32_MAX ? x->p->s->root : hc_dirname(&x->a, x->p->s->v[at].real);
+  const char *places[] = {hc_join(&x->a, dir, path), hc_join(&x->a, x->p->s->root, path)};
+  for (size_t i = 0; i < 2; i++) {
+    const char *real = hc_real(&x->a, places[i]);
+    if (real && hc_may_read(x->p->s, dir, real) && !hc_read(&x->a, real, text, len)) return places[i];
+  }
   return NULL;
 }
 
@@ -68,7 +70,7 @@ static const char *sample(runner *x, const char *path, const char **text, size_t
 static val ask_file(runner *x, const char *path) {
   const char *text;
   size_t len;
-  if (!sample(x, path, &text, &len)) return test_give_up(x, hc_text(x->keep, "there is no file '%s'", path));
+  if (!sample(x, path, &text, &len)) return test_give_up(x, hc_text(x->keep, "there is no file '%s' in the program's folder or below it", path));
   val v = VAL_NONE, norm;
   if (hc_has_suffix(path, ".json")) {
     if (!hc_json(&x->a, &x->p->h->mem.m, path, text, len, &v)) return test_give_up(x, hc_text(x->keep, "'%s' is no valid JSON", path));

@@ -25,6 +25,47 @@ class Base(unittest.TestCase):
         return path
 
 
+class Files(Base):
+    """A program reads files of its own folder and below: it is text from somewhere, and is compiled with somebody's rights."""
+
+    def program(self, name, at="app"):
+        self.put("secret.csv", "code,name\nA,x\n")
+        self.put("app/lib/in.csv", "code,name\nA,x\n")
+        return self.put(f"{at}/main.hdw", f"hdw 1\ntable t = csv('{name}', key: 'code')\n")
+
+    def test_inside(self):
+        self.assertEqual(hdwc("check", self.program("lib/in.csv")).returncode, 0)
+        self.assertEqual(hdwc("check", self.program("../app/lib/in.csv")).returncode, 0)
+
+    def test_the_project_is_the_folder_with_hdw_json(self):
+        self.put("app/hdw.json", "{}")
+        self.assertEqual(hdwc("check", self.program("../lib/in.csv", at="app/sub")).returncode, 0)
+
+    def test_outside(self):
+        os.makedirs(self.dir / "app")
+        os.symlink("../secret.csv", self.dir / "app/link.csv")
+        os.symlink("..", self.dir / "app/up")
+        for name in ("/etc/passwd", "../secret.csv", "lib/../../secret.csv", self.dir / "secret.csv", "link.csv", "up/secret.csv"):
+            p = hdwc("check", self.program(name))
+            self.assertEqual(p.returncode, 1, name)
+            absolute = str(name)[0] == "/"  # these are taken from the folder, too
+            self.assertIn(f"there is no file '{name}'" if absolute else f"'{name}' lies outside of the program's folder", p.stderr + p.stdout)
+
+    def test_a_folder_whose_name_only_begins_so(self):
+        self.put("app2/in.csv", "code,name\nA,x\n")
+        self.assertEqual(hdwc("check", self.program("../app2/in.csv")).returncode, 1)
+
+    def test_samples_of_tests(self):
+        self.put("app/in.json", '{"a": 1}')
+        self.put("secret.json", '{"a": 1}')
+        for name, code in (("in.json", 0), ("/etc/hostname", 1), ("../secret.json", 1)):
+            self.put("app/t.hdw", f"hdw 1\ntest 'x' {{\n  let v = file('{name}')\n  expect v.a = 1\n}}\n")
+            p = hdwc("test", self.dir / "app/t.hdw")
+            self.assertEqual(p.returncode, code, p.stdout + p.stderr)
+            if code:
+                self.assertIn("there is no file", p.stdout + p.stderr)
+
+
 class Usage(Base):
     def test_statuses(self):
         self.assertEqual(hdwc().returncode, 2)
