@@ -69,16 +69,11 @@ void against_load(comp *c, decl *d) {
 }
 
 bool connection_is_r4(comp *c, const decl *conn) {
-  ast *e = conn ? ast_child(conn->node, 1) : NULL;
-  if (!e || e->kind != AST_CALL) return true;
-  for (ast *x = ast_child(e, 1)->first; x; x = x->next) {
-    if (x->kind != AST_NAMED || !ast_name_is(conn->u->src, x->first, "version")) continue;
-    const ast *v = ast_child(x, 1);
-    str s = {conn->u->src + v->off, v->end - v->off};
-    return str_is(s, "R4") || str_is(s, "'R4'") || str_is(s, "'4.0.1'");
-  }
-  (void)c;
-  return true;
+  const unit *in;
+  const ast *v = conn ? conn_arg(c, conn, "version", &in) : NULL;
+  if (!v) return true;
+  str s = {in->src + v->off, v->end - v->off};
+  return str_is(s, "R4") || str_is(s, "'R4'") || str_is(s, "'4.0.1'");
 }
 
 /* ---- looking up */

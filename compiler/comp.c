@@ -59,6 +59,7 @@ str decl_name_of(const void *user, uint32_t row) { return ((const comp *)user)->
 
 decl *find_decl(comp *c, str name) {
   uint32_t i = name_find(&c->libs[c->u->lib].names, name, decl_name_of, c);
+  if (i != MOD_NO_INDEX && c->decls[i].stands_for != MOD_NO_INDEX) i = c->decls[i].stands_for; /* in an adapter: the connection that was made of it */
   return i == MOD_NO_INDEX ? NULL : &c->decls[i];
 }
 
@@ -177,7 +178,7 @@ const char *ty_text(comp *c, ty t) {
 
 /* ---- units */
 
-static unit *add_unit(comp *c, const comp_source *s) {
+unit *unit_add(comp *c, const comp_source *s) {
   unit *u = arena_zalloc(c->a, 1, sizeof *u);
   if (!u) { c->e.status = HDW_E_NOMEM; return NULL; }
   if (c->nunits == c->cap_units) {
@@ -221,7 +222,7 @@ static void follow_uses(comp *c, unit *u) {
       if (lib_source(c, name, &s)) {
         int lib = lib_named(c, name);
         unit *x = unit_by_path(c, s.path);
-        if (!x && (x = add_unit(c, &s))) x->lib = lib;
+        if (!x && (x = unit_add(c, &s))) x->lib = lib;
         if (u->lib != lib) u->uses |= 1u << lib;
         continue;
       }
@@ -230,8 +231,9 @@ static void follow_uses(comp *c, unit *u) {
       diag_note(c->d, d, "'use a/b' reads the file a/b.hdw beside this one, or in the project's folder");
       continue;
     }
-    if (!unit_by_path(c, s.path)) add_unit(c, &s);
+    if (!unit_by_path(c, s.path)) unit_add(c, &s);
   }
+  adapters_of(c, u);
 }
 
 /* In an evaluated expression a library needs no `use`: v2.toBundle($this). Its files are read when it is first named. */
@@ -240,7 +242,7 @@ void lib_load(comp *c, const char *name) {
   uint32_t from = c->nunits;
   if (!lib_source(c, fmt(c, "%s.hdw", name), &s)) return;
   int lib = lib_named(c, name);
-  unit *u = c->u, *x = add_unit(c, &s);
+  unit *u = c->u, *x = unit_add(c, &s);
   if (!x) return;
   x->lib = lib;
   u->uses |= 1u << lib;
@@ -283,7 +285,7 @@ hdw_status comp_program(arena *a, const comp_source *sources, uint32_t n, const 
   hdw_status st = init(&c, a, opt, diags);
   if (st) return st;
   for (uint32_t i = 0; i < n; i++)
-    if (!unit_by_path(&c, sources[i].path)) add_unit(&c, &sources[i]);
+    if (!unit_by_path(&c, sources[i].path)) unit_add(&c, &sources[i]);
   for (uint32_t i = 0; i < c.nunits && !c.e.status; i++) follow_uses(&c, c.units[i]);
   if (c.e.status) return c.e.status;
   for (uint32_t i = 0; i < c.nunits; i++) decl_collect(&c, c.units[i]);

@@ -3,7 +3,7 @@
  * Files: comp.c (programs, units), builtin.c (signatures), decl.c (declarations), type.c (type names, parameters), table.c (tables), expr.c
  * (expressions), lib.c (libraries), literal.c, name.c, oper.c (operators), convert.c (joined and declared types), facts.c (what conditions prove), advice.c (what was meant where types do not fit), profile.c, path.c and path_fhir.c (member
  * access), call.c (functions, constructors), fhirbuild.c (FHIR resources that are built), inline.c (where, select ...), effect.c (operations), cached.c (answers that are
- * kept), fhircall.c (those of FHIR connections), against.c (what a server declares), fhirop.c ($everything ...), stmt.c (statements),
+ * kept), adapter.c (connections made by adapters), fhircall.c (those of FHIR connections), against.c (what a server declares), fhirop.c ($everything ...), stmt.c (statements),
  * testblock.c, workflow.c, meta.c (the META section). */
 #ifndef HDW_COMP_INT_H
 #define HDW_COMP_INT_H
@@ -59,6 +59,7 @@ typedef struct unit {
   size_t len;
   parse_result parse;
   int lib;                     /* library that it belongs to, 0 = the program */
+  const ast *made;             /* the connection that this copy of an adapter was read for (adapter.c), or NULL */
   uint32_t uses;               /* bit per library that it uses */
   bool missing;                /* a file that it uses was not found: unknown names are not reported */
   uint32_t file_k;             /* constant with the path, for debug rows */
@@ -85,6 +86,8 @@ typedef struct decl {
   const ast *sink;             /* action: where one of its parameters reaches what must not have phi, or NULL */
   const char *sink_does;       /* "writes what it is given to a log" */
   struct server *server;       /* connection: what its server declares (against.c), or NULL */
+  uint32_t base, stands_for;   /* connection made by an adapter: the adapter's own; and the other way round. MOD_NO_INDEX */
+  int adapter;                 /* ... its library, with the actions that are called on it; 0 = none */
   uint64_t ops;                /* connection: bit per operation row used (index among its kind) */
 } decl;
 
@@ -139,7 +142,7 @@ typedef struct shape { uint32_t n; str *names; ty *types; } shape;
 
 /* A library: its names are its own (lib.c). */
 typedef struct library { str name; name_table names; } library;
-enum { LIBS_MAX = 16 };
+enum { LIBS_MAX = 32 };
 
 typedef struct comp {
   arena *a;
@@ -189,6 +192,7 @@ void decl_named(comp *c, decl *d);             /* makes it known to find_decl */
 diag *err(comp *c, diag_code code, const ast *n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void not_yet(comp *c, const ast *n, const char *what);
 const char *ty_text(comp *c, ty t);
+struct unit *unit_add(comp *c, const comp_source *s);
 const char *fmt(comp *c, const char *f, ...) __attribute__((format(printf, 2, 3)));
 /* Fix: suffix behind the expression n, which is put in brackets when it is an operation. */
 /* dst is the newest register, meant for a result only: it may hold what comes on the way. */
@@ -219,6 +223,18 @@ void against_call(comp *c, decl *conn, ast *call_node, ty result);      /* repor
 bool connection_is_r4(comp *c, const decl *conn);
 bool server_has_param(const decl *conn, str type, str key);
 bool server_has_operation(const decl *conn, str op);
+
+/* adapter.c: connections made by adapters */
+void adapters_of(comp *c, unit *u);                                  /* reads a copy of the adapter for each connection of the unit that is made by one */
+bool adapter_setup(comp *c, decl *d, ast *e);                        /* false: there is no such adapter */
+bool adapter_note(comp *c, diag *g, str kind);                       /* ... but there would be */
+decl *adapter_action(comp *c, const decl *conn, str name);           /* NULL: it has none of that name */
+void adapter_actions(comp *c, diag *g, const decl *conn, nearest *near); /* says which there are; near may be NULL */
+/* The argument of a connection's declaration, its own or the adapter's; *in: where it stands. */
+const ast *conn_arg(const comp *c, const decl *conn, const char *name, const unit **in);
+void quirks_check(comp *c, decl *conn);
+void quirks_call(comp *c, const decl *conn, ast *call_node, str op, uint16_t resource);   /* E0248 */
+bool conn_meta(comp *c, buf *b, decl *d);                            /* meta.c: all of its arguments */
 
 /* lib.c */
 bool lib_source(comp *c, const char *name, comp_source *out);
@@ -362,7 +378,7 @@ ty fhir_operation_call(comp *c, ast *call_node);    /* fhirop.c: operation('$mat
 /* c.pages(…) as the source of a loop; one page of it. */
 bool is_pages(comp *c, const ast *src);
 ty page_call(comp *c, ast *chain, int cont, int dst);
-void operation_unknown(comp *c, ast *n, str name, const char *kind);   /* E0212 */
+void operation_unknown(comp *c, ast *n, str name, const char *kind, const decl *conn);   /* E0212 */
 
 /* fhircall.c: an operation of a FHIR connection while it is compiled. */
 typedef struct fhir_call {
@@ -380,7 +396,7 @@ typedef struct fhir_call {
 void fhir_argument(comp *c, fhir_call *f, ast *key, ast *e, int r, bool again);
 /* An argument of the operation's own that is no plain value: true when it was compiled here. */
 bool fhir_own_argument(comp *c, fhir_call *f, const sig_param *p, ast *e, int r, bool named);
-void fhir_unknown_call(comp *c, ast *at, str name);
+void fhir_unknown_call(comp *c, ast *at, str name, const decl *conn);
 /* Operations that FHIR defines are checked against it, their result is f->given. false: reported, nothing more to compile. */
 bool fhir_operation_ok(comp *c, fhir_call *f, ast *call_node);
 /* Reports arguments that must be there; given: a bit for each of the signature's that is. */

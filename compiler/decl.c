@@ -26,7 +26,7 @@ static decl *add_decl(comp *c, decl_kind k, ast *node, ast *name_node) {
   d->u = c->u;
   d->node = node;
   d->name = name;
-  d->fn = d->fn2 = d->rows_k = MOD_NO_INDEX;
+  d->fn = d->fn2 = d->rows_k = d->base = d->stands_for = MOD_NO_INDEX;
   d->t = ty_one(TY_ERR);
   if (k != D_TEST) decl_named(c, d);
   return d;
@@ -400,19 +400,27 @@ static void check_setup(comp *c, decl *d) {
   const char *word = what == BI_CONNECTION ? "connection" : "listener";
   if (e->kind != AST_CALL) { err(c, E0219, e, "a %s is declared by its kind: %.*s = rest(…)", word, STR(d->name)); return; }
   str kind = node_name(c, e->first);
+  if (d->u->lib) return; /* an adapter's: looked at where a connection is made of it */
   d->kind_row = bi_declare(&c->bi, what, NULL, kind);
+  if (!d->kind_row && what == BI_CONNECTION && adapter_setup(c, d, e)) {
+    conn_meta(c, NULL, d);
+    quirks_check(c, d);
+    against_load(c, d);
+    return;
+  }
   if (!d->kind_row) {
     nearest near;
     nearest_init(&near, kind.p, kind.len);
     for (uint32_t i = 0; i < c->bi.n; i++)
       if (c->bi.rows[i].kind == BI_DECLARE && c->bi.rows[i].what == what) nearest_offer(&near, c->bi.rows[i].sig.name.p, c->bi.rows[i].sig.name.len);
     diag *g = err(c, E0219, e->first, "there is no kind of %s '%.*s'", word, STR(kind));
-    suggest(c, g, e->first, &near);
+    if (what == BI_LISTENER || !adapter_note(c, g, kind)) suggest(c, g, e->first, &near);
     return;
   }
   d->later = d->kind_row->later;
   if (d->later) not_yet(c, e, fmt(c, "a %s of kind '%.*s'", word, STR(kind)));
   meta_args(c, NULL, e, d->kind_row);
+  if (what == BI_CONNECTION) quirks_check(c, d);
   if (what == BI_CONNECTION) against_load(c, d);
 }
 

@@ -28,7 +28,7 @@ static ty argument(comp *c, ast *e, const sig_param *p, int r) {
   return t;
 }
 
-void operation_unknown(comp *c, ast *n, str name, const char *kind) {
+void operation_unknown(comp *c, ast *n, str name, const char *kind, const decl *conn) {
   nearest near;
   nearest_init(&near, name.p, name.len);
   char list[300];
@@ -40,9 +40,11 @@ void operation_unknown(comp *c, ast *n, str name, const char *kind) {
     nearest_offer(&near, b->sig.name.p, b->sig.name.len);
     if (k < sizeof list - 40) k += (size_t)snprintf(list + k, sizeof list - k, "%s%.*s", k ? ", " : "", STR(b->sig.name));
   }
+  adapter_actions(c, NULL, conn, &near);
   diag *d = err(c, E0212, n, "a %s connection has no operation '%.*s'", kind, STR(name));
   suggest(c, d, n, &near);
   diag_note(c->d, d, "there are: %s", list);
+  adapter_actions(c, d, conn, NULL);
 }
 
 /* Arguments of a later feature: checked as expressions, then forgotten. */
@@ -59,12 +61,8 @@ static void check_args(comp *c, ast *args) {
 /* ---- ack after run: the sender waits, so nothing in the run may wait for an unknown time ---- */
 
 static bool has_hours(comp *c, const decl *conn) {
-  ast *e = ast_child(conn->node, 1);
-  if (e->kind != AST_CALL) return false;
-  for (ast *x = ast_child(e, 1)->first; x; x = x->next)
-    if (x->kind == AST_NAMED && ast_name_is(conn->u->src, x->first, "hours")) return true;
-  (void)c;
-  return false;
+  const unit *in;
+  return conn_arg(c, conn, "hours", &in) != NULL;
 }
 
 static bool waits_for_hours(comp *c, const decl *conn, const bi *b) { return b->klass != MOD_CLASS_READ && has_hours(c, conn); }
@@ -100,6 +98,9 @@ static const ast *unbounded(comp *c, ast *n, unit **in, int depth) {
       decl *conn = find_decl(c, node_name(c, what->first));
       const bi *b = conn && conn->kind == D_CONNECTION && conn->kind_row ? bi_operation(&c->bi, fmt(c, "%.*s", STR(conn->kind_row->sig.name)), node_name(c, what->last->first)) : NULL;
       if (b && waits_for_hours(c, conn, b)) { *in = c->u; return what; }
+      decl *of = conn && conn->kind == D_CONNECTION ? adapter_action(c, conn, node_name(c, what->last->first)) : NULL;
+      const ast *w = of ? action_waits(c, of, in, depth) : NULL;
+      if (w) return w;
     }
   }
   for (ast *x = n->first; x; x = x->next) {
@@ -182,7 +183,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
   str name = node_name(c, call_node->first);
   const char *kind = fmt(c, "%.*s", STR(conn->kind_row->sig.name));
   const bi *b = bi_operation(&c->bi, kind, name);
-  if (!b) { if (strcmp(kind, "fhir") == 0) fhir_unknown_call(c, call_node->first, name); else operation_unknown(c, call_node->first, name, kind); check_args(c, args); return ty_one(TY_ERR); }
+  if (!b) { if (strcmp(kind, "fhir") == 0) fhir_unknown_call(c, call_node->first, name, conn); else operation_unknown(c, call_node->first, name, kind, conn); check_args(c, args); return ty_one(TY_ERR); }
   conn->ops |= op_bit(c, b);
   fhir_call fc = {.on = strcmp(kind, "fhir") == 0, .conn = conn, .op = name};
   c->conn = fc.on ? conn : NULL;
@@ -238,6 +239,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
     }
   }
   if (fc.on) fhir_call_needs(c, &fc, b, given, call_node->first);
+  if (fc.on) quirks_call(c, conn, call_node, name, fc.resource);
   for (uint32_t i = 0; i < n && !fc.on; i++)
     if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
   if (fc.on) fhir_before(c, &fc, s, given, w);
@@ -325,7 +327,11 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
       err(c, E0211, chain, "pages are looked at one by one: for page in %.*s { … }", STR(node_text(c, chain)));
       return ty_one(TY_ERR);
     }
-    return operation(c, call_node, conn, send, dst, -1);
+    decl *d = adapter_action(c, conn, node_name(c, call_node->first));
+    if (!d) return operation(c, call_node, conn, send, dst, -1);
+    if (!send) return action_call(c, call_node, d, dst);
+    err(c, E0211, chain, "an action is called by step: send delivers one operation");
+    return ty_one(TY_ERR);
   }
   if (conn && conn->kind == D_CONNECTION && !conn->kind_row) return ty_one(TY_ERR); /* reported at its declaration */
   static const char *const later[] = {"world", "store", "bus", "geo", "dead", "files", "ops", "review"};
@@ -339,9 +345,11 @@ ty effect_call(comp *c, ast *chain, bool send, int dst) {
       nearest near;
       nearest_init(&near, rn.p, rn.len);
       for (uint32_t i = 0; i < c->ndecls; i++)
-        if (c->decls[i].kind == D_CONNECTION) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+        if (c->decls[i].kind == D_CONNECTION && decl_seen(c, &c->decls[i])) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
       diag *g = err(c, E0201, recv, "there is no connection '%.*s'", STR(rn));
-      suggest(c, g, recv, &near);
+      comp_source s;
+      if (lib_source(c, fmt(c, "%.*s.hdw", STR(rn)), &s)) diag_note(c->d, g, "an adapter makes connections: connection hospital = %.*s(base: …)", STR(rn));
+      else suggest(c, g, recv, &near);
       check_args(c, ast_child(call_node, 1));
       return ty_one(TY_ERR);
     }

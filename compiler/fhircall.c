@@ -180,7 +180,7 @@ static ty found(comp *c, uint16_t resource) {
 }
 
 /* The operations of FHIR are called by name. */
-void fhir_unknown_call(comp *c, ast *at, str name) {
+void fhir_unknown_call(comp *c, ast *at, str name, const decl *conn) {
   fhir_operation_info op;
   for (unsigned i = 0; fhir_operation_at(i, &op); i++)
     if (str_is(name, op.name)) {
@@ -188,7 +188,7 @@ void fhir_unknown_call(comp *c, ast *at, str name) {
       diag_note(c->d, d, "the operations of FHIR are called by name: operation('$%s', …)", op.name);
       return;
     }
-  operation_unknown(c, at, name, "fhir");
+  operation_unknown(c, at, name, "fhir", conn);
 }
 
 static bool has_argument(comp *c, ast *args, const char *name) {
@@ -269,14 +269,9 @@ static bool passed_on(comp *c, const ast *e) {
 }
 
 static bool phi_allowed(comp *c, const decl *conn) {
-  ast *e = ast_child(conn->node, 1);
-  for (ast *x = e->kind == AST_CALL ? ast_child(e, 1)->first : NULL; x; x = x->next)
-    if (x->kind == AST_NAMED && ast_name_is(conn->u->src, x->first, "phi_in_url")) {
-      ast *v = ast_child(x, 1);
-      return v->kind == AST_NAME ? ast_name_is(conn->u->src, v, "allowed") : v->kind == AST_STRING && v->end - v->off == 9;
-    }
-  (void)c;
-  return false;
+  const unit *in;
+  const ast *v = conn_arg(c, conn, "phi_in_url", &in);
+  return v && (v->kind == AST_NAME ? ast_name_is(in->src, v, "allowed") : v->kind == AST_STRING && v->end - v->off == 9);
 }
 
 void fhir_argument(comp *c, fhir_call *f, ast *key, ast *e, int r, bool again) {

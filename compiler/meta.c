@@ -193,6 +193,29 @@ bool meta_args(comp *c, buf *b, ast *call_node, const bi *row) {
   return ok;
 }
 
+bool conn_meta(comp *c, buf *b, decl *d) {
+  ast *own = ast_child(d->node, 1);
+  c->u = d->u;
+  bool ok = meta_args(c, b, own, d->kind_row), first = !ast_child(own, 1)->first;
+  if (d->base == MOD_NO_INDEX) return ok;
+  decl *base = &c->decls[d->base];
+  for (ast *x = ast_child(ast_child(base->node, 1), 1)->first; x; x = x->next) {
+    const unit *in;
+    c->u = base->u;
+    str name = x->kind == AST_NAMED ? node_name(c, x->first) : (str){0};
+    if (!name.len || conn_arg(c, d, fmt(c, "%.*s", STR(name)), &in) != ast_child(x, 1)) continue; /* the program has another one */
+    if (b) {
+      if (!first) buf_putc(b, ',');
+      put_str(b, name);
+      buf_putc(b, ':');
+    }
+    first = false;
+    ok &= constant(c, b, ast_child(x, 1));
+  }
+  c->u = d->u;
+  return ok;
+}
+
 /* The name that its state is known by so far: a deployment takes it over. */
 static void write_was(comp *c, buf *b, const ast *n) {
   if (n->last->kind != AST_WAS) return;
@@ -214,7 +237,8 @@ static void write_setup(comp *c, buf *b, decl_kind k, const char *key) {
     buf_puts(b, ",\"kind\":");
     put_str(b, d->kind_row->sig.name);
     buf_puts(b, ",\"args\":{");
-    meta_args(c, b, ast_child(d->node, 1), d->kind_row);
+    if (k == D_CONNECTION) conn_meta(c, b, d);
+    else meta_args(c, b, ast_child(d->node, 1), d->kind_row);
     buf_putc(b, '}');
     if (k == D_CONNECTION) {
       buf_puts(b, ",\"ops\":[");

@@ -51,7 +51,7 @@ static const bi *operation_of(comp *c, decl *conn, ast *name_node) {
   const char *kind = fmt(c, "%.*s", STR(conn->kind_row->sig.name));
   str name = node_name(c, name_node);
   const bi *b = bi_operation(&c->bi, kind, name);
-  if (!b) operation_unknown(c, name_node, name, kind);
+  if (!b) operation_unknown(c, name_node, name, kind, conn);
   return b;
 }
 
@@ -75,7 +75,7 @@ static decl *target_connection(comp *c, ast *n) {
     nearest near;
     nearest_init(&near, name.p, name.len);
     for (uint32_t i = 0; i < c->ndecls; i++)
-      if (c->decls[i].kind == D_CONNECTION) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
+      if (c->decls[i].kind == D_CONNECTION && decl_seen(c, &c->decls[i])) nearest_offer(&near, c->decls[i].name.p, c->decls[i].name.len);
     suggest(c, err(c, E0201, n, "there is no connection '%.*s'", STR(name)), n, &near);
   }
   return NULL;

@@ -389,7 +389,8 @@ static hdw_status setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
     snprintf(text, ENG_TEXT, "page: next links are followed without it; by_offset, by_page and by_cursor are for servers that have none");
     return HDW_E_INVALID;
   }
-  return eng_http_setup(e, c, text);
+  hdw_status s = fhir_quirks_setup(e, c);
+  return s ? s : eng_http_setup(e, c, text);
 }
 
 static bool unsafe(eng_call *call) {

@@ -133,6 +133,7 @@ struct eng_conn {
   const struct eng_auth_kind *auth; /* dispatch_http.h; NULL = none */
   const char *auth_name, *auth_value; /* of logins that are one header */
   void *login;               /* of others: theirs */
+  struct fhir_rates *fhir_rates; /* fhir: requests of single resources (fhir_quirks.c) */
   void (*look)(const eng_conn *c, eng_login_state *out); /* NULL = no login */
   hdw_status (*jwk)(const eng_conn *c, unsigned i, const char **kid, buf *out); /* its ith public key as a JWK; HDW_E_NOTFOUND; NULL = it has none */
   uint64_t logins, login_failures; /* requests for tokens, since start */

@@ -85,6 +85,13 @@ val fhir_results(arena *a, val parameter, unsigned depth);
 /* A search or page in which a parameter has no value: it finds nothing, and the server is not asked. */
 bool fhir_asks_nothing(const char *op, val request);
 
+/* ---- fhir_quirks.c */
+/* The query of a search with what the connection's declaration adds; NULL: no memory. */
+const char *fhir_quirks_query(fhir *f, const char *query);
+hdw_status fhir_quirks_setup(engine *e, eng_conn *c);
+/* How long the request waits for its resource's turn. */
+int64_t fhir_quirks_wait(fhir *f);
+
 /* ---- fhir_page.c */
 void fhir_search_start(fhir *f);
 void fhir_pages_start(fhir *f);

@@ -39,7 +39,11 @@ static bool begin(fhir *f, const char **query) {
     return false;
   }
   nothing |= jv_get(r, "within").tag == VAL_BOOL || jv_get(r, "id").tag == VAL_BOOL;
-  if (!nothing) return true;
+  if (!nothing) {
+    if (f->op->start == fhir_search_start || f->op->start == fhir_pages_start) *query = fhir_quirks_query(f, *query);
+    if (!*query) eng_http_fail_soon(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    return *query != NULL;
+  }
   f->call->ok = true; /* a parameter without a value: nothing is equal to it */
   f->call->result = fhir_found_nothing(f->call->a);
   f->call->driver = NULL;

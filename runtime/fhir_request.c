@@ -137,6 +137,8 @@ static void on_turn(void *user) { eng_http_go(&((fhir *)user)->x); }
 void fhir_go(fhir *f) {
   eng_call *call = f->call;
   int64_t wait = f->requests++ ? eng_conn_turn_us(call->c) : 0; /* for the first one the attempt has waited */
+  int64_t own = fhir_quirks_wait(f);
+  if (own > wait) wait = own;
   if (wait) io_timer_set(call->e->io, &call->timer, wait, on_turn, f);
   else on_turn(f);
 }

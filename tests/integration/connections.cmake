@@ -4,3 +4,5 @@ add_test(NAME integration/rest COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_
 set_tests_properties(integration/rest PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
 add_test(NAME integration/auth COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_auth.py)
 set_tests_properties(integration/auth PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
+add_test(NAME integration/adapters COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_adapters.py)
+set_tests_properties(integration/adapters PROPERTIES TIMEOUT 300 ENVIRONMENT "HDW_BIN=${CMAKE_BINARY_DIR};HDW_SLOW=3")
