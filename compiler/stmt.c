@@ -388,7 +388,7 @@ void no_phi(comp *c, ast *e, ty t, const char *where, const char *does) {
   if ((t.label & TY_PARAM) && o && o->kind == D_ACTION && !o->sink) o->sink = e, o->sink_does = does; /* what a caller passes must not be phi */
   if (!(t.label & TY_PHI)) return;
   diag *d = err(c, E0216, e, "this carries patient data, which must not reach %s", where);
-  if (e->kind == AST_TEMPLATE) { /* as a whole it would lose its escapes */
+  if (e->kind == AST_TEMPLATE && c->keep) { /* an address: as a whole it would lose its escapes */
     diag_note(c->d, d, "write disclose(…) inside the { } if you vouch that it may");
     return;
   }
