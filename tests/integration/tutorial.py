@@ -28,11 +28,23 @@ def port():
 mllp, http = port(), port()
 script = script.replace('2575', mllp).replace('8080', http)
 script = script.replace('cd hub  ', f'cd hub && sed -i "s/2575/{mllp}/; s/8080/{http}/" hdw.json main.hdw  ', 1)
-want = ['there is no field 77|has no field 77', r'"verdict": "AA"', r'MSA\|AA\|', r'crm\s+rest', r'/admits .*"mrn":"4711"', r'admit\s+\d+\s+done|admit +.*done', r'rest\.post\s+delivered', r'1 messages?, .*: 0 the same, 1 differ', r'payload\.family +1 changed']
+want = ['there is no field 77|has no field 77', r'"verdict": "AA"', r'MSA\|AA\|', r'crm\s+rest', r'/admits .*"mrn":"4711"', r'admit\s+\d+\s+done|admit +.*done', r'rest\.post\s+delivered', r'1 messages?, .*: 0 the same, 1 differ', r'payload\.family +1 changed',
+        r'POST /fhir/Procedure/_search -> 200', r'/bills .*"unpriced":\["Bedside swallow assessment"\]', r'ehr +fhir +ok']
 with tempfile.TemporaryDirectory(prefix='hdw-tutorial-') as tmp:
     os.makedirs(os.path.join(tmp, 'examples'))
-    shutil.copy(os.path.join(ROOT, 'examples', 'crm.py'), os.path.join(tmp, 'examples'))
-    r = subprocess.run(['bash', '-c', script], cwd=tmp, capture_output=True, text=True, errors='replace', timeout=120)
+    for name in ('crm.py', 'fhir.py'):
+        shutil.copy(os.path.join(ROOT, 'examples', name), os.path.join(tmp, 'examples'))
+    shutil.copytree(os.path.join(ROOT, 'examples', 'charges'), os.path.join(tmp, 'examples', 'charges'))
+    os.makedirs(os.path.join(tmp, 'tests', 'integration'))
+    shutil.copy(os.path.join(ROOT, 'tests', 'integration', 'fhir_server.py'), os.path.join(tmp, 'tests', 'integration'))
+    config = os.path.join(tmp, 'examples', 'charges', 'hdw.json')
+    text = open(config, encoding='utf-8').read()
+    for old in ('2578', '8090', '8089'):
+        new = port()
+        text, script = text.replace(old, new), script.replace(old, new)
+    with open(config, 'w', encoding='utf-8') as f:
+        f.write(text)
+    r = subprocess.run(['bash', '-c', script], cwd=tmp, capture_output=True, text=True, errors='replace', timeout=200)
 out = r.stdout + r.stderr
 missing = [w for w in want if not re.search(w, out)]
 if missing or 'Traceback' in out or '-v' in sys.argv:
