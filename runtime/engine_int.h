@@ -787,8 +787,8 @@ hdw_status eng_step_describe(eng_run *r, eng_ask *x);
 
 /* Key of the effect at a path. A run that reprocesses has its own. */
 void eng_run_key(const eng_run *r, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]);
-/* The record of the result that the run before has for the effect at hand; false: perform it. */
-bool eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec);
+/* The record of the result that the run before has for the effect at hand. HDW_E_NOTFOUND: perform it; HDW_E_IO: it cannot be read now. */
+hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec);
 typedef enum eng_redo { REDO_PERFORM, REDO_TAKE, REDO_REPLACE /* *old is given up first */ } eng_redo;
 eng_redo eng_redo_send(eng_run *r, const eng_ask *x, uint64_t *old);
 /* The first run of a chain. */

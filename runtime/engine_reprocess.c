@@ -18,12 +18,13 @@ void eng_run_key(const eng_run *r, const char *path, char out[ENG_HEX + 1], uint
   eng_idem(r->identity, r->wf->name, r->row.epoch ? epoch : path, out, raw);
 }
 
-bool eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec) {
+hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec) {
   engine *e = r->e;
   store_effect f;
-  if (!r->row.of_run || store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(x->q->path), &r->a, &f)) return false;
-  if (f.state != EFFECT_DONE || !f.result_pos.seg || memcmp(f.request_hash, x->hash, REC_HASH) || !cod_equal(f.operation, cod_cstr(x->operation))) return false;
-  return !eng_read(e, f.result_pos, &r->a, rec);
+  if (!r->row.of_run || store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(x->q->path), &r->a, &f)) return HDW_E_NOTFOUND;
+  if (f.state != EFFECT_DONE || !f.result_pos.seg || memcmp(f.request_hash, x->hash, REC_HASH) || !cod_equal(f.operation, cod_cstr(x->operation))) return HDW_E_NOTFOUND;
+  hdw_status s = eng_read(e, f.result_pos, &r->a, rec);
+  return s && s != HDW_E_IO ? HDW_E_NOTFOUND : s;
 }
 
 typedef struct old_send {
@@ -211,7 +212,7 @@ static bool plan_effect(engine_redo *p, eng_run *r) {
     vm_resume_branch(x.branch, VAL_NONE);
     return true;
   }
-  if (eng_redo_step(r, &x, &rec) && !engine_unpack(r->e, &r->a, rec.body, rec.body_len, &v)) {
+  if (!eng_redo_step(r, &x, &rec) && !engine_unpack(r->e, &r->a, rec.body, rec.body_len, &v)) {
     line(p, &x, "taken over", 0);
     vm_resume_branch(x.branch, v);
     return true;

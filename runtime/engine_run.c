@@ -492,7 +492,7 @@ static void on_after(engine *e, hdw_status s, const log_rec *rec, void *user) {
   after *x = (after *)user;
   (void)rec;
   eng_pending *p = eng_pending_by_input(e, x->input);
-  if (p && !s) {
+  if (p && p->armed && !s) { /* not armed: it was sent again meanwhile, and waits for its new run */
     eng_outcome o = {.input = x->input, .code = x->code, .error = x->error, .text = x->text, .time_us = p->time_us, .content_hash = p->content_hash,
                      .body = x->body, .body_len = x->body_len, .final = true, .waited = true};
     eng_answer_all(p, &o);

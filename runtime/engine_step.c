@@ -415,9 +415,10 @@ bool eng_step_await(eng_run *r) {
     if (how != RECALL_NONE) return how == RECALL_RESUMED;
   }
   log_rec before;
-  if (eng_redo_step(r, &x, &before)) {
-    if (!take_over(r, &x, before.body, before.body_len)) return eng_step_resume(r, branch, before.body, before.body_len);
-    eng_run_abandon(r);
+  st = HDW_BROKEN("redo.again") ? HDW_E_NOTFOUND : eng_redo_step(r, &x, &before);
+  if (st != HDW_E_NOTFOUND) {
+    if (!st && !take_over(r, &x, before.body, before.body_len)) return eng_step_resume(r, branch, before.body, before.body_len);
+    eng_run_abandon(r); /* the disk: what was done is not done again because it cannot be read now */
     return false;
   }
   eng_step *s = eng_step_new(r, branch, x.c, x.klass, x.operation, x.hash, &x.packed);

@@ -44,8 +44,8 @@ hdw_status log_compacted_read(io *x, int fd, const log_head *h, log_compacted *o
   log_rec r;
   memset(out, 0, sizeof *out);
   hdw_status s = io_pread(x, fd, b, sizeof b, LOG_HEADER, &got);
-  if (!s) s = log_rec_get(b, got, log_crc_seed(h->salt, LOG_HEADER), LOG_COMPACT_META, &r, &size);
-  if (s) return s == HDW_E_IO ? s : HDW_E_CORRUPT;
+  if (s) return s; /* it cannot be read now: nothing is known of what stands there */
+  if (log_rec_get(b, got, log_crc_seed(h->salt, LOG_HEADER), LOG_COMPACT_META, &r, &size)) return HDW_E_CORRUPT;
   if (size != SIZE || r.type != LOG_T_COMPACT || r.meta_len != LOG_COMPACT_META) return HDW_E_CORRUPT;
   cod_r c = cod_reader(r.meta, r.meta_len);
   out->info.as_of = cod_get_u64(&c);

@@ -4,6 +4,7 @@
  * folded again, gives the same rows: a record that is gone would have made a row that a later REC_EXPIRE removes. A removing record (REC_EXPIRE, an
  * empty REC_PUT, a resume) itself stays until everything before it was filtered with a state that knew of it (store_horizon.floor). */
 #include "store_int.h"
+#include "points.h"
 
 uint64_t store_committed(const store *s) { return s->committed; }
 uint64_t store_first(const store *s) { return s->first; }
@@ -224,6 +225,29 @@ static bool run_may_go(store *s, uint16_t part, uint64_t id, const store_run *r,
   return !has_any(s, &k);
 }
 
+typedef struct heir {
+  store *s;
+  uint64_t of_run;
+  bool found;
+} heir;
+static bool one_heir(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  heir *h = (heir *)user;
+  store_run r;
+  (void)state;
+  h->found = get_run(h->s, part, id, &r) || (r.of_run == h->of_run && !run_over(&r));
+  return !h->found;
+}
+
+/* A run that reprocesses the input and has not ended takes over what this one did. */
+static bool has_heir(store *s, uint16_t part, uint64_t input, uint64_t run) {
+  heir h = {.s = s, .of_run = run};
+  return input && (store_list_runs_of_input(s, part, input, one_heir, &h) || h.found);
+}
+static bool run_has_heir(store *s, uint16_t part, uint64_t run) {
+  store_run r;
+  return run && !get_run(s, part, run, &r) && has_heir(s, part, r.input, run);
+}
+
 typedef struct group {
   store *s;
   rec_expired *out;
@@ -270,7 +294,7 @@ static bool take_one(store *s, uint16_t part, uint8_t subject, uint64_t id, cod_
     store_delivery d = {0};
     if (!row_get_delivery(v, &d)) return true;
     *end = d.created_us >= until_us;
-    if (delivery_over(&d) && d.changed_us < until_us) out[(*n)++] = (rec_expired){subject, id};
+    if (delivery_over(&d) && d.changed_us < until_us && !run_has_heir(s, part, d.run)) out[(*n)++] = (rec_expired){subject, id};
     return true;
   }
   store_run r = {0};
@@ -322,6 +346,7 @@ static store_keep body(const log_rec *rec, bool needed, int64_t time_us, int64_t
   if (!rec->body_len || !old(rec->time_us, horizon_us)) return STORE_KEEP;
   needed |= !old(time_us, horizon_us); /* it ended late */
   *pinned |= needed;
+  if (HDW_BROKEN("retain.drops")) return STORE_BARE;
   return needed ? STORE_KEEP : STORE_BARE;
 }
 
@@ -349,8 +374,10 @@ static store_keep keep_run(store *s, const log_rec *rec, uint64_t id, const stor
   hdw_status st = get_run(s, rec->partition, id, &r);
   if (st) return st == HDW_E_NOTFOUND ? STORE_DROP : STORE_KEEP;
   *pinned |= old(rec->time_us, h->runs_us);
-  int64_t until = rec->type == REC_RUN_END && (r.flags & RUN_F_ACK_AFTER) ? h->answers_us : h->values_us;
-  return body(rec, !run_over(&r), r.changed_us, until, pinned);
+  int64_t until = rec->type == REC_RUN_END && (r.flags & RUN_F_ACK_AFTER) ? h->answers_us : h->values_us, changed_us = r.changed_us;
+  bool needed = !run_over(&r);
+  if (!needed && rec->body_len && old(rec->time_us, until)) needed = has_heir(s, rec->partition, r.input, id);
+  return body(rec, needed, changed_us, until, pinned);
 }
 
 static store_keep keep_effect(store *s, const log_rec *rec, const store_horizon *h, bool *pinned) {

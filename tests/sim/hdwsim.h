@@ -24,11 +24,20 @@ typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB } kind;
 
 /* What one message does at one place outside. Numbers stand in the paths of the program (hdwsim_daemon.c). */
 enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */ };
+enum { SIM_REDONE = 2 /* times at most that a message is reprocessed */ };
+typedef struct attempt_id {
+  char key[72];              /* idempotency key; "" = none, then the body tells */
+  uint64_t body;             /* hash of it */
+} attempt_id;
 typedef struct effect {
-  char key[72];              /* the idempotency key of the first attempt; "" = none seen */
-  uint64_t body;             /* hash of its body */
+  attempt_id as[1 + SIM_REDONE]; /* how it is tried: one key and one body for each time that the message was worked on */
+  uint8_t nas, last;         /* known ones; index of the latest attempt's */
   uint32_t tries, done;
   int64_t clean_us;          /* a good answer reached, or will reach, a daemon that lives: it may not be tried again. 0 = no */
+  uint8_t clean_as;          /* in as */
+  uint8_t version, clean_version; /* program that made the latest attempt, and the one with the good answer; 0 = not seen */
+  bool given_up;             /* an operator discarded the delivery */
+  int64_t ended_us;          /* ... and the daemon said that it is so. 0 = not yet */
 } effect;
 
 typedef struct message {
@@ -42,6 +51,11 @@ typedef struct message {
   bool sent, acked, refused; /* positive; AR for good */
   bool looked;               /* it was found in the store by a later life */
   uint8_t version;           /* of the program that performs it; 0 = not seen */
+  uint8_t redone;            /* an operator had it reprocessed, so often */
+  bool takes;                /* ... and was told that the result of the first step is taken over */
+  bool given_up, skipped;    /* an operator ended its run; took it out of its lanes */
+  int64_t ended_us;          /* the daemon said that its run has ended so. 0 = no */
+  uint64_t sent_hash;        /* of the bytes, as they must be stored */
   char *answer;              /* the first final answer, which every resend must get */
   size_t answer_len;
   effect fx[SIM_EFFECTS];
@@ -60,6 +74,11 @@ bool model_answered(world *w, message *m, const char *code, const void *p, size_
 void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version);
 /* It was performed; answered: when its good answer is with the daemon, 0 = it may never be. */
 void model_done(world *w, message *m, unsigned fx, int64_t answered_us);
+/* An operator asked for it, and it may become so; fx: the delivery, SIM_EFFECTS: the run. Then: the daemon said that it is so. */
+void model_given_up(world *w, message *m, unsigned fx);
+void model_ended(world *w, message *m, unsigned fx);
+/* An operator started it once more; takes: and was told that the first step's result is taken over. */
+void model_redone(world *w, message *m, bool takes);
 /* The daemon died, or could not write since then. */
 void model_died(world *w, int64_t since_us);
 /* A daemon has opened the store: what was acknowledged is there. all: look at everything. */
@@ -103,6 +122,8 @@ bool daemon_ended(world *w);         /* it did, and was closed */
 void daemon_operate(world *w);       /* an operator does something */
 void daemon_redrive(world *w);       /* every dead letter back to work, everything paused resumed */
 bool daemon_has(world *w, const message *m); /* its input is in the store */
+/* Its bytes are stored as they were sent. */
+bool daemon_keeps(world *w, const message *m);
 bool daemon_drained(world *w, char why[200]);
 void daemon_finish(world *w);        /* last checks of the store, then the end */
 void daemon_free(world *w);
@@ -113,6 +134,7 @@ struct peer_state;
 
 struct sim_world {
   uint64_t seed, rnd;
+  bool little;               /* retention keeps few bytes */
   bool trace, clock_set;     /* the wall clock was set: what waits for a time may be late or early */
   io *io;
   io_mem mem;

@@ -4,7 +4,10 @@
  *              a resend gets the bytes that the first answer had
  *   attempt    one key and one body for each effect, however often it is tried; a good answer that reached a daemon which then lived on for long enough to write it down
  *              is the last one: nothing is performed twice but what was under way; effects come in the order of their lane; one version of the program
- *              performs one message */
+ *              performs one message
+ *   operator   what he was told is over is not tried any more; what he has reprocessed is performed once more under one further key, and not what the same program
+ *              had done; whoever he took out of a lane holds nobody up
+ *   the end    what was acknowledged is done, unless an operator gave it up; its bytes are stored as they were sent, as long as retention has to keep them */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,11 +66,37 @@ bool model_answered(world *w, message *m, const char *code, const void *p, size_
   return true;
 }
 
+/* ---- what operators did ----------------------------------------------------------------------------------------------------------------------- */
+
+void model_given_up(world *w, message *m, unsigned fx) {
+  (void)w;
+  if (fx < SIM_EFFECTS) m->fx[fx].given_up = m->skipped = true; /* what waited behind it goes on */
+  else if (m->kind == KIND_ORDER) m->fx[FX_FIRST].clean_us = 0; /* its sender gets AE and sends it again: a new run of it */
+  else m->given_up = true;
+}
+
+void model_ended(world *w, message *m, unsigned fx) {
+  if (fx == SIM_EFFECTS && m->kind == KIND_ORDER) m->fx[FX_FIRST].clean_us = 0;
+  else if (fx == SIM_EFFECTS) m->ended_us = now_us(w);
+  else m->fx[fx].ended_us = now_us(w);
+}
+
+void model_redone(world *w, message *m, bool takes) {
+  (void)w;
+  m->redone++;
+  m->takes = takes;
+  m->ended_us = 0;
+  for (unsigned k = 0; k < SIM_EFFECTS; k++) m->fx[k].ended_us = 0;
+}
+
+/* It left the order in which it came, by an operator's hand: nobody waits for it. */
+static bool loose(const message *m) { return m->given_up || m->skipped || m->redone; }
+
 /* ---- effects ------------------------------------------------------------------------------------------------------------------------------ */
 
 static bool expected(const message *m, unsigned fx) {
   switch (m->kind) {
-  case KIND_ADT: return fx != FX_READ && (fx != FX_NEW || m->version == 2);
+  case KIND_ADT: return fx != FX_READ && (fx != FX_NEW || (m->version == 2 && !m->redone));
   case KIND_ORDER: return fx == FX_FIRST;
   case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR;
   default: return false;
@@ -88,9 +117,9 @@ static void in_turn(world *w, message *m, unsigned fx) {
   if (!m->turn) m->turn = ++w->turns[m->group];
   for (uint32_t i = 0; i < w->nmsgs; i++) {
     const message *x = &w->msgs[i];
-    if (x->group != m->group || !x->turn || x == m) continue;
+    if (x->group != m->group || !x->turn || x == m || loose(x)) continue;
     if (x->turn < m->turn) goes_before(w, x, m, fx);
-    else if (!sent(fx)) broken(w, "%s.%s/%u is tried when %s.%s of the same group has begun", m->id, m->tag, fx, x->id, x->tag);
+    else if (!sent(fx) && !loose(m)) broken(w, "%s.%s/%u is tried when %s.%s of the same group has begun", m->id, m->tag, fx, x->id, x->tag);
   }
 }
 
@@ -98,28 +127,57 @@ static void in_turn(world *w, message *m, unsigned fx) {
 static void in_order(world *w, const message *m, unsigned fx) {
   for (uint32_t i = (uint32_t)(m - w->msgs); i-- > 0;) {
     const message *x = &w->msgs[i];
-    if (x->kind == KIND_REJECTED || x->lane != m->lane) continue;
+    if (x->kind == KIND_REJECTED || x->lane != m->lane || loose(x)) continue;
     goes_before(w, x, m, fx);
     return; /* what is further back was looked at when that one came */
   }
 }
 
+/* One key and one body, however often it is tried; one more for each time that the message was reprocessed. Where the sender waits, a resend after a failure is a
+ * run of its own, perhaps of another version, under the same key. */
+static void same_again(world *w, message *m, unsigned fx, const char *key, uint64_t body) {
+  effect *e = &m->fx[fx];
+  unsigned i = 0;
+  while (i < e->nas && (strcmp(e->as[i].key, key) != 0 || (!key[0] && e->as[i].body != body))) i++;
+  if (i == e->nas) {
+    if (i && !key[0] && !m->redone && m->kind != KIND_ORDER) broken(w, "%s.%s/%u: attempt %u asks for something else than the first one", m->id, m->tag, fx, e->tries);
+    if (i > m->redone) broken(w, "%s.%s/%u: attempt %u has the key %s, the first one had %s", m->id, m->tag, fx, e->tries, key, e->as[0].key);
+    snprintf(e->as[i].key, sizeof e->as[i].key, "%s", key);
+    e->as[i].body = body;
+    e->nas++;
+  }
+  if (e->as[i].body != body && m->kind != KIND_ORDER) broken(w, "%s.%s/%u: attempt %u asks for something else than the first one", m->id, m->tag, fx, e->tries);
+  e->last = (uint8_t)i;
+}
+
+/* What has its good answer is over; reprocessing takes over what the same program did at its first step, when it said so, whatever else it performs anew. */
+static void not_again(world *w, const message *m, unsigned fx, unsigned version) {
+  const effect *e = &m->fx[fx];
+  if (!e->clean_us || fx == FX_READ) return;
+  if (e->last == e->clean_as) broken(w, "%s.%s/%u is tried again, and its good answer came at %lld ms to a daemon that lived on", m->id, m->tag, fx, (long long)e->clean_us / 1000);
+  if (fx == FX_FIRST && m->takes && version && version == e->clean_version && !m->given_up)
+    broken(w, "%s.%s/%u is performed once more by reprocessing, and the same program did it with a good answer at %lld ms", m->id, m->tag, fx, (long long)e->clean_us / 1000);
+}
+
+/* What an operator ended is over, once he was told so. */
+static void not_ended(world *w, const message *m, unsigned fx) {
+  int64_t end = sent(fx) ? m->fx[fx].ended_us : m->ended_us;
+  if (end && now_us(w) > end + w->settled_us)
+    broken(w, "%s.%s/%u is tried, and an operator was told at %lld ms that its %s is over", m->id, m->tag, fx, (long long)end / 1000, sent(fx) ? "delivery" : "run");
+}
+
 void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version) {
   effect *e = &m->fx[fx];
   w->attempts++;
+  e->tries++;
   if (!m->sent) broken(w, "%s.%s/%u is tried, and nobody sent it", m->id, m->tag, fx);
   if (m->kind == KIND_REJECTED) broken(w, "%s.%s/%u is tried, and its workflow rejects it", m->id, m->tag, fx);
   if (fx != FX_READ && !expected(m, fx) && !(fx == FX_NEW && version == 2)) broken(w, "%s.%s/%u is tried, and no program does that", m->id, m->tag, fx);
-  if (version && m->version && m->version != version && m->kind != KIND_ORDER) broken(w, "%s.%s/%u is tried by version %u, another effect of it by version %u", m->id, m->tag, fx, version, m->version);
-  if (version) m->version = (uint8_t)version;
-  if (!e->tries++) {
-    snprintf(e->key, sizeof e->key, "%s", key);
-    e->body = body;
-  }
-  if (strcmp(e->key, key) != 0) broken(w, "%s.%s/%u: attempt %u has the key %s, the first one had %s", m->id, m->tag, fx, e->tries, key, e->key);
-  /* Where the sender waits, a resend after a failure is a run of its own, perhaps of another version. */
-  if (e->body != body && m->kind != KIND_ORDER) broken(w, "%s.%s/%u: attempt %u asks for something else than the first one", m->id, m->tag, fx, e->tries);
-  if (e->clean_us && fx != FX_READ) broken(w, "%s.%s/%u is tried again, and its good answer came at %lld ms to a daemon that lived on", m->id, m->tag, fx, (long long)e->clean_us / 1000);
+  if (version && m->version && m->version != version && m->kind != KIND_ORDER && !m->redone) broken(w, "%s.%s/%u is tried by version %u, another effect of it by version %u", m->id, m->tag, fx, version, m->version);
+  same_again(w, m, fx, key, body);
+  not_again(w, m, fx, version);
+  not_ended(w, m, fx);
+  if (version) m->version = e->version = (uint8_t)version;
   if (m->kind != KIND_ORDER && fx != FX_READ) in_order(w, m, fx);
   if (m->group && fx != FX_READ) in_turn(w, m, fx);
 }
@@ -128,6 +186,7 @@ void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {
   (void)w;
   m->fx[fx].done++;
   m->fx[fx].clean_us = answered_us;
+  m->fx[fx].clean_as = m->fx[fx].last, m->fx[fx].clean_version = m->fx[fx].version;
 }
 
 void model_died(world *w, int64_t since_us) {
@@ -153,7 +212,9 @@ void model_finished(world *w) {
     const message *m = &w->msgs[i];
     if (!m->sent) continue;
     if (!m->answer) broken(w, "%s.%s was sent and never got its answer", m->id, m->tag);
+    if (!w->little && m->kind != KIND_WEB && !daemon_keeps(w, m)) broken(w, "%s.%s is not stored as it was sent", m->id, m->tag);
+    if (m->given_up) continue;
     for (unsigned k = 0; k < SIM_EFFECTS; k++)
-      if (expected(m, k) && !m->fx[k].done) broken(w, "%s.%s was acknowledged, and %u of it was never done, in %u attempts", m->id, m->tag, k, m->fx[k].tries);
+      if (expected(m, k) && !m->fx[k].done && !m->fx[k].given_up) broken(w, "%s.%s was acknowledged, and %u of it was never done, in %u attempts", m->id, m->tag, k, m->fx[k].tries);
   }
 }

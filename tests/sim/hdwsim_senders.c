@@ -51,7 +51,7 @@ static void on_patience(void *user) { give_up((sender *)user, "no answer"); }
 static message *current(const sender *c) { return c->again ? c->again : c->m; }
 
 static void write_message(sender *c) {
-  const message *m = current(c);
+  message *m = current(c);
   static const char *const groups[SIM_GROUPS] = {"", "G1", "G2"};
   char body[600];
   int n;
@@ -64,6 +64,7 @@ static void write_message(sender *c) {
                  m->kind == KIND_ORDER ? "ORM^O01" : "ADT^A01", m->id, m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", m->group ? groups[m->group] : "");
   }
   c->out_len = (size_t)n, c->out_at = 0;
+  m->sent_hash = hash_of(c->out + 1, (size_t)n - 3); /* of a frame, without what frames it */
 }
 
 static void flush(sender *c) {

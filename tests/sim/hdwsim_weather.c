@@ -130,8 +130,8 @@ static void death(void *user) {
     io_sim_op op = ops[draw(w, 9)];
     bool sticky = op != IO_SIM_PREAD && chance(w, 500);
     say(w, "the disk fails: operation %d%s", (int)op, sticky ? ", for good" : "");
-    io_sim_fault(w->io, op, 1 + draw(w, 10), chance(w, 700) ? HDW_E_IO : HDW_E_FULL, sticky);
-  w->disk_faults++;
+    io_sim_fault(w->io, op, 1 + draw(w, 10), op == IO_SIM_PREAD || chance(w, 700) ? HDW_E_IO : HDW_E_FULL, sticky);
+    w->disk_faults++;
     x->disk_life = w->deaths + 1;
     return;
   }

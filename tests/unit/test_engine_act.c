@@ -89,6 +89,27 @@ static void test_cancel_answers_the_sender_that_waits(void **state) {
   prog_free(p);
 }
 
+/* Its sender sends it again in the moment in which the run is cancelled: the end of the old run is no answer for the new one. */
+static void test_cancel_and_a_resend_at_the_same_time(void **state) {
+  (void)state;
+  for (unsigned early = 0; early < 2; early++) {
+    peer x = {.delay_us = INT64_C(3600000000)};
+    prog *p = began(STEPS("ack after run within 10 seconds else AE"), &x, "4711");
+    prog_run_for(p, 15000000);
+    assert_int_equal(p->answers, 1); /* the deadline */
+    uint64_t run = prog_the_run(p, 0).id;
+    x.delay_us = 0;
+    assert_int_equal(engine_cancel(p->e, run, "test", "", NULL, NULL), HDW_OK);
+    for (unsigned i = 0; early && i < 40 && prog_the_run(p, 0).state != RUN_DISCARDED; i++) io_sim_step(p->io, 1); /* until it is folded; its callback is still to come */
+    prog_submit(p, "M1", "4711", "");
+    prog_run_for(p, 60000000);
+    assert_int_equal(p->answers, 2);
+    if (early) assert_string_equal(p->codes[1], "AA");
+    assert_true(engine_idle(p->e));
+    prog_free(p);
+  }
+}
+
 /* After a restart nobody waits; the answer is stored all the same. */
 static void test_cancel_stores_the_answer_for_a_sender_that_is_gone(void **state) {
   (void)state;
@@ -303,6 +324,7 @@ static void test_acts_that_cross(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cancel_answers_the_sender_that_waits),
+      cmocka_unit_test(test_cancel_and_a_resend_at_the_same_time),
       cmocka_unit_test(test_cancel_stores_the_answer_for_a_sender_that_is_gone),
       cmocka_unit_test(test_cancel_lets_the_lane_go_on),
       cmocka_unit_test(test_redrive_goes_on_with_the_same_key),

@@ -1,0 +1,72 @@
+/* hdwsim_program.c - what the simulated hospital runs: the program in two versions, and its hdw.json. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "compiler.h"
+#include "hdwsim_daemon.h"
+
+/* %1$d: the version. Effects have their numbers in their paths (hdwsim.h). */
+static const char program[] =
+    "hdw 1\n"
+    "listener adt = mllp(port: 2575)\n"
+    "listener orm = mllp(port: 2576)\n"
+    "listener web = http(port: 8080)\n"
+    "connection crm = rest(base: 'http://127.0.0.1:9001', timeout: 5 seconds, retry: retry(2, from: 200 milliseconds, to: 2 seconds), breaker: breaker(failures: 5, cooldown: 8 seconds))\n"
+    "connection emr = rest(base: 'http://127.0.0.1:9002', timeout: 5 seconds, rate: rate(50, per: 1 second))\n"
+    "connection lab = rest(base: 'http://127.0.0.1:9003', timeout: 5 seconds)\n"
+    "connection ward = mllp(host: '127.0.0.1', port: 2599, timeout: 5 seconds)\n"
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.idNumber, msg.PID-18.idNumber {\n"
+    "  let m = \"{msg.MSH-10}.{msg.PID-4.idNumber}\"\n"
+    "  if msg.PID-8 = 'X' { reject('AR', 'not wanted here') }\n"
+    "  step a = crm.post(\"/{m}/0\", body: { v: %1$d, u: uuid(), t: now() })\n"
+    "  step seen = crm.get(\"/{m}/5\") on error where error.status = 404 use 'none'\n"
+    "  step rows = parallel for x in [1, 2] limit 2 {\n"
+    "    step b = crm.put(\"/{m}/{x}\", body: { v: %1$d, u: uuid(), a: a })\n"
+    "    yield b\n"
+    "  }\n"
+    "%2$s"
+    "  send emr.post(\"/{m}/3\", body: { v: %1$d, rows: rows })\n"
+    "  send ward.message(msg.with(MSH-3: 'HUB%1$d'))\n"
+    "  return rows\n"
+    "}\n"
+    "workflow order on msg = orm.message(types: ['ORM^O01']) ack after run within 10 seconds else AE {\n"
+    "  step r = lab.post(\"/{msg.MSH-10}.{msg.PID-4.idNumber}/0\", body: { v: %1$d })\n"
+    "  return r\n"
+    "}\n"
+    "workflow intake on r = web.post('/intake') order by r.body.lane {\n"
+    "  step a = crm.post(\"/{r.body.id}/0\", body: { v: %1$d, n: r.body.n, u: uuid() })\n"
+    "  send emr.post(\"/{r.body.id}/3\", body: { v: %1$d, a: a })\n"
+    "  return a\n"
+    "}\n";
+static const char more[] = "  step c = crm.post(\"/{m}/6\", body: { v: 2, rows: rows })\n";
+
+static const char settings[] =
+    "{\"listeners\":{\"adt\":{\"port\":2575},\"orm\":{\"port\":2576},\"web\":{\"port\":8080}},"
+    "\"connections\":{\"crm\":{\"private_networks\":true,\"in_flight\":%u},\"emr\":{\"private_networks\":true,\"on_dead\":\"hold\"},\"lab\":{\"private_networks\":true},\"ward\":{\"private_networks\":true}},"
+    "\"active_runs\":%u,\"give_up_ms\":%u,\"min_free_bytes\":200000,\"log_segment_bytes\":65536,\"retain_inputs_bytes\":%u,\"retain_values_bytes\":%u,\"drain_ms\":3000,\"retain_every_ms\":20000}";
+
+static void compile(world *w, unsigned i) {
+  struct daemon_state *d = w->d;
+  char *text = (char *)arena_alloc(&d->a, 8192);
+  diag_list l;
+  comp_result r;
+  snprintf(text, 8192, program, (int)i + 1, i ? more : "");
+  comp_source s = {"sim.hdw", text, strlen(text)};
+  comp_options o = {0};
+  diag_init(&l, &d->a);
+  if (comp_program(&d->a, &s, 1, &o, &l, &r) || !r.bytes) {
+    for (const diag *x = l.first; x; x = x->next) fprintf(stderr, "%s\n", x->text);
+    broken(w, "the program does not compile");
+  }
+  cod_sha256(r.bytes + MOD_HEADER_BYTES, r.len_bytes - MOD_HEADER_BYTES, NULL, 0, r.bytes + 16);
+  d->mod[i] = r.bytes, d->len[i] = r.len_bytes;
+}
+
+
+void program_make(world *w) {
+  struct daemon_state *d = w->d;
+  for (unsigned i = 0; i < 2; i++) compile(w, i);
+  w->little = chance(w, 400);
+  snprintf(d->settings, sizeof d->settings, settings, chance(w, 300) ? 1 : 16, chance(w, 300) ? 2 + (unsigned)draw(w, 4) : 256, chance(w, 300) ? 60000u : 259200000u, w->little ? 20000u : 0u, w->little ? 40000u : 0u);
+  d->suspend_us = chance(w, 500) ? 1000 : draw_time(w, 4 * SECOND);
+}
