@@ -79,7 +79,7 @@ void say(world *w, const char *fmt, ...) {
   va_start(ap, fmt);
   int n = vsnprintf(line, sizeof line, fmt, ap);
   va_end(ap);
-  if (strncmp(line, "log ", 4) != 0) io_sim_note(w->io, hash_of(line, n < (int)sizeof line ? (size_t)n : sizeof line - 1));
+  if (!w->looking && strncmp(line, "log ", 4) != 0) io_sim_note(w->io, hash_of(line, n < (int)sizeof line ? (size_t)n : sizeof line - 1));
   if (!w->trace) return;
   stamp(w, at);
   printf("%s %s\n", at, line);

@@ -135,6 +135,7 @@ struct peer_state;
 struct sim_world {
   uint64_t seed, rnd;
   bool little;               /* retention keeps few bytes */
+  bool looking;              /* lines are for the reader of a trace: not part of its hash */
   bool trace, clock_set;     /* the wall clock was set: what waits for a time may be late or early */
   io *io;
   io_mem mem;

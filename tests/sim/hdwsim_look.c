@@ -31,6 +31,7 @@ static void describe_queue(world *w, const char *sink) {
 /* Into the trace: every run that is not done, and the first ones of each queue. */
 void daemon_describe(world *w) {
   if (!w->trace || !w->d->e) return;
+  w->looking = true;
   describe_queue(w, "emr");
   describe_queue(w, "ward");
   for (uint8_t state = RUN_QUEUED; state <= RUN_DEAD; state++) {
@@ -54,6 +55,7 @@ void daemon_describe(world *w) {
       arena_free(&a);
     }
   }
+  w->looking = false;
 }
 
 /* ---- what is whose ----------------------------------------------------------------------------------------------------------------------------------- */
