@@ -299,6 +299,11 @@ int hv_serve(const hv_args *a) {
   struct rlimit none = {0, 0};
   (void)setrlimit(RLIMIT_CORE, &none); /* a core file would hold patients' data and secrets */
   (void)prctl(PR_SET_DUMPABLE, 0);
+  struct rlimit files; /* as many connections as the machine allows: the soft limit is 1024 in most shells */
+  if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+  }
   io_mem_init(&d->mem, 0);
   arena_init(&d->a, &d->mem.m, 0);
   d->args = a;

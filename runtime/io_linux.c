@@ -12,12 +12,15 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+/* Descriptors that connections from outside never take: the log's next file must open however many peers come (a log that cannot be written ends the process). */
+enum { KEPT_FDS = 64 };
 enum { MAX_RESOLVERS = 4, ACCEPTS_PER_EVENT = 32, EMFILE_PAUSE_MS = 100, MAX_SIGNAL = 65 };
 
 typedef struct lx lx;
@@ -54,6 +57,7 @@ struct lx {
   bool stop;
 
   int wake_fd;
+  int accept_below;        /* descriptors from here on are kept for files and for what is asked of others */
   struct event wake_ev;
   pthread_t loop;          /* the thread that runs it */
   pthread_mutex_t post_lock;
@@ -463,8 +467,11 @@ static void accept_ready(evutil_socket_t fd, short what, void *user) {
   for (int i = 0; i < ACCEPTS_PER_EVENT && !l->paused; i++) {
     int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (c < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
-    if (c < 0) {
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    /* The lowest free number is given: this many are in use. Operators' socket may take of what is kept. */
+    bool full = c >= x->accept_below && l->addr.family != IO_ADDR_UNIX;
+    if (full) close(c);
+    if (c < 0 || full) {
+      if (full || errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         /* Level triggered: without a pause the loop would spin until a descriptor is free. */
         struct timeval tv = {0, EMFILE_PAUSE_MS * 1000};
         event_del(&l->ev);
@@ -812,6 +819,9 @@ hdw_status io_linux_new(mem *m, io **out) {
   x->eb = c ? event_base_new_with_config(c) : NULL;
   if (c) event_config_free(c);
   x->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur > INT32_MAX) files.rlim_cur = INT32_MAX;
+  x->accept_below = (int)(files.rlim_cur - (files.rlim_cur / 4 < KEPT_FDS ? files.rlim_cur / 4 : KEPT_FDS));
   if (!x->eb || x->wake_fd < 0) {
     if (x->eb) event_base_free(x->eb);
     if (x->wake_fd >= 0) close(x->wake_fd);

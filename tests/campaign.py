@@ -22,6 +22,8 @@
   campaign.py fhirpath --bin DIR [--folder DIR] [--count EXPRESSIONS] [--record]
       generated FHIRPath expressions on a folder of FHIR examples, beside fhirpath.js."""
 import argparse
+import ast
+import collections
 import datetime
 import importlib
 import os
@@ -48,6 +50,7 @@ def kill9(a):
     """tests/faults/kill_ledger.py again and again, with a seed of its own each time."""
     a.count = a.count or (20 if a.quick else 100)
     end, seed, kills, at_points, acked, doubles, worst, problems = time.monotonic() + a.seconds, a.seed, 0, 0, 0, 0, 0, []
+    places = collections.Counter()
     while kills < a.count if not a.seconds else time.monotonic() < end:
         some = min(100, a.count - kills) if not a.seconds else 100
         named = bool(a.points) and (seed % 4 == 0 or a.quick)
@@ -58,13 +61,20 @@ def kill9(a):
         if said:
             kills, acked, doubles, worst = kills + int(said[1]), acked + int(said[2]), doubles + int(said[3]), worst if named else max(worst, int(said[4]))
             at_points += int(said[1]) if named else 0
+        for count_at in re.findall(r'died at \d+ of \d+ places: (\{.*\})', done.stdout):
+            places.update(ast.literal_eval(count_at))
         if done.returncode or not said:
             problems += [l for l in done.stdout.splitlines() if 'FAILED' in l] or [f'seed {seed}: {(done.stderr.splitlines() or ["no verdict"])[-1]}']
         if not said:
             break
         seed += 1
+    never = sorted(x for x, n in places.items() if not n)
+    if places:
+        print('deaths at named places:', ', '.join(f'{x} {n}' for x, n in sorted(places.items())))
+    if never and at_points >= 4 * len(places):
+        problems.append('never died at ' + ', '.join(never))
     result = f'{doubles} repeated in flight with the same key, ready again after at most {worst} ms, ' + ('nothing lost' if not problems else 'FAILED: ' + '; '.join(problems[:3]))
-    what = f'{kills} kills' + (f', {at_points} of them at named places' if at_points else '') + f', {acked} acknowledged, seeds {a.seed} to {seed - 1 if seed > a.seed else seed}'
+    what = f'{kills} kills' + (f', {at_points} of them at {len(places) - len(never)} of {len(places)} named places' if at_points else '') + f', {acked} acknowledged, seeds {a.seed} to {seed - 1 if seed > a.seed else seed}'
     print(f'kill9: {what}: {result}')
     if a.record:
         record('kill9', what, result)

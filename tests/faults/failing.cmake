@@ -1,4 +1,4 @@
-# Calls that fail, below log and store: files, LMDB, digests, threads, records and rows that cannot be read. `failing` alone goes through all of them (./dev campaign failing); coverage/store runs the first of each way.
+# Calls that fail, below log and store: files, LMDB, digests, threads, records and rows that cannot be read. `failing` alone goes through all of them (./dev campaign failing).
 set(failing_wrapped malloc EVP_DigestInit_ex EVP_DigestUpdate EVP_DigestFinal_ex EVP_MD_CTX_new EVP_MD_CTX_copy_ex ZSTD_compress ZSTD_decompress
   mdb_env_create mdb_env_set_mapsize mdb_env_open mdb_env_copy2 mdb_env_get_fd mdb_txn_begin mdb_txn_renew mdb_txn_commit mdb_dbi_open mdb_cursor_open mdb_cursor_get mdb_cursor_put mdb_cursor_del
   io_file_open io_file_pread io_file_pwritev io_file_sync io_file_truncate io_file_stat io_file_rename io_file_unlink io_file_mkdir io_file_sync_dir io_file_space
@@ -9,3 +9,5 @@ list(TRANSFORM failing_wrapped PREPEND -Wl,--wrap= OUTPUT_VARIABLE failing_optio
 add_executable(failing ${CMAKE_CURRENT_LIST_DIR}/failing.c ${CMAKE_CURRENT_LIST_DIR}/failing_wrap.c)
 target_link_libraries(failing PRIVATE hdw_test_support hdw_flags)
 target_link_options(failing PRIVATE ${failing_options})
+add_test(NAME faults/failing COMMAND failing --ways first --stride 5)
+set_tests_properties(faults/failing PROPERTIES TIMEOUT 300)

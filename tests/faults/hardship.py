@@ -1,12 +1,15 @@
-"""The daemon when the machine around it is hard: the clock jumps, signals come under load, there is little memory. A ledger of what was acknowledged is kept outside.
+"""The daemon when the machine around it is hard: the clock jumps, signals come under load, there is little memory, there are few descriptors, peers have wrong
+certificates. A ledger of what was acknowledged is kept outside.
 
-  hardship.py [clock] [signals] [memory] [--rounds N]"""
+  hardship.py [clock] [signals] [memory] [descriptors] [certificates] [--rounds N]"""
 import argparse
 import json
 import os
 import re
 import resource
 import signal
+import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -15,7 +18,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from disk import Place, preload
-from rig import HDWVM, SLOW, Mllp, ack_code, adt, wait_for
+from rig import HDWVM, SLOW, HttpSink, Mllp, ack_code, adt, wait_for
 
 HOUR, YEAR = 3600, 365 * 86400
 
@@ -191,7 +194,114 @@ def memory(a, problems):
         p.close()
 
 
-PARTS = {'clock': clock, 'signals': signals, 'memory': memory}
+def descriptors(a, problems):
+    """More connections than it may have open files: who comes too late waits or is closed, who was acknowledged is delivered, and afterwards everything is as before."""
+    p = Place()
+    limit = 96
+    popen = subprocess.Popen
+    subprocess.Popen = lambda *args, **kw: popen(*args, **(dict(kw, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if args and 'serve' in args[0] else kw))
+    try:
+        try:
+            p.d.start()
+        finally:
+            subprocess.Popen = popen
+        acked = set()
+        for turn in range(a.rounds):
+            load, crowd = Load(p), []
+            time.sleep(0.3)
+            for _ in range(2 * limit):
+                try:
+                    crowd.append(socket.create_connection(('127.0.0.1', p.d.ports['adt']), timeout=2))
+                except OSError:
+                    break
+            wait_for(lambda: len(os.listdir(f'/proc/{p.d.p.pid}/fd')) > limit * 3 // 4 - 8 or p.d.p.poll() is not None, 10, 'a daemon that takes nobody any more')
+            time.sleep(0.7)
+            for c in crowd:
+                c.close()
+            wait_for(lambda: len(os.listdir(f'/proc/{p.d.p.pid}/fd')) < limit // 2, 20, 'free descriptors')
+            p.send(3, f'after{turn}')  # and somebody new is served
+            acked |= load.end()
+        if p.d.p.poll() is not None:
+            problems.append(f'descriptors: the daemon ended with {p.d.p.poll()}')
+        settled(p, acked | set(p.acked), problems, 'descriptors')
+        if len(p.acked) < 3 * a.rounds:
+            problems.append(f'descriptors: {len(p.acked)} of {3 * a.rounds} messages were acknowledged afterwards')
+        if p.d.p.poll() is None and p.d.stop():
+            problems.append('descriptors: the daemon did not end well')
+        if p.tool('check', '--data', p.data).returncode:
+            problems.append('descriptors: hdwvm check finds something')
+        return f'{a.rounds} crowds of {2 * limit} connections at {limit} descriptors, {len(acked)} acknowledged'
+    finally:
+        p.close()
+
+
+def signed(folder, name, names, ca='', days=2):
+    """NAME.pem and NAME.key for these names, signed by an authority of the folder or by itself. days < 0: it is over."""
+    def openssl(*args):
+        subprocess.run(['openssl', *args], cwd=folder, check=True, capture_output=True, timeout=60)
+    with open(os.path.join(folder, 'ext'), 'w') as f:
+        f.write(f'subjectAltName={names}\n' + ('' if ca else 'basicConstraints=critical,CA:TRUE\n'))
+    openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{name}.key', '-out', 'csr', '-subj', f'/CN={name}')
+    openssl('x509', '-req', '-in', 'csr', '-extfile', 'ext', '-days', str(days), '-out', f'{name}.pem', *(['-CA', f'{ca}.pem', '-CAkey', f'{ca}.key', '-CAcreateserial'] if ca else ['-signkey', f'{name}.key']))
+    os.chmod(os.path.join(folder, f'{name}.key'), 0o600)
+
+
+def certificates(a, problems):
+    """Peers whose certificates are wrong, on both sides: none of them is talked to, and a delivery waits for the right one."""
+    p = Place()
+    where = p.d.dir
+    for name, names, ca, days in (('ca', 'DNS:ca', '', 2), ('otherca', 'DNS:ca', '', 2), ('hub', 'DNS:localhost', 'ca', 2), ('lab', 'DNS:lab.example', 'ca', 2), ('over', 'DNS:lab.example', 'ca', -1),
+                                  ('foreign', 'DNS:lab.example', 'otherca', 2), ('good', 'DNS:localhost', 'ca', 2), ('overs', 'DNS:localhost', 'ca', -1), ('elsewhere', 'DNS:other.example', 'ca', 2),
+                                  ('foreigns', 'DNS:localhost', 'otherca', 2)):
+        signed(where, name, names, ca, days)
+
+    def context(name):
+        cx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        cx.load_cert_chain(os.path.join(where, f'{name}.pem'), os.path.join(where, f'{name}.key'))
+        return cx
+
+    def client(name):
+        cx = ssl.create_default_context(cafile=os.path.join(where, 'ca.pem'))
+        if name:
+            cx.load_cert_chain(os.path.join(where, f'{name}.pem'), os.path.join(where, f'{name}.key'))
+        m = Mllp(p.d.ports['adt'])
+        m.s = cx.wrap_socket(m.s, server_hostname='localhost')
+        return m
+    p.d.config['listeners']['adt'].update(tls={'cert': 'hub.pem', 'key': 'hub.key', 'client_ca': 'ca.pem'}, clients=['LAB=lab.example'])
+    p.d.config['connections']['crm'].update(tls={'ca': 'ca.pem'})
+    asked = 0
+    try:
+        for turn, bad in enumerate(('overs', 'elsewhere', 'foreigns')):
+            sink = HttpSink(tls=context(bad))
+            port = sink.port
+            p.d.config['settings']['crm_base'] = f'https://localhost:{port}'
+            p.d.start()
+            for name in (None, 'over', 'foreign'):
+                try:
+                    code = ack_code(client(name).ask(adt(f'{bad}-{name}')))
+                    problems.append(f'certificates: a sender with {"no certificate" if not name else name} got {code}')
+                except (OSError, ConnectionError, StopIteration):
+                    pass
+            c = client('lab')
+            if ack_code(c.ask(adt(f'C{turn}'))) != 'AA':
+                problems.append('certificates: the right sender was not acknowledged')
+            wait_for(lambda: any(x.get('attempts', 0) or x.get('held') or x.get('parked') for x in [p.d.ask('status')['runs']] + p.d.ask('sinks')) or p.d.ask('status')['runs'].get('parked') or p.d.ask('status')['runs'].get('waiting'), 15, 'an attempt')
+            time.sleep(0.5)
+            if sink.requests or p.d.ask('dead'):
+                problems.append(f'certificates: {len(sink.requests)} requests reached a server with the certificate {bad}, {len(p.d.ask("dead"))} dead')
+            sink.close()
+            good = HttpSink(port=port, tls=context('good'))  # the same address, now with the right one
+            wait_for(lambda: [r for r in good.to('/send') if json.loads(r['body'])['id'] == f'C{turn}'], 60, f'the delivery after {bad}')
+            asked += len(good.requests)
+            if p.d.stop():
+                problems.append('certificates: the daemon did not end well')
+            good.close()
+        return f'9 senders and 3 servers with wrong certificates, {asked} requests to the right one'
+    finally:
+        p.close()
+
+
+PARTS = {'clock': clock, 'signals': signals, 'memory': memory, 'descriptors': descriptors, 'certificates': certificates}
 
 
 def main():
