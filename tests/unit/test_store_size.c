@@ -126,9 +126,49 @@ static void test_growing_file_beside_a_reader_is_no_damage(void **state) {
   end(&w);
 }
 
+/* The map cannot grow any more: the store says so and takes nothing further, the log has everything, and with room the state is what the log says. */
+static void test_F2_a_full_map_is_told_and_nothing_is_lost(void **state) {
+  (void)state;
+  enum { SMALL = 1 << 17, VALUES = 100 };
+  world w;
+  char key[16], value[4000];
+  uint8_t h1[32], h2[32];
+  memset(value, 'v', sizeof value - 1);
+  value[sizeof value - 1] = 0;
+  begin(&w);
+  open_all(&w);
+  store_close(w.s);
+  store_opts so = {.dir = w.dir, .map_bytes = SMALL, .map_max_bytes = SMALL};
+  assert_int_equal(store_open(w.x, &so, &w.info, &w.s), HDW_OK);
+  w.faulty = true; /* store_apply will refuse */
+  for (int i = 0; i < VALUES; i++) {
+    snprintf(key, sizeof key, "k%d", i);
+    put_named(&w, "cursor", key, value);
+    settle(&w);
+  }
+  assert_int_equal(store_flush(w.s), HDW_E_FULL);
+  cod_str v;
+  assert_int_equal(store_get_named(w.s, cod_cstr("cursor"), cod_cstr("k0"), &w.a, &v), HDW_E_FULL); /* told, not "not there" */
+  assert_int_equal(w.durable, w.seq);
+  close_all(&w);
+  w.faulty = false;
+  open_all(&w);
+  assert_int_equal(w.info.skipped, 0);
+  for (int i = 0; i < VALUES; i++) {
+    snprintf(key, sizeof key, "k%d", i);
+    assert_int_equal(store_get_named(w.s, cod_cstr("cursor"), cod_cstr(key), &w.a, &v), HDW_OK);
+    assert_int_equal(v.len, sizeof value - 1);
+  }
+  hash(&w, h1);
+  assert_int_equal(store_rebuild(w.s, &w.info), HDW_OK);
+  hash(&w, h2);
+  assert_memory_equal(h1, h2, 32);
+  end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_F1_pages_given_back_at_the_end_are_no_damage),
+      cmocka_unit_test(test_F1_pages_given_back_at_the_end_are_no_damage), cmocka_unit_test(test_F2_a_full_map_is_told_and_nothing_is_lost),
       cmocka_unit_test(test_growing_file_beside_a_reader_is_no_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
