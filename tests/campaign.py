@@ -73,7 +73,7 @@ def kill9(a):
         print('deaths at named places:', ', '.join(f'{x} {n}' for x, n in sorted(places.items())))
     if never and at_points >= 4 * len(places):
         problems.append('never died at ' + ', '.join(never))
-    result = f'{doubles} repeated in flight with the same key, ready again after at most {worst} ms, ' + ('nothing lost' if not problems else 'FAILED: ' + '; '.join(problems[:3]))
+    result = f'{doubles} repeated in flight with the same key, ' + (f'ready again after at most {worst} ms, ' if worst else '') + ('nothing lost' if not problems else 'FAILED: ' + '; '.join(problems[:3]))
     what = f'{kills} kills' + (f', {at_points} of them at {len(places) - len(never)} of {len(places)} named places' if at_points else '') + f', {acked} acknowledged, seeds {a.seed} to {seed - 1 if seed > a.seed else seed}'
     print(f'kill9: {what}: {result}')
     if a.record:

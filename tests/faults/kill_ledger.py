@@ -173,7 +173,7 @@ def main():
             t = time.monotonic()
             if places:
                 point = places[(i + a.seed) % len(places)]
-                passes = [1] if point == 'log.before_cut' else [1, 2, 3] if seldom(point) else [1, 2, 5, 20, 60]
+                passes = [1] if point == 'log.before_cut' else [1, 2, 3] if seldom(point) or not seen[point] else [1, 2, 5, 20, 60]
                 os.environ['HDW_CRASH_AT'] = f'{point}:{rnd.choice(passes)}'
                 if point == 'log.before_cut':
                     tear(d)
