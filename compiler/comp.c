@@ -291,6 +291,8 @@ hdw_status comp_program(arena *a, const comp_source *sources, uint32_t n, const 
   for (uint32_t i = 0; i < c.nunits; i++) decl_collect(&c, c.units[i]);
   if (c.e.status) return c.e.status;
   decl_compile_all(&c);
+  for (uint32_t i = 0; i < c.ndecls && !diags->errors; i++)
+    if (c.decls[i].kind == D_CONNECTION) scope_end(&c, &c.decls[i]);
   diag_sort(diags);
   return finish(&c, out);
 }

@@ -85,6 +85,7 @@ typedef struct decl {
   const ast *waits; unit *waits_in; uint8_t waits_seen; /* action: what in it may wait without an end, or NULL; 1 = being looked at, 2 = known */
   const ast *sink;             /* action: where one of its parameters reaches what must not have phi, or NULL */
   const char *sink_does;       /* "writes what it is given to a log" */
+  struct scopes *scopes;       /* connection: what its login asks for (scope.c), or NULL */
   struct server *server;       /* connection: what its server declares (against.c), or NULL */
   uint32_t base, stands_for;   /* connection made by an adapter: the adapter's own; and the other way round. MOD_NO_INDEX */
   int adapter;                 /* ... its library, with the actions that are called on it; 0 = none */
@@ -218,6 +219,10 @@ field *decl_field(decl *d, str name);
 void sender_of(comp *c, fnctx *f, decl *sender);
 
 /* against.c: what the server of a connection declares. */
+/* scope.c: scopes of a login against the calls of its connection */
+void scope_check(comp *c, decl *conn);
+void scope_call(comp *c, decl *conn, ast *call_node, ty result);       /* reports a call that no scope allows */
+void scope_end(comp *c, decl *conn);                                    /* and scopes that no call needs, when all is compiled */
 void against_load(comp *c, decl *conn);
 void against_call(comp *c, decl *conn, ast *call_node, ty result);      /* reports what it does not declare */
 bool connection_is_r4(comp *c, const decl *conn);

@@ -420,8 +420,13 @@ static void check_setup(comp *c, decl *d) {
   d->later = d->kind_row->later;
   if (d->later) not_yet(c, e, fmt(c, "a %s of kind '%.*s'", word, STR(kind)));
   meta_args(c, NULL, e, d->kind_row);
+  for (ast *x = ast_child(e, 1)->first; x && what == BI_LISTENER; x = x->next) { /* a login of connections; listeners get their certificates from the operator */
+    ast *v = x->kind == AST_NAMED ? ast_child(x, 1) : x;
+    if (v->kind == AST_CALL && str_is(node_name(c, v->first), "mtls")) not_yet(c, v, "'mtls' of a listener");
+  }
   if (what == BI_CONNECTION) quirks_check(c, d);
   if (what == BI_CONNECTION) against_load(c, d);
+  if (what == BI_CONNECTION) scope_check(c, d);
 }
 
 /* The sender whose messages are read in f: its version decides what is later or withdrawn. */

@@ -252,6 +252,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
   ty t = s->ret;
   if (fc.on && !send) t = fhir_result(c, &fc, w);
   if (fc.on) against_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
+  if (fc.on) scope_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
   if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
   if (t.kind == TY_HL7_MSG) { int a = dict_message("ACK", 3); t.ref = a; }
   return ty_label(t, TY_PHI);

@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -13,7 +15,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 from auth_peers import Ca, Nginx, Oidc, oidc_folder, openssl
-from rig import Daemon, HttpSink, Mllp, ack_code, adt, wait_for
+from rig import HDWVM, Daemon, HttpSink, Mllp, ack_code, adt, wait_for
 
 RETRY = "retry: retry(1, from: 20 milliseconds, to: 50 milliseconds)"
 LOOPBACK = {'grant': {'networks': ['127.0.0.0/8']}}
@@ -232,6 +234,93 @@ class PrivateKey(Case):
                 wait_for(lambda: self.connection()['login'].get('error'))
                 self.assertIn(says, self.connection()['login']['error'])
                 self.assertEqual(self.api.requests, [])
+
+
+PLACES = ['good', 'mutual', 'wrong_ca', 'wrong_host', 'expired', 'no_certificate', 'old_tls']
+
+
+def tls_program():
+    auth = {'mutual': 'mtls()', 'good': "mtls(cert: secret('cert'), key: secret('key'))"}
+    lines = ['hdw 1', 'listener web = http()']
+    for name in PLACES:
+        a = f'auth: {auth[name]}, ' if name in auth else ''
+        lines.append(f'connection {name} = rest({a}retry: retry(0), breaker: breaker(failures: 0, cooldown: 1 second), timeout: 10 seconds)')
+        lines.append(f"workflow w_{name} on req = web.get('/{name}') ack after run within 20 seconds else AE {{\n  step x = {name}.get('/')\n"
+                     "    on error { reply({ code: error.code, status: error.status, message: error.message }) }\n  reply({ ok: x.ok })\n}")
+    return '\n'.join(lines) + '\n'
+
+
+class Tls(unittest.TestCase):
+    """nginx with certificates that are right and wrong (Z-4, RELIABILITY T8)."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not Nginx.program():
+            raise unittest.SkipTest('nginx is not installed')
+        cls.dir = tempfile.mkdtemp(prefix='hdw-tls-')
+        ca, other = Ca(cls.dir, 'ca'), Ca(cls.dir, 'other')
+        ca.sign('server'), ca.sign('client', 'DNS:hub'), ca.sign('elsewhere', 'DNS:elsewhere.example.org'), ca.sign('over', days='0'), other.sign('stranger')
+        client = f'ssl_client_certificate {cls.dir}/ca.pem; ssl_verify_client on;'
+        cls.nginx = Nginx(cls.dir, [('server', client), ('server', client), ('stranger', ''), ('elsewhere', ''), ('over', ''), ('server', client),
+                                    ('server', 'ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;')])
+        tls = {'ca': f'{cls.dir}/ca.pem'}
+        connections = {name: {'base': f'https://127.0.0.1:{port}', 'tls': dict(tls), **LOOPBACK} for name, port in zip(PLACES, cls.nginx.ports)}
+        connections['mutual']['tls'].update(cert=f'{cls.dir}/client.pem', key=f'{cls.dir}/client.key')
+        cls.d = Daemon(tls_program(), {'listeners': {'web': {'port': 0}}, 'connections': connections, 'secrets': {'cert': {'file': 'client.pem'}, 'key': {'file': 'client.key'}}})
+        for name in ('client.pem', 'client.key'):
+            shutil.copy(os.path.join(cls.dir, name), cls.d.dir)
+            os.chmod(os.path.join(cls.d.dir, name), 0o600)
+        cls.d.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.d.close()
+        cls.nginx.close()
+        shutil.rmtree(cls.dir, ignore_errors=True)
+
+    def get(self, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.d.ports['web']}/{name}", timeout=60) as r:
+            return json.load(r)
+
+    def test_the_certificate_is_the_login(self):
+        self.assertEqual(self.get('mutual'), {'ok': True})
+        self.assertEqual(self.get('good'), {'ok': True})
+
+    def test_Z4_peers_that_are_not_who_they_should_be(self):
+        for name, says in (('wrong_ca', 'issuer certificate'), ('wrong_host', 'match'), ('expired', 'expired'), ('old_tls', 'protocol')):
+            with self.subTest(name):
+                got = self.get(name)
+                self.assertIn(says, got.get('message', str(got)))
+
+    def test_Z4_a_server_that_wants_a_certificate(self):
+        self.assertEqual(self.get('no_certificate')['status'], 400)
+
+    def test_certificates_that_cannot_be_used_are_told_at_a_reload(self):
+        right = json.dumps(self.d.config)
+        for change, says in (({'cert': f'{self.dir}/server.pem'}, 'do not belong together'), ({'cert': f'{self.dir}/over.pem', 'key': f'{self.dir}/over.key'}, 'has expired')):
+            self.d.config = json.loads(right)
+            self.d.config['connections']['mutual']['tls'].update(change)
+            self.d.write_config()
+            r = subprocess.run([HDWVM, 'reload', '--config', 'hdw.json'], cwd=self.d.dir, capture_output=True, text=True, timeout=60)
+            self.assertNotEqual(r.returncode, 0)
+            self.assertIn(says, r.stderr + r.stdout)
+        self.d.config = json.loads(right)
+        self.d.write_config()
+
+
+class Exchange(Case):
+    def test_X1_X4_tokens_by_identity(self):
+        self.begin(program("bearer_token_exchange(url: token_url, secret: secret('app'), header: 'X-App', format: 'Key {secret}', parameters: { user: 'X-User' })",
+                           "crm.post('/seen', body: { id: msg.MSH-10 }, login: { user: msg.PID-3.idNumber.first() })"), {'app': 'the-app-secret'})
+        m = Mllp(self.d.ports['adt'])
+        self.addCleanup(m.close)
+        for i in range(40):
+            self.assertEqual(ack_code(m.ask(adt(f'M{i}', mrn=f'person-{i % 2}'))), 'AA')
+        wait_for(lambda: len(self.tokens()) == 40)
+        self.assertEqual(len(self.login.requests), 2)
+        self.assertEqual({r['headers']['X-App'] for r in self.login.requests}, {'Key the-app-secret'})
+        self.assertEqual({r['headers']['X-User'] for r in self.login.requests}, {'person-0', 'person-1'})
+        self.assertEqual(set(self.tokens()), {'Bearer token-1', 'Bearer token-2'})
 
 
 if __name__ == '__main__':
