@@ -117,8 +117,13 @@ static void check_address(config *c, const config_conn *x) {
   at = !at ? "" : x->o.base[0] ? at + 3 : at; /* whether it is a URL at all is the driver's to say */
   bool six = at[0] == '[';
   snprintf(host, sizeof host, "%.*s", (int)strcspn(at + six, six ? "]" : ":/?"), at + six);
-  for (unsigned i = 0; i < x->networks.n && p.n_grant < 256; i++)
-    if (!net_cidr_parse(x->networks.v[i], &nets[p.n_grant])) p.n_grant++;
+  for (unsigned i = 0; i < x->networks.n && p.n_grant < 256; i++) {
+    if (net_cidr_parse(x->networks.v[i], &nets[p.n_grant])) {
+      config_problem(c, "connections.%.80s.grant.networks: '%.60s' is no network (10.0.0.0/8)", x->name, x->networks.v[i]);
+      return;
+    }
+    p.n_grant++;
+  }
   if (host[0] && egress_host(host, 1, &a) && !egress_pick(&p, &a, 1, &a, 1, &rule))
     config_problem(c, "connections.%.80s.%s: %.60s is %s: connections.%.80s.grant.networks does not allow it", x->name, x->o.base[0] ? "base" : "address", host, rule, x->name);
 }

@@ -38,7 +38,7 @@ for f in product('.c', '.h', '.cc', '.re', '.y', '.def', '.py') + files('.c', '.
     code = f.endswith(('.c', '.h', '.cc', '.re', '.y'))
     if f.endswith(('.tsv', '.txt')) or '/corpus/' in f or '/conformance/' in f or '/syntax/' in f:
         continue
-    if len(lines) > MAX_FILE:
+    if len(lines) > MAX_FILE and not f.startswith('docs/reference/'): # those are written by docs/gen.py
         report.fail(f, f'{len(lines)} lines; {MAX_FILE} at most')
     elif code and len(lines) > WARN_FILE and not f.startswith('tests/'):
         report.warn(f, f'{len(lines)} lines')
