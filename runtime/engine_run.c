@@ -339,7 +339,9 @@ void eng_run_go(eng_run *r) {
 static void on_parked(engine *e, hdw_status s, const log_rec *rec, void *user) {
   eng_run *r = eng_run_find(e, (uint64_t)(uintptr_t)user);
   (void)rec;
-  if (r && !s) eng_run_free(r);
+  if (s) return;
+  eng_wake_at(e, eng_clock_us(e)); /* on a slow disk its time came before the store knew of it, and nobody found it due */
+  if (r) eng_run_free(r);
 }
 
 void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path) {
@@ -365,7 +367,6 @@ void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *
   }
   watch_run_park(r, fail_class);
   r->ending = true;
-  eng_wake_at(e, c.wake_us);
 }
 
 /* ---- ending -------------------------------------------------------------------------------------------------------------------- */

@@ -70,12 +70,15 @@ static inline void prog_open(prog *p) {
   if (s) fail_msg("engine_start: %s", text);
 }
 
+/* Set: what the log and the store say of their writing comes up to so much later. */
+static int64_t prog_slow_us;
+
 static inline prog *prog_new(const char *text, prog_world world, void *user, uint64_t seed) {
   prog *p = (prog *)calloc(1, sizeof *p);
   test_mem_init(&p->mem);
   snprintf(p->dir, sizeof p->dir, "/tmp/hdw-prog-XXXXXX");
   assert_non_null(mkdtemp(p->dir));
-  io_sim_opts so = {.seed = seed, .root = p->dir, .orderly = seed == 0};
+  io_sim_opts so = {.seed = seed, .root = p->dir, .orderly = seed == 0, .slow_worker_us = prog_slow_us, .max_delay_us = prog_slow_us};
   assert_int_equal(io_sim_new(&p->mem.m, &so, &p->io), HDW_OK);
   arena_init(&p->a, &p->mem.m, 0);
   config_init(&p->cfg, &p->a);

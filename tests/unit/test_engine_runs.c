@@ -197,6 +197,23 @@ static void test_a_failed_branch_does_not_stop_the_others(void **state) {
   prog_free(p);
 }
 
+/* The time to try again comes before the store knows of the wait: nobody finds the run due then, so it is asked for once more when it is known. */
+static void test_a_run_is_tried_again_in_time_on_a_slow_disk(void **state) {
+  (void)state;
+  prog_slow_us = 1500000;
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    world_state w = {.bad = "/a", .status = 503, .failures = 1, .rnd = seed};
+    char out[600];
+    prog *p = prog_new(HEAD "  step a = crm.get('/a')\n  return 1\n}\n", world, &w, seed);
+    prog_submit(p, "A", "1", "");
+    prog_run_for(p, 40000000);
+    assert_string_equal(result(p, out), "1");
+    assert_int_equal(w.n, 2);
+    prog_free(p);
+  }
+  prog_slow_us = 0;
+}
+
 static void test_an_outcome_in_a_branch_ends_the_run_when_all_have_ended(void **state) {
   (void)state;
   world_state w = {.delay_us = 1000, .rnd = 1};
@@ -385,6 +402,7 @@ int main(void) {
       cmocka_unit_test(test_limit_of_a_parallel_loop),
       cmocka_unit_test(test_results_do_not_depend_on_time),
       cmocka_unit_test(test_a_failed_branch_does_not_stop_the_others),
+      cmocka_unit_test(test_a_run_is_tried_again_in_time_on_a_slow_disk),
       cmocka_unit_test(test_an_outcome_in_a_branch_ends_the_run_when_all_have_ended),
       cmocka_unit_test(test_a_run_that_waits_leaves_memory),
       cmocka_unit_test(test_handler_of_a_run_that_left_memory),
