@@ -2,17 +2,26 @@
 #include <stdio.h>
 #include "engine_int.h"
 
-typedef struct act {
+typedef struct eng_act {
+  struct eng_act *next;
   uint8_t subject, action;
   uint64_t id;
   engine_done_cb cb;
   void *user;
-} act;
+} eng_act;
+
+bool eng_discarding(const engine *e, uint8_t subject, uint64_t id) {
+  for (const eng_act *x = e->acts; x; x = x->next)
+    if (x->id == id && x->subject == subject && x->action == ACTION_DISCARD) return true;
+  return false;
+}
 
 static void on_acted(engine *e, hdw_status s, const log_rec *rec, void *user) {
-  act x = *(act *)user;
+  eng_act x = *(eng_act *)user, **at = &e->acts;
   (void)rec;
-  eng_put(e, user, sizeof(act));
+  while (*at != user) at = &(*at)->next;
+  *at = x.next;
+  eng_put(e, user, sizeof(eng_act));
   if (!s && x.subject == SUBJECT_RUN) {
     arena a;
     store_run row;
@@ -30,14 +39,15 @@ static void on_acted(engine *e, hdw_status s, const log_rec *rec, void *user) {
 }
 
 static hdw_status append(engine *e, uint8_t action, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user) {
-  act *x = (act *)eng_get(e, sizeof *x);
+  eng_act *x = (eng_act *)eng_get(e, sizeof *x);
   if (!x) return HDW_E_NOMEM;
-  *x = (act){subject, action, id, cb, user};
+  *x = (eng_act){e->acts, subject, action, id, cb, user};
   rec_action r = {.action = action, .subject = subject, .id = id, .who = cod_cstr(who), .reason = cod_cstr(reason)};
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_action(&w, &r);
   if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_acted, x, NULL);
   if (s) eng_put(e, x, sizeof *x);
+  else e->acts = x;
   return s;
 }
 
@@ -47,6 +57,7 @@ static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
   store_run run;
   store_delivery d;
   hdw_status s = HDW_E_INVALID;
+  if (eng_discarding(e, subject, id)) return s; /* it is given up, only not yet durably */
   arena_init(&a, e->mem, 0);
   if (subject == SUBJECT_RUN) {
     s = store_get_run(e->store, ENG_PART, id, &a, &run);

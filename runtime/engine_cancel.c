@@ -13,7 +13,7 @@ typedef struct eng_cancel {
 bool eng_cancelled(const engine *e, uint64_t run) {
   for (const eng_cancel *x = e->cancels; x; x = x->next)
     if (x->run == run) return true;
-  return false;
+  return eng_discarding(e, SUBJECT_RUN, run);
 }
 
 /* Whoever waits for the run's answer gets one. */

@@ -357,6 +357,7 @@ struct engine {
   uint32_t nruns;
   eng_step *steps[ENG_HASH]; /* by run */
   struct eng_cancel *cancels; /* decided, not yet durable */
+  struct eng_act *acts;       /* the same for what else a person decides */
   io_timer crowd;            /* runs wait for a place in memory: those there that wait are asked to go */
   uint32_t nsteps, naway;    /* all; those whose run is not in memory */
   uint64_t *ready;           /* ring of run id << 1 | never started before */
@@ -749,6 +750,8 @@ bool eng_steps_open(const engine *e, uint64_t run);
 bool eng_steps_use(const engine *e, const eng_conn *c);
 /* A person has just stopped it. */
 bool eng_cancelled(const engine *e, uint64_t run);
+/* A person gave it up, and the record of that is under way: it is not begun any more. */
+bool eng_discarding(const engine *e, uint8_t subject, uint64_t id);
 /* In memory, or away with steps under way. */
 bool eng_run_active(engine *e, uint64_t id);
 /* Wakes what is due. */

@@ -288,7 +288,7 @@ static bool due(engine *e, eng_conn *c, uint64_t id) {
   arena a;
   store_delivery d;
   arena_init(&a, e->mem, 65536);
-  bool ok = !store_get_delivery(e->store, ENG_PART, id, &a, &d);
+  bool ok = !eng_discarding(e, SUBJECT_DELIVERY, id) && !store_get_delivery(e->store, ENG_PART, id, &a, &d);
   if (ok) {
     ok = (d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT) && (c->driver->in_order || eng_out_first(e, c, &d));
     if (ok && !c->open && d.next_us > eng_clock_us(e)) {
