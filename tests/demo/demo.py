@@ -95,14 +95,14 @@ class Demo:
 
     def configure(self):
         secrets = {}
-        for name, value in (('crm_token', 'demo-token'), ('ehr_token', 'ehr-token'), ('billing_key', 'demo-key')):
+        for name, value in (('crm_token', 'demo-token'), ('ehr_token', 'ehr-token'), ('ehr_secret', 'ehr-secret'), ('billing_key', 'demo-key')):
             secrets[name] = {'file': os.path.join(self.dir, name)}
             with open(os.open(secrets[name]['file'], os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
                 f.write(value + '\n')
         local = {'networks': ['127.0.0.1/32']}
         with open(self.config, 'w') as f:
             json.dump({'data': os.path.join(self.dir, 'data'),
-                       'settings': {'crm_base': f'http://127.0.0.1:{self.crm.port}', 'billing_base': f'http://127.0.0.1:{self.crm.port}', 'ehr_base': self.ehr.url, 'mrn_system': 'urn:oid:2.16.840.1.113883.19.5'},
+                       'settings': {'crm_base': f'http://127.0.0.1:{self.crm.port}', 'billing_base': f'http://127.0.0.1:{self.crm.port}', 'ehr_base': self.ehr.url, 'ehr_login': f'http://127.0.0.1:{self.ehr.port}/token', 'mrn_system': 'urn:oid:2.16.840.1.113883.19.5'},
                        'listeners': {'adt': {'port': 0}, 'web': {'port': 0}, 'labs': {'port': 0}},
                        'connections': {'ehr': {'grant': local}, 'crm': {'grant': local}, 'billing': {'grant': local}, 'ward': {'address': f'127.0.0.1:{self.ward.port}', 'grant': local},
                                        'emr': {'address': f'127.0.0.1:{self.emr.port}', 'grant': local}, 'research': {'address': f'127.0.0.1:{self.emr.port}', 'grant': local},
@@ -223,6 +223,7 @@ class Demo:
         s.check(self.crm.authorised, 'with the bearer token that stands in no source and no configuration')
         s.check(any(c.get('mrn') == 'PATID1234' and c.get('birthDate') == '1961-06-15' and not c['known'] for _, c in self.crm.cards), 'PID-3 of type MR and PID-7 became mrn and birthDate where the EHR knows nobody')
         s.check(any(c.get('family') == 'Okafor-Hale' and c.get('payer') == 'Prairie Mutual' for _, c in self.crm.cards), 'name and payer are the EHR\'s where it does')
+        s.check(len(self.ehr.issued) == 1, 'the EHR was logged in to once (OAuth 2.0), and the token served every lookup')
         s.check([a[2] for a in self.ehr.answers].count(503) == 1, 'the EHR was away for one request, which was made again')
         s.check([[c['code'] for c in b['charges']] for _, b in self.crm.bills] == [['168731009', '104177005']], 'the procedures in the period of the visit were charged')
         phones = [t['value'] for t in self.ehr.get('Patient', 'okafor')['telecom']]

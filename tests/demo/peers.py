@@ -110,7 +110,7 @@ class Ehr(FhirServer):
 
     def __init__(self, files):
         super().__init__()
-        self.token, self.answers = 'ehr-token', []
+        self.token, self.answers, self.client = 'ehr-token', [], ('hub', 'ehr-secret')
         for name in files:
             with open(name, encoding='utf-8') as f:
                 value = json.load(f)

@@ -50,7 +50,7 @@ def example(name, out):
     work = os.path.join(out, name)
     os.makedirs(os.path.join(work, 'secrets'))
     shutil.copy(os.path.join(d, 'hdw.json'), work)
-    for s in ('crm_token', 'portal_key', 'fhir_token', 'ehr_token', 'billing_key'):
+    for s in ('crm_token', 'portal_key', 'fhir_token', 'ehr_token', 'ehr_secret', 'billing_key'):
         with open(os.open(os.path.join(work, 'secrets', s), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
             f.write('x')
     r = run(HDWVM, 'serve', '--check', '--config', 'hdw.json', os.path.join(out, f'{name}0.hdwb'), cwd=work)

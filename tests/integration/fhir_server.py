@@ -1,5 +1,6 @@
 """A small FHIR R4 server on loopback: versions with ETag, conditional writes, searches in pages with _include, batches, OperationOutcomes; and, one request
 at a time, everything that servers get wrong. Run by itself it serves until it is ended: fhir_server.py [PORT]."""
+import base64
 import copy
 import email.utils
 import http.server
@@ -49,7 +50,9 @@ class FhirServer:
         self.base, self.page, self.lock = base, page, threading.RLock()
         self.versions = {}   # (type, id) -> list of versions; None = deleted
         self.requests, self.plans, self.snapshots, self.next_id = [], [], {}, 1000
-        self.token = None    # wanted in Authorization
+        self.token = None    # wanted in Authorization, or one of:
+        self.issued = set()  # ... those that /token gave (OAuth 2.0 client credentials)
+        self.client = None   # who may have one: (id, secret); secret None = any
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -105,6 +108,21 @@ class FhirServer:
         with self.lock:
             return [r for r in self.requests if (not method or r['method'] == method) and (path is None or path in r['path'])]
 
+    # ---- logins
+
+    def give_token(self, h, body):
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        try:
+            who, secret = base64.b64decode(h.headers.get('Authorization', '').removeprefix('Basic ')).decode().split(':', 1)
+        except ValueError:
+            who, secret = '', ''
+        if h.command != 'POST' or form.get('grant_type') != 'client_credentials' or who != self.client[0] or self.client[1] not in (None, secret):
+            return self.send(h, 401, {'error': 'invalid_client'})
+        with self.lock:
+            token = f'token-{len(self.issued) + 1}'
+            self.issued.add(token)
+        self.send(h, 200, {'access_token': token, 'token_type': 'Bearer', 'expires_in': 300, 'scope': form.get('scope', '')}, {'Cache-Control': 'no-store'})
+
     # ---- requests
 
     def behaviour(self, method, path):
@@ -132,7 +150,9 @@ class FhirServer:
             return self.raw(h, 200, 'text/html', b'<html><body>Please log in</body></html>')
         if how == 'text':
             return self.raw(h, 200, 'text/plain', b'{"resourceType":"Patient","id":"1"}')
-        if self.token and h.headers.get('Authorization') != f'Bearer {self.token}':
+        if self.client and h.path == '/token':
+            return self.give_token(h, body)
+        if self.token and h.headers.get('Authorization', '')[7:] not in {self.token, *self.issued}:
             return self.send(h, 401, outcome('login'), {'WWW-Authenticate': 'Bearer'})
         try:
             with self.lock:
