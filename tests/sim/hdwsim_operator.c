@@ -93,7 +93,11 @@ static void cancel(world *w) {
   if (!m) return;
   hdw_status s = engine_cancel(w->d->e, id, "sim", "not wanted", on_ended, act_for(w, m, SIM_EFFECTS));
   say(w, "operator: cancel run %llu of %s.%s: %s", (unsigned long long)id, m->id, m->tag, hdw_status_name(s));
-  if (!s) model_given_up(w, m, SIM_EFFECTS);
+  if (s) return;
+  model_given_up(w, m, SIM_EFFECTS);
+  /* What was under way is cut off: whether it was performed nobody knows now, so reprocessing does it again with the same key. */
+  for (unsigned k = 0; k < SIM_EFFECTS; k++)
+    if (m->fx[k].clean_us > io_mono_us(w->io) - w->settled_us) m->fx[k].clean_us = 0;
 }
 
 /* What the plan says of the first step: the result that is there is taken over. */
