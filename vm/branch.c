@@ -96,14 +96,20 @@ hdw_status vm_fork(vm_run *r, uint32_t pc) {
   return vm_charge(r->cx, n / 4);
 }
 
-void vm_branch_end(vm_run *r, uint32_t reg, uint32_t n, bool keep) {
+hdw_status vm_branch_end(vm_run *r, uint32_t reg, uint32_t n, bool keep) {
   vm_run *p = r->parent;
   r->ended = true;
-  if (!p || r->nframes != 1) return;
+  if (!p || r->nframes != 1) return HDW_OK;
   vm_group *g = &p->groups[r->in_group];
   const vm_frame *f = &p->frames[g->frame];
+  /* Who began it is in a call meanwhile, whose registers begin below those that the branch ends in: never so from the compiler. */
+  if (!keep && n && p->nframes - 1 > g->frame && f[1].base < f->base + reg + n) {
+    r->ended = false;
+    return vm_fail(r->cx, HDW_E_INVALID, "a branch ends in the registers of a call");
+  }
   if (keep) g->keep[r->index] = r->regs[reg], g->kept++;
   else memcpy(p->regs + f->base + reg, r->regs + reg, n * sizeof *r->regs);
+  return HDW_OK;
 }
 
 hdw_status vm_join(vm_run *r, val *out, vm_bad **bad) {

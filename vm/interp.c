@@ -466,7 +466,7 @@ vm_state VM_EXEC(vm_run *r) {
     NEXT_INS;
   OP(BEND):
     if (r->ngroups) FAIL(vm_fail(cx, HDW_E_INVALID, "a branch ends between its branches"));
-    vm_branch_end(r, A, B, C == 1);
+    TRYTO(vm_branch_end(r, A, B, C == 1));
     goto out;
   OP(JOIN): {
     val v;

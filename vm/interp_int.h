@@ -54,7 +54,7 @@ vm_state vm_exec(vm_run *r);
 hdw_status vm_group_begin(vm_run *r, val limit);
 /* A new branch at word pc; HDW_E_AGAIN: the group is full. */
 hdw_status vm_fork(vm_run *r, uint32_t pc);
-void vm_branch_end(vm_run *r, uint32_t reg, uint32_t n, bool keep);
+hdw_status vm_branch_end(vm_run *r, uint32_t reg, uint32_t n, bool keep);
 /* HDW_E_AGAIN: some are still at work. *bad: it is the run's business now; the group is gone. */
 hdw_status vm_join(vm_run *r, val *out, vm_bad **bad);
 /* Throws e: true when a handler took it. */

@@ -421,6 +421,10 @@ static void fork_branch(now *n) {
 static void branch_end(now *n, uint32_t a, uint32_t k, uint32_t keep) {
   slow_thread *t = n->t, *p = t->parent;
   if (t->ngroups) { fault(n, HDW_E_INVALID, "a branch ends between its branches"); return; }
+  if (p && t->nframes == 1 && !keep && k && p->nframes - 1 > p->groups[t->in_group]->frame && p->frames[p->groups[t->in_group]->frame]->call < a + k) {
+    fault(n, HDW_E_INVALID, "a branch ends in the registers of a call");
+    return;
+  }
   t->ended = true;
   if (p && t->nframes == 1) {
     slow_group *g = p->groups[t->in_group];
