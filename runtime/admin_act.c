@@ -162,10 +162,16 @@ static hdw_status deed_one(acting *x, deed what, subject s, const char *who, con
   }
 }
 
+/* Once for the whole selection: nothing of it is refused in the middle. hdwvm asks again by itself. */
+static int not_now(admin_query *q) {
+  return eng_retain_takes(q->ad->e) ? admin_error(q, 503, "retention takes something away at this moment: again in a second") : 0;
+}
+
 static int act(admin_query *q, deed what) {
   static const char *const cannot[] = {"it is no dead letter", "it is neither a dead letter nor waiting", "it holds nothing up", "it has ended already (hdwvm discard gives up what is dead)"};
   selection sel;
   int bad = select_from(q, what == SKIP, &sel);
+  if (!bad && what == REDRIVE) bad = not_now(q);
   if (bad) return bad;
   const char *who = admin_actor(q), *reason = admin_param(q, "reason");
   acting *x = acting_new(q);
@@ -364,6 +370,7 @@ int admin_reprocess(admin_query *q) {
   inputs x;
   char text[200] = "";
   int bad = inputs_from(q, &x);
+  if (!bad) bad = not_now(q);
   if (bad) return bad;
   acting *act_ = acting_new(q);
   hdw_status s = HDW_OK;

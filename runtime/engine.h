@@ -320,7 +320,8 @@ typedef struct engine_redo {
 } engine_redo;
 /* workflow NULL: all that the input had. HDW_E_NOTFOUND and others with a text. */
 hdw_status engine_reprocess_plan(engine *e, uint64_t input, const char *workflow, arena *a, engine_redo out[REC_MAX_RUNS], uint32_t *n, char text[200]);
-/* Starts them; cb once for each of *started. Dead letters that they supersede are discarded. HDW_E_INVALID with a text: none could be started. */
+/* Starts them; cb once for each of *started. Dead letters that they supersede are discarded. HDW_E_INVALID with a text: none could be started;
+ * HDW_E_AGAIN with a text: not at this moment. */
 hdw_status engine_reprocess(engine *e, uint64_t input, const char *workflow, const char *who, engine_done_cb cb, void *user, uint32_t *started, char text[200]);
 
 /* Runs of the workflow that have not begun wait, until it is resumed. Survives restarts. HDW_E_NOTFOUND. */

@@ -45,9 +45,11 @@ static hdw_status append(engine *e, uint8_t action, uint8_t subject, uint64_t id
   rec_action r = {.action = action, .subject = subject, .id = id, .who = cod_cstr(who), .reason = cod_cstr(reason)};
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_action(&w, &r);
-  if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_acted, x, NULL);
+  uint64_t seq = 0;
+  if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_acted, x, &seq);
   if (s) eng_put(e, x, sizeof *x);
   else e->acts = x;
+  if (!s && action == ACTION_REDRIVE) e->wanted_after = seq;
   return s;
 }
 
@@ -62,6 +64,7 @@ static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
   if (subject == SUBJECT_RUN) {
     s = store_get_run(e->store, ENG_PART, id, &a, &run);
     if (!s && eng_run_active(e, id)) s = HDW_E_INVALID;
+    if (!s && run.state == RUN_FAILED && !discard && eng_retain_takes(e)) s = HDW_E_AGAIN;
     if (!s && run.state != RUN_DEAD && run.state != RUN_FAILED && !(run.state == RUN_PARKED || (discard && run.state == RUN_QUEUED))) s = HDW_E_INVALID;
   } else if (subject == SUBJECT_DELIVERY) {
     s = store_get_delivery(e->store, ENG_PART, id, &a, &d);

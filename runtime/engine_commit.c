@@ -236,7 +236,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
   }
   uint64_t seq = 0;
   if (!s && !eng_once_note(e, &m->rec.verdict)) s = HDW_E_NOMEM;
-  if (!s) s = eng_append_rec(e, REC_VERDICT, &w, NULL, 0, on_committed, p, &seq);
+  if (!s) s = eng_append_rec(e, REC_VERDICT, &w, m->p, m->len, on_committed, p, &seq); /* with its bytes: retention may have taken those of the first time */
   eng_once_sent(e, s ? 0 : seq);
   if (s) {
     eng_pending_free(p);

@@ -400,6 +400,7 @@ struct engine {
   int64_t decided_us;        /* wall; not 0: what is replayed is decided as if it were this time */
   uint8_t content_key[16];   /* of marks made by this process */
   struct eng_retain *retain;
+  uint64_t wanted_after;     /* the last record by which what was over is needed again: reprocessing, a failed run back to work */
   struct eng_tokens *tokens; /* auth_token.c; NULL: none was asked for yet */
   void (*tokens_free)(engine *e);
   struct eng_cache *cache;   /* engine_cache.c; NULL: nothing is kept */
@@ -835,6 +836,8 @@ int64_t eng_give_up_us(const eng_conn *c);
 hdw_status eng_retain_start(engine *e);
 void eng_retain_now(engine *e);
 bool eng_retain_busy(const engine *e);
+/* What it judged to be over is going right now and cannot be held back (some milliseconds, at most the sync of a segment): what would need it waits. */
+bool eng_retain_takes(const engine *e);
 void eng_retain_close(engine *e); /* before the log closes, whose last callbacks may still come */
 void eng_retain_free(engine *e);
 

@@ -327,7 +327,7 @@ static hdw_status start_one(redo *x, const eng_want *w, const char *who, engine_
   snprintf(st->workflow, sizeof st->workflow, "%s", w->wf->name);
   cod_w cw = eng_writer(e);
   hdw_status s = rec_put_run_start(&cw, &r);
-  if (!s) s = eng_append_rec(e, REC_RUN_START, &cw, NULL, 0, on_started, st, NULL);
+  if (!s) s = eng_append_rec(e, REC_RUN_START, &cw, NULL, 0, on_started, st, &e->wanted_after);
   if (s) {
     eng_put(e, st, sizeof *st);
     return s;
@@ -344,6 +344,10 @@ hdw_status engine_reprocess(engine *e, uint64_t input, const char *workflow, con
   redo x;
   *started = 0;
   text[0] = 0;
+  if (eng_retain_takes(e)) {
+    snprintf(text, 200, "message %llu: retention takes something away at this moment: again in a second", (unsigned long long)input);
+    return HDW_E_AGAIN;
+  }
   arena_init(&a, e->mem, 0);
   eng_verdict *v = (eng_verdict *)arena_alloc(&a, sizeof *v);
   hdw_status s = v ? redo_load(e, input, workflow, &a, &x, text) : HDW_E_NOMEM;

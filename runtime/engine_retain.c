@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include "audit.h"
 #include "engine_int.h"
+#include "points.h"
 
 enum { LOOK = 256, BATCH = 500, PAUSE_US = 2000 };
 static const int64_t day_us = INT64_C(86400000000);
@@ -30,6 +31,7 @@ struct eng_retain {
   uint32_t n, cap, i;
   log_iter *it;
   log_compaction *c;
+  uint64_t wanted;           /* wanted_after when the judging of c began */
   io_worker *worker;
   io_task done;
   hdw_status commit;
@@ -122,8 +124,8 @@ static bool audit(retain *r) {
 
 /* ---- segments ---------------------------------------------------------------------------------------------------------------------- */
 
-static unsigned class_of(uint8_t type) {
-  switch (type) {
+static unsigned class_of(const log_rec *rec) {
+  switch (rec->type) {
   case REC_INPUT: return 0;
   case REC_RUN_START:
   case REC_INTENT:
@@ -131,7 +133,7 @@ static unsigned class_of(uint8_t type) {
   case REC_RUN_END:
   case REC_DELIVERY:
   case REC_DELIVERY_RESULT: return 1;
-  case REC_VERDICT:
+  case REC_VERDICT: return rec->body_len ? 0 : 2;
   case REC_ACK_OUTCOME:
   case REC_RUN_STATE:
   case REC_PUT:
@@ -206,7 +208,7 @@ static bool measure(retain *r) {
       r->it = NULL;
       return true;
     }
-    unsigned c = class_of(rec.type);
+    unsigned c = class_of(&rec);
     uint64_t body = c < 2 ? rec.body_len : 0;
     if (c < 2) g->class_bytes[c] += body;
     g->class_bytes[c == 3 ? 3 : 2] += 40u + rec.meta_len + rec.body_len - body;
@@ -240,6 +242,7 @@ static bool choose(retain *r) {
       log_compact_info info = {.as_of = store_applied(e->store), .at_us = io_wall_us(e->io), .horizon_us = {r->h.inputs_us, r->h.values_us, r->h.runs_us, r->h.audit_us}};
       hdw_status s = log_compact_begin(e->io, log_dir(e, dir), g->first, &info, &r->c);
       if (!s) {
+        r->wanted = e->wanted_after;
         r->at = P_COMPACT;
         return true;
       }
@@ -254,7 +257,7 @@ static bool choose(retain *r) {
 
 static log_verdict judge(const log_rec *rec, bool *pinned, unsigned *klass, void *user) {
   retain *r = (retain *)user;
-  *klass = class_of(rec->type);
+  *klass = class_of(rec);
   switch (store_keeps(r->e->store, rec, &r->h, pinned)) {
   case STORE_DROP: return LOG_V_DROP;
   case STORE_BARE: return LOG_V_BARE;
@@ -302,6 +305,12 @@ static void commit_step(void *user) {
 
 static bool compact(retain *r) {
   bool done = false;
+  if (r->e->wanted_after != r->wanted && !HDW_BROKEN("retain.races")) { /* what was judged up to here may be needed again: once more from its beginning */
+    log_compact_end(r->c);
+    r->c = NULL;
+    r->at = P_CHOOSE;
+    return true;
+  }
   hdw_status s = log_compact_step(r->c, judge, r, LOOK, &done);
   if (s) {
     log_compact_end(r->c);
@@ -354,7 +363,11 @@ static void begin(retain *r) {
   r->at = P_DELIVERIES;
 }
 
+/* Judged by a state that does not know yet who needs it, something needed would go. */
+static bool knows(const retain *r) { return HDW_BROKEN("retain.races") || store_applied(r->e->store) >= r->e->wanted_after; }
+
 static bool turn(retain *r) {
+  if (!knows(r)) return true;
   switch (r->at) {
   case P_DELIVERIES: return rows(r, SUBJECT_DELIVERY);
   case P_INPUTS: return rows(r, SUBJECT_INPUT);
@@ -406,6 +419,8 @@ hdw_status engine_retain(engine *e, void (*done)(void *user), void *user) {
   soon(e->retain, 0);
   return HDW_OK;
 }
+
+bool eng_retain_takes(const engine *e) { return e->retain && (e->retain->waiting || e->retain->at == P_COMMIT) && !HDW_BROKEN("retain.races"); }
 
 void eng_retain_now(engine *e) {
   if (e->retain->at == P_IDLE) soon(e->retain, 0);

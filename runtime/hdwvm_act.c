@@ -44,6 +44,10 @@ static int post(const hv_args *args, view *v, const char *target, const char *do
   json_reader r;
   val x = VAL_NONE;
   int status = hv_ask(args, &v->a, "POST", target, &body, &len);
+  for (unsigned i = 0; i < 50 && status == 503; i++) { /* not at this moment */
+    usleep(100000);
+    status = hv_ask(args, &v->a, "POST", target, &body, &len);
+  }
   if (status < 0) return EXIT_UNAVAILABLE;
   json_reader_init(&r, v->a.mem);
   (void)json_read(&r, &v->a, body, len, NULL, &x, NULL);

@@ -91,7 +91,7 @@ typedef struct rec_input {
   rec_verdict verdict;       /* last: see rec_verdict_clear */
 } rec_input;
 
-/* REC_VERDICT:  input id | verdict */
+/* REC_VERDICT:  input id | verdict. Body: the bytes as they came again, which are the input's from then on; none in records from before. */
 typedef struct rec_input_verdict {
   uint64_t input;
   rec_verdict verdict;

@@ -362,6 +362,7 @@ static hdw_status fold_verdict(store *s, const log_rec *rec) {
   if (!st) st = input_load(s, rec->partition, r.input, &in);
   if (st) return st == HDW_E_NOTFOUND ? orphan(s) : st;
   uint8_t old = in.state;
+  if (rec->body_len) in.pos = rec->pos, in.body_len = rec->body_len; /* body_len also of one whose bytes are over */
   take_verdict(&in, &r.verdict);
   input_row(s, &st, &in);
   input_state(s, &st, old, &in);

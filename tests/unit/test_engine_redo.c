@@ -93,10 +93,108 @@ static void test_a_result_that_cannot_be_read_now_is_not_performed_again(void **
   prog_free(p);
 }
 
+/* Tight retention on a disk that writes late: the wish to reprocess comes at each moment of a pass. */
+static unsigned performed_with(int64_t after_us, unsigned *refused) {
+  unsigned performed = 0;
+  bool retained = false;
+  uint32_t started = 0;
+  char text[200] = "";
+  prog_slow_us = 30000;
+  prog *p = prog_new(program, world, &performed, 7);
+  for (unsigned i = 0; i < 12; i++) {
+    char id[8];
+    snprintf(id, sizeof id, "M%u", i);
+    prog_submit(p, id, "4711", "");
+    prog_run_for(p, 400000);
+  }
+  prog_run_for(p, 3000000);
+  assert_int_equal(performed, 24);
+  log_roll(engine_log(p->e));
+  prog_submit(p, "last", "4711", "");
+  prog_run_for(p, 3000000);
+  performed = 0;
+  p->cfg.top.retain_values_days = 0;
+  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
+  prog_run_for(p, after_us);
+  uint64_t input = prog_the_run(p, 11).input;
+  log_rec rec;
+  bool there = !log_read(engine_log(p->e), prog_the_run(p, 11).result_pos, &p->a, &rec);
+  hdw_status s = engine_reprocess(p->e, input, NULL, "test", NULL, NULL, &started, text);
+  if (s == HDW_E_AGAIN) ++*refused;
+  else if (s) fail_msg("%s", text);
+  prog_run_for(p, 30000000);
+  if (!there || s) performed = 0; /* retention was first: performed anew, and nobody was told otherwise */
+  prog_free(p);
+  prog_slow_us = 0;
+  return performed;
+}
+static void test_a_wish_in_the_middle_of_retention_takes_over_all_the_same(void **state) {
+  (void)state;
+  unsigned refused = 0;
+  for (int64_t us = 2000; us < 180000; us += 12000)
+    if (performed_with(us, &refused)) fail_msg("performed again after %lld us of retention", (long long)us);
+  assert_true(refused > 0);
+}
+
+/* Its bytes of the first time are gone when the sender sends it again: those of the second are the input's from then on, whatever dies. */
+static const char refuses[] =
+    "hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:9001')\n"
+    "workflow w on msg = adt.message(types: ['ADT^A01']) ack after run within 20 seconds else AE {\n"
+    "  step a = crm.get('/a')\n"
+    "  if a = 1 { reject('AE', 'not yet') }\n"
+    "  step b = crm.post('/b', body: { mrn: msg.PID-3.1 })\n"
+    "  return b\n}\n";
+typedef struct crm { int answer; int64_t delay_us; } crm;
+static engine_mock_verdict crm_world(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  const crm *x = (const crm *)p->user;
+  (void)f;
+  (void)a;
+  out->delay_us = x->delay_us;
+  out->value = val_int(x->answer);
+  return MOCK_VALUE;
+}
+static void test_a_further_attempt_brings_its_bytes(void **state) {
+  (void)state;
+  crm x = {.answer = 1};
+  bool retained = false;
+  store_input in;
+  log_rec rec;
+  prog *p = prog_new(refuses, crm_world, &x, 0);
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 100000);
+  store_run first = prog_the_run(p, 0);
+  assert_string_equal(p->codes[0], "AE");
+  log_roll(engine_log(p->e));
+  prog_submit(p, "M2", "4711", "");
+  p->cfg.top.retain_inputs_days = 0;
+  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
+  prog_run_for(p, 10000000);
+  assert_int_equal(store_get_input(engine_store(p->e), 0, first.input, &p->a, &in), HDW_OK);
+  uint32_t len = in.body_len;
+  assert_int_equal(log_read(engine_log(p->e), in.pos, &p->a, &rec), HDW_E_NOTFOUND);
+  x = (crm){2, INT64_C(3600000000)};
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 1000000);
+  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
+  x.delay_us = 0;
+  prog_restart(p);
+  prog_run_for(p, 60000000);
+  store_run again = prog_the_run(p, 1);
+  assert_int_equal(again.input, first.input);
+  if (again.state != RUN_DONE) fail_msg("state %d: %.*s", again.state, (int)again.reason.len, again.reason.p);
+  assert_int_equal(store_get_input(engine_store(p->e), 0, first.input, &p->a, &in), HDW_OK);
+  assert_int_equal(in.body_len, len);
+  assert_int_equal(log_read(engine_log(p->e), in.pos, &p->a, &rec), HDW_OK);
+  assert_int_equal(rec.type, REC_VERDICT);
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_retention_keeps_what_a_waiting_run_takes_over),
       cmocka_unit_test(test_retention_takes_what_nobody_waits_for),
+      cmocka_unit_test(test_a_wish_in_the_middle_of_retention_takes_over_all_the_same),
+      cmocka_unit_test(test_a_further_attempt_brings_its_bytes),
       cmocka_unit_test(test_a_result_that_cannot_be_read_now_is_not_performed_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
