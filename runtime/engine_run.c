@@ -172,7 +172,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     return;
   }
   if (s) {
-    const char *why = s == HDW_E_NOTFOUND ? "the module of this run is not available" : "the run cannot be loaded";
+    const char *why = s != HDW_E_NOTFOUND ? "the run cannot be loaded" : r->wf ? "the bytes of its message have expired" : "the module of this run is not available";
     eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), why, "");
     return;
   }

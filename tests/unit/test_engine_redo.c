@@ -189,12 +189,38 @@ static void test_a_further_attempt_brings_its_bytes(void **state) {
   prog_free(p);
 }
 
+/* A run that failed in its own way holds nothing: its message expires. Back to work it says so. */
+static void test_a_failed_run_whose_message_expired_says_so(void **state) {
+  (void)state;
+  crm x = {.answer = 1};
+  bool retained = false;
+  prog *p = prog_new("hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:9001')\n"
+                     "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step a = crm.get('/a')\n  if a = 1 { fail('not this one') }\n  return a\n}\n",
+                     crm_world, &x, 0);
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 1000000);
+  store_run r = prog_the_run(p, 0);
+  assert_int_equal(r.state, RUN_FAILED);
+  log_roll(engine_log(p->e));
+  prog_submit(p, "M2", "4711", "");
+  p->cfg.top.retain_inputs_days = 0;
+  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
+  prog_run_for(p, 10000000);
+  assert_int_equal(engine_redrive(p->e, SUBJECT_RUN, r.id, "test", NULL, NULL), HDW_OK);
+  prog_run_for(p, 1000000);
+  r = prog_the_run(p, 0);
+  assert_int_equal(r.state, RUN_DEAD);
+  assert_true(cod_equal(r.reason, cod_cstr("the bytes of its message have expired")));
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_retention_keeps_what_a_waiting_run_takes_over),
       cmocka_unit_test(test_retention_takes_what_nobody_waits_for),
       cmocka_unit_test(test_a_wish_in_the_middle_of_retention_takes_over_all_the_same),
       cmocka_unit_test(test_a_further_attempt_brings_its_bytes),
+      cmocka_unit_test(test_a_failed_run_whose_message_expired_says_so),
       cmocka_unit_test(test_a_result_that_cannot_be_read_now_is_not_performed_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
