@@ -45,7 +45,7 @@ def points():
     found = set()
     for path in glob.glob(os.path.join(os.path.dirname(__file__), '..', '..', 'runtime', '*.c')):
         with open(path, encoding='utf-8') as f:
-            found |= {x for x in re.findall(r'HDW_POINT\("([^"]+)"\)', f.read()) if not x.startswith('hold.')}  # hold.*: of commands, not of serve
+            found |= {x for x in re.findall(r'HDW_POINT\("([^"]+)"\)', f.read()) if not x.startswith(('hold.', 'folder.'))}  # hold.*: of commands, not of serve; folder.*: tests/sim
     return sorted(found)
 
 

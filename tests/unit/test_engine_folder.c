@@ -1,0 +1,67 @@
+/* The folder driver at the seam: lines whose writing fails half-way. */
+#include "prog_rig.h"
+
+static prog *begin(const char *ambiguous) {
+  static char text[600];
+  prog *p = prog_new("hdw 1\nlistener adt = mllp(port: 2575)\nconnection out = folder(retry: retry(2, from: 1 second, to: 1 second))\n"
+                     "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step x = out.append(name: 'lines', content: \"line {disclose(msg.MSH-10)}\")\n  return x\n}\n", NULL, NULL, 0);
+  engine_close(p->e); /* again, with drivers in the place of mocks */
+  snprintf(text, sizeof text, "%s/out", p->dir);
+  p->cfg.conns[0].o.folder = text, p->cfg.conns[0].o.ambiguous = ambiguous;
+  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers()};
+  char why[200];
+  mod_error err;
+  assert_int_equal(engine_open(p->io, &o, &p->e, why), HDW_OK);
+  assert_int_equal(engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err), HDW_OK);
+  if (engine_start(p->e, why)) fail_msg("%s", why);
+  return p;
+}
+
+static void expect_lines(prog *p, const char *want) {
+  char path[100], got[200];
+  snprintf(path, sizeof path, "%s/out/lines", p->dir);
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  got[fread(got, 1, sizeof got - 1, f)] = 0;
+  fclose(f);
+  assert_string_equal(got, want);
+}
+
+/* The line stands in the file when the sync of its folder fails: it is taken back before it is written again. */
+static void test_a_line_that_may_be_lost_is_taken_back(void **state) {
+  (void)state;
+  prog *p = begin("stop");
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 2000000);
+  io_sim_fault(p->io, IO_SIM_SYNC_DIR, 1, HDW_E_IO, false);
+  prog_submit(p, "M2", "4711", "");
+  prog_run_for(p, 8000000);
+  assert_int_equal(prog_the_run(p, 1).state, RUN_DONE);
+  expect_lines(p, "line M1\nline M2\n");
+  prog_free(p);
+}
+
+/* It cannot be taken back either: nobody knows, and `ambiguous` says what then. */
+static void test_a_line_that_stays_is_for_a_person(void **state) {
+  (void)state;
+  for (int stop = 0; stop < 2; stop++) {
+    prog *p = begin(stop ? "stop" : "retry");
+    io_sim_fault(p->io, IO_SIM_SYNC_DIR, 1, HDW_E_IO, false);
+    io_sim_fault(p->io, IO_SIM_TRUNCATE, 1, HDW_E_IO, false);
+    prog_submit(p, "M1", "4711", "");
+    prog_run_for(p, 8000000);
+    store_run row = prog_the_run(p, 0);
+    assert_int_equal(row.state, stop ? RUN_DEAD : RUN_DONE);
+    if (stop) assert_int_equal(row.fail_class, FAIL_AMBIGUOUS);
+    expect_lines(p, stop ? "line M1\n" : "line M1\nline M1\n");
+    prog_free(p);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_line_that_may_be_lost_is_taken_back),
+      cmocka_unit_test(test_a_line_that_stays_is_for_a_person),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
