@@ -78,6 +78,10 @@ void io_sim_on_net(io *x, io_sim_net_fn fn, void *user);
 bool io_sim_alone(const io_sock *s);
 /* The wall clock is set: forward, or back. The monotonic clock goes on. */
 void io_sim_set_clock(io *x, int64_t by_us);
+/* The world looks into a folder in memory, whatever fails for the process: each file with its content. seen gives true: it takes the file, for good, also over a
+ * power cut. Files that are open stay readable to whoever has them open. */
+typedef bool (*io_sim_seen_fn)(const char *name, const void *p, size_t len, void *user);
+void io_sim_look(io *x, const char *dir, io_sim_seen_fn seen, void *user);
 /* Adds something that the test saw to the trace. */
 void io_sim_note(io *x, uint64_t v);
 #endif

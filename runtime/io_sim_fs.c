@@ -413,6 +413,18 @@ void io_sim_power_cut(io *b) {
   cut_nodes(x);
 }
 
+void io_sim_look(io *b, const char *dir, io_sim_seen_fn seen, void *user) {
+  sim *x = of(b);
+  for (sim_node *n = x->fs.nodes, *next; n; n = next) {
+    next = n->next;
+    if (n->dir || !in_dir(n->path, dir) || !seen(n->path + strlen(dir) + 1, n->data, n->len, user)) continue;
+    n->path[0] = n->disk_path[0] = 0;
+    n->replaced = false;
+    x->fs.free_bytes += n->len;
+    node_check(x, n);
+  }
+}
+
 /* ---- a process that dies ---- */
 
 static void *sim_copy(sim *x, const void *p, size_t len) {

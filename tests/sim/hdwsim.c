@@ -3,7 +3,8 @@
  *   hdwsim --seed N [--minutes M] [--trace]         one history; --trace writes what happens, with virtual times
  *   hdwsim --seeds A..B [--minutes M] [--jobs J]    each in a process of its own; says which fail and how to see them again; --each: a line with the hash of each
  *   hdwsim --canaries [--seeds A..B]                every breakage of HDW_BROKEN must be found within these seeds
- *   --break NAME                                    with one breakage */
+ *   --break NAME                                    with one breakage
+ *   --message ID                                    of the trace what is about one message (M428 or M428.a), and what befell the daemon */
 #include <errno.h>
 #include <ftw.h>
 #include <malloc.h>
@@ -21,7 +22,8 @@
 #include "hdwsim.h"
 #include "points.h"
 
-static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost", "redo.again", "retain.drops", NULL};
+static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost", "redo.again", "retain.drops",
+                                       "file.no_sync", "file.in_place", "line.again", NULL};
 enum { RETAIN_MINUTES = 8 /* so much must have come before retention has something to drop */ };
 
 typedef struct verdict {     /* from a history's process to whoever started it */
@@ -38,6 +40,7 @@ typedef struct args {
   bool each, one, trace, canaries;
 } args;
 
+static const char *only;     /* --message */
 static verdict result;
 static int result_fd = -1;
 
@@ -73,6 +76,17 @@ static void stamp(world *w, char out[24]) {
   snprintf(out, 24, "%02lld:%02lld.%03lld", (long long)ms / 60000, (long long)ms / 1000 % 60, (long long)ms % 1000);
 }
 
+/* Whether a line belongs to the story that --message asks for. */
+static bool asked_for(world *w, const char *line) {
+  static const char *const all[] = {"life ", "dies", "is asked to end", "calm", "the disk ", "space is back", "the clock ", "deploy", "rollback", NULL};
+  size_t len = strlen(only);
+  for (unsigned i = 0; all[i]; i++)
+    if (!strncmp(line, all[i], strlen(all[i]))) return true;
+  for (const char *at = line; (at = strstr(at, only)) != NULL; at++)
+    if ((at == line || !strchr("M.0123456789", at[-1])) && !(at[len] >= '0' && at[len] <= '9')) return true;
+  return !strncmp(line, "log ", 4) && daemon_line_is_about(w, line, only);
+}
+
 void say(world *w, const char *fmt, ...) {
   char line[1200], at[24];
   va_list ap;
@@ -80,7 +94,7 @@ void say(world *w, const char *fmt, ...) {
   int n = vsnprintf(line, sizeof line, fmt, ap);
   va_end(ap);
   if (!w->looking && strncmp(line, "log ", 4) != 0) io_sim_note(w->io, hash_of(line, n < (int)sizeof line ? (size_t)n : sizeof line - 1));
-  if (!w->trace) return;
+  if (!w->trace || (only && !asked_for(w, line))) return;
   stamp(w, at);
   printf("%s %s\n", at, line);
 }
@@ -121,6 +135,7 @@ static void live(world *w, int64_t until) {
     if (!dead && !daemon_ended(w)) continue;
     for (bool again = true; again;) {
       if (dead) daemon_bury(w);
+      if (chance(w, 300)) folders_look(w); /* what a dead one left is there for others, too */
       if (chance(w, 600)) io_sim_advance(w->io, draw_time(w, w->now.calm ? SECOND : 20 * SECOND));
       daemon_boot(w);
       again = dead = io_sim_dead(w->io);
@@ -156,9 +171,11 @@ static void history(uint64_t seed, unsigned minutes, bool trace) {
   daemon_start(w);
   daemon_boot(w);
   senders_start(w);
+  folders_start(w);
   weather_start(w);
   live(w, (int64_t)minutes * 60 * SECOND);
   liveness(w);
+  folders_look(w);
   model_finished(w);
   daemon_finish(w);
   fill_result(w);
@@ -166,6 +183,7 @@ static void history(uint64_t seed, unsigned minutes, bool trace) {
   weather_free(w);
   daemon_free(w);
   peers_free(w);
+  folders_free(w);
   io_sim_free(w->io);
   result.ok = w->mem.used_bytes == 0;
   if (!result.ok) snprintf(result.why, sizeof result.why, "%zu bytes are left at the end", w->mem.used_bytes);
@@ -324,6 +342,7 @@ static bool parse(int argc, char **argv, args *a) {
     } else if (!strcmp(argv[i - 1], "--minutes")) a->minutes = (unsigned)strtoul(v, &end, 10);
     else if (!strcmp(argv[i - 1], "--jobs")) a->jobs = (unsigned)strtoul(v, &end, 10);
     else if (!strcmp(argv[i - 1], "--break")) hdw_break = v;
+    else if (!strcmp(argv[i - 1], "--message")) only = v, a->trace = true;
     else return false;
     if (end && *end) return false;
   }
@@ -333,7 +352,7 @@ static bool parse(int argc, char **argv, args *a) {
 int main(int argc, char **argv) {
   args a = {.first = 1, .last = 10, .minutes = 20, .jobs = 1};
   if (!parse(argc, argv, &a)) {
-    fprintf(stderr, "hdwsim --seed N [--minutes M] [--trace] [--break NAME]\nhdwsim --seeds A..B [--minutes M] [--jobs J] [--each] [--break NAME]\nhdwsim --canaries [--seeds A..B] [--minutes M] [--jobs J]\n");
+    fprintf(stderr, "hdwsim --seed N [--minutes M] [--trace [--message ID]] [--break NAME]\nhdwsim --seeds A..B [--minutes M] [--jobs J] [--each] [--break NAME]\nhdwsim --canaries [--seeds A..B] [--minutes M] [--jobs J]\n");
     return 2;
   }
   struct rlimit none = {0, 0};

@@ -3,6 +3,7 @@
  *   hdwsim.c          seeds, phases, verdicts                     hdwsim_daemon.c   the runtime: start, death, deployments, what an operator does
  *   hdwsim_model.c    the reference model: what was promised      hdwsim_senders.c  systems that send, and send again
  *   hdwsim_peers.c    systems that receive: HTTP, MLLP            hdwsim_weather.c  what goes wrong, and when
+ *   hdwsim_folders.c  who takes files and lines out of folders
  *
  * One seed is one history: everything is drawn from it, the clock is virtual, so the same seed gives the same history, event by event. The daemon's engine runs
  * as in hdwvm, on its real listeners, drivers, log and store; its world is played by the other files. A first part of the history brings faults; in the second
@@ -12,7 +13,7 @@
 #include "engine.h"
 #include "io_sim.h"
 
-enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS, SIM_MSGS = 6000, SIM_EFFECTS = 7, SIM_GROUPS = 3 };
+enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS, SIM_MSGS = 6000, SIM_EFFECTS = 9, SIM_GROUPS = 3 };
 enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_WARD = 2599 };
 #define SECOND INT64_C(1000000)
 
@@ -23,7 +24,7 @@ typedef struct sim_world world;
 typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB } kind;
 
 /* What one message does at one place outside. Numbers stand in the paths of the program (hdwsim_daemon.c). */
-enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */ };
+enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */, FX_FILE = 7, FX_LINE = 8 /* is not repeated by itself */ };
 enum { SIM_REDONE = 2 /* times at most that a message is reprocessed */ };
 typedef struct attempt_id {
   char key[72];              /* idempotency key; "" = none, then the body tells */
@@ -32,7 +33,7 @@ typedef struct attempt_id {
 typedef struct effect {
   attempt_id as[1 + SIM_REDONE]; /* how it is tried: one key and one body for each time that the message was worked on */
   uint8_t nas, last;         /* known ones; index of the latest attempt's */
-  uint32_t tries, done;
+  uint32_t tries, done, redriven; /* redriven: an operator asked for it once more, so often */
   int64_t clean_us;          /* a good answer reached, or will reach, a daemon that lives: it may not be tried again. 0 = no */
   uint8_t clean_as;          /* in as */
   uint8_t version, clean_version; /* program that made the latest attempt, and the one with the good answer; 0 = not seen */
@@ -74,6 +75,9 @@ bool model_answered(world *w, message *m, const char *code, const void *p, size_
 void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version);
 /* It was performed; answered: when its good answer is with the daemon, 0 = it may never be. */
 void model_done(world *w, message *m, unsigned fx, int64_t answered_us);
+/* A file or a line is found that was made since since_us; order is asked for when all of one look are known. */
+void model_found(world *w, message *m, unsigned fx, uint64_t body, unsigned version, int64_t since_us);
+void model_found_in_order(world *w, message *m, unsigned fx);
 /* An operator asked for it, and it may become so; fx: the delivery, SIM_EFFECTS: the run. Then: the daemon said that it is so. */
 void model_given_up(world *w, message *m, unsigned fx);
 void model_ended(world *w, message *m, unsigned fx);
@@ -96,6 +100,11 @@ void senders_free(world *w);
 
 void peers_start(world *w);
 void peers_free(world *w);
+
+void folders_start(world *w);
+/* Everything that is there now is taken. */
+void folders_look(world *w);
+void folders_free(world *w);
 
 typedef struct weather {
   bool calm;                 /* the faults have stopped */
@@ -124,6 +133,8 @@ void daemon_redrive(world *w);       /* every dead letter back to work, everythi
 bool daemon_has(world *w, const message *m); /* its input is in the store */
 /* Its bytes are stored as they were sent. */
 bool daemon_keeps(world *w, const message *m);
+/* A line of its log names a run or a delivery of the message that an id says. */
+bool daemon_line_is_about(world *w, const char *line, const char *id);
 bool daemon_drained(world *w, char why[200]);
 void daemon_finish(world *w);        /* last checks of the store, then the end */
 void daemon_free(world *w);
@@ -131,6 +142,7 @@ void daemon_free(world *w);
 struct daemon_state;
 struct sender_state;
 struct peer_state;
+struct folder_state;
 
 struct sim_world {
   uint64_t seed, rnd;
@@ -146,11 +158,12 @@ struct sim_world {
   struct sender_state *senders;
   struct peer_state *peers;
   struct weather_state *sky;
+  struct folder_state *folders;
   /* what is drawn once for the whole history */
   int64_t gap_us;            /* between messages of a sender */
   int64_t settled_us;        /* within this time what the daemon knows is durable, when nothing fails */
   bool powered;              /* crashes are power cuts, mostly */
-  int64_t faults_us;         /* length of the first part */
+  int64_t died_us;           /* what was under way then is not known to the daemon */
   /* counts */
   uint32_t acked, deaths, boots, attempts, resends, disk_faults, deploys;
   uint64_t points;           /* named places that were passed: a bit each */

@@ -102,6 +102,25 @@ message *daemon_message_of(world *w, uint64_t run) {
   return m;
 }
 
+bool daemon_line_is_about(world *w, const char *line, const char *id) {
+  static const char *const keys[] = {"\"run\":\"", "\"delivery\":\""};
+  char name[32];
+  for (unsigned i = 0; i < 2 && w->d->e; i++) {
+    const char *at = strstr(line, keys[i]);
+    uint64_t number = at ? strtoull(at + strlen(keys[i]), NULL, 10) : 0;
+    arena a;
+    store_delivery row;
+    if (!number) continue;
+    arena_init(&a, &w->mem.m, 0);
+    if (i) number = store_get_delivery(engine_store(w->d->e), 0, number, &a, &row) ? 0 : row.run;
+    arena_free(&a);
+    const message *m = number ? daemon_message_of(w, number) : NULL;
+    snprintf(name, sizeof name, "%s.%s", m ? m->id : "", m ? m->tag : "");
+    if (m && (!strcmp(name, id) || !strcmp(m->id, id))) return true;
+  }
+  return false;
+}
+
 bool daemon_input_of(world *w, const message *m, uint64_t *input) {
   ids in = {.n = 0};
   uint64_t hash;

@@ -96,14 +96,14 @@ static bool loose(const message *m) { return m->given_up || m->skipped || m->red
 
 static bool expected(const message *m, unsigned fx) {
   switch (m->kind) {
-  case KIND_ADT: return fx != FX_READ && (fx != FX_NEW || (m->version == 2 && !m->redone));
+  case KIND_ADT: return fx != FX_READ && fx != FX_LINE && (fx != FX_NEW || (m->version == 2 && !m->redone));
   case KIND_ORDER: return fx == FX_FIRST;
-  case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR;
+  case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR || fx == FX_LINE;
   default: return false;
   }
 }
 
-static bool sent(unsigned fx) { return fx == FX_EMR || fx == FX_WARD; }
+static bool sent(unsigned fx) { return fx == FX_EMR || fx == FX_WARD || fx == FX_FILE || fx == FX_LINE; }
 
 /* x goes before m: all its steps before the first of m, and each sink's deliveries one after the other. */
 static void goes_before(world *w, const message *x, const message *m, unsigned fx) {
@@ -160,13 +160,13 @@ static void not_again(world *w, const message *m, unsigned fx, unsigned version)
 }
 
 /* What an operator ended is over, once he was told so. */
-static void not_ended(world *w, const message *m, unsigned fx) {
+static void not_ended(world *w, const message *m, unsigned fx, int64_t at_us) {
   int64_t end = sent(fx) ? m->fx[fx].ended_us : m->ended_us;
-  if (end && now_us(w) > end + w->settled_us)
+  if (end && at_us > end + w->settled_us)
     broken(w, "%s.%s/%u is tried, and an operator was told at %lld ms that its %s is over", m->id, m->tag, fx, (long long)end / 1000, sent(fx) ? "delivery" : "run");
 }
 
-void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version) {
+static void one_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version, int64_t at_us) {
   effect *e = &m->fx[fx];
   w->attempts++;
   e->tries++;
@@ -176,10 +176,27 @@ void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t 
   if (version && m->version && m->version != version && m->kind != KIND_ORDER && !m->redone) broken(w, "%s.%s/%u is tried by version %u, another effect of it by version %u", m->id, m->tag, fx, version, m->version);
   same_again(w, m, fx, key, body);
   not_again(w, m, fx, version);
-  not_ended(w, m, fx);
+  not_ended(w, m, fx, at_us);
   if (version) m->version = e->version = (uint8_t)version;
+}
+
+void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version) {
+  one_attempt(w, m, fx, key, body, version, now_us(w));
   if (m->kind != KIND_ORDER && fx != FX_READ) in_order(w, m, fx);
   if (m->group && fx != FX_READ) in_turn(w, m, fx);
+}
+
+/* A line that may be there already is not written again but by a person's hand. */
+void model_found(world *w, message *m, unsigned fx, uint64_t body, unsigned version, int64_t since_us) {
+  const effect *e = &m->fx[fx];
+  one_attempt(w, m, fx, "", body, version, since_us);
+  model_done(w, m, fx, weather_disk(w) || w->died_us >= since_us ? 0 : now_us(w));
+  if (fx == FX_LINE && e->done > 1 + e->redriven + m->redone) broken(w, "%s.%s/%u is there %u times, and nobody asked for that", m->id, m->tag, fx, e->done);
+}
+
+void model_found_in_order(world *w, message *m, unsigned fx) {
+  in_order(w, m, fx);
+  if (m->group) in_turn(w, m, fx);
 }
 
 void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {
@@ -190,6 +207,7 @@ void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {
 }
 
 void model_died(world *w, int64_t since_us) {
+  w->died_us = now_us(w);
   for (uint32_t i = 0; i < w->nmsgs; i++)
     for (unsigned k = 0; k < SIM_EFFECTS; k++)
       if (w->msgs[i].fx[k].clean_us > since_us - w->settled_us) w->msgs[i].fx[k].clean_us = 0;

@@ -27,35 +27,49 @@ static void on_ended(void *user, hdw_status s) {
 
 /* ---- dead letters -------------------------------------------------------------------------------------------------------------------------------- */
 
-static void redrive(world *w, unsigned per_mille) {
-  engine *e = w->d->e;
-  for (uint8_t subject = SUBJECT_RUN; subject <= SUBJECT_DELIVERY; subject++) {
-    ids dead = {.n = 0};
-    (void)store_list_dead(engine_store(e), 0, subject, 0, 256, take_id, &dead);
-    for (unsigned i = 0; i < dead.n; i++)
-      if (chance(w, per_mille)) (void)engine_redrive(e, subject, dead.id[i], "sim", NULL, NULL);
-  }
+static unsigned effect_of(cod_str sink) {
+  static const struct { const char *sink; unsigned fx; } of[] = {{"emr", FX_EMR}, {"ward", FX_WARD}, {"drop", FX_FILE}, {"journal", FX_LINE}};
+  for (unsigned i = 0; i < sizeof of / sizeof *of; i++)
+    if (cod_equal(sink, cod_cstr(of[i].sink))) return of[i].fx;
+  return SIM_EFFECTS;
 }
 
-static unsigned effect_of(const char *sink) { return !strcmp(sink, "emr") ? FX_EMR : !strcmp(sink, "ward") ? FX_WARD : SIM_EFFECTS; }
+/* Whose delivery it is, and which. NULL: it cannot be told. */
+static message *delivery_of(world *w, uint64_t id, unsigned *fx) {
+  arena a;
+  store_delivery row;
+  message *m = NULL;
+  arena_init(&a, &w->mem.m, 0);
+  if (!store_get_delivery(engine_store(w->d->e), 0, id, &a, &row)) {
+    *fx = effect_of(row.sink);
+    m = daemon_message_of(w, row.run);
+  }
+  arena_free(&a);
+  return m;
+}
+
+static void redrive_one(world *w, uint8_t subject, uint64_t id) {
+  unsigned fx = SIM_EFFECTS;
+  message *m = subject == SUBJECT_DELIVERY ? delivery_of(w, id, &fx) : NULL;
+  if (!engine_redrive(w->d->e, subject, id, "sim", NULL, NULL) && m && fx < SIM_EFFECTS) m->fx[fx].redriven++;
+}
+
+static void redrive(world *w, unsigned per_mille) {
+  for (uint8_t subject = SUBJECT_RUN; subject <= SUBJECT_DELIVERY; subject++) {
+    ids dead = {.n = 0};
+    (void)store_list_dead(engine_store(w->d->e), 0, subject, 0, 256, take_id, &dead);
+    for (unsigned i = 0; i < dead.n; i++)
+      if (chance(w, per_mille)) redrive_one(w, subject, dead.id[i]);
+  }
+}
 
 /* Some dead letter, drawn. False: there is none. */
 static bool some_dead(world *w, uint8_t subject, uint64_t *id, message **m, unsigned *fx) {
   ids dead = {.n = 0};
-  arena a;
-  store_delivery row;
   (void)store_list_dead(engine_store(w->d->e), 0, subject, 0, 256, take_id, &dead);
   if (!dead.n) return false;
-  *id = dead.id[draw(w, dead.n)], *m = NULL, *fx = SIM_EFFECTS;
-  uint64_t run = *id;
-  arena_init(&a, &w->mem.m, 0);
-  if (subject == SUBJECT_DELIVERY && !store_get_delivery(engine_store(w->d->e), 0, *id, &a, &row)) {
-    char sink[16];
-    snprintf(sink, sizeof sink, "%.*s", (int)row.sink.len, row.sink.p);
-    *fx = effect_of(sink), run = row.run;
-  }
-  arena_free(&a);
-  *m = daemon_message_of(w, run);
+  *id = dead.id[draw(w, dead.n)], *fx = SIM_EFFECTS;
+  *m = subject == SUBJECT_DELIVERY ? delivery_of(w, *id, fx) : daemon_message_of(w, *id);
   return *m != NULL;
 }
 
@@ -148,11 +162,13 @@ static void deploy(world *w, bool back) {
   else d->current = to, w->deploys++;
 }
 
+static const char *const sinks[] = {"crm", "emr", "ward", "lab", "drop", "journal"};
+enum { SINKS = sizeof sinks / sizeof *sinks };
+
 /* ---- what he does next ----------------------------------------------------------------------------------------------------------------------------- */
 
 void daemon_operate(world *w) {
   struct daemon_state *d = w->d;
-  static const char *const sinks[] = {"crm", "emr", "ward", "lab"};
   if (!d->e || d->stopping || io_sim_dead(w->io)) return;
   switch (draw(w, 14)) {
   case 0:
@@ -163,7 +179,7 @@ void daemon_operate(world *w) {
   case 2:
   case 3:
   case 4: {
-    const char *sink = sinks[draw(w, 4)];
+    const char *sink = sinks[draw(w, SINKS)];
     bool stop = draw(w, 3) == 0;
     say(w, "operator: %s %s", stop ? "pause" : "resume", sink);
     (void)engine_pause(d->e, sink, stop, "sim", NULL, NULL);
@@ -188,10 +204,9 @@ void daemon_operate(world *w) {
 }
 
 void daemon_redrive(world *w) {
-  static const char *const sinks[] = {"crm", "emr", "ward", "lab"};
   struct daemon_state *d = w->d;
   if (!d->e) return;
-  for (unsigned i = 0; i < 4; i++) (void)engine_pause(d->e, sinks[i], false, "sim", NULL, NULL);
+  for (unsigned i = 0; i < SINKS; i++) (void)engine_pause(d->e, sinks[i], false, "sim", NULL, NULL);
   (void)engine_pause_workflow(d->e, "admit", false, "sim", NULL, NULL);
   (void)engine_pause_workflow(d->e, "intake", false, "sim", NULL, NULL);
   redrive(w, 1000);

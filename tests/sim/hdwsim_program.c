@@ -14,6 +14,8 @@ static const char program[] =
     "connection crm = rest(base: 'http://127.0.0.1:9001', timeout: 5 seconds, retry: retry(2, from: 200 milliseconds, to: 2 seconds), breaker: breaker(failures: 5, cooldown: 8 seconds))\n"
     "connection emr = rest(base: 'http://127.0.0.1:9002', timeout: 5 seconds, rate: rate(50, per: 1 second))\n"
     "connection lab = rest(base: 'http://127.0.0.1:9003', timeout: 5 seconds)\n"
+    "connection drop = folder(path: 'drop', retry: retry(2, from: 500 milliseconds, to: 5 seconds))\n"
+    "connection journal = folder(path: 'journal')\n"
     "connection ward = mllp(host: '127.0.0.1', port: 2599, timeout: 5 seconds)\n"
     "workflow admit on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.idNumber, msg.PID-18.idNumber {\n"
     "  let m = \"{msg.MSH-10}.{msg.PID-4.idNumber}\"\n"
@@ -27,6 +29,7 @@ static const char program[] =
     "%2$s"
     "  send emr.post(\"/{m}/3\", body: { v: %1$d, rows: rows })\n"
     "  send ward.message(msg.with(MSH-3: 'HUB%1$d'))\n"
+    "  send drop.write(name: \"{m}.hl7\", content: \"v%1$d {m} %3$s end\")\n"
     "  return rows\n"
     "}\n"
     "workflow order on msg = orm.message(types: ['ORM^O01']) ack after run within 10 seconds else AE {\n"
@@ -36,21 +39,28 @@ static const char program[] =
     "workflow intake on r = web.post('/intake') order by r.body.lane {\n"
     "  step a = crm.post(\"/{r.body.id}/0\", body: { v: %1$d, n: r.body.n, u: uuid() })\n"
     "  send emr.post(\"/{r.body.id}/3\", body: { v: %1$d, a: a })\n"
+    "  send journal.append(name: 'lines', content: \"v%1$d {r.body.id} end\")\n"
     "  return a\n"
     "}\n";
 static const char more[] = "  step c = crm.post(\"/{m}/6\", body: { v: 2, rows: rows })\n";
 
 static const char settings[] =
     "{\"listeners\":{\"adt\":{\"port\":2575},\"orm\":{\"port\":2576},\"web\":{\"port\":8080}},"
-    "\"connections\":{\"crm\":{\"private_networks\":true,\"in_flight\":%u},\"emr\":{\"private_networks\":true,\"on_dead\":\"hold\"},\"lab\":{\"private_networks\":true},\"ward\":{\"private_networks\":true}},"
+    "\"connections\":{\"crm\":{\"private_networks\":true,\"in_flight\":%u},\"emr\":{\"private_networks\":true,\"on_dead\":\"hold\"},\"lab\":{\"private_networks\":true},\"ward\":{\"private_networks\":true},"
+    "\"drop\":{\"folder\":\"drop\",\"on_dead\":\"hold\"},\"journal\":{\"folder\":\"journal\",\"on_dead\":\"hold\",\"ambiguous\":\"stop\"}},"
     "\"active_runs\":%u,\"give_up_ms\":%u,\"min_free_bytes\":200000,\"log_segment_bytes\":65536,\"retain_inputs_bytes\":%u,\"retain_values_bytes\":%u,\"drain_ms\":3000,\"retain_every_ms\":20000}";
+
+enum { FILLER = 700 /* a file has several sectors */ };
 
 static void compile(world *w, unsigned i) {
   struct daemon_state *d = w->d;
   char *text = (char *)arena_alloc(&d->a, 8192);
   diag_list l;
   comp_result r;
-  snprintf(text, 8192, program, (int)i + 1, i ? more : "");
+  char filler[FILLER + 1];
+  memset(filler, '.', FILLER);
+  filler[FILLER] = 0;
+  snprintf(text, 8192, program, (int)i + 1, i ? more : "", filler);
   comp_source s = {"sim.hdw", text, strlen(text)};
   comp_options o = {0};
   diag_init(&l, &d->a);

@@ -7,7 +7,8 @@
 
 /* Every named place that a running engine passes. */
 const char *const sim_points[] = {"input.before_append", "input.durable", "input.answered", "store.before_commit", "store.after_commit", "log.before_sync", "log.after_sync", "log.roll", "log.rolled",
-                                  "log.before_write", "log.before_cut", "call.answered", "call.recorded", "call.before_send", "call.sent", "retain.before_rename", "retain.renamed", NULL};
+                                  "log.before_write", "log.before_cut", "call.answered", "call.recorded", "call.before_send", "call.sent", "retain.before_rename", "retain.renamed",
+                                  "folder.opened", "folder.written", "folder.renamed", "folder.appended", NULL};
 
 struct weather_state {
   io_timer spell, death, op;
