@@ -19,6 +19,7 @@
 #include "hdwvm.h"
 #include "io_linux.h"
 #include "log.h"
+#include "points.h"
 #include "store.h"
 
 enum { PATH = 1200 };
@@ -113,6 +114,7 @@ static bool reads_well(const char *dir) {
     if (io_linux_new(&heap.m, &x)) _exit(0);
     hdw_status st = store_open(x, &o, &info, &s);
     if (!st) st = store_check(s);
+    HDW_COUNTED();
     _exit(st && st != HDW_E_DENIED); /* there are many words for pages that make no sense */
   }
   int status = 0;

@@ -15,6 +15,7 @@
 #include "io_linux.h"
 #include "json.h"
 #include "model.h"
+#include "points.h"
 #include "store.h"
 #include "term.h"
 
@@ -235,6 +236,7 @@ static int in_child(const hv_args *a, int (*fn)(tool *), const char *what, unsig
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL);
     int code = !hv_hold(a, hold) ? EXIT_FINDINGS : begin(&t, a) ? end(&t, fn(&t)) : EXIT_INTERNAL;
     fflush(stdout);
+    HDW_COUNTED();
     _exit(code);
   }
   int status = 0;

@@ -1,6 +1,7 @@
 #include "io_linux.h"
 #include "http_curl.h"
 #include "io_file.h"
+#include "points.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -264,6 +265,7 @@ static void lx_stop(io *b) {
 
 static void lx_exit(io *b, int code) {
   (void)b;
+  HDW_COUNTED();
   _exit(code);
 }
 
