@@ -124,6 +124,7 @@ static void mark(sim_node *n, size_t off, size_t len) {
 }
 
 static hdw_status put(sim *x, sim_node *n, size_t off, const void *p, size_t len) {
+  if (!len) return HDW_OK;
   if (off + len > n->len && off + len - n->len > x->fs.free_bytes) return HDW_E_FULL;
   hdw_status s = reserve(x, n, off + len);
   if (s) return s;

@@ -73,7 +73,6 @@ typedef struct log_opts {
   int64_t fatal_grace_us;     /* 0 = 200,000 */
   uint64_t synced_seq;        /* known to have been synced (the store's applied sequence): their lack is damage, not a torn tail */
   bool fresh_segment;         /* a restored or promoted folder: the first append begins a new segment */
-  bool prezero;               /* write zeros into new segments: faster syncs, twice the bytes written */
   bool compress;              /* zstd for bodies over 512 bytes */
 } log_opts;
 

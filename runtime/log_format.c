@@ -1,6 +1,7 @@
 #include "log_int.h"
 #include <stdio.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 static const char magic[8] = {'h', 'd', 'w', 'l', 'o', 'g', '\r', '\n'};
 
@@ -113,7 +114,8 @@ hdw_status log_unpack(mem *m, log_rec *rec, uint8_t **raw, size_t *cap, uint64_t
     *raw = b, *cap = len;
   }
   size_t n = ZSTD_decompress(*raw, len, r.p, (size_t)(r.end - r.p));
-  if (ZSTD_isError(n) || n != len) return HDW_E_CORRUPT;
+  if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation) return HDW_E_NOMEM;
+  if (n != len) return HDW_E_CORRUPT; /* errors are beyond any length */
   rec->flags &= (uint16_t)~LOG_F_ZSTD;
   rec->body = *raw, rec->body_len = len;
   return HDW_OK;

@@ -67,6 +67,7 @@ typedef struct log_scan {
   size_t raw_cap;
   uint64_t next_seq;
   EVP_MD_CTX *chain;       /* hash over header and CRCs; NULL when not wanted or compacted */
+  bool whole;              /* the record at off has the right CRC, and its body does not unpack: that is damage, no torn tail */
   uint8_t last_type;
   const uint8_t *stored;   /* the last record as it stands in the file; until the next call */
   size_t stored_size;
@@ -75,11 +76,11 @@ typedef struct log_scan {
 } log_scan;
 /* HDW_E_CORRUPT when the header is bad. On failure nothing is left open. */
 hdw_status log_scan_open(log_scan *s, io *x, const char *path, uint64_t first_seq, uint64_t max_bytes, bool chain);
-/* HDW_OK; HDW_E_NOTFOUND: zeros or end of file at s->off; HDW_E_CORRUPT: no valid record at s->off, or a wrong sequence. */
+/* HDW_OK; HDW_E_NOTFOUND: zeros or end of file at s->off; HDW_E_CORRUPT: no valid record at s->off, or a wrong sequence; HDW_E_NOMEM, HDW_E_IO. Unless HDW_OK, s->off stays: it can be asked again. */
 hdw_status log_scan_next(log_scan *s, log_rec *rec);
 /* The hash that the next segment must name, after the last record. HDW_E_NOMEM. */
 hdw_status log_scan_digest(log_scan *s, uint8_t out[LOG_DIGEST]);
-/* From s->off on: is there any byte that is not zero; is there a valid record that begins a batch? */
+/* From s->off on: is there any byte that is not zero; is there a valid record that begins a batch (or the one at s->off itself is whole: nothing there is torn)? */
 hdw_status log_scan_tail(log_scan *s, bool *dirty, bool *later_batch, uint64_t *dirty_end);
 void log_scan_close(log_scan *s);
 /* Unpacks a LOG_F_ZSTD body into raw (from mem, grown as needed) and points rec at it. */

@@ -5,7 +5,7 @@ struct log_iter {
   char dir[LOG_PATH];
   log_list list;
   size_t at;             /* index of the open segment */
-  bool open, whole;      /* whole: the open segment was read from its first record on without damage: its chain can be checked */
+  bool open;             /* and read from its first record on without damage: its chain can be checked */
   log_scan scan;
   uint64_t next_seq, read_bytes, total_bytes;
   uint64_t skip_to;      /* records before are read but not given */
@@ -16,7 +16,7 @@ struct log_iter {
 static hdw_status open_at(log_iter *it, size_t at) {
   char path[LOG_PATH];
   uint8_t prev[32];
-  bool check = it->open && it->whole && at == it->at + 1;
+  bool check = it->open;
   if (check && log_scan_digest(&it->scan, prev)) return HDW_E_NOMEM;
   if (it->open) {
     it->read_bytes += it->scan.size;
@@ -27,7 +27,7 @@ static hdw_status open_at(log_iter *it, size_t at) {
   hdw_status s = log_seg_path(it->dir, it->list.seq[at], path);
   if (!s) s = log_scan_open(&it->scan, it->x, path, it->list.seq[at], LOG_RECORD_MAX, true);
   if (s) return s;
-  it->open = it->whole = true;
+  it->open = true;
   /* A missing segment shows as a gap, an exchanged one as a wrong hash. */
   it->gap = (check && memcmp(prev, it->scan.head.prev, sizeof prev) != 0) || (it->next_seq && it->scan.next_seq != it->next_seq);
   if (it->gap) return HDW_E_CORRUPT;
@@ -123,7 +123,7 @@ hdw_status log_iter_next(log_iter *it, log_rec *rec) {
 
 hdw_status log_iter_skip_segment(log_iter *it, uint64_t *lost) {
   *lost = 0;
-  if (it->gap && it->open) {
+  if (it->gap) {
     it->gap = false;
     it->stuck = HDW_OK;
     *lost = it->scan.next_seq > it->next_seq ? it->scan.next_seq - it->next_seq : 0;

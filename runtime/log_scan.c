@@ -78,7 +78,7 @@ static hdw_status next_entry(log_scan *s, log_rec *rec) {
   log_rec r;
   hdw_status st;
   if (s->off >= end) {
-    if (s->off != end || s->entries != s->comp.info.entries) return HDW_E_CORRUPT;
+    if (s->entries != s->comp.info.entries) return HDW_E_CORRUPT; /* the last one ends at end: each was looked at */
     s->next_seq = s->comp.info.next_seq;
     return HDW_E_NOTFOUND;
   }
@@ -97,14 +97,16 @@ static hdw_status next_entry(log_scan *s, log_rec *rec) {
   if (st) return HDW_E_CORRUPT;
   if (r.seq < s->next_seq || r.seq >= s->comp.info.next_seq || was <= s->last_off) return HDW_E_CORRUPT;
   s->stored = s->win + (s->off - s->win_off) + LOG_ENTRY, s->stored_size = need;
-  s->last_off = was;
-  s->entries++;
   r.pos = (log_pos){s->head.first_seq, was};
   *rec = r;
+  st = r.flags & LOG_F_BARE ? HDW_OK : log_unpack(s->x->mem, rec, &s->raw, &s->raw_cap, s->max_bytes);
+  if (st) return st;
+  s->last_off = was;
+  s->entries++;
   s->last_type = r.type;
   s->off += LOG_ENTRY + need;
   s->next_seq = r.seq + 1;
-  return r.flags & LOG_F_BARE ? HDW_OK : log_unpack(s->x->mem, rec, &s->raw, &s->raw_cap, s->max_bytes);
+  return HDW_OK;
 }
 
 hdw_status log_scan_digest(log_scan *s, uint8_t out[LOG_DIGEST]) {
@@ -138,13 +140,16 @@ hdw_status log_scan_next(log_scan *s, log_rec *rec) {
   if (st) return st;
   if (r.seq != s->next_seq || (r.flags & LOG_F_BARE)) return HDW_E_CORRUPT;
   s->stored = s->win + (s->off - s->win_off), s->stored_size = need;
-  if (s->chain && !EVP_DigestUpdate(s->chain, s->win + (s->off - s->win_off) + need - 4, 4)) return HDW_E_NOMEM;
   r.pos = rec->pos;
   *rec = r;
+  st = log_unpack(s->x->mem, rec, &s->raw, &s->raw_cap, s->max_bytes);
+  s->whole = st == HDW_E_CORRUPT;
+  if (st) return st;
+  if (s->chain && !EVP_DigestUpdate(s->chain, s->stored + need - 4, 4)) return HDW_E_NOMEM;
   s->last_type = r.type;
   s->off += need;
   s->next_seq++;
-  return log_unpack(s->x->mem, rec, &s->raw, &s->raw_cap, s->max_bytes);
+  return HDW_OK;
 }
 
 /* Is a valid record with LOG_F_FIRST and a later sequence at off? */
@@ -169,8 +174,9 @@ static hdw_status begins_batch(log_scan *s, uint64_t off, bool *yes) {
 }
 
 hdw_status log_scan_tail(log_scan *s, bool *dirty, bool *later_batch, uint64_t *dirty_end) {
-  *dirty = *later_batch = false;
+  *dirty = *later_batch = s->whole;
   *dirty_end = s->off;
+  if (s->whole) return HDW_OK;
   for (uint64_t off = s->off; off < s->size;) {
     size_t avail = 0;
     hdw_status st = win_fill(s, off, LOG_RECORD_HEADER, &avail);

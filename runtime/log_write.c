@@ -121,25 +121,6 @@ static hdw_status sync_timed(hlog *l) {
   return s;
 }
 
-static hdw_status write_zeros(hlog *l, int fd, uint64_t from, uint64_t to) {
-  static const uint8_t zeros[65536];
-  io_slice v[16];
-  for (int i = 0; i < 16; i++) v[i] = (io_slice){zeros, sizeof zeros};
-  hdw_status s = HDW_OK;
-  while (from < to && !s) {
-    uint64_t n = to - from;
-    if (n >= sizeof zeros * 16) {
-      s = io_pwritev(l->x, fd, v, 16, from);
-      n = sizeof zeros * 16;
-    } else {
-      if (n > sizeof zeros) n = sizeof zeros;
-      s = io_pwrite(l->x, fd, zeros, (size_t)n, from);
-    }
-    from += n;
-  }
-  return s;
-}
-
 static bool wants_spare(const hlog *l) { return !l->spare && l->w_off >= l->w_bytes / 2; }
 
 /* A file that will become the next segment is made ahead, so that a roll costs a rename and two syncs. Failing is no harm. */
@@ -148,7 +129,6 @@ static void prepare_spare(hlog *l) {
   int fd;
   if (io_open(l->x, l->path_spare, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &fd)) return;
   hdw_status s = io_alloc(l->x, fd, l->opts.segment_bytes);
-  if (!s && l->opts.prezero) s = write_zeros(l, fd, 0, l->opts.segment_bytes);
   if (!s) s = io_sync(l->x, fd);
   io_fclose(l->x, fd);
   if (s) io_unlink(l->x, l->path_spare);
@@ -453,12 +433,13 @@ static hdw_status make_dir(io *x, const char *dir) {
   return s ? s : io_sync_dir(x, dir);
 }
 
-/* The first segment of an empty log. */
-static hdw_status open_first(hlog *l) {
-  log_head h = {.first_seq = 1, .size_bytes = l->opts.segment_bytes, .created_us = io_wall_us(l->x)};
+/* A segment at the end, without records: the first of an empty log (prev is zeros), or one behind a closed segment. */
+static hdw_status open_new(hlog *l, uint64_t first_seq, const uint8_t prev[LOG_DIGEST]) {
+  log_head h = {.first_seq = first_seq, .size_bytes = l->opts.segment_bytes, .created_us = io_wall_us(l->x)};
   io_random(l->x, h.salt, sizeof h.salt);
+  memcpy(h.prev, prev, sizeof h.prev);
   hdw_status s = segment_create(l, &h);
-  l->next_seq = 1, l->seg = 1, l->seg_bytes = h.size_bytes, l->off = LOG_HEADER;
+  l->next_seq = l->seg = first_seq, l->seg_bytes = h.size_bytes, l->off = LOG_HEADER;
   return s;
 }
 
@@ -500,6 +481,15 @@ static hdw_status cut_tail(hlog *l, const log_scan *sc, bool dirty) {
   return s;
 }
 
+/* A last segment that retention rewrote: it was closed, and those behind it are not here (a standby that takes over before they came). It stays as it is. */
+static hdw_status open_behind(hlog *l, log_scan *sc) {
+  uint8_t prev[LOG_DIGEST];
+  if (l->opts.synced_seq >= sc->next_seq) return HDW_E_CORRUPT;
+  if (sc->comp.info.last_us > l->last_time_us) l->last_time_us = sc->comp.info.last_us;
+  hdw_status s = log_scan_digest(sc, prev);
+  return s ? s : open_new(l, sc->next_seq, prev);
+}
+
 static hdw_status open_last(hlog *l, uint64_t first, log_open_info *info, bool *removed) {
   char path[LOG_PATH];
   log_scan sc;
@@ -516,6 +506,12 @@ static hdw_status open_last(hlog *l, uint64_t first, log_open_info *info, bool *
   bool dirty = false, later = false;
   uint64_t dirty_end = 0;
   info->bad.off = (uint32_t)sc.off;
+  if (sc.head.compacted) {
+    if (s == HDW_E_NOTFOUND) s = open_behind(l, &sc);
+    if (!s) info->bad = (log_pos){0, 0};
+    log_scan_close(&sc);
+    return s;
+  }
   if (s == HDW_E_NOTFOUND || s == HDW_E_CORRUPT) s = log_scan_tail(&sc, &dirty, &later, &dirty_end);
   if (!s && (later || l->opts.synced_seq >= sc.next_seq)) s = HDW_E_CORRUPT;
   if (!s) s = io_open(l->x, path, IO_O_READ | IO_O_WRITE, &l->fd);
@@ -544,12 +540,12 @@ static hdw_status open_segments(hlog *l, log_open_info *info) {
     if (s) break;
     if (removed) list.n--;
   }
-  info->segments = list.n;
   if (!s && !list.n) {
     /* With a state that knows of records, an empty log is a lost one. */
-    s = l->opts.synced_seq ? HDW_E_CORRUPT : open_first(l);
-    info->segments = 1;
+    static const uint8_t none[LOG_DIGEST];
+    s = l->opts.synced_seq ? HDW_E_CORRUPT : open_new(l, 1, none);
   }
+  info->segments = list.n + (!s && (!list.n || l->seg != list.seq[list.n - 1])); /* with the one begun here */
   log_list_free(l->x, &list);
   return s;
 }

@@ -83,7 +83,7 @@ typedef struct row {
   double per_s, p50_us, p99_us, batch;
 } row;
 
-static row run(const char *dir, unsigned producers, double seconds, bool fold, bool prezero, bool compress) {
+static row run(const char *dir, unsigned producers, double seconds, bool fold, bool compress) {
   static io_mem m;
   static bench b;
   static producer ps[64];
@@ -96,7 +96,7 @@ static row run(const char *dir, unsigned producers, double seconds, bool fold, b
   snprintf(cmd, sizeof cmd, "%s/bench", dir);
   snprintf(log, sizeof log, "%s/bench/log", dir);
   if (io_linux_new(&m.m, &b.x)) exit(1);
-  log_opts lo = {.dir = log, .prezero = prezero, .compress = compress};
+  log_opts lo = {.dir = log, .compress = compress};
   log_open_info li;
   store_info si;
   store_opts so = {.dir = cmd};
@@ -171,11 +171,11 @@ int main(int argc, char **argv) {
   umask(0077);
   if (json) fprintf(json, "{\"bench\":\"log\",\"rows\":[");
   printf("%-22s %10s %9s %9s %8s %10s %7s\n", "name", "ours/s", "p50 us", "p99 us", "batch", "raw/s", "ratio");
-  for (unsigned mode = 0; mode < 4; mode++)
+  for (unsigned mode = 0; mode < 3; mode++)
     for (unsigned i = 0; i < 3; i++) {
-      static const char *const names[] = {"append", "append_fold", "append_prezero", "append_zstd"};
+      static const char *const names[] = {"append", "append_fold", "append_zstd"};
       double limit = raw(dir, counts[i], seconds / 2);
-      row r = run(dir, counts[i], seconds, mode == 1, mode == 2, mode == 3);
+      row r = run(dir, counts[i], seconds, mode == 1, mode == 2);
       char name[64];
       snprintf(name, sizeof name, "%s%u", names[mode], counts[i]);
       if (json)
