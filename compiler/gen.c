@@ -123,13 +123,42 @@ static size_t tag_at(str s, size_t i) {
   return i + n < s.len && s.p[i + n] == '>' ? n + 1 : 0;
 }
 
+/* &ndash; and its like, as what they mean in plain letters. 0: none begins here. */
+static size_t entity_at(str s, size_t i, char *c) {
+  static const struct { const char *name; char c; } known[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}, {"&#39;", '\''}, {"&rsquo;", '\''}, {"&nbsp;", ' '}, {"&ndash;", '-'}, {"&mdash;", '-'}};
+  for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+    if (str_starts((str){s.p + i, s.len - i}, known[k].name)) { *c = known[k].c; return strlen(known[k].name); }
+  return 0;
+}
+
+/* Where a text that is too long ends: behind a sentence, a word, or at least a whole character. */
+static void cut(buf *b, size_t max) {
+  size_t n = max, word = max, sentence = max, least = max / 3 + 3;
+  while (n && ((unsigned char)b->p[n] & 0xC0) == 0x80) n--;
+  while (word > max / 2 && b->p[word] != ' ') word--;
+  while (sentence > least && !(b->p[sentence - 1] == '.' && b->p[sentence] == ' ' && b->p[sentence - 3] != '.')) sentence--; /* not "i.e. " */
+  if (sentence > least) { b->len = sentence; return; }
+  b->len = word > max / 2 ? word : n;
+  buf_puts(b, "...");
+}
+
+/* <b>, </a> and their like stand inside of a sentence; others part words. */
+static bool inline_tag(str s, size_t i) {
+  static const char *const known[] = {"b", "i", "u", "a", "em", "strong", "code", "span", "tt"};
+  size_t from = i + 1 + (s.p[i + 1] == '/'), n = 0;
+  while (s.p[from + n] >= 'a' && s.p[from + n] <= 'z') n++; /* ends at '>' */
+  for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+    if (str_is((str){s.p + from, n}, known[k])) return true;
+  return false;
+}
+
 str gen_line(gen *g, str s, size_t max) {
   buf b;
   buf_init(&b, g->a, max + 64);
   bool gap = false;
   for (size_t i = 0; i < s.len && b.len <= max + 4; i++) {
     size_t skip = unwanted(s, i);
-    if (!skip) skip = tag_at(s, i);
+    if (!skip && (skip = tag_at(s, i)) && inline_tag(s, i)) { i += skip - 1; continue; }
     if (!skip && s.p[i] == '*' && i + 1 < s.len && s.p[i + 1] == '*') { i++; continue; } /* **bold** */
     if (skip || s.p[i] == ' ') {
       gap = b.len > 0;
@@ -138,17 +167,46 @@ str gen_line(gen *g, str s, size_t max) {
     }
     if (gap) buf_putc(&b, ' ');
     gap = false;
-    buf_putc(&b, s.p[i]);
+    char c = s.p[i];
+    size_t entity = c == '&' ? entity_at(s, i, &c) : 0;
+    if (entity) i += entity - 1;
+    buf_putc(&b, c);
   }
-  if (b.len > max) { /* behind a word, or behind a whole character */
-    size_t n = max, word = max;
-    while (n && ((unsigned char)b.p[n] & 0xC0) == 0x80) n--;
-    while (word > max / 2 && b.p[word] != ' ') word--;
-    b.len = word > max / 2 ? word : n;
-    buf_puts(&b, "...");
-  }
+  if (b.len > max) cut(&b, max);
   if (b.status) gen_fail(g, (hdw_status)b.status, "out of memory");
   return (str){b.p ? b.p : "", b.len};
+}
+
+str gen_prose(str s) {
+  size_t i = 0, end = 0;
+  while (i < s.len) {
+    size_t n = 0, first;
+    while (i + n < s.len && s.p[i + n] != '\n') n++;
+    for (first = i; first < i + n && (s.p[first] == ' ' || s.p[first] == '\r'); first++) {}
+    bool blank = first == i + n, item = !blank && first + 1 < i + n && strchr("*-+", s.p[first]) && s.p[first + 1] == ' ', heading = !blank && strchr("#|", s.p[first]);
+    if (end && (blank || item || heading)) break;
+    if (!end && (blank || heading)) { /* not yet begun */
+      i += n < s.len - i ? n + 1 : n;
+      s.p += i, s.len -= i, i = 0;
+      continue;
+    }
+    end = i + n;
+    i += n < s.len - i ? n + 1 : n;
+  }
+  s.len = end;
+  while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\r')) s.len--;
+  if (s.len && s.p[s.len - 1] == ':') { /* of a list that is left out */
+    size_t n = s.len;
+    while (n && !(s.p[n - 1] == '.' && (s.p[n] == ' ' || s.p[n] == '\n'))) n--;
+    s.len = n ? n : s.len - 1;
+  }
+  return s;
+}
+
+size_t gen_comment_width(size_t name, size_t type) {
+  enum { WIDTH = 120, SIGNS = 13, LEAST = 24, MOST = 80 }; /* two spaces, "name: type,", two spaces, "// ", "..." */
+  size_t used = name + type + SIGNS;
+  return used + LEAST > WIDTH ? LEAST : WIDTH - used < MOST ? WIDTH - used : MOST;
 }
 
 void gen_doc_comment(gen *g, buf *b, str s, size_t max) {
@@ -201,7 +259,12 @@ bool gen_good_address(str s) {
   if (!str_starts(s, "https://") && !str_starts(s, "http://")) return false;
   for (size_t i = 0; i < s.len; i++)
     if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("{}\"'\\<>", s.p[i])) return false;
-  return s.len < 500 && s.len > 9 && s.p[strcspn(s.p, ":") + 3] != '/';
+  size_t host = s.p[4] == 's' ? 8 : 7, n = host;
+  while (n < s.len && !strchr("/:", s.p[n])) n++;
+  if (n < s.len && s.p[n] == ':')
+    for (size_t i = n + 1; i < s.len && s.p[i] != '/'; i++)
+      if (s.p[i] < '0' || s.p[i] > '9') return false;
+  return s.len < 500 && n > host;
 }
 
 void gen_head(gen *g, buf *b, const char *kind, str base, const char *version, str about) {

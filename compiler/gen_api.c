@@ -233,13 +233,18 @@ static void put_object(gen *g, buf *b, const api_call *c, char in, const char *n
 static void put_args(gen *g, buf *b, const api_call *c) {
   bool many = c->n > 2;
   for (uint32_t i = 0; i < c->n && !many; i++) many = c->args[i].says.len > 0;
+  size_t longest = 0, type = 0;
+  for (uint32_t i = 0; i < c->n; i++) {
+    if (c->args[i].var.len > longest) longest = c->args[i].var.len;
+    if (strlen(c->args[i].type) > type) type = strlen(c->args[i].type);
+  }
   buf_puts(b, many ? "(\n" : "(");
   for (int pass = 0, put = 0; pass < 2; pass++)
     for (uint32_t i = 0; i < c->n; i++) {
       const arg *x = &c->args[i];
       bool first_ones = x->in == 'p' || x->in == 'b' || x->need;
       if (first_ones != (pass == 0)) continue;
-      str says = gen_line(g, x->says, 64);
+      str says = gen_line(g, gen_prose(x->says), gen_comment_width(longest, type));
       if (!many && put++) buf_puts(b, ", ");
       buf_putf(b, "%.*s: %s", STR(x->var), x->type);
       if (many) buf_putf(b, ",%s%.*s\n", says.len ? " // " : "", STR(says));
@@ -250,7 +255,7 @@ static void put_args(gen *g, buf *b, const api_call *c) {
 static void write_call(gen *g, api_call *c) {
   buf *b = &g->body;
   answer a = answer_of(g, c);
-  str summary = gen_text(g, c->op, "summary"), says = gen_text(g, c->op, "description");
+  str summary = gen_text(g, c->op, "summary"), says = gen_prose(gen_text(g, c->op, "description"));
   if (c->refused) return;
   if (++g->r->nactions > GEN_ACTIONS_MAX) { gen_fail(g, HDW_E_LIMIT, "the document declares more than %d calls: choose with --only", GEN_ACTIONS_MAX); return; }
   char verb[8];

@@ -109,8 +109,30 @@ static bool scheme(gen *g, str name, val v) {
   return false;
 }
 
+/* How many calls name this scheme. */
+static uint32_t users_of(gen *g, val doc, val name) {
+  static const char *const methods[] = {"get", "post", "put", "patch", "delete"};
+  val paths = gen_obj(doc, "paths");
+  uint32_t n = 0;
+  for (uint32_t i = 0; paths.tag == VAL_OBJ && i < paths.len && gen_step(g); i++)
+    for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
+      val list = gen_list(gen_obj(paths.u.v[2 * i + 1], methods[m]), "security");
+      for (uint32_t k = 0; k < list.len && gen_step(g); k++) n += list.u.v[k].tag == VAL_OBJ && val_obj_get(list.u.v[k], name);
+    }
+  return n;
+}
+
+/* The scheme that most calls use, of those that were not tried; the first of several. */
+static uint32_t most_used(const uint32_t *users, uint32_t n) {
+  uint32_t best = 0;
+  for (uint32_t i = 1; i < n; i++)
+    if (users[i] > users[best]) best = i;
+  return best;
+}
+
 void gen_auth_api(gen *g, val doc) {
   if (g->auth != GEN_AUTH_FOUND) return;
+  enum { SCHEMES_MAX = 50 };
   val schemes = gen_obj(gen_obj(doc, "components"), "securitySchemes"), wanted = gen_list(doc, "security");
   if (schemes.tag != VAL_OBJ) schemes = gen_obj(doc, "securityDefinitions");
   for (uint32_t i = 0; i < wanted.len && gen_step(g); i++)
@@ -119,8 +141,13 @@ void gen_auth_api(gen *g, val doc) {
       const val *s = schemes.tag == VAL_OBJ ? val_obj_get(schemes, name) : NULL;
       if (s && scheme(g, (str){name.u.s, name.len}, *s)) return;
     }
-  for (uint32_t i = 0; schemes.tag == VAL_OBJ && i < schemes.len && gen_step(g); i++)
+  uint32_t users[SCHEMES_MAX], n = schemes.tag != VAL_OBJ ? 0 : schemes.len < SCHEMES_MAX ? schemes.len : SCHEMES_MAX; /* 0: tried */
+  for (uint32_t i = 0; i < n; i++) users[i] = users_of(g, doc, schemes.u.v[2 * i]) + 1;
+  for (uint32_t k = 0; k < n && gen_step(g); k++) {
+    uint32_t i = most_used(users, n);
+    users[i] = 0;
     if (scheme(g, (str){schemes.u.v[2 * i].u.s, schemes.u.v[2 * i].len}, schemes.u.v[2 * i + 1])) return;
+  }
   g->auth = GEN_AUTH_NONE;
   if (schemes.tag != VAL_OBJ || !schemes.len) gen_note(g, "the document names no way to log in; --auth chooses one");
 }

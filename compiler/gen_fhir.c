@@ -3,6 +3,7 @@
  * Resources of R4 are typed; those of other versions are `any`, as the language has the definitions of R4 only. */
 #include "gen_int.h"
 
+enum { ACTIONS_MANY = 300 };
 enum { IA_READ = 1, IA_VREAD = 2, IA_CREATE = 4, IA_UPDATE = 8, IA_PATCH = 16, IA_DELETE = 32, IA_SEARCH = 64, IA_HISTORY = 128 };
 static const struct { const char *code; unsigned bit; } interactions[] = {
     {"read", IA_READ}, {"vread", IA_VREAD}, {"create", IA_CREATE}, {"update", IA_UPDATE}, {"patch", IA_PATCH}, {"delete", IA_DELETE}, {"search-type", IA_SEARCH}, {"history-instance", IA_HISTORY}};
@@ -70,6 +71,13 @@ static void vread_action(gen *g, const resource *x) {
   buf_putf(b, "step answer = %.*s.vread(%.*s, id, version) on error where error.status in [404, 410] use {}\nreturn answer\n}\n", STR(g->conn), STR(x->type));
 }
 
+static void history_action(gen *g, const resource *x) {
+  buf *b = &g->body;
+  str name = action_name(g, "history", x->type, "");
+  buf_putf(b, "\n/// The versions of %s %.*s, the newest first.\naction %.*s(id: id): %s* {\n", article(x->type, false), STR(x->type), STR(name), x->one);
+  buf_putf(b, "step answer = %.*s.history(%.*s, id)\nreturn answer.match\n}\n", STR(g->conn), STR(x->type));
+}
+
 static void create_action(gen *g, const resource *x) {
   buf *b = &g->body;
   str name = action_name(g, "create", x->type, "");
@@ -82,7 +90,7 @@ static void create_action(gen *g, const resource *x) {
 static void update_action(gen *g, const resource *x) {
   buf *b = &g->body;
   str name = action_name(g, "update", x->type, "");
-  buf_putf(b, "\n/// Replaces the %.*s of the same id. `version`: only when that is its present version; '*' whatever it is.\n", STR(x->type));
+  buf_putf(b, "\n/// Replaces the %.*s of the same id when `version` is its present one; '*': whatever it is.\n", STR(x->type));
   buf_putf(b, "action %.*s(%.*s: %s, version: string): %s {\n", STR(name), STR(x->var), x->one, x->one);
   buf_putf(b, "step answer = %.*s.update(%.*s, if_match: version)\nreturn answer\n}\n", STR(g->conn), STR(x->var));
 }
@@ -90,9 +98,9 @@ static void update_action(gen *g, const resource *x) {
 static void patch_action(gen *g, const resource *x) {
   buf *b = &g->body;
   str name = action_name(g, "patch", x->type, "");
-  buf_putf(b, "\n/// Changes %s %.*s by a JSON Patch: a list of { op, path, value }. `version`: as for an update.\n", article(x->type, false), STR(x->type));
-  buf_putf(b, "action %.*s(id: id, patch: any, version: string): %s {\n", STR(name), x->one);
-  buf_putf(b, "step answer = %.*s.patch(%.*s, id, body: patch, if_match: version)\nreturn answer\n}\n", STR(g->conn), STR(x->type));
+  buf_putf(b, "\n/// Changes elements of %s %.*s: `set` has their new values, `remove` names those to take away.\n", article(x->type, false), STR(x->type));
+  buf_putf(b, "action %.*s(id: id, set: any?, remove: string*): %s {\n", STR(name), x->one);
+  buf_putf(b, "step answer = %.*s.patch(%.*s, id, set: set, remove: remove)\nreturn answer\n}\n", STR(g->conn), STR(x->type));
 }
 
 static void delete_action(gen *g, const resource *x) {
@@ -103,16 +111,19 @@ static void delete_action(gen *g, const resource *x) {
 
 /* ---- search */
 
-static const char *param_type(const gen *g, str type) {
+static const char *param_type(const gen *g, str name, str type) {
+  if (str_is(name, "_count")) return "integer?"; /* of the answer, whatever type the server declares for it */
+  if (str_is(name, "_summary") || str_is(name, "_total")) return "string?";
+  if (str_is(name, "_sort") || str_is(name, "_elements")) return "string*";
   if (str_is(type, "date")) return g->o->ranges ? "dateRange?" : "dateTime?";
   if (str_is(type, "number")) return g->o->ranges ? "numberRange?" : "decimal?";
   if (str_is(type, "quantity")) return g->o->ranges ? "quantityRange?" : "quantity?";
   return "string*";
 }
 
-/* Names that mean something to the call itself. */
+/* Names that mean something to the call itself, and what an action that gives matches as JSON has no use for. */
 static bool own_argument(str name) {
-  static const char *const own[] = {"max", "pages", "timeout", "extra"};
+  static const char *const own[] = {"max", "pages", "timeout", "extra", "_format", "_pretty", "_include", "_revinclude"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (str_is(name, own[i])) return true;
   return false;
@@ -125,38 +136,99 @@ static bool usable_param(str name) {
   return true;
 }
 
-static bool has_range(gen *g, val list) {
-  for (uint32_t i = 0; i < list.len && gen_step(g); i++)
-    if (strstr(param_type(g, gen_text(g, list.u.v[i], "type")), "Range")) return true;
-  return false;
+/* Texts of parameters that stand at parameters of several names ("The client SHALL provide at least a code value ...") describe none of them. */
+static void count_texts(gen *g, val resources) {
+  gen_names pairs = {0};
+  for (uint32_t i = 0; i < resources.len && gen_step(g); i++) {
+    val list = gen_list(resources.u.v[i], "searchParam");
+    for (uint32_t k = 0; k < list.len && gen_step(g); k++) {
+      str name = gen_text(g, list.u.v[k], "name"), text = gen_text(g, list.u.v[k], "documentation");
+      if (!text.len || !gen_take(g, &pairs, str_of(gen_fmt(g, "%.*s %.*s", STR(name), STR(text))))) continue;
+      if (gen_take(g, &g->texts, text) && g->texts.n > g->cap_texts_at) {
+        uint32_t *v = arena_grow(g->a, g->texts_at, g->cap_texts_at * sizeof *v, g->texts.cap * sizeof *v);
+        if (!v) { gen_fail(g, HDW_E_NOMEM, "out of memory"); return; }
+        memset(v + g->cap_texts_at, 0, (g->texts.cap - g->cap_texts_at) * sizeof *v);
+        g->texts_at = v;
+        g->cap_texts_at = g->texts.cap;
+      }
+      g->texts_at[gen_index(&g->texts, text)]++;
+    }
+  }
 }
 
-static void search_action(gen *g, const resource *x) {
-  buf *b = &g->body, call;
-  str name = action_name(g, "search", x->type, "");
+static str says_of(gen *g, val param) {
+  enum { NAMES_MAX = 3 };
+  str text = gen_text(g, param, "documentation");
+  uint32_t at = gen_index(&g->texts, text);
+  return at != MOD_NO_INDEX && g->texts_at[at] > NAMES_MAX ? (str){0} : gen_prose(text);
+}
+
+/* Which parameters the server takes together, as the extension capabilitystatement-search-parameter-combination says. */
+static void combinations(gen *g, const resource *x) {
+  buf b;
+  buf_init(&b, g->a, 1 << 16);
+  val ext = gen_list(x->v, "extension");
+  for (uint32_t i = 0; i < ext.len && gen_step(g); i++) {
+    if (!str_ends(gen_text(g, ext.u.v[i], "url"), "/capabilitystatement-search-parameter-combination")) continue;
+    val in = gen_list(ext.u.v[i], "extension");
+    bool first = true;
+    for (uint32_t k = 0; k < in.len && gen_step(g); k++) {
+      str url = gen_text(g, in.u.v[k], "url"), name = gen_text(g, in.u.v[k], "valueString");
+      if ((!str_is(url, "required") && !str_is(url, "optional")) || !name.len) continue;
+      buf_puts(&b, !first ? " + " : b.len ? "; " : "Together: ");
+      buf_putf(&b, str_is(url, "optional") ? "(%.*s)" : "%.*s", STR(name));
+      first = false;
+    }
+  }
+  if (!b.len) return;
+  buf_putc(&b, '.');
+  if (b.status) { gen_fail(g, (hdw_status)b.status, "%.*s has too many combinations of search parameters", STR(x->type)); return; }
+  gen_doc_comment(g, &g->body, (str){b.p, b.len}, 1200);
+}
+
+typedef struct search_param { str key, var, kind, says; const char *type; } search_param;
+
+/* Those that are arguments of the action: at most GEN_PARAMS_MAX. */
+static uint32_t search_params(gen *g, const resource *x, search_param *p) {
   gen_names used = {0}, raw = {0};
   uint32_t n = 0, left = 0;
   val list = gen_list(x->v, "searchParam");
-  buf_init(&call, g->a, 1 << 20);
-  buf_putf(b, "\n/// Every %.*s%s. What is empty is not asked for; of several values any may match.\n", STR(x->type), list.len ? " that matches" : "");
-  if (g->o->ranges && has_range(g, list)) buf_puts(b, "/// A range is { ge: from, lt: to } (or gt, le), or one value.\n");
-  buf_putf(b, "/// `extra`: further parameters by name, as in { 'name:exact': 'Smith' }.\naction %.*s(\n", STR(name));
   for (uint32_t i = 0; i < list.len && gen_step(g); i++) {
-    str key = gen_text(g, list.u.v[i], "name"), type = gen_text(g, list.u.v[i], "type"), says = gen_line(g, gen_text(g, list.u.v[i], "documentation"), 72);
+    str key = gen_text(g, list.u.v[i], "name"), type = gen_text(g, list.u.v[i], "type");
     if (!usable_param(key)) { gen_note(g, "%.*s: the search parameter '%.*s' is left to 'extra'", STR(x->type), STR(key)); continue; }
     if (!gen_take(g, &raw, key)) continue;
-    if (++n > GEN_PARAMS_MAX) { left++; continue; }
-    str var = gen_param_name(g, &used, key);
+    if (n == GEN_PARAMS_MAX) { left++; continue; }
     str kind = gen_is_word(type) && type.len < 20 ? type : str_of("string");
-    buf_putf(b, "%.*s: %s, // %.*s%s%.*s\n", STR(var), param_type(g, type), STR(kind), says.len ? ": " : "", STR(says));
-    gen_key(&call, key);
-    buf_putf(&call, ": %.*s,\n", STR(var));
+    p[n++] = (search_param){key, gen_param_name(g, &used, key), kind, says_of(g, list.u.v[i]), param_type(g, key, type)};
   }
-  if (left) gen_note(g, "%.*s: %u of its %u search parameters are left to 'extra'", STR(x->type), left, n);
-  buf_putf(b, "extra: any?,\nmax: integer?, // how many at most\n): %s* {\n", x->one);
-  buf_putf(b, "step answer = %.*s.search(\n%.*s,\n", STR(g->conn), STR(x->type));
-  if (call.len) buf_put(b, call.p, call.len);
-  if (call.status) gen_fail(g, (hdw_status)call.status, "%.*s has too many search parameters", STR(x->type));
+  if (left) gen_note(g, "%.*s: %u of its %u search parameters are left to 'extra'", STR(x->type), left, n + left);
+  return n;
+}
+
+static void search_action(gen *g, const resource *x) {
+  buf *b = &g->body;
+  search_param p[GEN_PARAMS_MAX];
+  uint32_t n = search_params(g, x, p);
+  str name = action_name(g, "search", x->type, "");
+  size_t longest = 5, type = 8;
+  g->searches = true;
+  buf_putf(b, "\n/// Every %.*s%s.\n", STR(x->type), n ? " that matches" : "");
+  combinations(g, x);
+  buf_putf(b, "action %.*s(\n", STR(name));
+  for (uint32_t i = 0; i < n; i++) {
+    if (p[i].var.len > longest) longest = p[i].var.len;
+    if (strlen(p[i].type) > type) type = strlen(p[i].type);
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    size_t width = gen_comment_width(longest, type + p[i].kind.len + 2);
+    str says = gen_line(g, p[i].says, width);
+    buf_putf(b, "%.*s: %s, // %.*s%s%.*s\n", STR(p[i].var), p[i].type, STR(p[i].kind), says.len ? ": " : "", STR(says));
+  }
+  buf_putf(b, "extra: any?, // further parameters by name\nmax: integer?, // how many at most\n): %s* {\nstep answer = %.*s.search(\n%.*s,\n", x->one, STR(g->conn), STR(x->type));
+  for (uint32_t i = 0; i < n; i++) {
+    gen_key(b, p[i].key);
+    buf_putf(b, ": %.*s,\n", STR(p[i].var));
+  }
   buf_puts(b, "extra: extra,\nmax: max,\n)\nreturn answer.match\n}\n");
 }
 
@@ -164,9 +236,15 @@ static void search_action(gen *g, const resource *x) {
 
 static void scopes(gen *g, const resource *x, str type) {
   const char *t = gen_fmt(g, "%.*s", STR(type));
-  unsigned write = x->can & (IA_CREATE | IA_UPDATE | IA_PATCH | IA_DELETE), read = x->can & (IA_READ | IA_VREAD | IA_SEARCH);
+  unsigned write = x->can & (IA_CREATE | IA_UPDATE | IA_PATCH | IA_DELETE), read = x->can & (IA_READ | IA_VREAD | IA_HISTORY | IA_SEARCH);
   if (g->scopes_v2) {
-    if (x->can) gen_scope(g, str_of(gen_fmt(g, "system/%s.%s%s%s%s%s", t, x->can & IA_CREATE ? "c" : "", x->can & (IA_READ | IA_VREAD) ? "r" : "", x->can & (IA_UPDATE | IA_PATCH) ? "u" : "", x->can & IA_DELETE ? "d" : "", x->can & IA_SEARCH ? "s" : "")));
+    const unsigned rights[] = {IA_CREATE, IA_READ | IA_VREAD | IA_HISTORY, IA_UPDATE | IA_PATCH, IA_DELETE, IA_SEARCH};
+    char letters[6];
+    size_t n = 0;
+    for (size_t i = 0; i < 5; i++)
+      if (x->can & rights[i]) letters[n++] = "cruds"[i];
+    letters[n] = 0;
+    if (n) gen_scope(g, str_of(gen_fmt(g, "system/%s.%s", t, letters)));
     return;
   }
   if (read) gen_scope(g, str_of(gen_fmt(g, "system/%s.read", t)));
@@ -193,6 +271,7 @@ static void resource_actions(gen *g, const resource *x) {
   buf_putf(&g->body, "\n// ---- %.*s\n", STR(x->type));
   if (x->can & IA_READ) read_action(g, x);
   if (x->can & IA_VREAD) vread_action(g, x);
+  if (x->can & IA_HISTORY) history_action(g, x);
   if (x->can & IA_SEARCH) search_action(g, x);
   if (x->can & IA_CREATE) create_action(g, x);
   if (x->can & IA_UPDATE) update_action(g, x);
@@ -212,6 +291,7 @@ static str about(gen *g, val doc, const char *version) {
   if (!who.len) who = gen_text(g, impl, "description");
   if (!who.len) who = gen_text(g, doc, "publisher");
   if (!who.len) who = str_of("A server");
+  if (date.len < 4 || date.p[0] < '0' || date.p[0] > '9') date.len = 0;
   return str_of(gen_fmt(g, "%.*s%s%.*s, FHIR %s%s%.*s.", STR(gen_line(g, who, 120)), v.len && !title.len ? " " : "", STR(title.len ? (str){0} : gen_line(g, v, 30)), version,
                         date.len ? ", as of " : "", (int)(date.len > 10 ? 10 : date.len), date.p ? date.p : ""));
 }
@@ -228,6 +308,7 @@ void gen_fhir(gen *g, val doc, buf *head) {
   bool many = list.len > 30 && !g->o->nonly;
   gen_names seen = {0};
   uint32_t n = 0;
+  count_texts(g, list);
   for (uint32_t i = 0; i < list.len && gen_step(g); i++) {
     resource x;
     if (!resource_of(g, list.u.v[i], &seen, &x)) continue;
@@ -236,10 +317,12 @@ void gen_fhir(gen *g, val doc, buf *head) {
     resource_actions(g, &x);
   }
   val ops = gen_list(rest, "operation");
-  if (ops.len && !g->o->nonly) buf_puts(&g->body, "\n// ---- the server\n");
+  if (ops.len && !g->o->nonly) buf_puts(&g->body, "\n// ---- operations\n");
   for (uint32_t i = 0; i < ops.len && !g->o->nonly && gen_step(g); i++) gen_operation(g, ops.u.v[i], (str){0});
   if (!n && g->o->nonly) gen_fail(g, HDW_E_INVALID, "of what --only names the server has nothing");
   if (!n) gen_note(g, "the statement names no resource: the module has the connection alone");
+  if (g->r->nactions > ACTIONS_MANY && !g->o->nonly) gen_note(g, "these are %u actions for %u resources: --only names the resources that you need", g->r->nactions, n);
+  if (g->searches) buf_puts(head, "// Searches: what is empty is not asked for, of several values any may match, and a range is { ge: from, lt: to } (or\n// gt, le) or one value. `extra` takes what has no parameter: { 'name:exact': 'Smith' }. More matches than `max` (1,000\n// when it is empty) are an error.\n\n");
   gen_head(g, head, "fhir", base, version, about(g, doc, version));
   buf_putf(head, " against('%.*s.capability.json')\n", STR(g->conn));
   gen_capability(g, rest, gen_text(g, doc, "fhirVersion"));

@@ -36,6 +36,9 @@ typedef struct gen {
   str conn;                  /* the connection's name */
   gen_names decls;           /* actions, payloads, settings */
   gen_names ops;             /* operations of FHIR that were written */
+  gen_names texts;           /* texts of search parameters, with how many names each stands at */
+  uint32_t *texts_at, cap_texts_at;
+  bool searches;
   uint32_t cap_notes, work;
   gen_doc *docs; uint32_t ndocs, cap_docs;
   gen_shape *shapes; uint32_t nshapes, cap_shapes;
@@ -57,8 +60,12 @@ val gen_obj(val obj, const char *name);                  /* member that is an ob
 str gen_str(gen *g, const val *v);                       /* text of a string, escapes resolved; {0} for anything else */
 str gen_text(gen *g, val obj, const char *name);         /* the same of a member */
 bool gen_true(val obj, const char *name);
-/* A text on one line without anything that could end a comment or turn its direction; at most max bytes, cut behind a word. */
+/* A text on one line without anything that could end a comment or turn its direction; at most max bytes, cut behind a sentence or a word. */
 str gen_line(gen *g, str s, size_t max);
+/* What a description in Markdown begins with: its first paragraph, without headings and lists. */
+str gen_prose(str s);
+/* Bytes that a comment may have behind the longest name and type of a list, so that a line stays within the formatter's width. */
+size_t gen_comment_width(size_t name, size_t type);
 /* `/// text`, in as many lines as it takes. */
 void gen_doc_comment(gen *g, buf *b, str s, size_t max);
 void gen_quote(buf *b, str s);                           /* 'text' */
@@ -77,6 +84,7 @@ str gen_param_name(gen *g, gen_names *used, str raw);
 str gen_decl_name(gen *g, str name);                     /* unique among declarations, with the prefix: "searchPatient", "epicSearchPatient" */
 str gen_type_name(gen *g, str raw);                      /* unique PascalCase, no name of another type */
 bool gen_take(gen *g, gen_names *used, str name);        /* false when it is taken */
+uint32_t gen_index(const gen_names *used, str name);    /* place of a name that was taken, in order; MOD_NO_INDEX */
 str gen_unique(gen *g, gen_names *used, str name);       /* name, name_2 ... */
 void gen_key(buf *b, str raw);                           /* as the key of an argument or object: bare or quoted */
 bool gen_field(buf *b, str raw);                         /* as the key of a field: bare or in backticks; false when it can be neither */

@@ -43,6 +43,8 @@ bool gen_take(gen *g, gen_names *used, str name) {
   return true;
 }
 
+uint32_t gen_index(const gen_names *used, str name) { return name_find(&used->t, name, name_of, used); }
+
 str gen_unique(gen *g, gen_names *used, str name) {
   if (gen_take(g, used, name)) return name;
   for (uint32_t i = 2;; i++) {

@@ -34,6 +34,18 @@ static const char *type_text(gen *g, const fhir_parameter_info *p) {
   return gen_fmt(g, "%s%s", t, p->max != 1 ? "*" : p->min ? "" : "?");
 }
 
+/* Type of the only result, when that is a resource: ": OperationOutcome". Of others the compiler knows what they are, and it cannot be written as one name. */
+static const char *result_text(gen *g, const fhir_operation_info *op) {
+  fhir_parameter_info p, only = {0};
+  for (unsigned i = 0; fhir_parameter_at(op, i, &p); i++) {
+    if (!p.out || p.part) continue;
+    if (only.name) return "";
+    only = p;
+  }
+  if (!only.name || !only.type || fhir_type_kind(only.type) != FHIR_RESOURCE || fhir_type_abstract(only.type)) return "";
+  return gen_fmt(g, ": %s%s", fhir_type_name(only.type), only.max != 1 ? "*" : "?");
+}
+
 /* One that FHIR R4 defines: with its parameters. What it gives follows from its definition. */
 static void known_operation(gen *g, const fhir_operation_info *op, str of, level at, const char *behind) {
   buf *b = &g->body, args;
@@ -55,7 +67,7 @@ static void known_operation(gen *g, const fhir_operation_info *op, str of, level
     gen_key(&args, str_of(p.name));
     buf_putf(&args, ": %.*s,%s", STR(var), line);
   }
-  buf_putf(b, ") {\nstep answer = %.*s.operation(%s'$%s',%s", STR(g->conn), line, op->name, line);
+  buf_putf(b, ")%s {\nstep answer = %.*s.operation(%s'$%s',%s", result_text(g, op), STR(g->conn), line, op->name, line);
   if (of.len) buf_putf(b, "%.*s,%s", STR(of), line);
   if (at == LEVEL_ONE) buf_putf(b, "id,%s", line);
   if (args.len) buf_put(b, args.p, args.len);

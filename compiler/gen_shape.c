@@ -47,6 +47,30 @@ static gen_type primitive(gen *g, val v) {
 
 /* ---- payloads */
 
+/* Members that every resource of FHIR has, and no others; *type: one of them is resourceType. */
+static bool base_members(gen *g, gen_at at, int depth, bool *type) {
+  static const char *const own[] = {"resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension"};
+  gen_at x;
+  if (depth > 20 || !gen_resolve(g, at, &x, NULL)) return false;
+  val props = gen_obj(x.v, "properties"), all = gen_list(x.v, "allOf");
+  if (gen_get(props, "resourceType")) *type = true;
+  for (uint32_t i = 0; props.tag == VAL_OBJ && i < props.len && gen_step(g); i++) {
+    str name = {props.u.v[2 * i].u.s, props.u.v[2 * i].len};
+    size_t k = 0;
+    while (k < sizeof own / sizeof *own && !str_is(name, own[k])) k++;
+    if (k == sizeof own / sizeof *own) return false;
+  }
+  for (uint32_t i = 0; i < all.len && gen_step(g); i++)
+    if (!base_members(g, (gen_at){x.doc, all.u.v[i]}, depth + 1, type)) return false;
+  return true;
+}
+
+/* A schema that stands for a resource of any kind: a payload of its members would drop all others. */
+static bool any_resource(gen *g, gen_at at) {
+  bool type = false;
+  return base_members(g, at, 0, &type) && type;
+}
+
 static bool described(gen *g, gen_at at, int depth) {
   gen_at x;
   if (depth > 20 || !gen_resolve(g, at, &x, NULL)) return false;
@@ -92,9 +116,9 @@ gen_type gen_type_of(gen *g, gen_at schema, str hint, int depth) {
     }
     if (rest == 1) t = gen_type_of(g, (gen_at){at.doc, one.u.v[which]}, name.len ? name : hint, depth + 1);
     else t.doc = str_of(gen_fmt(g, "one of %u kinds", rest));
-  } else if (all.len == 1 && !gen_obj(at.v, "properties").len) {
+  } else if (all.len == 1 && !gen_obj(at.v, "properties").len && !any_resource(g, at)) {
     t = gen_type_of(g, (gen_at){at.doc, all.u.v[0]}, name.len ? name : hint, depth + 1);
-  } else if (described(g, at, 0)) {
+  } else if (described(g, at, 0) && !any_resource(g, at)) {
     t.name = shape_of(g, at, name, hint);
   } else if (type_is(g, at.v, "array") || gen_get(at.v, "items")) {
     const val *items = gen_get(at.v, "items");
@@ -172,15 +196,22 @@ static str write_shape(gen *g, uint32_t index) {
   collect(g, &m, s.at, 0);
   if (m.n > GEN_FIELDS_MAX) { gen_note(g, "%.*s: only its first %d members", STR(s.name), GEN_FIELDS_MAX); m.n = GEN_FIELDS_MAX; }
   buf_putc(&b, '\n');
-  gen_doc_comment(g, &b, gen_text(g, s.at.v, "description"), 400);
+  gen_doc_comment(g, &b, gen_prose(gen_text(g, s.at.v, "description")), 400);
   buf_putf(&b, "payload %.*s {\n", STR(s.name));
+  gen_type *t = arena_zalloc(g->a, m.n + 1, sizeof *t);
+  if (!t) { gen_fail(g, HDW_E_NOMEM, "out of memory"); return (str){0}; }
+  size_t longest = 0, type = 0;
+  for (uint32_t i = 0; i < m.n && !g->status; i++) {
+    t[i] = gen_type_of(g, m.v[i].schema, str_of(gen_fmt(g, "%.*s %.*s", STR(s.name), STR(m.v[i].name))), 0);
+    if (m.v[i].name.len > longest) longest = m.v[i].name.len;
+    if (strlen(t[i].name) + 1 > type) type = strlen(t[i].name) + 1;
+  }
   for (uint32_t i = 0; i < m.n && !g->status; i++) {
     size_t from = b.len;
     if (!gen_field(&b, m.v[i].name)) { b.len = from; gen_note(g, "%.*s: the member '%.*s' cannot be named", STR(s.name), STR(m.v[i].name)); continue; }
-    gen_type t = gen_type_of(g, m.v[i].schema, str_of(gen_fmt(g, "%.*s %.*s", STR(s.name), STR(m.v[i].name))), 0);
-    str says = gen_line(g, t.doc, 60);
-    bool need = !t.optional && required(g, &m, &m.v[i]);
-    buf_putf(&b, ": %s%s%s%.*s\n", t.name, t.many ? "*" : need ? "" : "?", says.len ? "  // " : "", STR(says));
+    str says = gen_line(g, gen_prose(t[i].doc), gen_comment_width(longest, type));
+    bool need = !t[i].optional && required(g, &m, &m.v[i]);
+    buf_putf(&b, ": %s%s%s%.*s\n", t[i].name, t[i].many ? "*" : need ? "" : "?", says.len ? "  // " : "", STR(says));
   }
   buf_puts(&b, "}\n");
   if (b.status) gen_fail(g, (hdw_status)b.status, "%.*s is too big", STR(s.name));

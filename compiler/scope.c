@@ -27,8 +27,8 @@ static const char *letters(uint8_t rights, char out[6]) {
 
 static uint8_t letter(char ch) { return ch == 'c' ? C : ch == 'r' ? R : ch == 'u' ? U : ch == 'd' ? D : ch == 's' ? S : 0; }
 
-/* False: not SMART's form, with *why when it was meant to be. */
-static bool parse(scope *s, const char **why) {
+/* False: not SMART's form, with *why when it was meant to be. r4: its type is one of R4's; of other versions any is taken, as hdwc does not know them. */
+static bool parse(scope *s, bool r4, const char **why) {
   static const char *const contexts[] = {"system/", "patient/", "user/"};
   size_t at = 0;
   *why = NULL;
@@ -43,7 +43,7 @@ static bool parse(scope *s, const char **why) {
   str r = {dot + 1, (size_t)((q ? q : end) - dot - 1)};
   s->part = q != NULL;
   *why = "its type is no FHIR resource";
-  if (!str_is(s->type, "*") && !fhir_resource(s->type.p, s->type.len)) return false;
+  if (r4 && !str_is(s->type, "*") && !fhir_resource(s->type.p, s->type.len)) return false;
   *why = "its rights are read, write or *, or some of the letters cruds in this order";
   s->v1 = str_is(r, "read") || str_is(r, "write") || str_is(r, "*");
   s->rights = str_is(r, "read") ? R | S : str_is(r, "write") ? C | U | D : str_is(r, "*") ? C | R | U | D | S : 0;
@@ -108,14 +108,14 @@ static struct scopes *scopes_of(comp *c, decl *conn, bool tell) {
   const bi *row = str_is(name, "oauth2") || str_is(name, "smart_backend") ? bi_declare(&c->bi, BI_HELPER, NULL, name) : NULL;
   ast *list = row ? argument_of(c, auth, row, "scopes") : NULL;
   out->known = list && list->kind == AST_LIST && str_is(conn->kind_row->sig.name, "fhir");
-  bool smart = false;
+  bool smart = false, r4 = connection_is_r4(c, conn);
   for (ast *x = list && list->kind == AST_LIST ? list->first : NULL; x && out->n < MAX_SCOPES; x = x->next) {
     if (x->kind != AST_STRING) { out->known = false; continue; }
     ast_str s = ast_string_value(c->a, c->u->src, x);
     const char *why;
     scope *o = &out->v[out->n++];
     *o = (scope){.node = x, .text = {s.p, s.len}};
-    if (parse(o, &why)) smart = true;
+    if (parse(o, r4, &why)) smart = true;
     else if (why && tell) { wrong_scope(c, o, why); out->known = false; }
     else if (why) out->known = false;
   }

@@ -60,6 +60,7 @@ class Documents(Base):
         self.assertGreaterEqual(len(found), 5)
         for f in found:
             with self.subTest(f.name):
+                shutil.rmtree(self.dir / "out", ignore_errors=True)
                 self.make(f)
 
     def test_golden_modules(self):
@@ -195,6 +196,18 @@ class Schemas(Base):
         self.assertIn("action getPatient_2(", text)
         self.assertIn("action and_(", text)
 
+    def test_login_of_most_calls(self):
+        schemes = {"basic": {"type": "basic"}, "token": {"type": "apiKey", "in": "header", "name": "Authorization"}}
+        paths = {"/auth": {"post": {"security": [{"basic": []}], **answer({"type": "string"})}}, "/a": {"get": {"security": [{"token": []}], **answer({"type": "string"})}}, "/b": {"get": {"security": [{"token": []}], **answer({"type": "string"})}}}
+        self.assertIn("auth: api_key(header: 'Authorization'", self.make(self.put("a.json", {"swagger": "2.0", "info": {"title": "t"}, "securityDefinitions": schemes, "paths": paths})))
+
+    def test_resources_of_any_kind_keep_their_members(self):
+        base = {"properties": {"resourceType": {"type": "string"}, "id": {"type": "string"}}}
+        entry = {"type": "object", "properties": {"fullUrl": {"type": "string"}, "resource": {"$ref": "#/components/schemas/Resource"}, "patient": {"$ref": "#/components/schemas/Patient"}}}
+        text = self.make(self.put("a.json", api({"/a": {"get": answer(entry)}}, {"Resource": base, "Patient": {"allOf": [{"$ref": "#/components/schemas/Resource"}, {"properties": {"text": {"type": "object"}}}]}})))
+        self.assertIn("resource: any?", text)
+        self.assertIn("patient:  any?", text)
+
     def test_files(self):
         self.put("all/api.yaml", "openapi: 3.0.3\ninfo: { title: t, version: '1' }\npaths:\n  /a:\n    $ref: paths/a.yaml\n")
         self.put("all/paths/a.yaml", "get:\n  responses:\n    '200':\n      description: ok\n      content:\n        application/json:\n          schema:\n            $ref: ../schemas/Tree.yaml\n")
@@ -277,6 +290,30 @@ class Hostile(Base):
         self.assertIn("inside of what it names", self.make(self.put("b.yaml", "a: &a [*a]\n"), status=2))
         self.assertIn("nested too deeply", self.make(self.put("c.yaml", "a: " + "[" * 400), status=2))
         self.make(self.put("d.yaml", "? {a: b}\n: c\n"), status=2)
+
+    def test_words_of_a_server(self):
+        """What an owner of the module reads: the server's words where they say something of this parameter, whole sentences, no markup."""
+        same = "The client SHALL provide at least a code value and MAY provide both the system and code values."
+        params = [{"name": n, "type": "token", "documentation": same} for n in ("a", "b", "c", "d")]
+        params += [{"name": "_count", "type": "number", "documentation": "How many."}, {"name": "_format", "type": "token"}, {"name": "e", "type": "date", "documentation": "## Head\nThe date &ndash; of <b>it</b>. " + "And more of it. " * 9 + "\n\n* a list"}]
+        together = {"url": "http://hl7.org/fhir/StructureDefinition/capabilitystatement-search-parameter-combination", "extension": [{"url": "required", "valueString": "a"}, {"url": "required", "valueString": "e"}, {"url": "optional", "valueString": "b"}]}
+        text = self.make(self.put("a.json", server([{**patient(*params, interactions=("search-type", "patch", "history-instance")), "extension": [together]}], implementation={"url": "https://a.example:PORT/r4"}, date="SOME_DAY")))
+        self.assertNotIn("SHALL", text)
+        self.assertIn("_count: integer?,", text)
+        self.assertNotIn("_format", text)
+        self.assertRegex(text, r"e: +dateRange\?, +// date: The date - of it\. And more of it\.( And more of it\.)*\n")
+        self.assertIn("/// Together: a + e + (b).", text)
+        self.assertIn("patch(Patient, id, set: set, remove: remove)", text)
+        self.assertIn("action historyPatient(id: id): Patient* {", text)
+        self.assertNotIn("PORT", text)
+        self.assertIn("FHIR R4.\n", text)
+        self.assertLessEqual(max(len(line) for line in text.split("\n")), 120)
+
+    def test_scopes_of_other_versions(self):
+        """A type that R4 does not have is a scope like others in a module of DSTU2, and a mistake in one of R4."""
+        doc = {"resourceType": "Conformance", "fhirVersion": "1.0.2", "rest": [{"security": {"service": [{"text": "OAuth"}]}, "resource": [{"type": "MedicationOrder", "interaction": [{"code": "read"}]}]}]}
+        self.assertIn("'system/MedicationOrder.read'", self.make(self.put("d.json", doc)))
+        self.assertIn("W0317", self.check("hdw 1\nsetting u: url\nconnection x = fhir(base: u, auth: oauth2(token: u, client_id: 'a', client_secret: secret('s'), scopes: ['system/MedicationOrder.read']))\n")[1])
 
     def test_many_parameters(self):
         text = self.make(self.put("a.json", server([patient(*({"name": f"p{i}", "type": "string"} for i in range(90)))])))
