@@ -322,7 +322,11 @@ void gen_fhir(gen *g, val doc, buf *head) {
   if (!n && g->o->nonly) gen_fail(g, HDW_E_INVALID, "of what --only names the server has nothing");
   if (!n) gen_note(g, "the statement names no resource: the module has the connection alone");
   if (g->r->nactions > ACTIONS_MANY && !g->o->nonly) gen_note(g, "these are %u actions for %u resources: --only names the resources that you need", g->r->nactions, n);
-  if (g->searches) buf_puts(head, "// Searches: what is empty is not asked for, of several values any may match, and a range is { ge: from, lt: to } (or\n// gt, le) or one value. `extra` takes what has no parameter: { 'name:exact': 'Smith' }. More matches than `max` (1,000\n// when it is empty) are an error.\n\n");
+  if (g->searches) {
+    buf_puts(head, "// Searches: what is empty is not asked for, of several values any may match, and a range is { ge: from, lt: to } (or\n");
+    buf_puts(head, "// gt, le) or one value. `extra` takes what has no parameter: { 'name:exact': 'Smith' }. More matches than `max` (1,000\n");
+    buf_puts(head, "// when it is empty) are an error.\n\n");
+  }
   gen_head(g, head, "fhir", base, version, about(g, doc, version));
   buf_putf(head, " against('%.*s.capability.json')\n", STR(g->conn));
   gen_capability(g, rest, gen_text(g, doc, "fhirVersion"));
