@@ -5,6 +5,7 @@
  * BASE is the folder of a daemon that was stopped; state.mdb.old in it, if there is one, an earlier state. Each time it is copied to OUT, one of its files is damaged, and a child opens and reads it as
  * the daemon does. Right: every record of the log that is read is the one that was written, no record is missing without being told, the state's hash is the one of BASE. A child that
  * is ended by a signal is a verdict too; after every verdict about the state, a state made again from the log must have BASE's hash. canary: records are compared with other ones. */
+#include "draw.h"
 #include "io_linux.h"
 #include "log.h"
 #include "store.h"
@@ -34,12 +35,7 @@ static struct {
   bool canary;
 } g;
 
-static uint64_t draw(void) {
-  uint64_t z = (g.rng += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
+static uint64_t draw(void) { return draw_from(&g.rng); }
 static uint64_t below(uint64_t n) { return n ? draw() % n : 0; }
 
 static void rec_hash(const log_rec *r, uint8_t h[32]) { cod_sha256(r->meta, r->meta_len, r->body, r->body_len, h); }

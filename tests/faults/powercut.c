@@ -8,6 +8,7 @@
  * all is the same. `retained`: retention ran, acknowledged messages may be gone, but not in part. `nosync`: as if
  * nothing was ever synced, which must show (the canary). OUT is written and emptied for each image (a memory file system). COUNT images
  * from number FROM on, by SEED: one alone is made again by its number. COUNT 0: image FROM is made and left. Exit 1: violations, each a line. */
+#include "draw.h"
 #include "iotrace.h"
 #include "io_linux.h"
 #include "store.h"
@@ -63,12 +64,7 @@ static struct {
   unsigned nacked;
 } g;
 
-static uint64_t draw(void) {
-  uint64_t z = (g.rng += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
+static uint64_t draw(void) { return draw_from(&g.rng); }
 static uint64_t below(uint64_t n) { return n ? draw() % n : 0; }
 
 static void *need(void *p) {

@@ -1,4 +1,5 @@
 """What the integration tests share: a data folder, the two programs, an MLLP client, and HTTP and MLLP sinks, all on loopback."""
+import http.client
 import http.server
 import json
 import os
@@ -236,6 +237,17 @@ class Daemon:
         if r.returncode:
             raise AssertionError(f'hdwvm {args}: {r.returncode} {r.stderr}')
         return json.loads(r.stdout)
+
+    def call(self, name, **body):
+        """POST /name of the listener 'web': the object that its workflow gives."""
+        c = http.client.HTTPConnection('127.0.0.1', self.ports['web'], timeout=60)
+        c.request('POST', '/' + name, json.dumps(body), {'Content-Type': 'application/json'})
+        r = c.getresponse()
+        text = r.read()
+        c.close()
+        if r.status != 200:
+            raise AssertionError(f'/{name}: {r.status} {text}')
+        return json.loads(text or b'{}')
 
     def runs(self, state=None):
         return self.ask('runs', *(['--state', state] if state else []))

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Adapters against servers that behave as the vendors' do, cached(...) and its command against the daemon."""
 import http.client
-import json
 import os
 import subprocess
 import sys
@@ -85,13 +84,7 @@ class Adapters(unittest.TestCase):
             s.close()
 
     def call(self, name, **body):
-        c = http.client.HTTPConnection('127.0.0.1', self.d.ports['web'], timeout=60)
-        c.request('POST', '/' + name, json.dumps(body), {'Content-Type': 'application/json'})
-        r = c.getresponse()
-        text = r.read()
-        c.close()
-        self.assertEqual(r.status, 200, text)
-        return json.loads(text)
+        return self.d.call(name, **body)
 
     def test_epic(self):
         self.assertEqual(self.call('epic', value='4711'), {'id': '17', 'none': False, 'labs': ['o0', 'o1'], 'fresh': ['o1']})

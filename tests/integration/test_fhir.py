@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """FHIR connections through the real daemon against fhir_server.py: operations, searches, conditional writes, and what servers get wrong (PROTOCOLS 2a, 7)."""
-import http.client
 import json
 import os
 import sys
@@ -81,13 +80,7 @@ class Fhir(unittest.TestCase):
         s.put({'resourceType': 'Coverage', 'id': 'c2', 'status': 'cancelled', 'beneficiary': {'reference': 'Patient/17'}})
 
     def call(self, name, **body):
-        c = http.client.HTTPConnection('127.0.0.1', self.d.ports['web'], timeout=60)
-        c.request('POST', '/' + name, json.dumps(body), {'Content-Type': 'application/json'})
-        r = c.getresponse()
-        text = r.read()
-        c.close()
-        self.assertEqual(r.status, 200, text)
-        return json.loads(text or b'{}')
+        return self.d.call(name, **body)
 
     # ---- operations
 
