@@ -21,10 +21,7 @@ static hdw_status setup(engine *e, eng_conn *c, val args, char text[ENG_TEXT]) {
 
 static bool apply(eng_http *x) {
   const eng_conn *c = x->call->c;
-  if (c->auth_name) {
-    (void)eng_http_header(x, c->auth_name, c->auth_value);
-    return true;
-  }
+  if (c->auth_name) return eng_auth_header(x);
   size_t n = strlen(x->target) + strlen(c->auth_value) + 2;
   char *t = (char *)arena_alloc(x->call->a, n);
   if (!t) {

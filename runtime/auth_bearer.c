@@ -13,9 +13,4 @@ static hdw_status setup(engine *e, eng_conn *c, val args, char text[ENG_TEXT]) {
   return HDW_OK;
 }
 
-static bool apply(eng_http *x) {
-  (void)eng_http_header(x, x->call->c->auth_name, x->call->c->auth_value);
-  return true;
-}
-
-const eng_auth_kind eng_auth_bearer = {.kind = "bearer", .setup = setup, .apply = apply};
+const eng_auth_kind eng_auth_bearer = {.kind = "bearer", .setup = setup, .apply = eng_auth_header};

@@ -29,6 +29,13 @@ const char *eng_auth_secret(engine *e, val args, const char *name, char text[ENG
   return secret;
 }
 
+bool eng_auth_header(eng_http *x) {
+  const eng_conn *c = x->call->c;
+  if (eng_http_header(x, c->auth_name, c->auth_value)) return true;
+  eng_http_unauthorised(x, FAIL_PERMANENT, "login_failed", "the login's header cannot be sent: its name is none, or there is no room for it", 0, true);
+  return false;
+}
+
 hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   val h = jv_get(c->args, "auth");
   if (h.tag == VAL_EMPTY) return HDW_OK;

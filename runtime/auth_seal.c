@@ -2,6 +2,7 @@
  * key (a restored backup, a promoted standby) the sealed token is worth nothing and another one is asked for. */
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include "auth_token.h"
 
@@ -45,6 +46,15 @@ static hdw_status load(engine *e, eng_seal *s) {
     eng_say(e, ENGINE_WARN, "auth_key", "file", path, "error", hdw_status_text(st), "effect", "tokens are not kept over a restart", NULL);
   }
   return st;
+}
+
+hdw_status eng_seal_name(engine *e, eng_seal *s, const uint8_t key[TOKEN_KEY], char out[SEAL_NAME]) {
+  uint8_t mac[EVP_MAX_MD_SIZE];
+  hdw_status st = load(e, s);
+  if (st) return st;
+  if (!HMAC(EVP_sha256(), s->key, sizeof s->key, key, TOKEN_KEY, mac, NULL)) return HDW_E_NOMEM;
+  eng_hex(mac, SEAL_NAME / 2, out);
+  return HDW_OK;
 }
 
 hdw_status eng_seal_put(engine *e, eng_seal *s, const char *name, const void *p, size_t len, uint8_t *out) {

@@ -102,8 +102,6 @@ static eng_token *take(engine *e, const uint8_t key[TOKEN_KEY]) {
 
 /* ---- at rest: version u8 | wall time of the answer i64 | life i64 | token, sealed under its name ------------------------------------- */
 
-static void name_of(const eng_token *t, char out[2 * 16 + 1]) { eng_hex(t->key, 16, out); }
-
 static void put_named(engine *e, const char *name, const void *p, size_t len) {
   rec_put put = {.space = cod_cstr("token"), .key = cod_cstr(name)};
   cod_w w = eng_writer(e);
@@ -111,16 +109,19 @@ static void put_named(engine *e, const char *name, const void *p, size_t len) {
 }
 
 static void keep(engine *e, eng_token *t, int64_t life_us) {
-  char name[33];
+  char name[SEAL_NAME];
   size_t n = strlen(t->value), plain = 17 + n;
   uint8_t *p = (uint8_t *)eng_get(e, 2 * plain + SEAL_OVERHEAD);
   if (!p) return;
+  if (eng_seal_name(e, &e->tokens->seal, t->key, name)) {
+    eng_put(e, p, 2 * plain + SEAL_OVERHEAD);
+    return;
+  }
   cod_w w = cod_writer(p, plain);
   cod_put_u8(&w, SEALED_VERSION);
   cod_put_u64(&w, (uint64_t)io_wall_us(e->io));
   cod_put_u64(&w, (uint64_t)life_us);
   cod_put_raw(&w, t->value, n);
-  name_of(t, name);
   if (!eng_seal_put(e, &e->tokens->seal, name, p, plain, p + plain)) put_named(e, name, p + plain, plain + SEAL_OVERHEAD);
   OPENSSL_cleanse(p, plain);
   eng_put(e, p, 2 * plain + SEAL_OVERHEAD);
@@ -144,12 +145,12 @@ static bool set_value(engine *e, eng_token *t, const char *value, size_t n, int6
 }
 
 /* A token of an earlier life of the process. A clock that was set back since tells nothing. */
-static void wake(engine *e, eng_token *t) {
+static void wake(engine *e, eng_token *t, const char *connection) {
   arena a;
   cod_str v;
-  char name[33];
+  char name[SEAL_NAME];
   t->looked = true;
-  name_of(t, name);
+  if (eng_seal_name(e, &e->tokens->seal, t->key, name)) return;
   arena_init(&a, e->mem, 1 << 20);
   if (!store_get_named(e->store, cod_cstr("token"), cod_cstr(name), &a, &v) && v.len > SEAL_OVERHEAD + 17) {
     size_t plain = v.len - SEAL_OVERHEAD;
@@ -161,7 +162,7 @@ static void wake(engine *e, eng_token *t) {
       p[plain] = 0;
       if (version == SEALED_VERSION && life > 0 && age > -60 * SECOND && age < life && token_ok((const char *)r.p)) {
         (void)set_value(e, t, (const char *)r.p, plain - 17, age > 0 ? age : 0, life);
-        eng_say(e, ENGINE_INFO, "login_kept", "identity", name, NULL);
+        eng_say(e, ENGINE_INFO, "login_kept", "connection", connection, NULL);
       }
       OPENSSL_cleanse(p, plain);
     }
@@ -371,7 +372,7 @@ bool eng_token_apply(eng_http *x, const uint8_t key[TOKEN_KEY]) {
     return false;
   }
   memcpy(x->token, key, TOKEN_KEY);
-  if (l->durable && !t->looked) wake(e, t);
+  if (l->durable && !t->looked) wake(e, t, l->c->name);
   if (t->value && now < t->until_us) {
     if (now >= t->early_us && now >= t->again_us && !t->flight) (void)take_off(t, l, x);
     if (give(x, t)) return true;
@@ -399,11 +400,10 @@ bool eng_token_apply_own(eng_http *x) { return eng_token_apply(x, ((const eng_lo
 bool eng_token_refused(eng_http *x) {
   engine *e = x->call->e;
   eng_token *t = find(e, x->token);
-  char name[33];
+  char name[SEAL_NAME];
   if (!t || !x->credential || !t->value || strcmp(t->value, x->credential) != 0) return true;
   drop_value(e, t);
-  name_of(t, name);
-  if (((const eng_login *)x->call->c->login)->durable) put_named(e, name, NULL, 0);
+  if (((const eng_login *)x->call->c->login)->durable && !eng_seal_name(e, &e->tokens->seal, t->key, name)) put_named(e, name, NULL, 0);
   eng_say(e, ENGINE_INFO, "login_refused", "connection", x->call->c->name, NULL);
   return true;
 }
@@ -421,13 +421,18 @@ void eng_token_leave(eng_http *x) {
   x->waits = NULL, x->waits_next = NULL;
 }
 
+static eng_token *flown_by(const eng_conn *c) {
+  for (eng_token *t = c->e->tokens ? c->e->tokens->oldest : NULL; t; t = t->newer)
+    if (t->flight && t->flight->l->c == c) return t;
+  return NULL;
+}
+
 void eng_token_close(eng_conn *c) {
   engine *e = c->e;
-  for (eng_token *t = e->tokens ? e->tokens->oldest : NULL; t; t = t->newer) {
-    if (!t->flight || t->flight->l->c != c) continue;
+  for (eng_token *t; (t = flown_by(c));) { /* from the start again: who is told may change the order */
     land(t->flight);
     eng_http *x = t->first;
-    if (x && !e->closing && take_off(t, (eng_login *)x->call->c->login, x)) continue;
+    if (x && x->call->c != c && !e->closing && take_off(t, (eng_login *)x->call->c->login, x)) continue;
     if (!x) continue;
     snprintf(t->code, sizeof t->code, "login_failed"), snprintf(t->text, sizeof t->text, "the connection was taken away");
     if (!e->closing) tell(t, FAIL_TRANSIENT);

@@ -111,6 +111,9 @@ typedef struct eng_seal {
   bool ready, failed;
   uint8_t key[32];
 } eng_seal;
+/* What a token is called in the store: HMAC-SHA-256 of its key under the seal's, so that the name says nothing about the secrets that the key was made of. */
+enum { SEAL_NAME = 2 * 16 + 1 };
+hdw_status eng_seal_name(engine *e, eng_seal *s, const uint8_t key[TOKEN_KEY], char out[SEAL_NAME]);
 hdw_status eng_seal_put(engine *e, eng_seal *s, const char *name, const void *p, size_t len, uint8_t *out);
 /* HDW_E_CORRUPT: not sealed here, or damaged. out: len - SEAL_OVERHEAD bytes. */
 hdw_status eng_seal_get(engine *e, eng_seal *s, const char *name, const uint8_t *p, size_t len, void *out);

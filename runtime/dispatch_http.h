@@ -128,4 +128,6 @@ hdw_status eng_auth_setup(engine *e, eng_conn *c, char text[ENG_TEXT]);
 const config_secret *eng_auth_file(engine *e, val ref, char text[ENG_TEXT]);
 /* A secret of the login's arguments; NULL with a text when it is not there, or cannot stand in a header. */
 const char *eng_auth_secret(engine *e, val args, const char *name, char text[ENG_TEXT]);
+/* eng_auth_kind.apply of logins that are one header, c->auth_name with auth_value: a request that cannot carry it is not sent. */
+bool eng_auth_header(eng_http *x);
 #endif

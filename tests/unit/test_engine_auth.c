@@ -118,10 +118,9 @@ static void test_a_daemon_that_comes_back_uses_the_sealed_token(void **state) {
   assert_int_equal(r.logins, 2);
   /* what is in the log tells nothing, and a store without its key asks again */
   cod_str v;
-  uint8_t id[TOKEN_KEY];
-  char name[33];
-  memcpy(id, ((const eng_login *)r.p->e->conns[0]->login)->id, sizeof id);
-  eng_hex(id, 16, name);
+  eng_seal key = {.ready = false};
+  char name[SEAL_NAME];
+  assert_int_equal(eng_seal_name(r.p->e, &key, ((const eng_login *)r.p->e->conns[0]->login)->id, name), HDW_OK);
   assert_int_equal(store_get_named(r.p->e->store, cod_cstr("token"), cod_cstr(name), &r.p->a, &v), HDW_OK);
   assert_null(memmem(v.p, v.len, "t2", 2));
   engine_close(r.p->e);
@@ -274,6 +273,7 @@ static void test_what_cannot_be_configured(void **state) {
   auth_refused("oauth2(token: 'https://l.example.org/t', client_id: 'x', client_secret: secret('s'))", "long secret\r\nX: y", "control character");
   auth_refused("oauth2(token: 'https://l.example.org/t', client_id: 'x', client_secret: secret('s'), method: 'tls_client_auth')", NULL, "needs tls.cert and tls.key");
   auth_refused("oauth2(token: 'https://l.example.org/t', client_id: 'x', client_secret: secret('s'), scopes: ['a b'])", NULL, "is no scope");
+  auth_refused("basic('hub:x', secret('s'))", NULL, "a user name cannot hold ':'");
 }
 
 /* ---- smart_backend */
