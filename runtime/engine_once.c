@@ -3,6 +3,7 @@
  * The key stands in the run's part of the input's record, so it is taken exactly when the input is there (store_once.c). Keys that are on their way
  * to the disk are kept in a list: two messages in one breath are seen too. A further attempt of the same input finds its own key and goes on. */
 #include "engine_int.h"
+#include "points.h"
 
 typedef struct eng_once {
   struct eng_once *next;
@@ -14,7 +15,7 @@ static bool is_taken(engine *e, const uint8_t key[REC_LANE], uint64_t input) {
   for (const eng_once *o = e->once; o; o = o->next)
     if (!memcmp(o->key, key, REC_LANE)) return true;
   uint64_t owner;
-  return !store_get_once(e->store, key, io_wall_us(e->io), &owner) && (!input || owner != input);
+  return !HDW_BROKEN("once.again") && !store_get_once(e->store, key, io_wall_us(e->io), &owner) && (!input || owner != input);
 }
 
 void eng_once_filter(engine *e, eng_verdict *v, uint64_t input) {
@@ -60,7 +61,9 @@ void eng_once_sent(engine *e, uint64_t seq) {
     if (!o->seq) o->seq = seq;
 }
 
-void eng_once_durable(engine *e, uint64_t seq) { drop(e, seq); }
+void eng_once_durable(engine *e, uint64_t seq) {
+  if (!HDW_BROKEN("once.stays")) drop(e, seq);
+}
 
 void eng_once_close(engine *e) {
   while (e->once) {

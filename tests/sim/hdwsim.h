@@ -13,7 +13,7 @@
 #include "engine.h"
 #include "io_sim.h"
 
-enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS, SIM_MSGS = 6000, SIM_EFFECTS = 9, SIM_GROUPS = 3 };
+enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_NOTES = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS + SIM_NOTES, SIM_MSGS = 6000, SIM_EFFECTS = 9, SIM_GROUPS = 3 };
 enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_WARD = 2599 };
 #define SECOND INT64_C(1000000)
 
@@ -21,7 +21,7 @@ typedef struct sim_world world;
 
 /* ---- messages and effects: the ledger ------------------------------------------------------------------------------------------------ */
 
-typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB } kind;
+typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB, KIND_NOTE /* once by a key */ } kind;
 
 /* What one message does at one place outside. Numbers stand in the paths of the program (hdwsim_daemon.c). */
 enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */, FX_FILE = 7, FX_LINE = 8 /* is not repeated by itself */ };
@@ -47,6 +47,8 @@ typedef struct message {
   uint32_t seq;              /* in its lane */
   uint8_t group;             /* a second key, shared by senders; 0 = none */
   uint32_t turn;             /* in its group: whose first step came when; 0 = not yet */
+  uint32_t key;              /* of a note: once by it */
+  int64_t sent_us, answered_us; /* first sent; final answer: it was stored between these */
   char id[16], tag[8];       /* control id ("M" and the number of the first message that had it); what tells contents under one control id apart */
   uint32_t next_same;        /* the next message under this control id; 0 = none */
   bool sent, acked, refused; /* positive; AR for good */
@@ -153,7 +155,7 @@ struct sim_world {
   io_mem mem;
   weather now;
   message *msgs;
-  uint32_t nmsgs, seqs[SIM_SENDERS], turns[SIM_GROUPS];
+  uint32_t nmsgs, seqs[SIM_SENDERS], turns[SIM_GROUPS], notes;
   struct daemon_state *d;
   struct sender_state *senders;
   struct peer_state *peers;
@@ -162,6 +164,7 @@ struct sim_world {
   /* what is drawn once for the whole history */
   int64_t gap_us;            /* between messages of a sender */
   int64_t settled_us;        /* within this time what the daemon knows is durable, when nothing fails */
+  int64_t once_us;           /* so long a key is taken */
   bool powered;              /* crashes are power cuts, mostly */
   int64_t died_us;           /* what was under way then is not known to the daemon */
   /* counts */

@@ -7,11 +7,14 @@
  *              performs one message
  *   operator   what he was told is over is not tried any more; what he has reprocessed is performed once more under one further key, and not what the same program
  *              had done; whoever he took out of a lane holds nobody up
+ *   once by    of messages with one key one is performed, unless so much lay between them that its time was over; who is not performed came when the key was taken
  *   the end    what was acknowledged is done, unless an operator gave it up; its bytes are stored as they were sent, as long as retention has to keep them */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "hdwsim.h"
+
+#define CLOCK_US (48 * 3600 * SECOND) /* longer than the clock is ever set by */
 
 message *model_new_message(world *w, kind k, unsigned lane) {
   if (w->nmsgs == SIM_MSGS) broken(w, "the history is too long: %u messages", w->nmsgs);
@@ -27,6 +30,10 @@ message *model_new_message(world *w, kind k, unsigned lane) {
       m->tag[0] = (char)(before->tag[0] + 1);
       before->next_same = w->nmsgs;
     }
+  }
+  if (k == KIND_NOTE) { /* keys come up a few times, close to each other; some again later */
+    m->key = w->notes / 3 - (w->notes > 12 ? (uint32_t)draw(w, 4) : 0);
+    w->notes++;
   }
   if (k == KIND_ADT && chance(w, 300)) m->group = (uint8_t)(1 + draw(w, SIM_GROUPS - 1));
   w->nmsgs++;
@@ -60,6 +67,7 @@ bool model_answered(world *w, message *m, const char *code, const void *p, size_
     memcpy(m->answer, p, len);
     m->answer[len] = 0;
     m->answer_len = len;
+    m->answered_us = now_us(w);
     w->acked++;
   }
   m->acked = good, m->refused = no;
@@ -92,12 +100,43 @@ void model_redone(world *w, message *m, bool takes) {
 /* It left the order in which it came, by an operator's hand: nobody waits for it. */
 static bool loose(const message *m) { return m->given_up || m->skipped || m->redone; }
 
+/* ---- once by ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Whether a, stored first, may have had its time when b was stored; and whether it may still have had the key. The wall clock decides: when it was set, both. */
+static bool may_be_over(const world *w, const message *a, const message *b, int64_t now) {
+  return w->clock_set || (b->answered_us ? b->answered_us : now) - a->sent_us >= w->once_us;
+}
+static bool may_hold(const world *w, const message *a, const message *b, int64_t now) {
+  return w->clock_set || (b->sent_us - (a->answered_us ? a->answered_us : now) < w->once_us && a->sent_us <= (b->answered_us ? b->answered_us : now));
+}
+
+static void only_one(world *w, const message *m) {
+  int64_t now = now_us(w);
+  for (uint32_t i = 0; i < w->nmsgs; i++) {
+    const message *x = &w->msgs[i];
+    if (x == m || x->kind != KIND_NOTE || x->key != m->key || !x->fx[FX_FIRST].tries) continue;
+    if ((w->once_us >= CLOCK_US || (!may_be_over(w, x, m, now) && !may_be_over(w, m, x, now))))
+      broken(w, "%s.%s and %s.%s are both performed, and both have the key K%u", x->id, x->tag, m->id, m->tag, m->key);
+  }
+}
+
+/* It was stored and is not performed: somebody had its key. */
+static bool had_reason(world *w, const message *m) {
+  int64_t now = now_us(w);
+  for (uint32_t i = 0; i < w->nmsgs; i++) {
+    const message *x = &w->msgs[i];
+    if (x != m && x->kind == KIND_NOTE && x->key == m->key && (x->fx[FX_FIRST].tries || x->given_up) && may_hold(w, x, m, now)) return true;
+  }
+  return false;
+}
+
 /* ---- effects ------------------------------------------------------------------------------------------------------------------------------ */
 
 static bool expected(const message *m, unsigned fx) {
   switch (m->kind) {
   case KIND_ADT: return fx != FX_READ && fx != FX_LINE && (fx != FX_NEW || (m->version == 2 && !m->redone));
   case KIND_ORDER: return fx == FX_FIRST;
+  case KIND_NOTE: return fx == FX_FIRST && m->fx[fx].tries;
   case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR || fx == FX_LINE;
   default: return false;
   }
@@ -182,7 +221,8 @@ static void one_attempt(world *w, message *m, unsigned fx, const char *key, uint
 
 void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version) {
   one_attempt(w, m, fx, key, body, version, now_us(w));
-  if (m->kind != KIND_ORDER && fx != FX_READ) in_order(w, m, fx);
+  if (m->kind == KIND_NOTE) only_one(w, m);
+  if ((m->kind == KIND_ADT || m->kind == KIND_WEB) && fx != FX_READ) in_order(w, m, fx);
   if (m->group && fx != FX_READ) in_turn(w, m, fx);
 }
 
@@ -232,6 +272,7 @@ void model_finished(world *w) {
     if (!m->answer) broken(w, "%s.%s was sent and never got its answer", m->id, m->tag);
     if (!w->little && m->kind != KIND_WEB && !daemon_keeps(w, m)) broken(w, "%s.%s is not stored as it was sent", m->id, m->tag);
     if (m->given_up) continue;
+    if (m->kind == KIND_NOTE && !m->fx[FX_FIRST].tries && !had_reason(w, m)) broken(w, "%s.%s was acknowledged and never performed, and nobody had its key K%u", m->id, m->tag, m->key);
     for (unsigned k = 0; k < SIM_EFFECTS; k++)
       if (expected(m, k) && !m->fx[k].done && !m->fx[k].given_up) broken(w, "%s.%s was acknowledged, and %u of it was never done, in %u attempts", m->id, m->tag, k, m->fx[k].tries);
   }

@@ -36,6 +36,10 @@ static const char program[] =
     "  step r = lab.post(\"/{msg.MSH-10}.{msg.PID-4.idNumber}/0\", body: { v: %1$d })\n"
     "  return r\n"
     "}\n"
+    "workflow note on msg = adt.message(types: ['ADT^A08']) once by msg.PID-3.idNumber within %4$s {\n"
+    "  step n = crm.post(\"/{msg.MSH-10}.{msg.PID-4.idNumber}/0\", body: { v: %1$d, k: msg.PID-3.idNumber })\n"
+    "  return n\n"
+    "}\n"
     "workflow intake on r = web.post('/intake') order by r.body.lane {\n"
     "  step a = crm.post(\"/{r.body.id}/0\", body: { v: %1$d, n: r.body.n, u: uuid() })\n"
     "  send emr.post(\"/{r.body.id}/3\", body: { v: %1$d, a: a })\n"
@@ -52,7 +56,7 @@ static const char settings[] =
 
 enum { FILLER = 700 /* a file has several sectors */ };
 
-static void compile(world *w, unsigned i) {
+static void compile(world *w, unsigned i, const char *within) {
   struct daemon_state *d = w->d;
   char *text = (char *)arena_alloc(&d->a, 8192);
   diag_list l;
@@ -60,7 +64,7 @@ static void compile(world *w, unsigned i) {
   char filler[FILLER + 1];
   memset(filler, '.', FILLER);
   filler[FILLER] = 0;
-  snprintf(text, 8192, program, (int)i + 1, i ? more : "", filler);
+  snprintf(text, 8192, program, (int)i + 1, i ? more : "", filler, within);
   comp_source s = {"sim.hdw", text, strlen(text)};
   comp_options o = {0};
   diag_init(&l, &d->a);
@@ -75,7 +79,10 @@ static void compile(world *w, unsigned i) {
 
 void program_make(world *w) {
   struct daemon_state *d = w->d;
-  for (unsigned i = 0; i < 2; i++) compile(w, i);
+  static const struct { const char *text; int64_t us; } within[] = {{"20 seconds", 20 * SECOND}, {"3 minutes", 180 * SECOND}, {"2 days", 48 * 3600 * SECOND}};
+  unsigned k = (unsigned)draw(w, 3);
+  w->once_us = within[k].us;
+  for (unsigned i = 0; i < 2; i++) compile(w, i, within[k].text);
   w->little = chance(w, 400);
   snprintf(d->settings, sizeof d->settings, settings, chance(w, 300) ? 1 : 16, chance(w, 300) ? 2 + (unsigned)draw(w, 4) : 256, chance(w, 300) ? 60000u : 259200000u, w->little ? 20000u : 0u, w->little ? 40000u : 0u);
   d->suspend_us = chance(w, 500) ? 1000 : draw_time(w, 4 * SECOND);

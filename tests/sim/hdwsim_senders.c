@@ -60,8 +60,8 @@ static void write_message(sender *c) {
     n = snprintf(c->out, sizeof c->out, "POST /intake HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: %d\r\nIdempotency-Key: %s\r\n\r\n%s", n, m->id, body);
   } else {
     /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected; PID-18.1 is the second key. */
-    n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||P%u^^^HOSP^MR|%s|SMITH^JOHN|||%s||||||||||%s\r\x1c\r", c->lane,
-                 m->kind == KIND_ORDER ? "ORM^O01" : "ADT^A01", m->id, m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", m->group ? groups[m->group] : "");
+    n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||%c%u^^^HOSP^MR|%s|SMITH^JOHN|||%s||||||||||%s\r\x1c\r", c->lane,
+                 m->kind == KIND_ORDER ? "ORM^O01" : m->kind == KIND_NOTE ? "ADT^A08" : "ADT^A01", m->id, m->kind == KIND_NOTE ? 'K' : 'P', m->kind == KIND_NOTE ? m->key : m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", m->group ? groups[m->group] : "");
   }
   c->out_len = (size_t)n, c->out_at = 0;
   m->sent_hash = hash_of(c->out + 1, (size_t)n - 3); /* of a frame, without what frames it */
@@ -96,6 +96,7 @@ static void transmit(sender *c) {
     (void)io_write(c->s, "rubbish\r\n", 9, &put);
   }
   w->resends += m->sent;
+  if (!m->sent) m->sent_us = now_us(w);
   m->sent = true;
   write_message(c);
   c->waiting = true;
@@ -237,8 +238,8 @@ void senders_start(world *w) {
   for (unsigned i = 0; i < SIM_SENDERS; i++) {
     sender *c = &w->senders->v[i];
     c->w = w, c->lane = i;
-    c->kind = i < SIM_LANES ? KIND_ADT : i < SIM_LANES + SIM_ORDERS ? KIND_ORDER : KIND_WEB;
-    c->port = c->kind == KIND_ADT ? PORT_ADT : c->kind == KIND_ORDER ? PORT_ORM : PORT_WEB;
+    c->kind = i < SIM_LANES ? KIND_ADT : i < SIM_LANES + SIM_ORDERS ? KIND_ORDER : i < SIM_LANES + SIM_ORDERS + SIM_WEBS ? KIND_WEB : KIND_NOTE;
+    c->port = c->kind == KIND_ORDER ? PORT_ORM : c->kind == KIND_WEB ? PORT_WEB : PORT_ADT;
     again_in(c, (int64_t)draw(w, (uint64_t)w->gap_us));
   }
 }
