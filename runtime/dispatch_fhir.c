@@ -4,6 +4,7 @@
  * repeated only when the server can tell that it is the same (F-21): reads, writes under an id, conditional creates. */
 #include <stdio.h>
 #include "fhir_call.h"
+#include "points.h"
 
 static const char *text_arg(fhir *f, const char *name) { return jv_text(f->call->a, jv_get(f->call->request, name)); }
 
@@ -173,7 +174,7 @@ static bool if_match(fhir *f) {
   bool good = fhir_if_match(f, &etag);
   if (good && !etag) return true;
   f->conditional = true;
-  if (good && eng_http_header(&f->x, "If-Match", etag)) return true;
+  if (good && eng_http_header(&f->x, "If-Match", HDW_BROKEN("match.any") ? "*" : etag)) return true;
   fail_soon(f, "bad_version", "if_match is no version: 3, \"3\" and W/\"3\" are, and '*' is any");
   return false;
 }
@@ -395,7 +396,7 @@ static hdw_status setup(engine *e, eng_conn *c, char text[ENG_TEXT]) {
 
 static bool unsafe(eng_call *call) {
   val safe = jv_get(call->request, "safe");
-  if (!strcmp(call->op, "create")) return jv_get(call->request, "if_none_exist").tag == VAL_EMPTY;
+  if (!strcmp(call->op, "create")) return !HDW_BROKEN("create.again") && jv_get(call->request, "if_none_exist").tag == VAL_EMPTY;
   if (!strcmp(call->op, "patch")) return jv_get(call->request, "body").tag != VAL_EMPTY && jv_get(call->request, "if_match").tag == VAL_EMPTY;
   if (!strcmp(call->op, "operation")) return safe.tag != VAL_BOOL || !safe.u.i;
   if (strcmp(call->op, "batch") && strcmp(call->op, "transaction")) return false;

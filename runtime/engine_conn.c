@@ -10,6 +10,7 @@
  * While it is held deliveries stay in their queues and runs are parked with its name in their row; neither is an attempt. Its return wakes them. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 #include "watch.h"
 
 enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024 };
@@ -31,7 +32,7 @@ eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us) {
     *wait_us = c->open_until_us - now;
     return HOLD_BREAKER;
   }
-  if (c->hold_until_us > now) {
+  if (c->hold_until_us > now && !HDW_BROKEN("wait.ignored")) {
     *wait_us = c->hold_until_us - now;
     return HOLD_ASKED;
   }

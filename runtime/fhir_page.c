@@ -7,6 +7,7 @@
  * A link that was followed before ends the search (page_guard). */
 #include <stdio.h>
 #include "fhir_call.h"
+#include "points.h"
 
 static void on_page(fhir *f, const io_http_res *res, val body);
 static bool on_refusal(fhir *f, const io_http_res *res);
@@ -279,6 +280,7 @@ static void on_page(fhir *f, const io_http_res *res, val body) {
   }
   const char *link = fhir_link(a, body, "next"), *target = NULL;
   bool failed = false;
+  if (HDW_BROKEN("page.lost") && s->number) link = NULL;
   if (link) s->linked = true;
   else if (!(target = counted(f, body, s->seen - before, &failed))) {
     if (!failed) finish(f, NULL);

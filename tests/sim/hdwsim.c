@@ -23,7 +23,8 @@
 #include "points.h"
 
 static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost", "redo.again", "retain.drops",
-                                       "file.no_sync", "file.in_place", "line.again", "once.again", "once.stays", NULL};
+                                       "file.no_sync", "file.in_place", "line.again", "once.again", "once.stays",
+                                       "create.again", "match.any", "wait.ignored", "page.lost", NULL};
 enum { RETAIN_MINUTES = 8 /* so much must have come before retention has something to drop */ };
 
 typedef struct verdict {     /* from a history's process to whoever started it */
@@ -168,6 +169,7 @@ static void history(uint64_t seed, unsigned minutes, bool trace) {
   w->gap_us = draw_time(w, 60 * SECOND) + 8 * SECOND;
   w->powered = draw(w, 2) != 0;
   peers_start(w);
+  fhir_start(w);
   daemon_start(w);
   daemon_boot(w);
   senders_start(w);
@@ -184,6 +186,7 @@ static void history(uint64_t seed, unsigned minutes, bool trace) {
   daemon_free(w);
   peers_free(w);
   folders_free(w);
+  fhir_free(w);
   io_sim_free(w->io);
   result.ok = w->mem.used_bytes == 0;
   if (!result.ok) snprintf(result.why, sizeof result.why, "%zu bytes are left at the end", w->mem.used_bytes);

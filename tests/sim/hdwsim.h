@@ -3,7 +3,7 @@
  *   hdwsim.c          seeds, phases, verdicts                     hdwsim_daemon.c   the runtime: start, death, deployments, what an operator does
  *   hdwsim_model.c    the reference model: what was promised      hdwsim_senders.c  systems that send, and send again
  *   hdwsim_peers.c    systems that receive: HTTP, MLLP            hdwsim_weather.c  what goes wrong, and when
- *   hdwsim_folders.c  who takes files and lines out of folders
+ *   hdwsim_folders.c  who takes files and lines out of folders       hdwsim_fhir.c     a FHIR server
  *
  * One seed is one history: everything is drawn from it, the clock is virtual, so the same seed gives the same history, event by event. The daemon's engine runs
  * as in hdwvm, on its real listeners, drivers, log and store; its world is played by the other files. A first part of the history brings faults; in the second
@@ -13,18 +13,19 @@
 #include "engine.h"
 #include "io_sim.h"
 
-enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_NOTES = 2, SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS + SIM_NOTES, SIM_MSGS = 6000, SIM_EFFECTS = 9, SIM_GROUPS = 3 };
-enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_WARD = 2599 };
+enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_NOTES = 2, SIM_CHARTS = 2,
+       SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS + SIM_NOTES + SIM_CHARTS, SIM_MSGS = 6000, SIM_EFFECTS = 9, SIM_GROUPS = 3 };
+enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_EHR = 9004, PORT_WARD = 2599 };
 #define SECOND INT64_C(1000000)
 
 typedef struct sim_world world;
 
 /* ---- messages and effects: the ledger ------------------------------------------------------------------------------------------------ */
 
-typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB, KIND_NOTE /* once by a key */ } kind;
+typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB, KIND_NOTE /* once by a key */, KIND_CHART /* FHIR */ } kind;
 
 /* What one message does at one place outside. Numbers stand in the paths of the program (hdwsim_daemon.c). */
-enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */, FX_FILE = 7, FX_LINE = 8 /* is not repeated by itself */ };
+enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3 /* of a chart: not repeated by itself */, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */, FX_FILE = 7, FX_LINE = 8 /* is not repeated by itself */ };
 enum { SIM_REDONE = 2 /* times at most that a message is reprocessed */ };
 typedef struct attempt_id {
   char key[72];              /* idempotency key; "" = none, then the body tells */
@@ -47,7 +48,7 @@ typedef struct message {
   uint32_t seq;              /* in its lane */
   uint8_t group;             /* a second key, shared by senders; 0 = none */
   uint32_t turn;             /* in its group: whose first step came when; 0 = not yet */
-  uint32_t key;              /* of a note: once by it */
+  uint32_t key;              /* of a note: once by it; of a chart: its patient */
   int64_t sent_us, answered_us; /* first sent; final answer: it was stored between these */
   char id[16], tag[8];       /* control id ("M" and the number of the first message that had it); what tells contents under one control id apart */
   uint32_t next_same;        /* the next message under this control id; 0 = none */
@@ -75,6 +76,8 @@ message *model_find(world *w, const char *id, size_t id_len, const char *tag, si
 bool model_answered(world *w, message *m, const char *code, const void *p, size_t len);
 /* An attempt arrived outside. version: as it says, 0 = it does not. */
 void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version);
+/* ... of what may be tried again in other words: nothing is asked but that it is its turn, and not after a good answer. */
+void model_attempt_freely(world *w, message *m, unsigned fx);
 /* It was performed; answered: when its good answer is with the daemon, 0 = it may never be. */
 void model_done(world *w, message *m, unsigned fx, int64_t answered_us);
 /* A file or a line is found that was made since since_us; order is asked for when all of one look are known. */
@@ -102,6 +105,15 @@ void senders_free(world *w);
 
 void peers_start(world *w);
 void peers_free(world *w);
+
+/* The peer at that port has asked to be left alone from then on, for so long; and one asks all the same. */
+void peers_leave_alone(world *w, uint16_t port, int64_t from_us, int64_t us);
+void peers_asked(world *w, uint16_t port, const char *what);
+
+/* A request for the FHIR server, with what the network does to its answer. */
+void fhir_request(world *w, uint64_t id, const io_http_req *q, bool lost);
+void fhir_start(world *w);
+void fhir_free(world *w);
 
 void folders_start(world *w);
 /* Everything that is there now is taken. */
@@ -145,6 +157,7 @@ struct daemon_state;
 struct sender_state;
 struct peer_state;
 struct folder_state;
+struct fhir_state;
 
 struct sim_world {
   uint64_t seed, rnd;
@@ -155,12 +168,13 @@ struct sim_world {
   io_mem mem;
   weather now;
   message *msgs;
-  uint32_t nmsgs, seqs[SIM_SENDERS], turns[SIM_GROUPS], notes;
+  uint32_t nmsgs, seqs[SIM_SENDERS], turns[SIM_GROUPS], notes, charts;
   struct daemon_state *d;
   struct sender_state *senders;
   struct peer_state *peers;
   struct weather_state *sky;
   struct folder_state *folders;
+  struct fhir_state *fhir;
   /* what is drawn once for the whole history */
   int64_t gap_us;            /* between messages of a sender */
   int64_t settled_us;        /* within this time what the daemon knows is durable, when nothing fails */

@@ -35,6 +35,10 @@ message *model_new_message(world *w, kind k, unsigned lane) {
     m->key = w->notes / 3 - (w->notes > 12 ? (uint32_t)draw(w, 4) : 0);
     w->notes++;
   }
+  if (k == KIND_CHART) {
+    m->key = w->charts / 6 - (w->charts > 12 ? (uint32_t)draw(w, 2) : 0);
+    w->charts++;
+  }
   if (k == KIND_ADT && chance(w, 300)) m->group = (uint8_t)(1 + draw(w, SIM_GROUPS - 1));
   w->nmsgs++;
   return m;
@@ -136,6 +140,7 @@ static bool expected(const message *m, unsigned fx) {
   switch (m->kind) {
   case KIND_ADT: return fx != FX_READ && fx != FX_LINE && (fx != FX_NEW || (m->version == 2 && !m->redone));
   case KIND_ORDER: return fx == FX_FIRST;
+  case KIND_CHART: return fx == FX_FIRST || fx == FX_EMR;
   case KIND_NOTE: return fx == FX_FIRST && m->fx[fx].tries;
   case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR || fx == FX_LINE;
   default: return false;
@@ -222,16 +227,21 @@ static void one_attempt(world *w, message *m, unsigned fx, const char *key, uint
 void model_attempt(world *w, message *m, unsigned fx, const char *key, uint64_t body, unsigned version) {
   one_attempt(w, m, fx, key, body, version, now_us(w));
   if (m->kind == KIND_NOTE) only_one(w, m);
-  if ((m->kind == KIND_ADT || m->kind == KIND_WEB) && fx != FX_READ) in_order(w, m, fx);
+  if (m->kind != KIND_ORDER && m->kind != KIND_NOTE && fx != FX_READ) in_order(w, m, fx);
   if (m->group && fx != FX_READ) in_turn(w, m, fx);
 }
 
-/* A line that may be there already is not written again but by a person's hand. */
+void model_attempt_freely(world *w, message *m, unsigned fx) {
+  w->attempts++;
+  m->fx[fx].tries++;
+  if (!m->sent) broken(w, "%s.%s/%u is tried, and nobody sent it", m->id, m->tag, fx);
+  if (m->fx[fx].clean_us) broken(w, "%s.%s/%u is tried again, and its good answer came at %lld ms to a daemon that lived on", m->id, m->tag, fx, (long long)m->fx[fx].clean_us / 1000);
+  in_order(w, m, fx);
+}
+
 void model_found(world *w, message *m, unsigned fx, uint64_t body, unsigned version, int64_t since_us) {
-  const effect *e = &m->fx[fx];
   one_attempt(w, m, fx, "", body, version, since_us);
   model_done(w, m, fx, weather_disk(w) || w->died_us >= since_us ? 0 : now_us(w));
-  if (fx == FX_LINE && e->done > 1 + e->redriven + m->redone) broken(w, "%s.%s/%u is there %u times, and nobody asked for that", m->id, m->tag, fx, e->done);
 }
 
 void model_found_in_order(world *w, message *m, unsigned fx) {
@@ -239,9 +249,13 @@ void model_found_in_order(world *w, message *m, unsigned fx) {
   if (m->group) in_turn(w, m, fx);
 }
 
+/* What nobody could know for the same when it came twice (a line, a create without condition): a second one is made by a person's hand only. */
+static bool single(const message *m, unsigned fx) { return fx == FX_LINE || (m->kind == KIND_CHART && fx == FX_EMR); }
+
 void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {
-  (void)w;
+  const effect *e = &m->fx[fx];
   m->fx[fx].done++;
+  if (single(m, fx) && e->done > 1 + e->redriven + m->redone) broken(w, "%s.%s/%u is there %u times, and nobody asked for that", m->id, m->tag, fx, e->done);
   m->fx[fx].clean_us = answered_us;
   m->fx[fx].clean_as = m->fx[fx].last, m->fx[fx].clean_version = m->fx[fx].version;
 }

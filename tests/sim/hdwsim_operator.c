@@ -28,7 +28,7 @@ static void on_ended(void *user, hdw_status s) {
 /* ---- dead letters -------------------------------------------------------------------------------------------------------------------------------- */
 
 static unsigned effect_of(cod_str sink) {
-  static const struct { const char *sink; unsigned fx; } of[] = {{"emr", FX_EMR}, {"ward", FX_WARD}, {"drop", FX_FILE}, {"journal", FX_LINE}};
+  static const struct { const char *sink; unsigned fx; } of[] = {{"emr", FX_EMR}, {"ehr", FX_EMR}, {"ward", FX_WARD}, {"drop", FX_FILE}, {"journal", FX_LINE}};
   for (unsigned i = 0; i < sizeof of / sizeof *of; i++)
     if (cod_equal(sink, cod_cstr(of[i].sink))) return of[i].fx;
   return SIM_EFFECTS;
@@ -162,7 +162,7 @@ static void deploy(world *w, bool back) {
   else d->current = to, w->deploys++;
 }
 
-static const char *const sinks[] = {"crm", "emr", "ward", "lab", "drop", "journal"};
+static const char *const sinks[] = {"crm", "emr", "ward", "lab", "drop", "journal", "ehr"};
 enum { SINKS = sizeof sinks / sizeof *sinks };
 
 /* ---- what he does next ----------------------------------------------------------------------------------------------------------------------------- */

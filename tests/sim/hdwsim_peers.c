@@ -23,6 +23,7 @@ struct peer_state {
   io_listener *ward;
   ward_conn conns[WARD_CONNS];
   uint32_t ids;
+  struct { int64_t since_us, from_us, until_us; } alone[4]; /* by port: said when, and what for */
 };
 
 /* ---- HTTP ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -46,6 +47,24 @@ static void no_answer(world *w, uint64_t id, bool sent, int64_t delay_us) {
   io_sim_http_reply(w->io, id, &res, delay_us);
 }
 
+/* ---- Retry-After: nothing comes before its time is over, but from a daemon that was started since ---- */
+
+void peers_leave_alone(world *w, uint16_t port, int64_t from_us, int64_t us) {
+  unsigned i = (unsigned)port - PORT_CRM;
+  int64_t from = from_us + SECOND / 5; /* what is on its way comes */
+  bool known = w->peers->alone[i].since_us > w->died_us && w->peers->alone[i].until_us >= from;
+  if (known && w->peers->alone[i].until_us >= from_us + us) return;
+  if (!known) w->peers->alone[i].from_us = from;
+  w->peers->alone[i].since_us = now_us(w), w->peers->alone[i].until_us = from_us + us;
+}
+
+void peers_asked(world *w, uint16_t port, const char *what) {
+  unsigned i = (unsigned)port - PORT_CRM;
+  int64_t now = now_us(w);
+  if (w->peers->alone[i].since_us > w->died_us && now > w->peers->alone[i].from_us && now < w->peers->alone[i].until_us)
+    broken(w, "a request for %s at port %u, which has asked to be left alone until %lld ms", what, port, (long long)w->peers->alone[i].until_us / 1000);
+}
+
 /* "/M17.a/3": the message and what is to be done for it. */
 static message *which(world *w, const char *target, unsigned *fx) {
   const char *dot = strchr(target, '.'), *end = dot ? strchr(dot, '/') : NULL;
@@ -60,12 +79,14 @@ static unsigned version_in(const io_http_req *q) {
 }
 
 /* Not performed. */
-static void refuse(world *w, uint64_t id, int64_t delay) {
+static void refuse(world *w, uint64_t id, const io_http_req *q, int64_t delay) {
   static const int busy[] = {503, 429, 500, 408};
   static const int bad[] = {422, 400, 404, 409};
   if (chance(w, 1000 * w->now.busy / (w->now.busy + w->now.bad + 1))) {
     int code = busy[draw(w, 4)];
-    answer(w, id, code, "text/plain", "later", (code == 503 || code == 429) && chance(w, 300) ? 1 + (int)draw(w, 20) : 0, delay);
+    int after = (code == 503 || code == 429) && chance(w, 300) ? 1 + (int)draw(w, 20) : 0;
+    answer(w, id, code, "text/plain", "later", after, delay);
+    if (after && delay < q->timeout_us - 100000) peers_leave_alone(w, q->port, now_us(w) + delay, after * SECOND);
   } else answer(w, id, bad[draw(w, 4)], "text/plain", "no", 0, delay);
 }
 
@@ -73,10 +94,10 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   world *w = (world *)user;
   const weather *now = &w->now;
   unsigned fx = 0;
-  message *m = which(w, q->target, &fx);
+  message *m = q->port == PORT_EHR ? NULL : which(w, q->target, &fx);
   (void)x;
-  if (!m) broken(w, "a request for %s: nobody sent that message", q->target);
-  if ((q->port == PORT_EMR) != (fx == FX_EMR)) broken(w, "%s goes to port %u", q->target, q->port);
+  if (!m && q->port != PORT_EHR) broken(w, "a request for %s: nobody sent that message", q->target);
+  if (m && (q->port == PORT_EMR) != (fx == FX_EMR)) broken(w, "%s goes to port %u", q->target, q->port);
   unsigned net = (unsigned)draw(w, 1000);
   if (net < now->refuse) {
     no_answer(w, id, false, 0);
@@ -84,6 +105,11 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   }
   net -= now->refuse;
   if (net < now->hang) return; /* it times out; nothing arrived */
+  peers_asked(w, q->port, q->target);
+  if (!m) {
+    fhir_request(w, id, q, net < now->hang + now->lose);
+    return;
+  }
   model_attempt(w, m, fx, header(q, "Idempotency-Key"), hash_of(q->body, q->body_len), version_in(q));
   if (fx == FX_EMR && m->kind == KIND_ADT) { /* the branches' results, in the order of the source whatever came first */
     const char *one = (const char *)memmem(q->body, q->body_len, "/1\"", 3), *two = (const char *)memmem(q->body, q->body_len, "/2\"", 3);
@@ -93,7 +119,7 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   unsigned what = (unsigned)draw(w, 1000);
   if (what < now->busy + now->bad) {
     say(w, "peer %s refused", q->target);
-    refuse(w, id, delay);
+    refuse(w, id, q, delay);
     return;
   }
   what -= now->busy + now->bad;

@@ -53,15 +53,17 @@ static message *current(const sender *c) { return c->again ? c->again : c->m; }
 static void write_message(sender *c) {
   message *m = current(c);
   static const char *const groups[SIM_GROUPS] = {"", "G1", "G2"};
-  char body[600];
+  char body[600], second[16];
   int n;
+  if (m->kind == KIND_CHART) snprintf(second, sizeof second, "p%u", m->key);
+  else snprintf(second, sizeof second, "%s", groups[m->group]);
   if (m->kind == KIND_WEB) {
     n = snprintf(body, sizeof body, "{\"id\":\"%s.%s\",\"lane\":\"W%u\",\"n\":%u}", m->id, m->tag, m->lane, m->seq);
     n = snprintf(c->out, sizeof c->out, "POST /intake HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: %d\r\nIdempotency-Key: %s\r\n\r\n%s", n, m->id, body);
   } else {
-    /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected; PID-18.1 is the second key. */
+    /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected; PID-18.1 is the second key, or the FHIR patient. */
     n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||%c%u^^^HOSP^MR|%s|SMITH^JOHN|||%s||||||||||%s\r\x1c\r", c->lane,
-                 m->kind == KIND_ORDER ? "ORM^O01" : m->kind == KIND_NOTE ? "ADT^A08" : "ADT^A01", m->id, m->kind == KIND_NOTE ? 'K' : 'P', m->kind == KIND_NOTE ? m->key : m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", m->group ? groups[m->group] : "");
+                 m->kind == KIND_ORDER ? "ORM^O01" : m->kind == KIND_NOTE ? "ADT^A08" : m->kind == KIND_CHART ? "ADT^A31" : "ADT^A01", m->id, m->kind == KIND_NOTE ? 'K' : 'P', m->kind == KIND_NOTE ? m->key : m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", second);
   }
   c->out_len = (size_t)n, c->out_at = 0;
   m->sent_hash = hash_of(c->out + 1, (size_t)n - 3); /* of a frame, without what frames it */
@@ -233,12 +235,19 @@ static void begin(void *user) {
   if (io_connect(w->io, &a, on_event, c, &c->s)) give_up(c, "no socket");
 }
 
+static kind kind_of(unsigned i) {
+  static const struct { unsigned n; kind kind; } of[] = {{SIM_LANES, KIND_ADT}, {SIM_ORDERS, KIND_ORDER}, {SIM_WEBS, KIND_WEB}, {SIM_NOTES, KIND_NOTE}, {SIM_CHARTS, KIND_CHART}};
+  unsigned k = 0;
+  for (; i >= of[k].n; k++) i -= of[k].n;
+  return of[k].kind;
+}
+
 void senders_start(world *w) {
   w->senders = (struct sender_state *)calloc(1, sizeof *w->senders);
   for (unsigned i = 0; i < SIM_SENDERS; i++) {
     sender *c = &w->senders->v[i];
     c->w = w, c->lane = i;
-    c->kind = i < SIM_LANES ? KIND_ADT : i < SIM_LANES + SIM_ORDERS ? KIND_ORDER : i < SIM_LANES + SIM_ORDERS + SIM_WEBS ? KIND_WEB : KIND_NOTE;
+    c->kind = kind_of(i);
     c->port = c->kind == KIND_ORDER ? PORT_ORM : c->kind == KIND_WEB ? PORT_WEB : PORT_ADT;
     again_in(c, (int64_t)draw(w, (uint64_t)w->gap_us));
   }
