@@ -68,9 +68,9 @@ bool eng_ack_code(const void *answer, size_t len, char out[3]) {
   const char *p = (const char *)answer, *end = p + len;
   out[0] = 0;
   if (len < 4 || memcmp(p, "MSH", 3) != 0) return false;
-  char bar = p[3];
+  const char bar = p[3], eol = memchr(p, '\r', len) ? '\r' : '\n'; /* H-32 */
   while (p < end) {
-    const char *cr = (const char *)memchr(p, '\r', (size_t)(end - p)), *stop = cr ? cr : end;
+    const char *cr = (const char *)memchr(p, eol, (size_t)(end - p)), *stop = cr ? cr : end;
     if (stop - p >= 6 && !memcmp(p, "MSA", 3) && p[3] == bar && (stop - p == 6 || p[6] == bar)) {
       out[0] = p[4], out[1] = p[5], out[2] = 0;
       return (out[0] == 'A' || out[0] == 'C') && (out[1] == 'A' || out[1] == 'E' || out[1] == 'R');

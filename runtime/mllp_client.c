@@ -221,9 +221,9 @@ void mllp_client_free(mllp_client *c) {
 
 bool mllp_ack_is_for(const uint8_t *ack, size_t len, const char *id, size_t id_len) {
   if (len < 4 || memcmp(ack, "MSH", 3) != 0) return false;
-  uint8_t bar = ack[3];
+  const uint8_t bar = ack[3], eol = memchr(ack, '\r', len) ? '\r' : '\n'; /* H-32 */
   for (const uint8_t *p = ack, *end = ack + len; p < end;) {
-    const uint8_t *cr = memchr(p, '\r', (size_t)(end - p)), *e = cr ? cr : end;
+    const uint8_t *cr = memchr(p, eol, (size_t)(end - p)), *e = cr ? cr : end;
     if (e - p > 4 && memcmp(p, "MSA", 3) == 0 && p[3] == bar) {
       const uint8_t *two = memchr(p + 4, bar, (size_t)(e - p - 4));
       if (!two++) return false;
