@@ -61,7 +61,6 @@ static bool trigger_matches(engine *e, eng_app *app, arena *a, const meta_trigge
   if (t->path && strcmp(t->path, src->path)) return false;
   if (!h) {
     if (!strcmp(t->kind, "message")) return false;
-    if (!strcmp(t->kind, "request")) return true;
     size_t n = strlen(t->kind);
     for (size_t i = 0; i <= n; i++) {
       char up = t->kind[i] >= 'a' && t->kind[i] <= 'z' ? (char)(t->kind[i] - 32) : t->kind[i];

@@ -17,10 +17,9 @@ static http_str lit(const char *s) { return (http_str){s, strlen(s)}; }
 
 static void on_http_reply(void *user, const engine_reply *r) {
   http_wait *w = (http_wait *)user;
-  if (!r->extra && !r->commit && w->l->http) {
+  if (w->l->http) { /* one answer, and no word of the commit: eng_answer.single */
     http_header h[2] = {{lit("Content-Type"), lit(r->json ? (r->http_status >= 400 ? "application/problem+json" : "application/json") : w->type)}, {lit("Retry-After"), lit("5")}};
-    bool later = r->http_status == 503 || r->http_status == 429;
-    (void)http_reply(w->l->http, w->t, r->http_status, h, later ? 2 : 1, r->p, r->len);
+    (void)http_reply(w->l->http, w->t, r->http_status, h, r->http_status == 503 ? 2 : 1, r->p, r->len);
   }
   if (r->last) eng_wait_end(w->l, &w->wait);
 }

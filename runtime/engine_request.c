@@ -134,9 +134,9 @@ int engine_route(const engine *e, const char *listener, const char *method, cons
       for (uint32_t t = 0; t < e->apps[i]->meta.workflows[k].ntriggers; t++) {
         const meta_trigger *tr = &e->apps[i]->meta.workflows[k].triggers[t];
         if (strcmp(tr->listener, listener) || !tr->path || strcmp(tr->path, path)) continue;
-        bool hl7 = !strcmp(tr->kind, "message"), any = !strcmp(tr->kind, "request");
+        bool hl7 = !strcmp(tr->kind, "message");
         const char *want = hl7 ? "POST" : tr->kind;
-        if (any || !strcasecmp(want, method)) {
+        if (!strcasecmp(want, method)) {
           if (best < 2 || hl7) best = hl7 ? 3 : 2;
           continue;
         }
