@@ -207,7 +207,7 @@ typedef struct store_horizon {
 } store_horizon;
 typedef enum store_keep { STORE_DROP, STORE_BARE /* all but the body */, STORE_KEEP } store_keep;
 /* What must stay of a record that is folded and committed, so that a rebuild from what is kept gives the same state and everything unfinished finds
- * its bytes. *pinned: its class is over and it stays all the same. What cannot be judged stays. */
+ * its bytes. *pinned, false before: set when its class is over and it stays all the same. What cannot be judged stays. */
 store_keep store_keeps(store *s, const log_rec *rec, const store_horizon *h, bool *pinned);
 /* Rows that are over (finished, last changed before until_us, not waited for), as they go into one REC_EXPIRE: SUBJECT_DELIVERY, SUBJECT_INPUT (with all its
  * runs), SUBJECT_RUN (without an input). Looks at most at `look` rows behind `after`; *next = where to go on, 0 = all were looked at. */

@@ -250,11 +250,9 @@ static bool copy_name(char out[TLS_NAME_BYTES], const unsigned char *p, int n) {
   return true;
 }
 
-void tls_peer_sans(const tls_conn *c, char sans[TLS_NAMES_BYTES]) {
+void tls_names_of(const struct x509_st *x, char san[TLS_NAME_BYTES], char subject[TLS_NAME_BYTES], char sans[TLS_NAMES_BYTES]) {
   size_t len = 0;
-  sans[0] = 0;
-  X509 *x = c && c->done ? SSL_get0_peer_certificate(c->ssl) : NULL;
-  if (!x || SSL_get_verify_result(c->ssl) != X509_V_OK) return;
+  san[0] = subject[0] = sans[0] = 0;
   GENERAL_NAMES *g = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
   for (int i = 0; g && i < sk_GENERAL_NAME_num(g); i++) {
     int type;
@@ -262,25 +260,12 @@ void tls_peer_sans(const tls_conn *c, char sans[TLS_NAMES_BYTES]) {
     ASN1_STRING *s = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(g, i), &type);
     if ((type != GEN_DNS && type != GEN_URI && type != GEN_EMAIL) || !copy_name(one, ASN1_STRING_get0_data(s), ASN1_STRING_length(s))) continue;
     size_t n = strlen(one);
+    if (!san[0]) memcpy(san, one, n + 1);
     if (len + n + 2 > TLS_NAMES_BYTES) continue;
     memcpy(sans + len, one, n);
     len += n;
     sans[len++] = '\n';
     sans[len] = 0;
-  }
-  GENERAL_NAMES_free(g);
-  ERR_clear_error();
-}
-
-void tls_peer(const tls_conn *c, char san[TLS_NAME_BYTES], char subject[TLS_NAME_BYTES]) {
-  san[0] = subject[0] = 0;
-  X509 *x = c && c->done ? SSL_get0_peer_certificate(c->ssl) : NULL;
-  if (!x || SSL_get_verify_result(c->ssl) != X509_V_OK) return;
-  GENERAL_NAMES *g = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-  for (int i = 0; g && i < sk_GENERAL_NAME_num(g); i++) {
-    int type;
-    ASN1_STRING *s = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(g, i), &type);
-    if ((type == GEN_DNS || type == GEN_URI || type == GEN_EMAIL) && copy_name(san, ASN1_STRING_get0_data(s), ASN1_STRING_length(s))) break;
   }
   GENERAL_NAMES_free(g);
   BIO *b = BIO_new(BIO_s_mem());
@@ -291,4 +276,24 @@ void tls_peer(const tls_conn *c, char san[TLS_NAME_BYTES], char subject[TLS_NAME
   }
   BIO_free(b);
   ERR_clear_error();
+}
+
+/* NULL: there is none, or nobody vouches for it. */
+static X509 *verified(const tls_conn *c) {
+  X509 *x = c && c->done ? SSL_get0_peer_certificate(c->ssl) : NULL;
+  return x && SSL_get_verify_result(c->ssl) == X509_V_OK ? x : NULL;
+}
+
+void tls_peer(const tls_conn *c, char san[TLS_NAME_BYTES], char subject[TLS_NAME_BYTES]) {
+  char sans[TLS_NAMES_BYTES];
+  X509 *x = verified(c);
+  san[0] = subject[0] = 0;
+  if (x) tls_names_of(x, san, subject, sans);
+}
+
+void tls_peer_sans(const tls_conn *c, char sans[TLS_NAMES_BYTES]) {
+  char san[TLS_NAME_BYTES], subject[TLS_NAME_BYTES];
+  X509 *x = verified(c);
+  sans[0] = 0;
+  if (x) tls_names_of(x, san, subject, sans);
 }

@@ -50,4 +50,7 @@ const char *tls_why(const tls_conn *c);
 void tls_peer(const tls_conn *c, char san[TLS_NAME_BYTES], char subject[TLS_NAME_BYTES]);
 /* All of these names, each followed by a line feed; a name that has no room is left out. */
 void tls_peer_sans(const tls_conn *c, char sans[TLS_NAMES_BYTES]);
+/* All of that of a certificate (an X509 of OpenSSL), whoever vouches for it. */
+struct x509_st;
+void tls_names_of(const struct x509_st *x, char san[TLS_NAME_BYTES], char subject[TLS_NAME_BYTES], char sans[TLS_NAMES_BYTES]);
 #endif
