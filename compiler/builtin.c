@@ -1,4 +1,4 @@
-/* builtin.c - builtins.def as tables: signatures are small texts, read once per compilation. A malformed row is a bug that test_builtins finds. */
+/* builtin.c - builtins.def as tables: signatures are small texts, read when they are asked for. A malformed row is a bug that test_builtins finds. */
 #include "comp_int.h"
 #include <string.h>
 
@@ -22,10 +22,11 @@ static bool eat(reader *r, char ch) {
   r->p++;
   return true;
 }
+static const bool word_char[256] = {['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['_'] = true};
 static str word(reader *r) {
   blank(r);
   str s = {r->p, 0};
-  while ((*r->p >= 'a' && *r->p <= 'z') || (*r->p >= 'A' && *r->p <= 'Z') || (*r->p >= '0' && *r->p <= '9') || *r->p == '_') r->p++;
+  while (word_char[(uint8_t)*r->p]) r->p++;
   s.len = (size_t)(r->p - s.p);
   return s;
 }
@@ -42,8 +43,12 @@ static void type(reader *r, ty *t, uint8_t *sp, bool *optional) {
   str w = word(r);
   *t = ty_one(TY_ANY);
   *sp = SP_NONE;
-  for (size_t i = 0; i < sizeof type_words / sizeof *type_words; i++)
-    if (str_is(w, type_words[i].name)) { *t = ty_one((ty_kind)type_words[i].kind); *sp = type_words[i].special; }
+  for (size_t i = 0; w.len && i < sizeof type_words / sizeof *type_words; i++)
+    if (*w.p == type_words[i].name[0] && str_is(w, type_words[i].name)) {
+      *t = ty_one((ty_kind)type_words[i].kind);
+      *sp = type_words[i].special;
+      break;
+    }
   *optional = false;
   if (eat(r, '*')) { t->min = 0; t->many = true; }
   if (eat(r, '?')) { t->min = 0; *optional = true; }
@@ -62,28 +67,35 @@ static void params(reader *r, sig *s) {
   eat(r, ')');
 }
 
-/* [recv '.'] name ( params ) [: result] */
-static void signature(const char *text, sig *s, const char **kind_prefix, arena *a) {
+/* [recv '.'] name ( params ) [: result]; the receiver of a trigger is its listener's kind. Reads the name; dot: behind the receiver, else NULL. */
+static str name_of(const char *text, const char **dot) {
   reader r = {text};
-  memset(s, 0, sizeof *s);
-  const char *paren = strchr(text, '(');
-  const char *dot = NULL;
-  for (const char *p = text; p < paren; p++)
-    if (*p == '.') dot = p;
-  if (dot && kind_prefix) {
-    *kind_prefix = arena_dup(a, text, (size_t)(dot - text));
-    r.p = dot + 1;
-  } else if (dot) {
+  *dot = NULL;
+  for (const char *p = text, *paren = strchr(text, '('); p < paren; p++)
+    if (*p == '.') *dot = r.p = p + 1;
+  return word(&r);
+}
+
+/* The rest of the signature, when somebody asks for the row: a compilation uses few of them. */
+static const bi *whole(const bi_table *t, uint32_t i) {
+  bi *b = &t->rows[i];
+  sig *s = &b->sig;
+  const char *dot;
+  bool opt;
+  if (b->whole) return b;
+  reader r = {b->text};
+  name_of(b->text, &dot);
+  if (dot && !(b->kind == BI_DECLARE && b->what == BI_TRIGGER)) {
     s->has_recv = true;
     type(&r, &s->recv.type, &s->recv.special, &s->recv.optional);
-    r.p = dot + 1;
   }
-  s->name = word(&r);
+  r.p = s->name.p + s->name.len;
   eat(&r, '(');
   params(&r, s);
   s->ret = ty_opt(TY_ANY);
-  bool opt;
   if (eat(&r, ':')) type(&r, &s->ret, &s->ret_special, &opt);
+  b->whole = true;
+  return b;
 }
 
 static str row_name(const void *user, uint32_t row) { return ((const bi_table *)user)->rows[row].sig.name; }
@@ -95,8 +107,10 @@ hdw_status bi_build(arena *a, bi_table *t) {
   for (uint32_t i = 0; i < t->n; i++) {
     const raw *x = &rows[i];
     bi *b = &t->rows[i];
-    *b = (bi){.kind = x->kind, .inl = x->inl, .what = x->what, .klass = x->klass, .later = x->later, .conn = x->conn, .doc = x->doc, .example = x->example, .text = x->sig};
-    signature(x->sig, &b->sig, x->kind == BI_DECLARE && x->what == BI_TRIGGER ? &b->conn : NULL, a);
+    const char *dot;
+    b->kind = x->kind, b->inl = x->inl, b->what = x->what, b->klass = x->klass, b->later = x->later, b->conn = x->conn, b->doc = x->doc, b->example = x->example, b->text = x->sig;
+    b->sig.name = name_of(x->sig, &dot);
+    if (dot && x->kind == BI_DECLARE && x->what == BI_TRIGGER && !(b->conn = arena_dup(a, x->sig, (size_t)(dot - 1 - x->sig)))) return HDW_E_NOMEM;
   }
   for (uint32_t i = 0; i < t->n; i++)
     if (t->rows[i].kind <= BI_INLINE && !name_add(a, &t->functions, t->rows[i].sig.name, i, row_name, t)) return HDW_E_NOMEM;
@@ -105,17 +119,17 @@ hdw_status bi_build(arena *a, bi_table *t) {
 
 const bi *bi_function(const bi_table *t, str name) {
   uint32_t i = name_find(&t->functions, name, row_name, t);
-  return i == MOD_NO_INDEX ? NULL : &t->rows[i];
+  return i == MOD_NO_INDEX ? NULL : whole(t, i);
 }
 
 const bi *bi_operation(const bi_table *t, const char *conn, str name) {
   for (uint32_t i = 0; i < t->n; i++)
-    if (t->rows[i].kind == BI_OPERATION && strcmp(t->rows[i].conn, conn) == 0 && str_eq(t->rows[i].sig.name, name)) return &t->rows[i];
+    if (t->rows[i].kind == BI_OPERATION && strcmp(t->rows[i].conn, conn) == 0 && str_eq(t->rows[i].sig.name, name)) return whole(t, i);
   return NULL;
 }
 
 const bi *bi_declare(const bi_table *t, bi_what what, const char *conn, str name) {
   for (uint32_t i = 0; i < t->n; i++)
-    if (t->rows[i].kind == BI_DECLARE && t->rows[i].what == what && (!conn || strcmp(t->rows[i].conn, conn) == 0) && str_eq(t->rows[i].sig.name, name)) return &t->rows[i];
+    if (t->rows[i].kind == BI_DECLARE && t->rows[i].what == what && (!conn || strcmp(t->rows[i].conn, conn) == 0) && str_eq(t->rows[i].sig.name, name)) return whole(t, i);
   return NULL;
 }

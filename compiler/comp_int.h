@@ -38,13 +38,14 @@ typedef enum bi_inline { IN_where, IN_select, IN_all, IN_repeat, IN_aggregate, I
 typedef enum bi_what { BI_CONNECTION, BI_LISTENER, BI_TRIGGER, BI_HELPER } bi_what;
 typedef struct bi {
   uint8_t kind, inl, what, klass;
-  bool later;
+  bool later, whole;           /* whole: all of sig was read; until then it has the name alone */
   const char *conn;            /* BI_OPERATION: connection kind; BI_TRIGGER: listener kind or "" */
   const char *doc, *example, *text;
   sig sig;
 } bi;
 /* Names to row + 1; the first row of a name is kept. */
 typedef struct name_table { uint32_t *slot; uint32_t n, cap; } name_table;
+/* A row that was looked up here has its signature; rows[i] has its name. */
 typedef struct bi_table { bi *rows; uint32_t n; name_table functions; } bi_table;
 hdw_status bi_build(arena *a, bi_table *t);
 const bi *bi_function(const bi_table *t, str name);                    /* FUNCTION or INLINE */
