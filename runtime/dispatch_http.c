@@ -251,10 +251,10 @@ static void on_response(const io_http_res *res, void *user) {
   x->done(x, res);
 }
 
-static void send(eng_http *x) {
+static void send(eng_http *x, const io_addr *pin, unsigned npin) {
   eng_call *call = x->call;
   io_http_req q = {.method = x->method, .https = x->https, .host = x->host, .port = x->port, .target = x->target, .headers = x->headers,
-                   .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = x->pin, .npin = x->npin, .timeout_us = call->c->timeout_us,
+                   .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = pin, .npin = npin, .timeout_us = call->c->timeout_us,
                    .max_body_bytes = x->max_body ? x->max_body : (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
                    .tls = x->elsewhere ? NULL : call->c->identity};
   if (!x->bare) call->c->requests++;
@@ -263,30 +263,30 @@ static void send(eng_http *x) {
   if (s) ends_soon(x, s, "the request cannot be made");
 }
 
-/* Into pin; false: one of them is forbidden, and why says which rule does it. */
-static bool allowed(eng_http *x, const io_addr *addrs, unsigned n) {
+/* To those of the addresses that may be reached; false: one of them is forbidden, and why says which rule does it. */
+static bool send_allowed(eng_http *x, const io_addr *addrs, unsigned n) {
   egress_policy p = eng_egress(x->call->c);
   const char *rule = "";
-  x->npin = egress_pick(&p, addrs, n, x->pin, OUT_MAX_PIN, &rule);
-  x->forbidden = !x->npin;
-  if (x->forbidden) snprintf(x->why, sizeof x->why, "%s %s: connections.%.60s.grant.networks does not allow it", n > 1 ? "one of the host's addresses is" : "the address is", rule, x->call->c->name);
-  return !x->forbidden;
+  io_addr pin[OUT_MAX_PIN];
+  unsigned npin = egress_pick(&p, addrs, n, pin, OUT_MAX_PIN, &rule);
+  x->forbidden = !npin;
+  if (npin) send(x, pin, npin);
+  else snprintf(x->why, sizeof x->why, "%s %s: connections.%.60s.grant.networks does not allow it", n > 1 ? "one of the host's addresses is" : "the address is", rule, x->call->c->name);
+  return npin > 0;
 }
 
 static void on_resolved(hdw_status s, const io_addr *addrs, unsigned n, void *user) {
   eng_http *x = (eng_http *)user;
   x->id = 0;
   if (s || !n) ends(x, s ? s : HDW_E_NOTFOUND, "the host's name cannot be resolved");
-  else if (allowed(x, addrs, n)) send(x);
-  else ends(x, HDW_E_DENIED, x->why);
+  else if (!send_allowed(x, addrs, n)) ends(x, HDW_E_DENIED, x->why);
 }
 
 /* The address, resolved and judged; then the request. */
 static void reach(eng_http *x) {
   io_addr lit;
   if (egress_host(x->host, x->port, &lit)) {
-    if (allowed(x, &lit, 1)) send(x);
-    else ends_soon(x, HDW_E_DENIED, x->why);
+    if (!send_allowed(x, &lit, 1)) ends_soon(x, HDW_E_DENIED, x->why);
     return;
   }
   hdw_status s = io_resolve(x->call->e->io, x->host, x->port, x->call->c->timeout_us, on_resolved, x, &x->id);

@@ -45,8 +45,6 @@ struct eng_http {
   char fail_code[ENG_CODE];
   int64_t fail_after_us;
   unsigned nplain;           /* headers without those of the login */
-  io_addr pin[OUT_MAX_PIN];
-  unsigned npin;
   uint64_t id;
   hdw_status failing;        /* how it ends, soon */
   char why[ENG_TEXT];

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include "engine_int.h"
 
+enum { STEP_CHUNK = 2560 /* a request fits, mostly: there are as many as runs wait */ };
+
 /* ---- the table ------------------------------------------------------------------------------------------------------------------- */
 
 eng_step *eng_step_find(engine *e, uint64_t run, const char *path) {
@@ -42,6 +44,7 @@ eng_step *eng_step_new(eng_run *r, vm_run *branch, eng_conn *c, uint8_t klass, c
   if (!s) return NULL;
   s->e = e, s->run = r->id, s->r = r, s->branch = branch, s->c = c, s->klass = klass;
   arena_init(&s->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
+  s->a.chunk_bytes = STEP_CHUNK;
   const char *path = branch->request.path;
   snprintf(s->operation, sizeof s->operation, "%s", operation);
   memcpy(s->hash, hash, REC_HASH);

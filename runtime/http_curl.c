@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum { MAX_PINS = 16, MAX_FIELDS = 256, DEFAULT_HEADER_BYTES = 64 << 10, DEFAULT_BODY_BYTES = 64 << 20, IDLE_HANDLES = 32, POOL_CONNS = 64 };
+enum { READ_BYTES = 1024 /* at once. Each open request has a buffer of it, and most of them wait: curl's 16 KiB would be the greater part of what a run that waits costs */ };
 
 typedef struct bytes {
   char *p;
@@ -30,15 +31,21 @@ typedef struct pool {
   bool answered;             /* a peer has answered under this identity */
 } pool;
 
+typedef struct pin {
+  uint8_t family, ip[16];
+} pin;
+
 typedef struct request {
   http_curl *h;
   struct request *next, **at;
   pool *pool;
   uint64_t id;
   CURL *easy;
-  struct curl_slist *fields, *resolve;
-  io_addr pin[MAX_PINS];
+  struct curl_slist *lists;  /* what curl is pointed at: set_lists */
+  size_t lists_bytes;
+  pin pin[MAX_PINS];         /* of an io_addr what is needed: as many requests are open as runs wait */
   unsigned npin;
+  uint16_t port;
   bytes out, head, in;       /* request body; "name\0value\0" of the answer's headers; its body */
   unsigned nfields;
   size_t max_head, max_body;
@@ -82,7 +89,7 @@ static void free_bytes(mem *m, bytes *b) {
 
 static bool pinned(const request *r, const io_addr *a) {
   for (unsigned i = 0; i < r->npin; i++)
-    if (r->pin[i].family == a->family && r->pin[i].port == a->port && !memcmp(r->pin[i].ip, a->ip, a->family == IO_ADDR_IP4 ? 4 : 16)) return true;
+    if (r->pin[i].family == a->family && r->port == a->port && !memcmp(r->pin[i].ip, a->ip, a->family == IO_ADDR_IP4 ? 4 : 16)) return true;
   return false;
 }
 
@@ -216,8 +223,7 @@ static void detach(request *r) {
 
 static void release(request *r) {
   mem *m = r->h->io->mem;
-  curl_slist_free_all(r->fields);
-  curl_slist_free_all(r->resolve);
+  if (r->lists) m->put(m, r->lists, r->lists_bytes);
   free_bytes(m, &r->out);
   free_bytes(m, &r->head);
   free_bytes(m, &r->in);
@@ -420,49 +426,55 @@ static bool acceptable(const io_http_req *q) {
   return true;
 }
 
-static bool push(struct curl_slist **l, const char *text) {
-  struct curl_slist *n = curl_slist_append(*l, text);
-  if (n) *l = n;
-  return n != NULL;
-}
-
-/* curl's own additions are taken out unless the caller gave the header. */
-static bool set_fields(request *r, const io_http_req *q) {
-  static const char *const own[] = {"Accept", "Content-Type", "User-Agent"};
-  mem *m = r->h->io->mem;
-  bool ok = push(&r->fields, "Expect:");
-  for (size_t i = 0; ok && i < sizeof own / sizeof *own; i++) {
-    bool given = false;
-    for (unsigned k = 0; k < q->nheaders; k++) given |= !strcasecmp(q->headers[k].name, own[i]);
-    char off[32];
-    snprintf(off, sizeof off, "%s:", own[i]);
-    if (!given) ok = push(&r->fields, off);
-  }
-  for (unsigned i = 0; ok && i < q->nheaders; i++) {
-    bytes b = {NULL, 0, 0};
-    const char *n = q->headers[i].name, *v = q->headers[i].value;
-    v += strspn(v, " \t");
-    /* An empty value is written with a semicolon: curl's way to send it and not to take it out. */
-    ok = add_bytes(m, &b, n, strlen(n)) && add_bytes(m, &b, *v ? ": " : ";", *v ? 2 : 1) && add_bytes(m, &b, v, strlen(v) + 1) && push(&r->fields, b.p);
-    free_bytes(m, &b);
-  }
-  return ok && curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->fields) == CURLE_OK;
-}
-
-/* The name goes to the pinned addresses; nothing is looked up. */
-static bool set_addresses(request *r, const io_http_req *q) {
-  char line[256 + MAX_PINS * 50], ip[INET6_ADDRSTRLEN];
-  int n = snprintf(line, sizeof line, "%s:%u:", q->host, q->port);
+/* The name goes to the pinned addresses; nothing is looked up. Bytes of the text in line, 0 when an address is none. */
+static size_t pin_addresses(request *r, const io_http_req *q, char line[256 + MAX_PINS * 50]) {
+  char ip[INET6_ADDRSTRLEN];
+  int n = snprintf(line, 256, "%s:%u:", q->host, q->port);
   for (unsigned i = 0; i < q->npin; i++) {
     const io_addr *a = &q->pin[i];
     bool six = a->family == IO_ADDR_IP6;
-    if ((a->family != IO_ADDR_IP4 && !six) || !inet_ntop(six ? AF_INET6 : AF_INET, a->ip, ip, sizeof ip)) return false;
-    r->pin[i] = *a;
-    r->pin[i].port = q->port;
-    n += snprintf(line + n, sizeof line - (size_t)n, "%s%s%s%s", i ? "," : "", six ? "[" : "", ip, six ? "]" : "");
+    if ((a->family != IO_ADDR_IP4 && !six) || !inet_ntop(six ? AF_INET6 : AF_INET, a->ip, ip, sizeof ip)) return 0;
+    r->pin[i].family = a->family;
+    memcpy(r->pin[i].ip, a->ip, sizeof a->ip);
+    n += snprintf(line + n, 50, "%s%s%s%s", i ? "," : "", six ? "[" : "", ip, six ? "]" : "");
   }
   r->npin = q->npin;
-  return push(&r->resolve, line) && curl_easy_setopt(r->easy, CURLOPT_RESOLVE, r->resolve) == CURLE_OK;
+  r->port = q->port;
+  return (size_t)n + 1;
+}
+
+static struct curl_slist *listed(struct curl_slist *to, struct curl_slist *before, const char *text) {
+  *to = (struct curl_slist){.data = (char *)(uintptr_t)text};
+  if (before) before->next = to;
+  return to;
+}
+
+/* Headers and addresses. curl keeps pointers to such lists: one block holds their nodes and texts. Its own additions are taken out unless the caller gave the header. */
+static bool set_lists(request *r, const io_http_req *q) {
+  static const char *const own[] = {"Accept", "Content-Type", "User-Agent"}, *const off[] = {"Accept:", "Content-Type:", "User-Agent:"};
+  char where[256 + MAX_PINS * 50];
+  mem *m = r->h->io->mem;
+  size_t where_len = pin_addresses(r, q, where), texts = where_len, nodes = 2 + sizeof own / sizeof *own + q->nheaders;
+  for (unsigned i = 0; i < q->nheaders; i++) texts += strlen(q->headers[i].name) + strlen(q->headers[i].value) + 3;
+  r->lists_bytes = nodes * sizeof(struct curl_slist) + texts;
+  r->lists = where_len ? m->get(m, r->lists_bytes) : NULL;
+  if (!r->lists) return false;
+  struct curl_slist *n = r->lists, *fields = n + 1, *last = listed(fields, NULL, "Expect:");
+  char *at = (char *)(n + nodes), *end = (char *)r->lists + r->lists_bytes;
+  listed(n, NULL, memcpy(at, where, where_len));
+  at += where_len;
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    bool given = false;
+    for (unsigned k = 0; k < q->nheaders; k++) given |= !strcasecmp(q->headers[k].name, own[i]);
+    if (!given) last = listed(last + 1, last, off[i]);
+  }
+  for (unsigned i = 0; i < q->nheaders; i++) {
+    const char *v = q->headers[i].value + strspn(q->headers[i].value, " \t");
+    /* An empty value is written with a semicolon: curl's way to send it and not to take it out. */
+    last = listed(last + 1, last, at);
+    at += snprintf(at, (size_t)(end - at), "%s%s%s", q->headers[i].name, *v ? ": " : ";", v) + 1;
+  }
+  return curl_easy_setopt(r->easy, CURLOPT_RESOLVE, n) == CURLE_OK && curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, fields) == CURLE_OK;
 }
 
 static bool set_blob(CURL *e, CURLoption o, const char *pem) {
@@ -498,9 +510,9 @@ static bool set_all(request *r, const io_http_req *q) {
   return SET(CURLOPT_PROTOCOLS_STR, q->https ? "https" : "http") && SET(CURLOPT_URL, url) && SET(CURLOPT_REQUEST_TARGET, q->target) && SET(CURLOPT_PROXY, "") && SET(CURLOPT_NOPROXY, "*") &&
          SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) && SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_TIMEOUT_MS, ms) && SET(CURLOPT_CONNECTTIMEOUT_MS, ms) &&
          SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_ACCEPT_ENCODING, "gzip") && SET(CURLOPT_TCP_KEEPALIVE, 1L) &&
-         SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, r) && SET(CURLOPT_PREREQFUNCTION, before_request) &&
+         SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) && SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES) && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, r) && SET(CURLOPT_PREREQFUNCTION, before_request) &&
          SET(CURLOPT_PREREQDATA, r) && SET(CURLOPT_HEADERFUNCTION, on_field) && SET(CURLOPT_HEADERDATA, r) && SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, r) && SET(CURLOPT_PRIVATE, r) &&
-         SET(CURLOPT_ERRORBUFFER, r->why) && set_method(r, q) && set_fields(r, q) && set_addresses(r, q) && (!q->https || set_tls(e, r->pool->who));
+         SET(CURLOPT_ERRORBUFFER, r->why) && set_method(r, q) && set_lists(r, q) && (!q->https || set_tls(e, r->pool->who));
 }
 
 hdw_status io_http_curl_request(http_curl *h, uint64_t id, const io_http_req *q, io_http_cb cb, void *user) {
