@@ -209,8 +209,10 @@ int main(int argc, char **argv) {
       dripped = t;
     }
     if (rate) send_due(&l);
-    double until = (l.next - now_s()) * 1000;
-    int k = epoll_wait(l.ep, ev, EVENTS, rate && l.nidle ? until > 1 ? (int)until : 0 : loris ? 5 : 50);
+    double until = l.next - now_s(), wait = loris ? 0.005 : 0.05;
+    if (rate && l.nidle && until < wait) wait = until > 0 ? until : 0; /* to the nanosecond: whoever spins here takes the processor from the server that is being asked */
+    struct timespec ts = {0, (long)(wait * 1e9)};
+    int k = epoll_pwait2(l.ep, ev, EVENTS, &ts, NULL);
     for (int i = 0; i < k; i++)
       if (!receive(&l, ev[i].data.ptr)) die("the server closed a good connection");
   }
