@@ -318,7 +318,7 @@ static void plan(hlog *l, log_node *n, log_rec *rec) {
   uint64_t fresh = LOG_HEADER + n->size;
   int64_t now = io_wall_us(l->x);
   rec->seq = l->next_seq++;
-  rec->time_us = now > l->last_time_us ? now : l->last_time_us;
+  rec->time_us = now > l->last_time_us ? now : l->last_time_us + 1; /* what came first is told by times, also when the clock was set back */
   l->last_time_us = rec->time_us;
   if (l->off + n->size > l->seg_bytes) {
     n->roll = true;
@@ -436,6 +436,7 @@ static hdw_status make_dir(io *x, const char *dir) {
 /* A segment at the end, without records: the first of an empty log (prev is zeros), or one behind a closed segment. */
 static hdw_status open_new(hlog *l, uint64_t first_seq, const uint8_t prev[LOG_DIGEST]) {
   log_head h = {.first_seq = first_seq, .size_bytes = l->opts.segment_bytes, .created_us = io_wall_us(l->x)};
+  if (h.created_us < l->last_time_us) h.created_us = l->last_time_us;
   io_random(l->x, h.salt, sizeof h.salt);
   memcpy(h.prev, prev, sizeof h.prev);
   hdw_status s = segment_create(l, &h);

@@ -134,6 +134,7 @@ static void live(world *w, int64_t until) {
     io_sim_advance(w->io, until - now_us(w));
     bool dead = io_sim_dead(w->io);
     if (!dead && !daemon_ended(w)) continue;
+    dead = io_sim_dead(w->io); /* it may die while it closes */
     for (bool again = true; again;) {
       if (dead) daemon_bury(w);
       if (chance(w, 300)) folders_look(w); /* what a dead one left is there for others, too */
