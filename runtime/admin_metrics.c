@@ -132,11 +132,15 @@ static void connections(admin *ad, metrics_out *o) {
 }
 
 static void requests(admin *ad, metrics_out *o) {
-  static const struct { const char *name, *total, *help; } g[] = {{"hdw_connection_requests", "hdw_connection_requests_total", "HTTP requests made."}, {"hdw_connection_throttled", "hdw_connection_throttled_total", "HTTP requests answered 429."}};
+  static const struct { const char *name, *total, *help; } g[] = {{"hdw_connection_requests", "hdw_connection_requests_total", "HTTP requests made."}, {"hdw_connection_throttled", "hdw_connection_throttled_total", "HTTP requests answered 429."},
+                                                                          {"hdw_connection_retries_refused", "hdw_connection_retries_refused_total", "Retries beyond retry_percent."}};
   engine *e = ad->e;
-  for (unsigned k = 0; k < 2 && e->nconns; k++) {
+  for (unsigned k = 0; k < 3 && e->nconns; k++) {
     metrics_family(o, g[k].name, "counter", NULL, g[k].help);
-    for (uint32_t i = 0; i < e->nconns; i++) metrics_sample_u64(o, g[k].total, k ? e->conns[i]->throttled : e->conns[i]->requests, "connection", e->conns[i]->name);
+    for (uint32_t i = 0; i < e->nconns; i++) {
+      const eng_conn *c = e->conns[i];
+      metrics_sample_u64(o, g[k].total, k == 0 ? c->requests : k == 1 ? c->throttled : c->retries_refused, "connection", c->name);
+    }
   }
 }
 

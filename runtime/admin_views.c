@@ -190,6 +190,7 @@ static int sinks(admin_query *q) {
     admin_number(q->b, &f, "room", s.room);
     if (s.requests) admin_number(q->b, &f, "requests", s.requests);
     if (s.requests) admin_number(q->b, &f, "throttled", s.throttled);
+    if (s.retries_refused) admin_number(q->b, &f, "retries_refused", s.retries_refused);
     if (s.hold_until_us) admin_number(q->b, &f, "hold_ms", (uint64_t)(s.hold_until_us > now ? (s.hold_until_us - now) / 1000 : 0));
     if (s.last_error[0]) admin_text(q->b, &f, "last_error", s.last_error, strlen(s.last_error));
     if (s.login) {

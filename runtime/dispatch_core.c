@@ -91,6 +91,11 @@ static int64_t rate_wait(eng_conn *c) {
   return wait > 0 ? wait : 0;
 }
 
+int64_t eng_conn_connect_us(const eng_conn *c) {
+  int64_t us = c->cfg->o.connect_timeout_ms * 1000;
+  return us > 0 && us < c->timeout_us ? us : c->timeout_us;
+}
+
 int64_t eng_conn_turn_us(eng_conn *c) { return rate_wait(c); }
 
 static void go(eng_call *call);

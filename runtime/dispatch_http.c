@@ -144,6 +144,41 @@ int64_t eng_http_retry_after_us(eng_call *call, const io_http_res *res) {
   return us < 0 ? 0 : us > INT64_C(3600000000) ? INT64_C(3600000000) : us;
 }
 
+/* The number behind key in text, -1: there is none. */
+static int64_t number_behind(const char *text, const char *key) {
+  const char *p = strstr(text, key);
+  if (!p || p[strlen(key)] < '0' || p[strlen(key)] > '9') return -1;
+  unsigned long n = strtoul(p + strlen(key), NULL, 10);
+  return n > UINT32_MAX ? UINT32_MAX : (int64_t)n;
+}
+
+/* Of one policy: how long until there is something again. */
+static int64_t spent_us(int64_t remaining, int64_t reset_s) {
+  return remaining != 0 || reset_s <= 0 ? 0 : (reset_s > 3600 ? 3600 : reset_s) * 1000000;
+}
+
+/* RateLimit ('"hour";r=0;t=30, "day";r=7;t=900', or as it was before: 'limit=10, remaining=0, reset=30'), RateLimit-Remaining and -Reset, and the same with X-,
+ * whose reset some write as a time (R-6). */
+int64_t eng_http_limit_us(eng_call *call, const io_http_res *res) {
+  static const char *const names[][2] = {{"RateLimit-Remaining", "RateLimit-Reset"}, {"X-RateLimit-Remaining", "X-RateLimit-Reset"}, {"X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"}};
+  const char *all = eng_http_res_header(res, "RateLimit");
+  int64_t most = all ? spent_us(number_behind(all, "remaining="), number_behind(all, "reset=")) : 0;
+  for (const char *p = all; p; p = strchr(p + 1, ',')) {
+    char one[200];
+    snprintf(one, sizeof one, "%.*s", (int)strcspn(p + 1, ","), p + 1);
+    int64_t us = spent_us(number_behind(one, ";r="), number_behind(one, ";t="));
+    if (us > most) most = us;
+  }
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *remaining = eng_http_res_header(res, names[i][0]), *reset = eng_http_res_header(res, names[i][1]);
+    int64_t s = reset ? number_behind(reset, "") : -1, us;
+    if (s > 1000000000) s -= io_wall_us(call->e->io) / 1000000;
+    us = remaining ? spent_us(number_behind(remaining, ""), s) : 0;
+    if (us > most) most = us;
+  }
+  return most;
+}
+
 void eng_http_failed(eng_http *x, const io_http_res *res) {
   eng_call *call = x->call;
   call->sent = res->sent;
@@ -241,6 +276,10 @@ static void on_response(const io_http_res *res, void *user) {
   eng_http *x = (eng_http *)user;
   const eng_auth_kind *k = x->call->c->auth;
   x->id = 0;
+  if (!res->status && !x->bare && !x->elsewhere && x->call->c->cfg->o.rate_headers) {
+    int64_t wait = eng_http_limit_us(x->call, res);
+    if (wait) eng_conn_asked(x->call->c, wait);
+  }
   if (!res->status && !x->bare && redirected(x, res)) return;
   if (!res->status && res->code == 401 && k && k->refused && !x->bare && !x->anonymous && !x->elsewhere && !x->renewed && k->refused(x)) {
     x->renewed = true;
@@ -254,7 +293,7 @@ static void on_response(const io_http_res *res, void *user) {
 static void send(eng_http *x, const io_addr *pin, unsigned npin) {
   eng_call *call = x->call;
   io_http_req q = {.method = x->method, .https = x->https, .host = x->host, .port = x->port, .target = x->target, .headers = x->headers,
-                   .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = pin, .npin = npin, .timeout_us = call->c->timeout_us,
+                   .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = pin, .npin = npin, .timeout_us = call->c->timeout_us, .connect_timeout_us = eng_conn_connect_us(call->c),
                    .max_body_bytes = x->max_body ? x->max_body : (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
                    .tls = x->elsewhere ? NULL : call->c->identity};
   if (!x->bare) call->c->requests++;

@@ -74,6 +74,8 @@ void eng_http_unauthorised(eng_http *x, uint8_t fail_class, const char *code, co
 const char *eng_http_res_header(const io_http_res *res, const char *name);
 /* Retry-After: seconds or an HTTP-date; what has passed, or is garbage, is 0; at most an hour. */
 int64_t eng_http_retry_after_us(eng_call *call, const io_http_res *res);
+/* How long nothing should be asked for, by the headers that tell of limits; 0 = go on. At most an hour. */
+int64_t eng_http_limit_us(eng_call *call, const io_http_res *res);
 /* No response: the call fails with what the client says. FAIL_AMBIGUOUS when the request may have arrived: it must not be repeated by itself. */
 void eng_http_failed(eng_http *x, const io_http_res *res);
 /* The call's outcome for a status that is no success; code is the status as text. retryable by the operator's reactions first. True: reactions say done. */

@@ -130,7 +130,7 @@ static void transmit(eng_mllp *m, const io_addr *a) {
   if (!m->client) {
     mllp_client_opts o = {.addr = *a, .host = m->c->cfg->tls.name && m->c->cfg->tls.name[0] ? m->c->cfg->tls.name : m->c->host, .tls = m->c->tls,
                           .version = (uint8_t)m->c->cfg->o.mllp_version, .commit_retries = (unsigned)m->c->cfg->o.commit_retries, .commit_only = m->commit,
-                          .connect_timeout_us = m->c->timeout_us, .reply_timeout_us = m->c->timeout_us,
+                          .connect_timeout_us = eng_conn_connect_us(m->c), .reply_timeout_us = m->c->timeout_us,
                           .idle_close_us = 60000000, .max_frame_bytes = (size_t)m->c->cfg->o.max_response_bytes};
     s = mllp_client_new(e->io, &o, &m->client);
   } else mllp_client_set_addr(m->client, a);

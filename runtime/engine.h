@@ -231,6 +231,7 @@ typedef struct engine_sink {
   uint64_t steps;                   /* steps that succeeded, since start */
   uint32_t room;                    /* attempts at once, now: fewer after 429 */
   uint64_t requests, throttled;     /* HTTP requests made, and those answered 429, since start */
+  uint64_t retries_refused;         /* that would have been too large a share of a minute's calls, since start */
   const char *login, *login_state;  /* kind, NULL = none; "logged in", "no token yet", "logging in", "cannot log in", NULL = nothing that ends */
   int64_t login_until_us;           /* wall; end of the token, 0 = there is none */
   uint64_t logins, login_failures;  /* requests for tokens, and those that failed, since start */

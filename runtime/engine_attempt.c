@@ -154,7 +154,7 @@ static void on_retry(void *user) { eng_step_perform((eng_step *)user); }
 static void failed(eng_step *s) {
   engine *e = s->e;
   eng_call *c = &s->call;
-  if (retryable(s) && s->attempts <= s->c->retry_times) {
+  if (retryable(s) && s->attempts <= s->c->retry_times && eng_retry_allowed(s->c)) {
     int64_t wait = eng_backoff(e, s->c->retry_from_us, s->c->retry_to_us, s->attempts - 1);
     if (wait < c->retry_after_us) wait = c->retry_after_us;
     io_timer_set(e->io, &s->timer, wait, on_retry, s);

@@ -173,9 +173,17 @@ static void remember(eng_conn *c) {
   if (!rec_put_named(&w, &p)) (void)eng_append_rec(e, REC_PUT, &w, until, (size_t)n, NULL, NULL, NULL);
 }
 
+/* Twice as long for each time that a probe reached the peer and failed. */
+static int64_t grown(const eng_conn *c) {
+  int64_t most = c->cfg->o.breaker_max_ms * 1000, us = c->breaker_cooldown_us;
+  for (uint32_t i = 1; i < c->again && us < most; i++) us = us * 2 < most ? us * 2 : most;
+  return us;
+}
+
 static void open_breaker(eng_conn *c, bool reached) {
   bool was = c->open;
-  int64_t cooldown = reached ? c->breaker_cooldown_us : c->breaker_quick_us;
+  c->again += reached;
+  int64_t cooldown = reached ? grown(c) : c->breaker_quick_us;
   c->open = true;
   /* A tenth more or less: what failed together does not come back together. */
   int64_t tenth = cooldown / 10, jitter = tenth ? (int64_t)(io_random_u64(c->e->io) % (uint64_t)(2 * tenth + 1)) - tenth : 0;
@@ -190,6 +198,8 @@ static void open_breaker(eng_conn *c, bool reached) {
 
 static void close_breaker(eng_conn *c) {
   c->open = false;
+  c->again = 0;
+  eng_minute_forget(c);
   eng_say(c->e, ENGINE_INFO, "breaker_closed", "connection", c->name, NULL);
   remember(c);
   eng_conn_resumed(c);
@@ -220,9 +230,14 @@ static void adapt(eng_conn *c, const eng_call *call) {
   }
 }
 
+void eng_conn_asked(eng_conn *c, int64_t wait_us) {
+  int64_t until = io_mono_us(c->e->io) + wait_us;
+  if (until > c->hold_until_us) c->hold_until_us = until;
+  eng_conn_arm(c);
+}
+
 void eng_conn_outcome(eng_call *call) {
   eng_conn *c = call->c;
-  engine *e = c->e;
   /* 429 says slower, not broken; what the peer judged and refused shows that it is there. */
   bool bad = !call->ok && (call->fail_class == FAIL_TRANSIENT || call->fail_class == FAIL_AMBIGUOUS) && call->status != 429 && !call->judged;
   bool reached = call->sent || call->status;
@@ -232,17 +247,14 @@ void eng_conn_outcome(eng_call *call) {
   }
   if (call->probe) c->probing = false;
   adapt(c, call);
-  if (!call->ok && call->retry_after_us > 0) {
-    int64_t until = io_mono_us(e->io) + call->retry_after_us;
-    if (until > c->hold_until_us) c->hold_until_us = until;
-    eng_conn_arm(c);
-  }
+  if (!call->ok && call->retry_after_us > 0) eng_conn_asked(c, call->retry_after_us);
+  eng_minute_count(c, bad);
   if (!bad) {
     c->row_failures = 0;
     if (c->open && (call->probe || call->ok)) close_breaker(c);
   } else if (c->open) {
     if (call->probe) open_breaker(c, reached);
-  } else if (c->breaker_failures && ++c->row_failures >= c->breaker_failures) open_breaker(c, reached);
+  } else if (c->breaker_failures && (++c->row_failures >= c->breaker_failures || eng_mostly_bad(c))) open_breaker(c, reached);
 }
 
 void eng_conn_restore(eng_conn *c) {
@@ -256,9 +268,9 @@ void eng_conn_restore(eng_conn *c) {
   if (c->breaker_failures && !store_get_named(e->store, cod_cstr("breaker"), cod_cstr(c->name), &a, &v)) {
     int64_t until = 0;
     for (uint32_t i = 0; i < v.len && i < 18 && v.p[i] >= '0' && v.p[i] <= '9'; i++) until = until * 10 + (v.p[i] - '0');
-    int64_t left = until - io_wall_us(e->io);
+    int64_t left = until - io_wall_us(e->io), most = c->breaker_cooldown_us > c->cfg->o.breaker_max_ms * 1000 ? c->breaker_cooldown_us : c->cfg->o.breaker_max_ms * 1000;
     c->open = true;
-    c->open_until_us = io_mono_us(e->io) + (left < 0 ? 0 : left > c->breaker_cooldown_us ? c->breaker_cooldown_us : left);
+    c->open_until_us = io_mono_us(e->io) + (left < 0 ? 0 : left > most ? most : left);
   }
   arena_free(&a);
   eng_conn_settle(c);

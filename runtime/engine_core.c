@@ -371,7 +371,7 @@ bool engine_sink_at(const engine *e, uint32_t i, engine_sink *out) {
   if (c->look) c->look(c, &l);
   const char *state = hold == HOLD_NONE && c->held_by ? "held by a dead letter" : eng_hold_text(hold);
   *out = (engine_sink){c->name, c->driver->kind, state, c->in_flight + c->steps, c->delivered, c->failed, c->dead,
-                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened, c->steps_done, eng_conn_limit(c), c->requests, c->throttled,
+                       hold != HOLD_NONE && wait != INT64_MAX ? io_mono_us(e->io) + wait : 0, c->last_error, c->held_by, c->opened, c->steps_done, eng_conn_limit(c), c->requests, c->throttled, c->retries_refused,
                        l.kind, l.state, l.until_us, l.asked, l.failed, l.error};
   return true;
 }

@@ -8,6 +8,7 @@
  *   engine_step.c    effects of a run: journal, replay         engine_out.c    the outbox: queues of sinks
  *   engine_attempt.c steps under way: attempts, retry          engine_early.c  runs before the sync
  *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
+ *   engine_polite.c  its last minute: retries, shares of failures
  *   engine_ack.c     answers from records                      engine_listen.c sockets, MLLP
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next
@@ -91,6 +92,11 @@ typedef struct eng_driver {
   bool (*unsafe)(eng_call *call);
 } eng_driver;
 
+/* What happened at a connection in ten seconds (engine_polite.c). */
+enum { ENG_SLICES = 6 };
+#define ENG_SLICE_US INT64_C(10000000)
+typedef struct eng_slice { uint32_t calls, bad, retries; } eng_slice;
+
 struct eng_conn {
   engine *e;
   eng_app *app;              /* whose declaration it was made from: holds name and arguments */
@@ -124,6 +130,10 @@ struct eng_conn {
   bool busy;                 /* HOLD_BUSY, until half of its steps have ended */
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;
+  uint32_t again;            /* times that it opened since it was closed last: its cooldown grows */
+  eng_slice minute[ENG_SLICES]; /* by time / ENG_SLICE_US modulo their number */
+  int64_t minute_at;
+  uint64_t retries_refused;  /* since start */
   tls_ctx *tls;              /* mllp: speaks TLS */
   const struct http_identity *identity; /* rest: own certificates or authorities */
   /* rest */
@@ -827,6 +837,17 @@ void eng_conn_on_timer(void *user);
 void eng_conn_resumed(eng_conn *c);
 /* Counts an attempt's outcome: breaker, Retry-After, adaptive rate. */
 void eng_conn_outcome(eng_call *call);
+/* The peer said that nothing should come for so long. */
+void eng_conn_asked(eng_conn *c, int64_t wait_us);
+/* engine_polite.c. A call has ended; bad: as failures count for the breaker. */
+void eng_minute_count(eng_conn *c, bool bad);
+void eng_minute_forget(eng_conn *c);
+/* Another attempt may be made, by the share of retries of the last minute; it is counted. */
+bool eng_retry_allowed(eng_conn *c);
+/* When an attempt that is put off comes: after wait_us (0 = the caller's own pauses), or later than a minute when the share is used up. */
+int64_t eng_retry_after(eng_conn *c, int64_t wait_us);
+/* So many of the last minute's calls were bad that the breaker opens. */
+bool eng_mostly_bad(eng_conn *c);
 /* Pause and breaker as they were before the restart; then eng_conn_start. */
 void eng_conn_restore(eng_conn *c);
 void eng_conn_start(eng_conn *c);
@@ -911,6 +932,8 @@ bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d);
 eng_call *eng_out_flying_call(eng_conn *c);
 /* Attempts at once, now. */
 uint32_t eng_conn_limit(const eng_conn *c);
+/* How long a connection may take to stand. */
+int64_t eng_conn_connect_us(const eng_conn *c);
 /* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
 int64_t eng_conn_turn_us(eng_conn *c);
 egress_policy eng_egress(const eng_conn *c);

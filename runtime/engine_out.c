@@ -125,7 +125,7 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
   if (wait < call->retry_after_us) wait = call->retry_after_us;
-  r->next_us = eng_clock_us(e) + wait;
+  r->next_us = eng_clock_us(e) + eng_retry_after(c, wait);
 }
 
 /* The log cannot take what must be written: looked for again when there is space. */

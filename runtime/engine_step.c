@@ -164,7 +164,7 @@ static void stop(eng_run *r, eng_step *s) {
   eng_step_free(s);
   eng_hold hold = again ? eng_conn_hold(conn, writes, &wait) : HOLD_NONE;
   if (hold != HOLD_NONE) eng_run_hold(r, conn, wait, reason, path);
-  else if (again) eng_run_park(r, FAIL_TRANSIENT, after, reason, path);
+  else if (again) eng_run_park(r, FAIL_TRANSIENT, eng_retry_after(conn, after), reason, path);
   else eng_run_end(r, RUN_DEAD, klass, code, text, path);
 }
 

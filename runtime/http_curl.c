@@ -501,14 +501,17 @@ static bool set_method(request *r, const io_http_req *q) {
   return ok && SET(CURLOPT_CUSTOMREQUEST, q->method);
 }
 
+static long milliseconds(int64_t us) { return us / 1000 > INT32_MAX ? INT32_MAX : (long)((us + 999) / 1000); }
+
 static bool set_all(request *r, const io_http_req *q) {
   CURL *e = r->easy;
   char url[320];
   bool six = strchr(q->host, ':') != NULL;
-  long ms = q->timeout_us / 1000 > INT32_MAX ? INT32_MAX : (long)((q->timeout_us + 999) / 1000);
+  int64_t connect_us = q->connect_timeout_us > 0 && q->connect_timeout_us < q->timeout_us ? q->connect_timeout_us : q->timeout_us;
+  long ms = milliseconds(q->timeout_us);
   snprintf(url, sizeof url, "%s://%s%s%s:%u/", q->https ? "https" : "http", six ? "[" : "", q->host, six ? "]" : "", q->port);
   return SET(CURLOPT_PROTOCOLS_STR, q->https ? "https" : "http") && SET(CURLOPT_URL, url) && SET(CURLOPT_REQUEST_TARGET, q->target) && SET(CURLOPT_PROXY, "") && SET(CURLOPT_NOPROXY, "*") &&
-         SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) && SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_TIMEOUT_MS, ms) && SET(CURLOPT_CONNECTTIMEOUT_MS, ms) &&
+         SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) && SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_TIMEOUT_MS, ms) && SET(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(connect_us)) &&
          SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_ACCEPT_ENCODING, "gzip") && SET(CURLOPT_TCP_KEEPALIVE, 1L) &&
          SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) && SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES) && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, r) && SET(CURLOPT_PREREQFUNCTION, before_request) &&
          SET(CURLOPT_PREREQDATA, r) && SET(CURLOPT_HEADERFUNCTION, on_field) && SET(CURLOPT_HEADERDATA, r) && SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, r) && SET(CURLOPT_PRIVATE, r) &&

@@ -117,6 +117,7 @@ typedef struct io_http_req {
   unsigned npin;
   const void *tls;            /* identity: client certificate, CA store; NULL = the default. Connections are reused within one identity only */
   int64_t timeout_us;         /* of the whole exchange; 0 is an error: everything has a deadline */
+  int64_t connect_timeout_us; /* until the connection stands; 0 = timeout_us */
   size_t max_body_bytes, max_header_bytes; /* beyond: HDW_E_LIMIT */
 } io_http_req;
 typedef struct io_http_res {

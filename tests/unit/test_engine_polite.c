@@ -102,10 +102,138 @@ static void test_R11_the_same_after_a_restart(void **state) {
   prog_free(p);
 }
 
+/* ---- a server in trouble ------------------------------------------------------------------------------------------------------ */
+
+typedef struct server {
+  unsigned asked, bad_of_two; /* bad_of_two: every second answer is a failure; else all are */
+  int64_t at_us[WORLD_SEEN], connect_us;
+  const char *name, *value;  /* a header of its answers, which then are good */
+} server;
+
+static reply in_trouble(world *w, const io_http_req *q) {
+  server *s = (server *)w->user;
+  s->at_us[s->asked % WORLD_SEEN] = w->v[0].at_us;
+  s->connect_us = q->connect_timeout_us;
+  w->n = 0;
+  if (s->name) return s->asked++, (reply){200, "{}", s->name, s->value};
+  return s->asked++ % 2 && s->bad_of_two ? (reply){200, "{}", NULL, NULL} : (reply){503, "", NULL, NULL};
+}
+
+#define ONE_SERVER(args, how) "hdw 1\nlistener adt = mllp(port: 2575)\nconnection ehr = rest(base: 'https://ehr.example.org', " args ")\nworkflow w on msg = adt.message(types: ['ADT^A01']) {\n  " how " ehr.post('/x', body: { a: msg.PID-3.1 })\n  return { ok: true }\n}\n"
+
+static void test_R2_retries_are_a_share_of_the_calls(void **state) {
+  (void)state;
+  server s = {0};
+  world w = {.on = in_trouble, .user = &s};
+  prog *p = world_begin(&w, ONE_SERVER("retry: retry(5, from: 10 milliseconds, to: 20 milliseconds), breaker: breaker(failures: 0, cooldown: 1 second)", "step x ="));
+  send_in(p, "m", 0, 100);
+  prog_run_for(p, 900000);
+  assert_in_range(s.asked, 100 + 10, 100 + 26); /* 600 without a budget; a fifth of the calls, retries included */
+  engine_sink sink;
+  assert_true(engine_sink_at(p->e, 0, &sink) && sink.retries_refused >= 70);
+  prog_free(p);
+}
+
+static void test_R2_the_budget_is_an_option_and_holds_for_deliveries(void **state) {
+  (void)state;
+  for (int share = 0; share <= 100; share += 100) {
+    server s = {0};
+    world w = {.on = in_trouble, .user = &s};
+    prog *p = world_begin(&w, ONE_SERVER("retry: retry(5, from: 10 milliseconds, to: 20 milliseconds), breaker: breaker(failures: 0, cooldown: 1 second)", "send"));
+    p->cfg.conns[0].o.retry_percent = share;
+    send_in(p, "m", 0, 20);
+    prog_run_for(p, 20000000);
+    if (share) assert_true(s.asked > 1000);
+    else assert_int_equal(s.asked, 20 + 10);
+    prog_run_for(p, 70000000);
+    if (!share) assert_in_range(s.asked, 31, 60); /* put off, not given up */
+    prog_free(p);
+  }
+}
+
+static void test_R5_the_breaker_opens_when_half_of_the_calls_fail(void **state) {
+  (void)state;
+  for (int percent = 0; percent <= 50; percent += 50) {
+    server s = {.bad_of_two = 1};
+    world w = {.on = in_trouble, .user = &s};
+    prog *p = world_begin(&w, ONE_SERVER("retry: retry(0)", "step x ="));
+    p->cfg.conns[0].o.breaker_percent = percent;
+    for (unsigned i = 0; i < 40; i++) {
+      send_in(p, "m", i, 1);
+      prog_run_for(p, 10000);
+    }
+    engine_sink sink;
+    assert_true(engine_sink_at(p->e, 0, &sink));
+    assert_string_equal(sink.state, percent ? "breaker open" : "ok");
+    assert_int_equal(s.asked, percent ? 21 : 40); /* the 21st is the next that fails after there are twenty */
+    prog_free(p);
+  }
+}
+
+static void test_R5_the_cooldown_grows_while_probes_fail(void **state) {
+  (void)state;
+  static const int64_t s[] = {30, 60, 120, 240, 480, 600, 600};
+  server v = {0};
+  world w = {.on = in_trouble, .user = &v};
+  prog *p = world_begin(&w, ONE_SERVER("retry: retry(0), breaker: breaker(failures: 1, cooldown: 30 seconds)", "send"));
+  send_in(p, "m", 0, 1);
+  prog_run_for(p, INT64_C(2600000000));
+  assert_in_range(v.asked, 8, 10);
+  for (unsigned i = 0; i < 7; i++) assert_in_range(v.at_us[i + 1] - v.at_us[i], s[i] * 890000, s[i] * 1110000);
+  world_restart(p, &w); /* the rest of its cooldown is known, how often it grew is not */
+  prog_run_for(p, 1000000);
+  assert_in_range(v.asked, 8, 11);
+  prog_free(p);
+}
+
+static void test_R6_limits_that_the_server_tells_are_kept(void **state) {
+  (void)state;
+  static const struct { const char *name, *value; int64_t s; } cases[] = {
+      {"RateLimit", "\"a\";r=0;t=30", 30}, {"RateLimit", "\"a\";r=0;t=30, \"b\";r=0;t=90, \"c\";r=1;t=700", 90}, {"RateLimit", "limit=5, remaining=0, reset=40", 40},
+      {"RateLimit", "\"a\";r=3;t=30", 0}, {"RateLimit", "\"a\";t=30", 0}, {"RateLimit", ",,;r=0;t=", 0}, {"RateLimit", "", 0}, {"RateLimit", "\"a\";r=0;t=99999999999999999999", 3600},
+      {"X-RateLimit-Remaining", "0", 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (int on = 0; on < 2; on++) {
+      server s = {.name = cases[i].name, .value = cases[i].value};
+      world w = {.on = in_trouble, .user = &s};
+      prog *p = world_begin(&w, ONE_SERVER("retry: retry(0)", "step x ="));
+      p->cfg.conns[0].o.rate_headers = on;
+      send_in(p, "m", 0, 1);
+      prog_run_for(p, 100000);
+      send_in(p, "n", 0, 1);
+      prog_run_for(p, (cases[i].s + 10) * 1000000);
+      assert_int_equal(s.asked, 2);
+      int64_t want = on ? cases[i].s : 0;
+      assert_in_range(s.at_us[1] - s.at_us[0], want * 1000000, want * 1000000 + 1000000);
+      prog_free(p);
+    }
+}
+
+static void test_R7_a_connection_has_its_own_time(void **state) {
+  (void)state;
+  static const int64_t ms[][2] = {{10000, 10000000}, {500, 500000}, {0, 30000000}, {3600000, 30000000}};
+  for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+    server s = {.name = "A", .value = "b"};
+    world w = {.on = in_trouble, .user = &s};
+    prog *p = world_begin(&w, ONE_SERVER("timeout: 30 seconds", "step x ="));
+    p->cfg.conns[0].o.connect_timeout_ms = ms[i][0];
+    send_in(p, "m", 0, 1);
+    prog_run_for(p, 100000);
+    assert_int_equal(s.connect_us, ms[i][1]);
+    prog_free(p);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_R11_R18_a_slow_server_holds_up_its_own_runs_only),
       cmocka_unit_test(test_R11_the_same_after_a_restart),
+      cmocka_unit_test(test_R2_retries_are_a_share_of_the_calls),
+      cmocka_unit_test(test_R2_the_budget_is_an_option_and_holds_for_deliveries),
+      cmocka_unit_test(test_R5_the_breaker_opens_when_half_of_the_calls_fail),
+      cmocka_unit_test(test_R5_the_cooldown_grows_while_probes_fail),
+      cmocka_unit_test(test_R6_limits_that_the_server_tells_are_kept),
+      cmocka_unit_test(test_R7_a_connection_has_its_own_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
