@@ -98,6 +98,9 @@ void engine_each_pinned(engine *e, void (*fn)(void *user, const meta *m), void *
 void engine_note(engine *e, engine_level level, const char *event, const char *key, const char *value);
 /* The same checks without an engine: bytes must be 8-byte aligned and stay; everything else lives in a. */
 hdw_status engine_check_module(arena *a, mem *scratch, const vm_host *host, const uint8_t *bytes, size_t len, module *m, meta *out, const vm_native **bound, mod_error *err);
+/* What is wrong with the connections that these modules declare, and with the certificates of listeners, as far as it shows without network, log or store: a line each
+ * ("connections.crm: ..."). Of o only config and drivers matter; config_bind had no problems. HDW_E_NOMEM. */
+hdw_status engine_check_bindings(io *x, const engine_opts *o, const meta *const *metas, uint32_t n, void (*say)(void *user, const char *text), void *user);
 /* METAs of what is loaded, for config_bind. */
 uint32_t engine_metas(const engine *e, const meta **out, uint32_t cap);
 /* Resolves every connection; call after config_bind had no problems. Then runs that are unfinished go on, and deliveries too. */

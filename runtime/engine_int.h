@@ -8,7 +8,7 @@
  *   engine_step.c    effects of a run: journal, replay         engine_out.c    the outbox: queues of sinks
  *   engine_attempt.c steps under way: attempts, retry          engine_early.c  runs before the sync
  *   engine_conn.c    may an attempt leave now: breaker, hours   engine_act.c    what an operator does
- *   engine_polite.c  its last minute: retries, shares of failures
+ *   engine_polite.c  its last minute: retries, failures         engine_dry.c    connections looked at, not opened
  *   engine_ack.c     answers from records                      engine_listen.c sockets, MLLP
  *   engine_http.c    requests over HTTP                        engine_auth.c   who a peer is
  *   engine_deploy.c  modules, what runs are pinned to          engine_switch.c from one deployment to the next

@@ -261,6 +261,8 @@ static int run(hv_daemon *d) {
   return s ? EXIT_INTERNAL : EXIT_OK;
 }
 
+static void found(void *user, const char *text) { config_problem((config *)user, "%s", text); }
+
 /* Everything that serve would report, without touching the data folder: on modules read aside. */
 static int check(hv_daemon *d) {
   int code = EXIT_OK;
@@ -282,6 +284,8 @@ static int check(hv_daemon *d) {
     } else metas[n++] = mt;
   }
   if (code == EXIT_OK && config_bind(&d->now->cfg, metas, n, false)) code = EXIT_INTERNAL;
+  engine_opts o = {.config = &d->now->cfg, .host = host_get(), .drivers = engine_drivers()};
+  if (code == EXIT_OK && !d->now->cfg.nproblems && engine_check_bindings(d->io, &o, metas, n, found, &d->now->cfg)) code = EXIT_INTERNAL;
   if (!hv_problems(&d->now->cfg, 0)) code = EXIT_FINDINGS;
   if (code == EXIT_OK) printf("%d module%s, %u problems\n", a->nwords, a->nwords == 1 ? "" : "s", d->now->cfg.nproblems);
   arena_free(&ma);

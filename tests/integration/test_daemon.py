@@ -341,6 +341,21 @@ class DaemonTest(unittest.TestCase):
                      'listeners.nobody: no program declares it', 'connections.ward: not bound']:
             self.assertIn(text, r.stderr)
 
+    def test_check_finds_connections_that_cannot_be_set_up(self):
+        for name in ('odd.pem', 'odd.key'):
+            with open(os.open(os.path.join(self.d.dir, name), os.O_WRONLY | os.O_CREAT, 0o600), 'w') as f:
+                f.write('no certificate\n')
+        self.d.config['connections']['crm']['base'] = 'htps://crm.example.org'
+        self.d.config['connections']['ward']['address'] = 'ward'
+        self.d.config['listeners']['adt']['tls'] = {'cert': 'odd.pem', 'key': 'odd.key'}
+        for wrong in ("connections.crm: base: 'htps://crm.example.org' is no URL", 'connections.crm: tls: '):
+            self.d.write_config()
+            r = subprocess.run([HDWVM, 'serve', '--check', '--config', 'hdw.json', 'app.hdwb'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
+            self.assertEqual(r.returncode, 1)
+            for text in (wrong, 'connections.ward: address: HOST:PORT is missing', 'listeners.adt: tls: '):
+                self.assertIn(text, r.stderr)
+            self.d.config['connections']['crm'].update(base='https://crm.example.org', tls={'cert': 'odd.pem', 'key': 'odd.key'})
+
     def test_second_daemon_on_the_same_folder_is_refused(self):
         r = subprocess.run([HDWVM, 'serve', '--config', 'hdw.json', 'app.hdwb'], cwd=self.d.dir, capture_output=True, text=True, timeout=30)
         self.assertNotEqual(r.returncode, 0)
