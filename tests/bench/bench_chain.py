@@ -3,22 +3,20 @@
 stored. The server (fhirstub) and the load stand on one core, what is measured on the other. Peers: node with fetch, which stores nothing (row three), and a loop of the same calls
 by libcurl with nothing around it (row calls). Row steady: a rate of requests, and what the run adds to the latency of three calls made by hand. Row waiting: runs that wait for a
 slow server, and the memory they take."""
-import argparse
 import http.client
 import json
 import os
 import re
 import select
 import shutil
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from bench_ingest import anon_mb
+from benchrig import end, finish, parser
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = '''hdw 1
@@ -87,13 +85,6 @@ def by_hand_us(port):
         times.append((time.monotonic() - began) * 1e6)
     c.close()
     return sorted(times)[989]
-
-
-def end(*children):
-    for p in children:
-        p.send_signal(signal.SIGTERM)
-    for p in children:
-        p.wait(120)
 
 
 def calls(a, bin_dir, folder, body, rows):
@@ -175,13 +166,7 @@ def said(r):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('--bin', default='build')
-    p.add_argument('--json')
-    p.add_argument('--record', action='store_true', help='adds a row to docs/reliability.md')
-    p.add_argument('--folder', default='.', help='a folder on the disk to measure')
-    p.add_argument('--seconds', type=float, default=3, help='of each round')
-    p.add_argument('--rounds', type=int, default=3)
+    p = parser()
     p.add_argument('--rate', type=int, default=2000, help='of the row steady')
     p.add_argument('--waiting', type=int, default=10000, help='runs of the row waiting')
     p.add_argument('--only', default='calls,waiting')
@@ -197,13 +182,7 @@ def main():
                 calls(a, bin_dir, folder, body, rows)
             else:
                 waiting(a, bin_dir, folder, rows)
-    if a.record:
-        sys.path.insert(0, os.path.dirname(HERE))
-        from campaign import record
-        record('bench chain', f'--only {a.only}: {a.rounds} rounds of {a.seconds:g} s, one core for each side, load of the machine {os.getloadavg()[0]:.1f}', '; '.join(map(said, rows)))
-    if a.json:
-        with open(a.json, 'w') as f:
-            json.dump({'bench': 'chain', 'rows': rows}, f)
+    finish(a, 'chain', f'--only {a.only}: {a.rounds} rounds of {a.seconds:g} s, one core for each side', rows, '; '.join(map(said, rows)))
 
 
 if __name__ == '__main__':

@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Durable intake over HTTP: 1 KB JSON bodies, each stored and synced before its 202, each with a run of its own. The peer of http1 and http64 is the program
 `limit` (limit.c), which takes the same requests, writes as much and syncs alike, and does nothing else; that of https64 is http64 itself. All are loaded in turn, in rounds."""
-import argparse
 import json
 import os
 import re
 import select
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 
 from bench_ingest import start_limit
+from benchrig import end, finish, parser
 
 PROGRAM = '''hdw 1
 listener web = http(port: 8080)
@@ -72,13 +70,7 @@ def load(bin_dir, port, clients, seconds, path, *more):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('--bin', default='build')
-    p.add_argument('--json')
-    p.add_argument('--record', action='store_true', help='adds a row to docs/reliability.md')
-    p.add_argument('--folder', default='.', help='a folder on the disk to measure')
-    p.add_argument('--seconds', type=float, default=3, help='of each round')
-    p.add_argument('--rounds', type=int, default=3)
+    p = parser()
     a = p.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix='hdw-bench-', dir=a.folder) as folder:
@@ -98,18 +90,9 @@ def main():
                 rows.append({'name': name, 'unit': 'req/s', 'ours': round(o), 'peer': peer_name, 'theirs': round(t), 'ratio': round(ratio, 3), 'p50_ms': p50, 'p99_ms': p99})
                 print(f'{name:8} {o:8.0f} {peer_name:>9} {t:8.0f} {ratio:6.2f} {p50:8.2f} {p99:8.2f}', flush=True)
         finally:
-            for child in (daemon, peer):
-                child.send_signal(signal.SIGTERM)
-            for child in (daemon, peer):
-                child.wait(120)
-    if a.record:
-        sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        from campaign import record
-        record('bench http', f'{a.rounds} rounds of {a.seconds:g} s in turn, bodies of 1 KB, load of the machine {os.getloadavg()[0]:.1f}',
-               '; '.join(f'{r["name"]} {r["ours"]:,}/s, {r["ratio"]:.2f} of {r["peer"]}, p50 {r["p50_ms"]:.2f} ms, p99 {r["p99_ms"]:.1f} ms' for r in rows))
-    if a.json:
-        with open(a.json, 'w') as f:
-            json.dump({'bench': 'http', 'rows': rows}, f)
+            end(daemon, peer)
+    finish(a, 'http', f'{a.rounds} rounds of {a.seconds:g} s in turn, bodies of 1 KB', rows,
+           '; '.join(f'{r["name"]} {r["ours"]:,}/s, {r["ratio"]:.2f} of {r["peer"]}, p50 {r["p50_ms"]:.2f} ms, p99 {r["p99_ms"]:.1f} ms' for r in rows))
 
 
 if __name__ == '__main__':

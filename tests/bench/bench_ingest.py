@@ -2,17 +2,16 @@
 """Durable intake: ADT messages over MLLP, each stored and synced before its acknowledgement, each made into a payload by a run of its own, whose result is stored as well.
 1, 8 and 64 senders, one message in flight each; millions of duplicate keys are there already. The peer is the program `limit` (limit.c): the same frames, the same bytes
 to log and index, the same syncs, nothing else. Both run at the same time and are loaded in turn, in rounds; a row is the median round."""
-import argparse
 import json
 import os
 import re
 import select
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
+
+from benchrig import end, finish, parser
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = '''hdw 1
@@ -81,13 +80,7 @@ def anon_mb(p):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('--bin', default='build')
-    p.add_argument('--json')
-    p.add_argument('--record', action='store_true', help='adds a row to docs/reliability.md')
-    p.add_argument('--folder', default='.', help='a folder on the disk to measure')
-    p.add_argument('--seconds', type=float, default=3, help='of each round')
-    p.add_argument('--rounds', type=int, default=3)
+    p = parser()
     p.add_argument('--keys', type=int, default=5_000_000, help='duplicate keys that are there before')
     p.add_argument('--senders', default='1,8,64')
     a = p.parse_args()
@@ -115,18 +108,9 @@ def main():
                              'runs_behind_s': round(late, 2), 'rss_anon_mib': round(anon_mb(daemon), 1)})
                 print(f'mllp{senders:<4} {o:8.0f} {t:8.0f} {ratio:6.2f} {p50:8.2f} {p99:8.2f} {their_p99:9.2f} {late:14.2f} {anon_mb(daemon):12.1f}', flush=True)
         finally:
-            for child in (daemon, peer):
-                child.send_signal(signal.SIGTERM)
-            for child in (daemon, peer):
-                child.wait(120)
-    if a.record:
-        sys.path.insert(0, os.path.dirname(HERE))
-        from campaign import record
-        record('bench ingest', f'{a.rounds} rounds of {a.seconds:g} s beside limit in turn, {a.keys:,} duplicate keys there before, load of the machine {os.getloadavg()[0]:.1f}',
-               '; '.join(f'{r["name"]} {r["ours"]:,}/s, {r["ratio"]:.2f} of limit, p50 {r["p50_ms"]:.2f} ms, p99 {r["p99_ms"]:.1f} ms' for r in rows) + f'; RssAnon {rows[-1]["rss_anon_mib"]} MiB')
-    if a.json:
-        with open(a.json, 'w') as f:
-            json.dump({'bench': 'ingest', 'rows': rows}, f)
+            end(daemon, peer)
+    finish(a, 'ingest', f'{a.rounds} rounds of {a.seconds:g} s beside limit in turn, {a.keys:,} duplicate keys there before', rows,
+           '; '.join(f'{r["name"]} {r["ours"]:,}/s, {r["ratio"]:.2f} of limit, p50 {r["p50_ms"]:.2f} ms, p99 {r["p99_ms"]:.1f} ms' for r in rows) + f'; RssAnon {rows[-1]["rss_anon_mib"]} MiB')
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 
 static const char two_servers[] =
     "hdw 1\nlistener adt = mllp(port: 2575)\n"
-    "connection slow = rest(base: 'https://slow.example.org', timeout: 600 seconds%s)\nconnection good = rest(base: 'https://good.example.org')\n"
+    "connection slow = rest(base: 'https://slow.example.org', timeout: 600 seconds)\nconnection good = rest(base: 'https://good.example.org')\n"
     "workflow s on msg = adt.message(types: ['ADT^A01']) where msg.PID-4 = 'slow' {\n  step x = slow.get(\"/s/{msg.PID-3.1}\")\n  return { ok: true }\n}\n"
     "workflow g on msg = adt.message(types: ['ADT^A01']) where msg.PID-4 = 'good' {\n  step x = good.get(\"/g/{msg.PID-3.1}\")\n  return { ok: true }\n}\n";
 
@@ -53,14 +53,17 @@ static void send_in(prog *p, const char *kind, unsigned from, unsigned n) {
   }
 }
 
+static prog *begin_two(world *w, pair *s) {
+  *w = (world){.on = two, .user = s, .configure = small};
+  return world_begin(w, two_servers);
+}
+
 /* Bulkhead: whatever waits for the slow server, runs for the good one come through, and nothing is lost when the slow one is back. */
 static void test_R11_R18_a_slow_server_holds_up_its_own_runs_only(void **state) {
   (void)state;
-  char text[2000];
   pair s = {0};
-  snprintf(text, sizeof text, two_servers, "");
-  world w = {.on = two, .user = &s, .configure = small};
-  prog *p = world_begin(&w, text);
+  world w;
+  prog *p = begin_two(&w, &s);
   send_in(p, "slow", 0, 100);
   prog_run_for(p, 2000000);
   assert_int_equal(s.slow, 4); /* its places */
@@ -84,11 +87,9 @@ static void test_R11_R18_a_slow_server_holds_up_its_own_runs_only(void **state) 
 
 static void test_R11_the_same_after_a_restart(void **state) {
   (void)state;
-  char text[2000];
   pair s = {0};
-  snprintf(text, sizeof text, two_servers, "");
-  world w = {.on = two, .user = &s, .configure = small};
-  prog *p = world_begin(&w, text);
+  world w;
+  prog *p = begin_two(&w, &s);
   send_in(p, "slow", 0, 60);
   prog_run_for(p, 2000000);
   world_restart(p, &w);
