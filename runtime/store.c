@@ -120,10 +120,8 @@ static hdw_status catch_up(store *s, uint64_t until, store_info *info) {
 
 /* ---- opening ---- */
 
-static hdw_status path_of(char out[STORE_PATH], const char *dir, const char *name) {
-  int n = snprintf(out, STORE_PATH, "%s%s%s", dir, name[0] ? "/" : "", name);
-  return n < 0 || n >= STORE_PATH ? HDW_E_INVALID : HDW_OK;
-}
+/* A folder that set_paths took: there is room for each of our names in it. */
+static void path_of(char out[STORE_PATH], const char *dir, const char *name) { (void)snprintf(out, STORE_PATH, "%.*s/%s", STORE_PATH - STORE_NAME - 2, dir, name); }
 
 static hdw_status check_dir(store *s) {
   io_stat_info info;
@@ -144,10 +142,9 @@ static hdw_status load_hash_key(store *s) {
   char path[STORE_PATH], tmp[STORE_PATH];
   int fd;
   size_t got = 0;
-  hdw_status st = path_of(path, s->lmdb_dir, "hash.key");
-  if (!st) st = path_of(tmp, s->lmdb_dir, "hash.key.tmp");
-  if (st) return st;
-  st = io_file_open(path, IO_O_READ, &fd);
+  path_of(path, s->lmdb_dir, "hash.key");
+  path_of(tmp, s->lmdb_dir, "hash.key.tmp");
+  hdw_status st = io_file_open(path, IO_O_READ, &fd);
   if (st == HDW_OK) {
     io_stat_info info;
     st = io_file_pread(fd, s->hash_key, sizeof s->hash_key, 0, &got);
@@ -170,8 +167,7 @@ static hdw_status load_hash_key(store *s) {
 
 static hdw_status remove_files(store *s) {
   char lock[STORE_PATH];
-  hdw_status st = path_of(lock, s->lmdb_dir, "state.mdb-lock");
-  if (st) return st;
+  path_of(lock, s->lmdb_dir, "state.mdb-lock");
   hdw_status a = io_file_unlink(s->mdb_path), b = io_file_unlink(lock);
   if (a && a != HDW_E_NOTFOUND) return a;
   return b && b != HDW_E_NOTFOUND ? b : HDW_OK;
@@ -180,8 +176,8 @@ static hdw_status remove_files(store *s) {
 /* Kept for whoever wants to know what happened; one of them. */
 static hdw_status rename_bad(store *s) {
   char bad[STORE_PATH];
-  hdw_status st = path_of(bad, s->lmdb_dir, "state.mdb.bad");
-  return st ? st : io_file_rename(s->mdb_path, bad);
+  path_of(bad, s->lmdb_dir, "state.mdb.bad");
+  return io_file_rename(s->mdb_path, bad);
 }
 
 static hdw_status set_aside(store *s) {
@@ -230,10 +226,13 @@ static hdw_status bring_up(store *s, store_info *info) {
 }
 
 static hdw_status set_paths(store *s, const store_opts *o) {
-  hdw_status st = path_of(s->dir, o->dir, "");
-  if (!st) st = path_of(s->log_dir, o->dir, "log");
-  if (!st) st = path_of(s->lmdb_dir, o->lmdb_dir ? o->lmdb_dir : o->dir, "");
-  return st ? st : path_of(s->mdb_path, s->lmdb_dir, "state.mdb");
+  const char *lmdb = o->lmdb_dir ? o->lmdb_dir : o->dir;
+  if (strlen(o->dir) + STORE_NAME + 2 > STORE_PATH || strlen(lmdb) + STORE_NAME + 2 > STORE_PATH) return HDW_E_INVALID;
+  memcpy(s->dir, o->dir, strlen(o->dir) + 1);
+  memcpy(s->lmdb_dir, lmdb, strlen(lmdb) + 1);
+  path_of(s->log_dir, s->dir, "log");
+  path_of(s->mdb_path, s->lmdb_dir, "state.mdb");
+  return HDW_OK;
 }
 
 static void defaults(store_opts *o) {
@@ -241,7 +240,6 @@ static void defaults(store_opts *o) {
   if (!o->map_max_bytes) o->map_max_bytes = (uint64_t)1 << 40;
   if (!o->commit_us) o->commit_us = 100000;
   if (!o->commit_records) o->commit_records = 20000;
-  if (!o->partitions) o->partitions = 1;
 }
 
 static hdw_status store_new(io *x, const store_opts *opts, store **out) {
@@ -318,8 +316,8 @@ hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_
   io_stat_info st = {0};
   hdw_status e = store_new(x, &o, &s);
   if (e) return e;
-  e = path_of(tmp, s->lmdb_dir, "state.mdb.new");
-  if (!e) e = io_file_stat(s->mdb_path, &st);
+  path_of(tmp, s->lmdb_dir, "state.mdb.new");
+  e = io_file_stat(s->mdb_path, &st);
   *before_bytes = *after_bytes = st.size_bytes;
   if (!e) e = store_env_open(s);
   store_abort(s);
@@ -361,8 +359,4 @@ void store_get_size(const store *s, uint64_t *used_bytes, uint64_t *map_bytes) {
   mdb_env_stat(s->env, &st);
   *used_bytes = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
   *map_bytes = s->map_bytes;
-}
-
-uint16_t store_partition(const store *s, const uint8_t lane[REC_LANE]) {
-  return (uint16_t)((lane[0] | lane[1] << 8) % (s->opts.partitions ? s->opts.partitions : 1));
 }

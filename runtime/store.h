@@ -6,7 +6,7 @@
  * beyond the last commit.
  *
  * Values carry a CRC32C over key and value, checked at every read (HDW_E_CORRUPT): LMDB itself does not notice damage.
- * Keys begin with the partition. A single node uses one partition, 0, so that inserts stay local; store_partition() says which one a lane belongs to.
+ * Keys begin with the partition. A single node uses one partition, 0, so that inserts stay local.
  *
  * Loop thread only; the thread behind it is the store's own. Rows are copied into the arena given; slices in them live there. Lists call back with ids in order; the callback may read
  * rows but must not apply, flush or close. */
@@ -26,7 +26,6 @@ typedef struct store_opts {
   uint64_t map_max_bytes;    /* 0 = 1 TiB */
   int64_t commit_us;         /* 0 = 100,000 */
   unsigned commit_records;   /* 0 = 20,000 */
-  uint16_t partitions;       /* 0 = 1 */
   bool read_only;            /* the state as last committed, also beside a running daemon: nothing is made, caught up or written. HDW_E_NOTFOUND, HDW_E_CORRUPT */
   uint64_t until;            /* catches up to this sequence only; 0 = to the end of the log */
   store_progress progress;   /* may be NULL */
@@ -70,7 +69,6 @@ hdw_status store_hash(store *s, uint8_t out[32]);
 hdw_status store_check(store *s);
 /* What is open was found damaged: its file is set aside (state.mdb.bad), so that the next opening makes it again from the log. Not of a read-only store. */
 void store_doubt(store *s);
-uint16_t store_partition(const store *s, const uint8_t lane[REC_LANE]);
 
 /* ---- inputs ---- */
 typedef struct store_input {

@@ -354,6 +354,10 @@ hdw_status store_list_due(store *s, uint16_t part, int64_t until_us, unsigned li
     int64_t at = (int64_t)cod_get_be64(&i.key);
     uint8_t subject = cod_get_u8(&i.key);
     uint64_t id = cod_get_be64(&i.key);
+    if (i.key.bad) {
+      i.status = HDW_E_CORRUPT;
+      break;
+    }
     if (at > until_us || limit-- == 0) {
       if (next_us) *next_us = at;
       break;

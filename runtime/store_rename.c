@@ -173,7 +173,12 @@ hdw_status store_list_sink(store *s, uint16_t part, cod_str sink, unsigned limit
     if (i.value.len > 1) continue; /* it comes with its first lane */
     limit--;
     (void)cod_get_raw(&i.key, lane, REC_LANE);
-    if (!cb(part, cod_get_be64(&i.key), i.value.len ? (uint8_t)i.value.p[0] : 0, user)) break;
+    uint64_t id = cod_get_be64(&i.key);
+    if (i.key.bad || !i.value.len) {
+      i.status = HDW_E_CORRUPT;
+      break;
+    }
+    if (!cb(part, id, (uint8_t)i.value.p[0], user)) break;
   }
   sit_end(&i);
   return i.status;
