@@ -115,6 +115,62 @@ static void test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_aga
   ack_free(x);
 }
 
+/* One of two workflows failed: only that one runs again, and only its run is no dead letter any more. */
+static const char two_program[] =
+    "hdw 1\n"
+    "listener adt = mllp()\n"
+    "connection crm = rest(base: 'http://127.0.0.1:1', retry: retry(0))\n"
+    "workflow answers on msg = adt.message(types: ['ADT^A01']) ack after run within 5 seconds else AE {\n"
+    "  step x = crm.post('/x', body: { who: 'answers' })\n"
+    "  return 1\n"
+    "}\n"
+    "workflow beside on msg = adt.message(types: ['ADT^A01']) {\n"
+    "  step y = crm.post('/y', body: { who: 'beside' })\n"
+    "  return 1\n"
+    "}\n";
+static engine_mock_verdict fails_for(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  ackrig *x = (ackrig *)p->user;
+  (void)ack_world(p, f, a, out);
+  bool one = x->calls <= 64 && strstr(x->bodies[x->calls - 1], x->delay_us == -1 ? "beside" : "answers") != NULL;
+  out->delay_us = 0;
+  out->status = one ? x->status : 0;
+  return out->status ? MOCK_ERROR : MOCK_VALUE;
+}
+
+static void test_H40_a_further_attempt_runs_only_what_has_not_succeeded(void **state) {
+  (void)state;
+  ackrig *x = ack_new(two_program, "", "");
+  peer *p = ack_connect(x, 2575);
+  x->p->world = fails_for;
+  x->status = 422;
+  EXPECT(x, p, "AE", "M1", "1", "");
+  prog_run_for(x->p, 1000000);
+  assert_int_equal(x->calls, 2);
+  x->status = 0;
+  EXPECT(x, p, "AA", "M1", "1", "");
+  prog_run_for(x->p, 1000000);
+  assert_int_equal(x->calls, 3);
+  assert_non_null(strstr(x->bodies[2], "answers"));
+  EXPECT(x, p, "AA", "M1", "1", ""); /* and now it is a repetition */
+  assert_int_equal(x->calls, 3);
+  assert_int_equal(ack_stored(x), 1);
+  assert_int_equal(prog_redrive_all(x->p), 0); /* nothing is left to be sent back to work */
+  /* The other way round: what the answer came from has succeeded, so the resend is a repetition, and the failed one stays for the operator. */
+  x->delay_us = -1, x->status = 422;
+  EXPECT(x, p, "AA", "M2", "1", "");
+  prog_run_for(x->p, 1000000);
+  unsigned before = x->calls;
+  x->status = 0;
+  EXPECT(x, p, "AA", "M2", "1", "");
+  prog_run_for(x->p, 1000000);
+  assert_int_equal(x->calls, before);
+  assert_int_equal(prog_redrive_all(x->p), 1);
+  prog_run_for(x->p, 1000000);
+  assert_int_equal(x->calls, before + 1);
+  ack_hang_up(p);
+  ack_free(x);
+}
+
 static void test_a_daemon_that_ends_while_senders_wait_gives_back_everything(void **state) {
   (void)state;
   ackrig *x = ack_new(after_program, "", "");
@@ -476,6 +532,7 @@ int main(void) {
       cmocka_unit_test(test_H40_answer_of_a_run_is_never_behind_its_end),
       cmocka_unit_test(test_H40_discarded_run_gives_way_to_a_further_attempt),
       cmocka_unit_test(test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_again),
+      cmocka_unit_test(test_H40_a_further_attempt_runs_only_what_has_not_succeeded),
       cmocka_unit_test(test_a_daemon_that_ends_while_senders_wait_gives_back_everything),
       cmocka_unit_test(test_H40_contents_are_known_again_by_their_mark),
       cmocka_unit_test(test_once_keys_live_with_their_input_and_go_when_their_time_is_over),
