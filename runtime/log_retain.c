@@ -136,8 +136,9 @@ static bool grow(io *x, uint8_t **p, size_t len, size_t *cap, size_t want) {
   return true;
 }
 
+/* There is something to be written. */
 static hdw_status flush(log_compaction *c) {
-  hdw_status s = c->len ? io_pwrite(c->x, c->fd, c->buf, c->len, c->off - c->len) : HDW_OK;
+  hdw_status s = io_pwrite(c->x, c->fd, c->buf, c->len, c->off - c->len);
   c->len = 0;
   return s;
 }

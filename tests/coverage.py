@@ -2,12 +2,13 @@
 """What the tests reach: lines and branches by folder, and every branch not reached in the files that promise all of them.
 
   coverage.py --build DIR [--run PATTERN] [--fresh] [--files] [--list] [--only]      ./dev coverage
+  coverage.py --build DIR --counted TARGET --programs NAME... [--list]               the test coverage/log
 
-DIR is a build of the preset coverage. --run PATTERN runs the tests of that name first (ctest -R), --fresh forgets what earlier runs counted, --files prints each file,
+DIR is a build of the preset coverage; with --counted any build: only the objects of that target count, which are compiled with counters, under these programs alone. --run PATTERN runs the tests of that name first (ctest -R), --fresh forgets what earlier runs counted, --files prints each file,
 --list every branch not reached, --only leaves out everything but the files below.
 
 The files of tests/coverage.txt are to promise every branch: what is in there stands between the bytes that come in and the acknowledgement that goes out. The number behind a file, if
-there is one, is how many of its branches may be missed as yet: it may only become smaller. A branch that nothing can take stands there too, with its reason."""
+there is one, is how many of its branches may be missed as yet: it may only become smaller; a second one the same for the programs of coverage/log. A branch that nothing can take stands there too, with its reason."""
 import argparse
 import collections
 import concurrent.futures
@@ -25,21 +26,24 @@ ARGUMENTS = {'failing': ['--ways', 'first']}
 
 
 def table():
-    """({file: branches that may be missed}, {(file, text of the line): [how many branches, reason]})."""
-    files, rows = {}, {}
+    """({file: branches that may be missed}, {(file, text of the line): [how many branches, reason]}, {file: the same under the programs of coverage/log})."""
+    files, rows, quick = {}, {}, {}
     with open(TABLE, encoding='utf-8') as f:
         for n, line in enumerate(f, 1):
             line = line.rstrip('\n')
             if not line or line.startswith('#'):
                 continue
-            if re.fullmatch(r'\S+( +\d+)?', line):
-                files[line.split()[0]] = int((line.split() + ['-1'])[1])
+            if re.fullmatch(r'\S+( +\d+){0,2}', line):
+                word = line.split()
+                files[word[0]] = int((word + ['-1'])[1])
+                if len(word) == 3:
+                    quick[word[0]] = int(word[2])
                 continue
             part = [x.strip() for x in line.split(' | ')]
             if len(part) != 4 or not part[1].isdigit():
                 sys.exit(f'{TABLE}:{n}: file | branches | text of the line | reason')
             rows[part[0], part[2]] = [int(part[1]), part[3]]
-    return files, rows
+    return files, rows, quick
 
 
 def gcov(objects):
@@ -112,7 +116,9 @@ def main():
     p.add_argument('--programs', nargs='*', default=[], help='programs of DIR that are run first')
     a = p.parse_args()
     build = os.path.abspath(a.build)
-    promised, rows = table()
+    promised, rows, quick = table()
+    if a.counted:
+        promised, a.only = quick, True
     if a.fresh:
         for at, _, names in os.walk(build):
             for n in names if not a.counted or f'/{a.counted}.dir' in at else ():

@@ -99,8 +99,8 @@ static void test_a_rewritten_segment_without_its_first_record_is_damage(void **s
 /* Entries that are whole each, and are not those of this segment. */
 static void test_entries_out_of_order_or_too_few_are_damage(void **state) {
   (void)state;
-  static const char *const what[] = {"a sequence again", "a place again", "one too many", "one too few"};
-  for (int kind = 0; kind < 4; kind++) {
+  static const char *const what[] = {"a sequence again", "a place again", "one too many", "one too few", "something in what is zero"};
+  for (int kind = 0; kind < 5; kind++) {
     world w;
     static made m;
     log_rec r;
@@ -122,13 +122,59 @@ static void test_entries_out_of_order_or_too_few_are_damage(void **state) {
     uint32_t was = cod_get_u32(&c);
     if (kind == 0) put64(second + LOG_ENTRY + 8, 1), made_seal(&m, (size_t)(second - m.b) + LOG_ENTRY, bare, was);
     if (kind == 1) put32(second, first_was), made_seal(&m, (size_t)(second - m.b) + LOG_ENTRY, bare, first_was);
-    if (kind >= 2) put32(m.b + ENTRIES, kind == 2 ? entries + 1 : entries - 1), made_seal(&m, LOG_HEADER, LOG_COMPACT_BEGIN - LOG_HEADER, LOG_HEADER);
+    if (kind == 4) put32(second + 4, 1);
+    else if (kind >= 2) put32(m.b + ENTRIES, kind == 2 ? entries + 1 : entries - 1), made_seal(&m, LOG_HEADER, LOG_COMPACT_BEGIN - LOG_HEADER, LOG_HEADER);
     place(w.x, SEG1, m.b, m.len);
     uint64_t n = read_all(w.x, &s, &r);
-    if (s != HDW_E_CORRUPT || r.pos.seg != 1 || n != (kind < 2 ? 1 : 6)) fail_msg("%s: %llu records, %s", what[kind], (unsigned long long)n, hdw_status_text(s));
+    if (s != HDW_E_CORRUPT || r.pos.seg != 1 || n != (kind < 2 || kind == 4 ? 1 : 6)) fail_msg("%s: %llu records, %s", what[kind], (unsigned long long)n, hdw_status_text(s));
     assert_int_equal(log_compact_check(w.x, DIR, 1, &wrong), HDW_E_CORRUPT);
     end(&w);
   }
+}
+
+/* What a segment says of its rewriting, again and again; and of those that were never rewritten or have no head. */
+static log_verdict bare_all(const log_rec *rec, bool *pinned, unsigned *klass, void *user) {
+  (void)rec, (void)pinned, (void)klass, (void)user;
+  return LOG_V_BARE;
+}
+static log_verdict drop_all(const log_rec *rec, bool *pinned, unsigned *klass, void *user) {
+  (void)rec, (void)pinned, (void)klass, (void)user;
+  return LOG_V_DROP;
+}
+static void test_rewritten_again(void **state) {
+  (void)state;
+  static const struct { log_judge how; unsigned left; } t[] = {{judge, 6}, {bare_all, 6}, {bare_all, 6}, {drop_all, 0}, {drop_all, 0}};
+  world w;
+  log_compact_info first, info;
+  log_iter *it;
+  log_rec r;
+  hdw_status s;
+  uint64_t wrong = 7;
+  begin(&w);
+  two_segments(&w);
+  assert_int_equal(log_compact_read(w.x, DIR, 10, &info), HDW_OK);
+  assert_int_equal(info.as_of, 0);
+  assert_int_equal(log_compact_read(w.x, DIR, 11, &info), HDW_E_NOTFOUND);
+  assert_int_equal(log_compact_read(w.x, DIR, 1, &first), HDW_OK);
+  assert_true(first.as_of == 99 && first.next_seq == 10 && first.was_bytes > 9 * 100 && first.pinned_bytes > 0);
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    assert_int_equal(compact(w.x, DIR, 1, t[i].how), HDW_OK);
+    assert_int_equal(log_compact_read(w.x, DIR, 1, &info), HDW_OK);
+    assert_true(info.entries == t[i].left && info.next_seq == 10 && info.was_bytes == first.was_bytes && info.last_us == first.last_us);
+    assert_int_equal(log_compact_check(w.x, DIR, 1, &wrong), HDW_OK);
+    assert_int_equal(read_all(w.x, &s, &r), t[i].left + 1);
+    assert_int_equal(s, HDW_E_NOTFOUND);
+  }
+  assert_int_equal(log_iter_open(w.x, DIR, 0, &it), HDW_OK);
+  assert_true(log_iter_compacted(it));
+  assert_int_equal(log_iter_next(it, &r), HDW_OK);
+  assert_int_equal(r.seq, 10);
+  assert_false(log_iter_compacted(it));
+  log_iter_close(it);
+  place(w.x, SEG1, (const uint8_t *)"short", 5);
+  assert_int_equal(log_compact_read(w.x, DIR, 1, &info), HDW_E_CORRUPT);
+  assert_int_equal(log_compact_check(w.x, DIR, 10, &wrong), HDW_OK);
+  end(&w);
 }
 
 /* The table of places leads elsewhere, or ends too soon: reading by place tells, and so does the check. */
@@ -236,6 +282,7 @@ int main(void) {
       cmocka_unit_test(test_a_rewritten_segment_that_contradicts_itself_is_damage),
       cmocka_unit_test(test_a_rewritten_segment_without_its_first_record_is_damage),
       cmocka_unit_test(test_entries_out_of_order_or_too_few_are_damage),
+      cmocka_unit_test(test_rewritten_again),
       cmocka_unit_test(test_a_wrong_table_of_places_is_told),
       cmocka_unit_test(test_a_rewritten_last_segment_with_damage_is_no_end),
       cmocka_unit_test(test_rewriting_large_records),

@@ -343,6 +343,45 @@ static void test_a_last_segment_without_a_header(void **state) {
   }
 }
 
+/* Records larger than what is read at once: read whole, and a damaged one before another batch is no torn tail. */
+static void test_records_larger_than_the_window(void **state) {
+  (void)state;
+  enum { BIG = 3 << 20 };
+  world w;
+  log_open_info info;
+  hlog *l;
+  log_rec r;
+  log_iter *it;
+  hdw_status s;
+  int fd;
+  uint8_t *body = (uint8_t *)malloc(BIG), bad = 0xff;
+  begin(&w);
+  assert_int_equal(open_log(w.x, 32 << 20, &info, &l), HDW_OK);
+  for (int i = 1; i <= 4; i++) {
+    memset(body, i, BIG);
+    append(&w, l, body, i % 2 ? 10 : BIG);
+    assert_int_equal(io_run(w.x), HDW_OK);
+  }
+  assert_int_equal(log_iter_open(w.x, DIR, 0, &it), HDW_OK);
+  uint32_t off[5] = {0};
+  for (int i = 1; i <= 4; i++) {
+    assert_int_equal(log_iter_next(it, &r), HDW_OK);
+    assert_true(r.seq == (uint64_t)i && r.body_len == (i % 2 ? 10 : BIG) && r.body[0] == i && r.body[r.body_len - 1] == i);
+    off[i] = r.pos.off;
+  }
+  log_iter_close(it);
+  log_close(l);
+  assert_int_equal(io_open(w.x, SEG1, IO_O_WRITE, &fd), HDW_OK);
+  assert_int_equal(io_pwrite(w.x, fd, &bad, 1, off[3] + 36), HDW_OK);
+  io_fclose(w.x, fd);
+  assert_int_equal(open_log(w.x, 32 << 20, &info, &l), HDW_E_CORRUPT);
+  assert_int_equal(info.bad.off, off[3]);
+  assert_int_equal(read_all(w.x, &s, &r), 2);
+  assert_int_equal(s, HDW_E_CORRUPT);
+  free(body);
+  end(&w);
+}
+
 /* ---- a batch ---- */
 
 /* As many records in one turn as fit into one call, one less and one more, and twice as many. */
@@ -464,6 +503,7 @@ int main(void) {
       cmocka_unit_test(test_skipping_over_several_damaged_segments),
       cmocka_unit_test(test_a_first_segment_that_does_not_read_is_skipped),
       cmocka_unit_test(test_a_last_segment_without_a_header),
+      cmocka_unit_test(test_records_larger_than_the_window),
       cmocka_unit_test(test_batches_as_long_as_one_write),
       cmocka_unit_test(test_folders_with_too_long_names_are_refused),
       cmocka_unit_test(test_options_out_of_range_are_refused),
