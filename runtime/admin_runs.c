@@ -1,9 +1,10 @@
 /* admin_runs.c - runs step by step, deliveries, dead letters. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "admin_int.h"
 
-enum { RUNS_MAX = 100000 };
+enum { RUNS_MAX = 100000, LOOK_INPUTS = 20000 };
 
 static void put_str(buf *b, bool *f, const char *k, cod_str s) {
   if (s.len) admin_text(b, f, k, s.p, s.len);
@@ -40,13 +41,20 @@ typedef struct listing {
   admin_query *q;
   bool first;
   unsigned left;
+  unsigned look;             /* messages that may still be looked at */
+  uint8_t only;              /* runs in this state; 0 = all */
 } listing;
 
 static bool run_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   listing *l = (listing *)user;
   store_run r;
   (void)part, (void)state;
+  arena_mark m = arena_here(l->q->a);
   if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
+  if (l->only && r.state != l->only) {
+    arena_release(l->q->a, m);
+    return true;
+  }
   buf_puts(l->q->b, l->first ? "{" : ",{");
   l->first = false;
   admin_run_row(l->q, &r);
@@ -58,25 +66,26 @@ static bool runs_of_input(uint16_t part, uint64_t id, uint8_t state, void *user)
   listing *l = (listing *)user;
   (void)state;
   (void)store_list_runs_of_input(l->q->ad->e->store, part, id, run_one, user);
-  return l->left > 0;
+  return l->left > 0 && --l->look > 0;
 }
 
 /* Without a state: of the latest messages, newest first. */
+/* What has ended well, or was given up, stands in no list of its own: it is looked for in the latest messages. */
+static bool is_listed(uint8_t s) { return s != RUN_DONE && s != RUN_DISCARDED; }
+
 int admin_runs(admin_query *q) {
   const char *state = admin_param(q, "state");
-  listing l = {.q = q, .first = true, .left = 50};
+  listing l = {.q = q, .first = true, .left = 50, .look = UINT_MAX};
   int bad = admin_limit(q, RUNS_MAX, &l.left);
+  uint8_t s = RUN_QUEUED;
   if (bad) return bad;
+  while (state && s <= RUN_DISCARDED && strcmp(admin_run_state(s), state) != 0) s++;
+  if (state && s > RUN_DISCARDED) return admin_error(q, 400, "state is one of queued, running, waiting, parked, done, failed, dead, discarded");
   buf_puts(q->b, "[");
-  if (!state) (void)store_list_inputs(q->ad->e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), 0, true, l.left, runs_of_input, &l);
+  if (state && is_listed(s)) (void)store_list_runs(q->ad->e->store, ENG_PART, s, 0, l.left, run_one, &l);
   else {
-    bool known = false;
-    for (uint8_t s = RUN_QUEUED; s <= RUN_DISCARDED; s++)
-      if (!strcmp(admin_run_state(s), state)) {
-        known = true;
-        (void)store_list_runs(q->ad->e->store, ENG_PART, s, 0, l.left, run_one, &l);
-      }
-    if (!known) return admin_error(q, 400, "state is one of queued, running, waiting, parked, dead, failed");
+    if (state) l.only = s, l.look = LOOK_INPUTS;
+    (void)store_list_inputs(q->ad->e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), 0, true, l.only ? LOOK_INPUTS : l.left, runs_of_input, &l);
   }
   buf_puts(q->b, "]");
   return 200;
@@ -198,7 +207,12 @@ static bool dead_run(uint16_t part, uint64_t id, uint8_t state, void *user) {
   listing *l = (listing *)user;
   store_run r;
   (void)part, (void)state;
+  arena_mark m = arena_here(l->q->a);
   if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
+  if (l->only && r.state != l->only) {
+    arena_release(l->q->a, m);
+    return true;
+  }
   buf_puts(l->q->b, l->first ? "{\"subject\":\"run\"," : ",{\"subject\":\"run\",");
   l->first = false;
   admin_run_row(l->q, &r);

@@ -84,7 +84,8 @@ int hv_audit(const hv_args *a);
 /* hdwvm_hold.c. Gives up files and system calls but for these and what the arguments name to be read. False: hdw.json demands more than this kernel can. */
 bool hv_hold(const hv_args *a, unsigned what);
 
-/* hdwvm_damage.c. From now on a damaged state of this folder ends the process with a word and status 75; what an earlier end left in doubt is read in a child now. */
+/* hdwvm_damage.c. From now on a damaged state of this folder ends the process with a word and status 75; what an earlier end left in doubt is read in a child now:
+ * whoever calls this has the folder for itself, and is not held yet. Once in a process. */
 void hv_damage_watch(const char *dir);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */

@@ -3,8 +3,10 @@
  *   what happened                                                  told, and then
  *   reading a place of the mapped file failed (SIGBUS), or         the file is set aside (state.mdb.bad), status 75;
  *   LMDB itself stumbled or gave up (SIGSEGV, SIGBUS, SIGABRT)     the next start makes the state again from the log
- *   any other end by SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL      a note is left (state.doubt) and the process ends by the signal;
+ *   any other end by SIGSEGV or SIGBUS while the file is mapped    a note is left (state.doubt) and the process ends by the signal;
  *                                                                  the next start has the state read in a child first
+ *   any other end by a signal                                      nothing: the map cannot be written through, and who gave up (SIGABRT of a
+ *                                                                  watchdog or of a library) did not stumble over what is in it
  *
  * Nothing here allocates, locks or uses the C library's files: handlers run anywhere. */
 #include <fcntl.h>
@@ -42,13 +44,13 @@ static uintptr_t hex(const char **p) {
   }
 }
 
-/* "55d0-55e0 r--s 00000000 fe:00 123   /var/lib/hdw/state.mdb": does it hold the address, and is the name in it? */
+/* "55d0-55e0 r--s 00000000 fe:00 123   /var/lib/hdw/state.mdb": does it hold the address (0: any), and is the name in it? */
 static bool line_is(const char *line, uintptr_t at, const char *name) {
   uintptr_t from = hex(&line), to = *line == '-' ? (line++, hex(&line)) : 0;
-  return at >= from && at < to && strstr(line, name) != NULL;
+  return (!at || (at >= from && at < to)) && strstr(line, name) != NULL;
 }
 
-/* Whether an address lies in the mapping of a file with this in its path. */
+/* Whether an address lies in the mapping of a file with this in its path; 0: whether there is such a mapping. */
 static bool mapped_from(uintptr_t at, const char *name) {
   static char part[8192], line[PATH];
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -85,13 +87,13 @@ static void on_deadly(int signo, siginfo_t *info, void *context) {
   if (!again) {
     again = 1;
     bool memory = (signo == SIGBUS || signo == SIGSEGV) && info->si_code > 0; /* not sent by somebody */
-    bool sure = signo == SIGABRT ? access(state, F_OK) != 0 /* store_doubt has been there */ : memory && (mapped_from((uintptr_t)info->si_addr, "/state.mdb") || mapped_from(code_at(context), "/liblmdb"));
+    bool sure = signo == SIGABRT ? access(state, F_OK) != 0 && access(bad, F_OK) == 0 /* store_doubt has been there */ : memory && (mapped_from((uintptr_t)info->si_addr, "/state.mdb") || mapped_from(code_at(context), "/liblmdb"));
     if (sure) {
       if (signo != SIGABRT) (void)rename(state, bad);
       say("hdwvm: "), say(state), say(" is DAMAGED: reading it failed. It is set aside as state.mdb.bad; nothing is lost, the next start makes it again from the log\n");
       _exit(LOG_EXIT_CODE);
     }
-    int fd = open(doubt, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = (signo == SIGSEGV || signo == SIGBUS) && mapped_from(0, "/state.mdb") ? open(doubt, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (fd >= 0) close(fd);
   }
   (void)sigaction(signo, &before[i], NULL);
@@ -123,6 +125,7 @@ static bool reads_well(const char *dir) {
 
 void hv_damage_watch(const char *dir) {
   struct sigaction on = {.sa_sigaction = on_deadly, .sa_flags = SA_SIGINFO | SA_NODEFER};
+  if (state[0]) return; /* a standby that is promoted watches already */
   snprintf(state, sizeof state, "%.1100s/state.mdb", dir);
   snprintf(bad, sizeof bad, "%.1100s/state.mdb.bad", dir);
   snprintf(doubt, sizeof doubt, "%.1100s/state.doubt", dir);

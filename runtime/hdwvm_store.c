@@ -380,6 +380,7 @@ int hv_restore(const hv_args *a) {
   }
   hdw_status s = io_mkdir(t.io, t.dir);
   if (s && s != HDW_E_EXISTS) return end(&t, failed("the folder", t.dir, s));
+  hv_damage_watch(t.dir);
   if (!hv_hold(a, HOLD_DATA)) return end(&t, EXIT_FINDINGS);
   int code = copied(&t, from, t.log, &r);
   if (code == EXIT_OK || code == EXIT_FINDINGS) {
@@ -420,6 +421,8 @@ int hv_compact(const hv_args *a) {
     return end(&t, EXIT_FINDINGS);
   }
   if (log_segments(t.io, t.log, NULL, 0, &n) || !n) return end(&t, failed("the log in", t.log, HDW_E_NOTFOUND));
+  hv_damage_watch(t.dir);
+  if (!hv_hold(a, HOLD_DATA)) return end(&t, EXIT_FINDINGS);
   if (engine_open(t.io, &o, &e, text)) {
     hv_say("%s", text);
     return end(&t, EXIT_IO);

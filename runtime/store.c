@@ -322,6 +322,7 @@ hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_
   if (!e) e = store_env_open(s);
   store_abort(s);
   (void)io_file_unlink(tmp);
+  HDW_POINT("hold.before_copy"); /* of a command, as all of these */
   if (!e) e = store_error(mdb_env_copy2(s->env, tmp, MDB_CP_COMPACT));
   store_env_close(s);
   if (!e) e = io_file_stat(tmp, &st);

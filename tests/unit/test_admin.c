@@ -179,9 +179,12 @@ static void test_bad_numbers_are_refused(void **state) {
       {"/messages?limit=0", 400, "limit: a whole number from 1 to 1000000"}, {"/messages?limit=1000001", 400, "limit"}, {"/messages?limit=ten", 400, "limit"},
       {"/messages?limit=1000000", 200, "["}, {"/messages?after=-1", 400, "after: a whole number is expected"}, {"/messages?after=99999999999999999999", 400, "after"},
       {"/messages?since=2026-01-01", 400, "since"}, {"/messages?until=1x", 400, "until"}, {"/messages?limit=", 400, "limit"}, {"/messages?after=0", 200, "["},
-      {"/runs?limit=1e3", 400, "limit"}, {"/runs?limit=200000", 200, "["}, {"/runs?state=lost", 400, "state is one of"}, {"/dead?limit=x", 400, "limit"}, {"/dead?limit=1", 200, "["},
+      {"/runs?limit=1e3", 400, "limit"}, {"/runs?limit=200000", 200, "["}, {"/runs?state=lost", 400, "state is one of"}, {"/runs?state=done", 200, "\"state\":\"done\""}, {"/runs?state=done&limit=1", 200, "\"state\":\"done\""}, {"/runs?state=discarded", 200, "[]"},
+      {"/runs?state=dead", 200, "[]"}, {"/dead?limit=x", 400, "limit"}, {"/dead?limit=1", 200, "["},
       {"/lanes?limit=-5", 400, "limit"}, {"/audit?limit=0", 400, "limit"}, {"/audit?after=%20", 400, "after"}, {"/audit?since=yesterday", 400, "since"}, {"/audit?limit=5&after=3", 200, "["}};
   rig *r = rig_new(&plain);
+  submit(r, "M1", "ADT^A01", "");
+  run_for(r, 1000000);
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
     buf b;
     buf_init(&b, &r->a, 1 << 20);
