@@ -109,9 +109,7 @@ static hdw_status sync_timed(hlog *l) {
   int64_t t = io_mono_us(l->x);
   HDW_POINT("log.before_sync");
   hdw_status s = HDW_BROKEN("log.no_sync") ? HDW_OK : io_sync(l->x, l->fd);
-#ifdef HDW_BREAK_SYNC_IGNORED
-  s = HDW_OK; /* canary: the tests must notice */
-#endif
+  if (HDW_BROKEN("log.sync_ignored")) s = HDW_OK;
   HDW_POINT("log.after_sync");
   t = io_mono_us(l->x) - t;
   if (t < 1) t = 1; /* 0 = none yet */
@@ -262,15 +260,10 @@ static void done_run(void *user) { done_all((hlog *)user); }
 /* The writer has nothing and is not in its step. The queue is looked at first: the writer says that it is busy before it takes it, so one that was taken shows a busy
  * writer. In the other order the writer could begin between the two looks, and both would write. */
 static bool writer_rests(hlog *l) {
-#ifdef HDW_BREAK_TWO_WRITERS
-  bool rests = !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST); /* canary: test_log_turns must notice */
+  bool swapped = HDW_BROKEN("log.two_writers");
+  bool rests = swapped ? !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST) : !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
   HDW_POINT("log.look");
-  return rests && !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
-#else
-  bool empty = !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
-  HDW_POINT("log.look");
-  return empty && !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST);
-#endif
+  return rests && (swapped ? !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST) : !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST));
 }
 
 /* The writer's fields may be touched by the loop while the writer rests: it begins a step only when it was woken for something in the queue. */
@@ -369,12 +362,7 @@ hdw_status log_append(hlog *l, log_rec *rec, log_cb cb, void *user) {
   l->unsynced += n->size;
   l->appended += n->size;
   l->last_type = rec->type;
-#ifdef HDW_BREAK_ACK_EARLY
-  const bool early = true;
-#else
-  const bool early = HDW_BROKEN("ack.early");
-#endif
-  if (early && cb) { /* canary: told before it is durable; the kill test must notice */
+  if (HDW_BROKEN("ack.early") && cb) { /* told before it is durable */
     cb(HDW_OK, &n->rec, user);
     n->cb = NULL;
   }
@@ -664,9 +652,7 @@ static hdw_status read_file(hlog *l, uint64_t seg, struct log_open_file **out) {
   log_compacted comp = {.info.as_of = 0};
   s = io_pread(l->x, fd, head, sizeof head, 0, &got);
   if (!s) s = got < sizeof head ? HDW_E_CORRUPT : log_head_get(head, &h);
-#ifndef HDW_BREAK_ANY_SEGMENT /* canary: faults/damage must notice */
-  if (!s && h.first_seq != seg) s = HDW_E_CORRUPT; /* another segment under this name: its records are whole, and others */
-#endif
+  if (!s && h.first_seq != seg && !HDW_BROKEN("log.any_segment")) s = HDW_E_CORRUPT; /* another segment under this name: its records are whole, and others */
   if (!s && h.compacted) s = log_compacted_read(l->x, fd, &h, &comp);
   if (s) {
     io_fclose(l->x, fd);

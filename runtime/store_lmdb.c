@@ -69,9 +69,7 @@ static hdw_status check_size(const char *path, uint64_t *size) {
     if (page == 0 || txn >= best_txn) best_txn = txn, last = pg;
   }
   io_file_close(fd);
-#ifndef HDW_BREAK_SIZE_FIRST /* canary: test_store_size must notice */
-  if (!s) s = io_file_stat(path, &info);
-#endif
+  if (!s && !HDW_BROKEN("store.size_first")) s = io_file_stat(path, &info);
   if (s) return s;
   *size = info.size_bytes;
   return last > UINT64_MAX / 65536 - 1 || (last + 1) * psize > info.size_bytes ? HDW_E_CORRUPT : HDW_OK;
@@ -80,15 +78,12 @@ static hdw_status check_size(const char *path, uint64_t *size) {
 /* A transaction that took pages at the end of the file and gave them back leaves it shorter than it claims, which is no damage for LMDB and cannot be told from
  * damage by us: made as long as it claims. Lost in a crash before that it is made again from the log. */
 void store_env_extend(store *s) {
-#ifndef HDW_BREAK_NO_EXTEND /* canary: test_store_size must notice */
   uint64_t used, map;
   io_stat_info info;
   mdb_filehandle_t fd;
+  if (HDW_BROKEN("store.no_extend")) return;
   store_get_size(s, &used, &map);
   if (io_file_stat(s->mdb_path, &info) == HDW_OK && info.size_bytes < used && mdb_env_get_fd(s->env, &fd) == 0) (void)io_file_truncate(fd, used);
-#else
-  (void)s;
-#endif
 }
 
 /* LMDB found its own pages impossible and is about to abort(). */

@@ -11,6 +11,8 @@
       every fuzz target for N seconds, or until it found nothing new for --idle seconds (campaign_fuzz.py).
   campaign.py verifier --bin DIR [--count MODULES | --seconds N] [--resume] [--quick] [--record]
       generated programs and changed modules beside a second, slow machine (campaign_verifier.py).
+  campaign.py canaries --bin DIR [--debug DIR] [--target NAME,...] [--resume] [--quick] [--record]
+      every breakage of tests/canaries.txt turns red what is named beside it (campaign_canaries.py).
   campaign.py soak --bin DIR [--seconds N] [--quick] [--record]
       mixed load for N seconds: memory, descriptors, nothing dead (campaign_soak.py).
   campaign.py sim --bin DIR [--count SEEDS] [--seed FIRST] [--quick] [--record]
@@ -169,7 +171,7 @@ def fhirpath(a):
 
 
 # Campaigns in files of their own: campaign_NAME.py with run(arguments, record).
-ELSEWHERE = ('fuzz', 'sim', 'soak', 'verifier')
+ELSEWHERE = ('canaries', 'fuzz', 'sim', 'soak', 'verifier')
 
 
 def main():
@@ -185,7 +187,7 @@ def main():
     p.add_argument('--points')
     p.add_argument('--part', help='of scale: idle, loris, backlog, parked, retention; several with commas')
     p.add_argument('--idle', type=int, default=3600, help='of fuzz: seconds without a new edge that end a target')
-    p.add_argument('--target', help='of fuzz: only these, with commas')
+    p.add_argument('--target', help='of fuzz and canaries: only these, with commas')
     p.add_argument('--keep', action='store_true', help='of fuzz: what is new goes to tests/fuzz/corpus')
     p.add_argument('--resume', action='store_true', help='goes on where an interrupted run stopped')
     p.add_argument('--record', action='store_true')

@@ -1,6 +1,6 @@
 """Every write, sync, open, rename ... that fails, once and from then on, in twelve scenarios of the real daemon and its tools (iofault.c makes them fail).
 
-  iofaults.py [--points N] [--seed N] [--scenario NAME] [--jobs N] [--canary]
+  iofaults.py [--points N] [--seed N] [--scenario NAME] [--jobs N]
 
 Each scenario is first run without a fault to count its calls; then once for each call and kind of failure. Whatever failed: nobody dies of a signal, a message that was acknowledged
 is delivered after the next start, a failed write or sync of the log ends the daemon with code 75, the state equals the log (hdwvm check), what is only read stays as it was."""

@@ -3,8 +3,9 @@
  *
  *   oom [--stride N] [--offset N] [--scenario NAME|engine|parts] [--at N:STICKY]   every Nth allocation; exit 1 when something was wrong
  *
- * Each scenario is a child process of its own (fork), so that a crash is counted and the next one goes on. With -DHDW_BREAK_LEAK a block is kept back now and then: the canary. */
+ * Each scenario is a child process of its own (fork), so that a crash is counted and the next one goes on. With the canary oom.leak a block is kept back now and then. */
 #include "oom.h"
+#include "points.h"
 #include "store.h"
 #include <ftw.h>
 #include <stdio.h>
@@ -25,9 +26,7 @@ static void *hard_get(mem *m, size_t n) {
 static void hard_put(mem *m, void *p, size_t n) {
   hard *h = (hard *)m->user;
   if (!p) return;
-#ifdef HDW_BREAK_LEAK
-  if (h->fail_at && h->gets > h->fail_at && n == 64) return;
-#endif
+  if (HDW_BROKEN("oom.leak") && h->fail_at && h->gets > h->fail_at && n == 64) return;
   h->live_bytes -= n;
   free(p);
 }

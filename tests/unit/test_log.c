@@ -491,9 +491,11 @@ static void test_missing_and_exchanged_segments_are_noticed_and_can_be_skipped(v
   io_unlink(w.x, a);
   log_iter *it;
   log_rec r;
+  log_pos first = {.seg = 0};
   uint64_t got = 0, lost = 0;
   assert_int_equal(log_iter_open(w.x, DIR, 0, &it), HDW_OK);
-  while ((s = log_iter_next(it, &r)) == HDW_OK) got++;
+  while ((s = log_iter_next(it, &r)) == HDW_OK)
+    if (!got++) first = r.pos;
   assert_int_equal(s, HDW_E_CORRUPT);
   assert_int_equal(r.seq, seg[1].first_seq);
   assert_int_equal(log_iter_next(it, &r), HDW_E_CORRUPT); /* stays there */
@@ -507,6 +509,14 @@ static void test_missing_and_exchanged_segments_are_noticed_and_can_be_skipped(v
   place(w.x, a, mb.p, mb.len); /* another segment's bytes under this name */
   read_all(w.x, 300, &s);
   assert_int_equal(s, HDW_E_CORRUPT);
+  hlog *reads; /* its records are whole; by position they are not to be had either */
+  arena ar;
+  arena_init(&ar, &w.t.m, 0);
+  assert_int_equal(log_open_read(w.x, DIR, &reads), HDW_OK);
+  assert_int_equal(log_read(reads, (log_pos){seg[1].first_seq, first.off}, &ar, &r), HDW_E_CORRUPT);
+  assert_int_equal(log_read(reads, (log_pos){seg[2].first_seq, first.off}, &ar, &r), HDW_OK);
+  log_close(reads);
+  arena_free(&ar);
   place(w.x, a, ma.p, ma.len);
   assert_int_equal(read_all(w.x, 300, &s), 60);
 

@@ -52,7 +52,7 @@ static void test_loop_and_writer_take_turns(void **state) {
   test_mem_init(&w.t);
   snprintf(w.dir, sizeof w.dir, "/dev/shm/hdw-turns-XXXXXX"); /* syncs at once, so that the loop writes too */
   assert_non_null(mkdtemp(w.dir));
-  setenv("HDW_PAUSE_AT", "log.look:200,log.before_sync:120", 1);
+  setenv("HDW_PAUSE_AT", "log.look:1000,log.before_sync:120", 1);
   assert_int_equal(io_linux_new(&w.t.m, &w.x), HDW_OK);
   log_opts o = {.dir = w.dir, .segment_bytes = 4 << 20, .low_water_bytes = 1};
   assert_int_equal(log_open(w.x, &o, &info, &w.l), HDW_OK);
