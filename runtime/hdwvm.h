@@ -87,6 +87,8 @@ bool hv_hold(const hv_args *a, unsigned what);
 /* hdwvm_damage.c. From now on a damaged state of this folder ends the process with a word and status 75; what an earlier end left in doubt is read in a child now:
  * whoever calls this has the folder for itself, and is not held yet. Once in a process. */
 void hv_damage_watch(const char *dir);
+/* For commands that only read: a word and status 74. */
+void hv_damage_tell(const char *dir);
 
 /* ---- shared -------------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  *   what happened                                                  told, and then
  *   reading a place of the mapped file failed (SIGBUS), or         the file is set aside (state.mdb.bad), status 75;
  *   LMDB itself stumbled or gave up (SIGSEGV, SIGBUS, SIGABRT)     the next start makes the state again from the log
+ *   the same in a command that only reads, perhaps beside a daemon told, status 74; the file stays where it is
  *   any other end by SIGSEGV or SIGBUS while the file is mapped    a note is left (state.doubt) and the process ends by the signal;
  *                                                                  the next start has the state read in a child first
  *   any other end by a signal                                      nothing: the map cannot be written through, and who gave up (SIGABRT of a
@@ -29,6 +30,7 @@ static const int deadly[] = {SIGBUS, SIGSEGV, SIGABRT, SIGFPE, SIGILL};
 enum { NDEADLY = sizeof deadly / sizeof *deadly };
 static struct sigaction before[NDEADLY];
 static char state[PATH], bad[PATH], doubt[PATH];
+static bool reads_only;
 
 /* ---- in the handler ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -88,12 +90,16 @@ static void on_deadly(int signo, siginfo_t *info, void *context) {
     again = 1;
     bool memory = (signo == SIGBUS || signo == SIGSEGV) && info->si_code > 0; /* not sent by somebody */
     bool sure = signo == SIGABRT ? access(state, F_OK) != 0 && access(bad, F_OK) == 0 /* store_doubt has been there */ : memory && (mapped_from((uintptr_t)info->si_addr, "/state.mdb") || mapped_from(code_at(context), "/liblmdb"));
+    if (sure && reads_only) {
+      say("hdwvm: "), say(state), say(" is DAMAGED: reading it failed. hdwvm check says more; it is made again from the log when the daemon starts\n");
+      _exit(EXIT_IO);
+    }
     if (sure) {
       if (signo != SIGABRT) (void)rename(state, bad);
       say("hdwvm: "), say(state), say(" is DAMAGED: reading it failed. It is set aside as state.mdb.bad; nothing is lost, the next start makes it again from the log\n");
       _exit(LOG_EXIT_CODE);
     }
-    int fd = (signo == SIGSEGV || signo == SIGBUS) && mapped_from(0, "/state.mdb") ? open(doubt, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    int fd = (signo == SIGSEGV || signo == SIGBUS) && !reads_only && mapped_from(0, "/state.mdb") ? open(doubt, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (fd >= 0) close(fd);
   }
   (void)sigaction(signo, &before[i], NULL);
@@ -123,18 +129,27 @@ static bool reads_well(const char *dir) {
   return pid < 0 || (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status));
 }
 
-void hv_damage_watch(const char *dir) {
+static void watch(const char *dir) {
   struct sigaction on = {.sa_sigaction = on_deadly, .sa_flags = SA_SIGINFO | SA_NODEFER};
-  if (state[0]) return; /* a standby that is promoted watches already */
   snprintf(state, sizeof state, "%.1100s/state.mdb", dir);
   snprintf(bad, sizeof bad, "%.1100s/state.mdb.bad", dir);
   snprintf(doubt, sizeof doubt, "%.1100s/state.doubt", dir);
-  if (access(doubt, F_OK) == 0) {
-    hv_say("the last process here ended by a signal: %s is looked through", state);
-    bool well = access(state, F_OK) != 0 || reads_well(dir);
-    if (!well && !rename(state, bad)) hv_say("%s is DAMAGED: it is set aside as state.mdb.bad and made again from the log", state);
-    if (well) hv_say("%s can be read", state);
-    (void)unlink(doubt);
-  }
   for (unsigned i = 0; i < NDEADLY; i++) (void)sigaction(deadly[i], &on, &before[i]);
+}
+
+void hv_damage_tell(const char *dir) {
+  if (state[0]) return;
+  reads_only = true;
+  watch(dir);
+}
+
+void hv_damage_watch(const char *dir) {
+  if (state[0]) return; /* a standby that is promoted watches already */
+  watch(dir);
+  if (access(doubt, F_OK) != 0) return;
+  hv_say("the last process here ended by a signal: %s is looked through", state);
+  bool well = access(state, F_OK) != 0 || reads_well(dir);
+  if (!well && !rename(state, bad)) hv_say("%s is DAMAGED: it is set aside as state.mdb.bad and made again from the log", state);
+  if (well) hv_say("%s can be read", state);
+  (void)unlink(doubt);
 }

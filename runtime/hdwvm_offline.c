@@ -8,6 +8,7 @@
 #include "host.h"
 #include "io_linux.h"
 #include "model.h"
+#include "points.h"
 
 bool hv_was_offline;
 
@@ -21,7 +22,9 @@ bool hv_offline(const hv_args *a, arena *ar, const char *target, int *status, co
   if (!cfg || a->url || io_linux_new(ar->mem, &x)) return false;
   config_init(cfg, ar);
   engine_opts o = {.dir = dir, .config = cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .read_only = true};
+  hv_damage_tell(dir);
   bool ok = !engine_open(x, &o, &e, text);
+  HDW_POINT("hold.offline");
   if (ok) {
     buf_init(&b, ar, 256 << 20);
     *status = admin_offline(e, cfg, target, ar, &b);

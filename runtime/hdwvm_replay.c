@@ -360,6 +360,7 @@ static int opened(replaying *x, config *c) {
   const char *dir = hv_data_dir(x->args, &x->a, admin_path);
   if (with.file && !(with.bytes = hv_read(&x->a, with.file, &with.len))) return EXIT_FINDINGS;
   engine_opts o = {.dir = dir, .config = c, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .read_only = true, .log = on_log};
+  hv_damage_tell(dir);
   if (engine_open(x->io, &o, &x->e, text)) {
     hv_say("%s", text);
     return EXIT_IO;

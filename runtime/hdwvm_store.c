@@ -488,6 +488,7 @@ int hv_export(const hv_args *a) {
   if (!cfg) return end(&t, EXIT_INTERNAL);
   config_init(cfg, &t.a);
   engine_opts o = {.dir = t.dir, .config = cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .read_only = true};
+  hv_damage_tell(t.dir);
   if (engine_open(t.io, &o, &x.e, text)) {
     hv_say("%s", text);
     return end(&t, EXIT_IO);

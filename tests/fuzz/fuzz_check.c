@@ -1,7 +1,7 @@
 /* fuzz_check.c - the compiler on hostile programs, and single expressions (first byte: bit 0; bits 1-2 the model; bit 3 strict).
  *
  * Held for every text: it ends; with errors there are no bytes; without errors and later features there are some; what comes out loads, passes the
- * verifier and finds its natives; the same text gives the same bytes; checking and building agree on errors; fixes can be applied. */
+ * verifier and finds its natives; the same text gives the same bytes; checking and building agree on errors (both for one input in four); fixes can be applied. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +73,9 @@ static void program(arena *a, const char *src, size_t len) {
       diag_apply(a, &checked, f, 0, &n);
     }
   if (r.bytes) sound(a, &r);
+  uint32_t sum = (uint32_t)len;
+  for (size_t i = 0; i < len; i++) sum = sum * 31 + (uint8_t)src[i];
+  if (sum % 4) return; /* the second half of the work, for one in four */
   diag_init(&built, a);
   demand(comp_program(a, &s, 1, &(comp_options){.loader = &l, .tests = true}, &built, &again) == HDW_OK);
   demand(!built.errors == !!again.bytes);

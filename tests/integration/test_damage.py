@@ -145,6 +145,17 @@ class Damage(unittest.TestCase):
         self.restart_as_new()
 
     @unittest.skipUnless(POINTS, 'this build has no named places')
+    def test_F1_truncated_while_a_command_reads(self):
+        self.assertEqual(self.d.stop(), 0)
+        p = self.held_tool(self.d.config['data'], 'hold.offline', 'messages', '--limit', '1000')
+        os.truncate(self.state, 2 * 4096)
+        _, err = p.communicate(timeout=60)
+        self.assertEqual(p.returncode, 74, err)
+        self.assertIn('state.mdb is DAMAGED', err)
+        self.assertTrue(os.path.exists(self.state))  # it is not this command's
+        self.restart_as_new()
+
+    @unittest.skipUnless(POINTS, 'this build has no named places')
     def test_tools_leave_a_doubt_too(self):
         source = self.copied('source')
         self.in_doubt_after(os.path.join(self.d.dir, 'restored'), 'restore', '--from', source)
