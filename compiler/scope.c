@@ -1,12 +1,12 @@
 /* scope.c - logins of connections: the scopes that are asked for against the calls that are made, and what else can be said about them when the program is compiled.
  *
- * The grammar is SMART's (HL7/smart-app-launch, scopes-and-launch-context): CONTEXT/TYPE.RIGHTS with RIGHTS read, write or * (version 1), or some of cruds in this order
- * (version 2), with ?param=value behind. A list with a scope that is not written here, or without any scope of this form, is left alone: then the server decides. */
+ * The grammar is SMART's (smart.h). A list with a scope that is not written here, or without any scope of this form, is left alone: then the server decides. */
 #include "comp_int.h"
+#include "smart.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { C = 1, R = 2, U = 4, D = 8, S = 16, MAX_SCOPES = 100 };
+enum { C = SMART_C, R = SMART_R, U = SMART_U, D = SMART_D, S = SMART_S, MAX_SCOPES = 100 };
 
 typedef struct scope { const ast *node; str text, type; uint8_t rights; bool v1, part, used; } scope;
 struct scopes {
@@ -17,43 +17,17 @@ struct scopes {
   unit *u;
 };
 
-static const char *letters(uint8_t rights, char out[6]) {
-  size_t n = 0;
-  for (unsigned i = 0; i < 5; i++)
-    if (rights >> i & 1) out[n++] = "cruds"[i];
-  out[n] = 0;
-  return out;
-}
-
-static uint8_t letter(char ch) { return ch == 'c' ? C : ch == 'r' ? R : ch == 'u' ? U : ch == 'd' ? D : ch == 's' ? S : 0; }
-
 /* False: not SMART's form, with *why when it was meant to be. r4: its type is one of R4's; of other versions any is taken, as hdwc does not know them. */
 static bool parse(scope *s, bool r4, const char **why) {
-  static const char *const contexts[] = {"system/", "patient/", "user/"};
-  size_t at = 0;
-  *why = NULL;
-  for (size_t i = 0; i < 3 && !at; i++)
-    if (s->text.len > strlen(contexts[i]) && !memcmp(s->text.p, contexts[i], strlen(contexts[i]))) at = strlen(contexts[i]);
-  const char *from = s->text.p + at, *end = s->text.p + s->text.len, *dot = at ? memchr(from, '.', (size_t)(end - from)) : NULL;
-  if (!at) return false;
-  *why = "it has the form system/Patient.rs, or system/Patient.read in version 1";
-  if (!dot) return false;
-  s->type = (str){from, (size_t)(dot - from)};
-  const char *q = memchr(dot, '?', (size_t)(end - dot));
-  str r = {dot + 1, (size_t)((q ? q : end) - dot - 1)};
-  s->part = q != NULL;
-  *why = "its type is no FHIR resource";
-  if (r4 && !str_is(s->type, "*") && !fhir_resource(s->type.p, s->type.len)) return false;
-  *why = "its rights are read, write or *, or some of the letters cruds in this order";
-  s->v1 = str_is(r, "read") || str_is(r, "write") || str_is(r, "*");
-  s->rights = str_is(r, "read") ? R | S : str_is(r, "write") ? C | U | D : str_is(r, "*") ? C | R | U | D | S : 0;
-  for (size_t i = 0; !s->v1 && i < r.len; i++) {
-    uint8_t one = letter(r.p[i]);
-    if (!one || one <= s->rights) return s->rights = 0, false;
-    s->rights |= one;
-  }
-  *why = NULL;
-  return r.len > 0;
+  smart_scope x;
+  smart_form form = smart_scope_read(s->text.p, s->text.len, &x);
+  bool known = str_is((str){x.type, x.type_len}, "*") || fhir_resource(x.type ? x.type : "", x.type_len);
+  s->type = (str){x.type, x.type_len}, s->v1 = x.v1, s->part = x.part;
+  *why = form == SMART_IS_NOT ? NULL : form == SMART_BAD_FORM ? "it has the form system/Patient.rs, or system/Patient.read in version 1" : r4 && !known ? "its type is no FHIR resource" :
+         form == SMART_BAD_RIGHTS ? "its rights are read, write or *, or some of the letters cruds in this order" : NULL;
+  if (form != SMART_IS || *why) return false;
+  s->rights = x.rights;
+  return true;
 }
 
 /* The argument of a declaration's call, by name or place; NULL. */
@@ -85,12 +59,12 @@ static void wrong_scope(comp *c, const scope *s, const char *why) {
   uint8_t rights = 0;
   char sorted[6];
   for (const char *p = dot; p && p < s->text.p + s->text.len; p++) {
-    uint8_t one = letter(*p);
+    uint8_t one = smart_right(*p);
     if (!one) return;
     rights |= one;
   }
   if (rights) {
-    const char *text = fmt(c, "'%.*s%s'", (int)(dot - s->text.p), s->text.p, letters(rights, sorted));
+    const char *text = fmt(c, "'%.*s%s'", (int)(dot - s->text.p), s->text.p, smart_letters(rights, sorted));
     diag_replace(c->d, d, s->node->off, s->node->end, text, fmt(c, "did you mean %s?", text));
   }
 }
@@ -143,7 +117,7 @@ static void add_fix(comp *c, struct scopes *s, diag *d, str type, uint8_t missin
   }
   if (same) {
     size_t head = (size_t)(same->type.p - same->text.p);
-    diag_fix_edit(c->d, diag_fix_begin(c->d, d, "ask for it"), s->u->file, same->node->off, same->node->end, fmt(c, "'%.*s%.*s.%s'", (int)head, same->text.p, STR(type), letters(same->rights | missing, text)));
+    diag_fix_edit(c->d, diag_fix_begin(c->d, d, "ask for it"), s->u->file, same->node->off, same->node->end, fmt(c, "'%.*s%.*s.%s'", (int)head, same->text.p, STR(type), smart_letters(same->rights | missing, text)));
     return;
   }
   const ast *last = s->v[s->n - 1].node;
@@ -151,7 +125,7 @@ static void add_fix(comp *c, struct scopes *s, diag *d, str type, uint8_t missin
   for (uint32_t i = 0; i < s->n; i++)
     if (s->v[i].rights) { first = s->v[i].text; break; }
   size_t head = (size_t)((const char *)memchr(first.p, '/', first.len) - first.p) + 1;
-  const char *rights = !v1 ? letters(missing, text) : !(missing & (C | U | D)) ? "read" : !(missing & (R | S)) ? "write" : "*";
+  const char *rights = !v1 ? smart_letters(missing, text) : !(missing & (C | U | D)) ? "read" : !(missing & (R | S)) ? "write" : "*";
   diag_fix_edit(c->d, diag_fix_begin(c->d, d, "ask for it"), s->u->file, last->end, last->end, fmt(c, ", '%.*s%.*s.%s'", (int)head, first.p, STR(type), rights));
 }
 
@@ -182,7 +156,7 @@ void scope_call(comp *c, decl *conn, ast *call_node, ty result) {
   if (!(need & ~have)) return;
   char text[6];
   diag *d = err(c, W0315, where, "'%.*s' asks for no scope that allows %.*s of %.*s", STR(conn->name), STR(op), STR(type));
-  diag_note(c->d, d, "the right that is missing: '%s' (c create, r read, u update, d delete, s search); the server will answer 403", letters(need & (uint8_t)~have, text));
+  diag_note(c->d, d, "the right that is missing: '%s' (c create, r read, u update, d delete, s search); the server will answer 403", smart_letters(need & (uint8_t)~have, text));
   diag_also(c->d, d, s->u->file, s->v[0].node->off, s->v[s->n - 1].node->end, "the scopes that are asked for");
   add_fix(c, s, d, type, need & (uint8_t)~have);
 }

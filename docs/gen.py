@@ -134,8 +134,8 @@ def tests_by_id():
 def requirements():
     name = 'tests/requirements.def'
     found = tests_by_id()
-    out = ['# HL7 v2 requirements and their tests\n', NOTE.format(name),
-           'What the HL7 v2 side must do, with the tests that show it: a test names in its own name the requirements that it is about. The last column says what is not done.\n']
+    out = ['# Requirements of protocols and their tests\n', NOTE.format(name),
+           'What HL7 v2 and logins must do, with the tests that show it: a test names in its own name the requirements that it is about. The last column says what is not done.\n']
     body = []
     for _, (one, what, gap), _ in rows(name, 'REQ'):
         tests = '<br>'.join(f'[{t}](../../{f})' for f, t in found.get(one, []))

@@ -1,4 +1,4 @@
-/* auth_seal.c - tokens at rest: sealed with a key that lies beside the store and never in it. A copy of the log or of the state alone opens nothing; without the
+/* auth_seal.c - tokens at rest: sealed with a key that lies beside the store and never in it, or is a secret of the operator (auth_key). A copy of the log or of the state alone opens nothing; without the
  * key (a restored backup, a promoted standby) the sealed token is worth nothing and another one is asked for. */
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -22,28 +22,41 @@ static hdw_status make_key(engine *e, eng_seal *s, const char *path) {
   return st ? st : io_sync_dir(e->io, e->o.dir);
 }
 
-static hdw_status load(engine *e, eng_seal *s) {
-  char path[4200];
+/* The operator's own: any text of 32 bytes and more. */
+static hdw_status of_secret(engine *e, eng_seal *s) {
+  static const char label[] = "hdw auth.key 1";
+  const config_secret *k = config_find_secret(e->o.config, e->o.config->top.auth_key);
+  if (!k || !k->value || k->value_len < sizeof s->key) return HDW_E_NOTFOUND;
+  return HMAC(EVP_sha256(), k->value, (int)k->value_len, (const uint8_t *)label, sizeof label - 1, s->key, NULL) ? HDW_OK : HDW_E_NOMEM;
+}
+
+static hdw_status of_file(engine *e, eng_seal *s, const char *path) {
   int fd;
   size_t got = 0;
   io_stat_info info;
+  hdw_status st = io_open(e->io, path, IO_O_READ, &fd);
+  if (st == HDW_E_NOTFOUND) return make_key(e, s, path);
+  if (st) return st;
+  st = io_pread(e->io, fd, s->key, sizeof s->key, 0, &got);
+  io_fclose(e->io, fd);
+  if (!st && got != sizeof s->key) st = HDW_E_CORRUPT;
+  if (!st) st = io_stat(e->io, path, &info);
+  if (!st && info.mode & 077) st = HDW_E_DENIED;
+  return st == HDW_E_CORRUPT ? make_key(e, s, path) : st;
+}
+
+static hdw_status load(engine *e, eng_seal *s) {
+  char path[4200];
   if (s->ready) return HDW_OK;
   if (s->failed) return HDW_E_IO;
+  bool own = e->o.config && e->o.config->top.auth_key[0];
   snprintf(path, sizeof path, "%.4000s/auth.key", e->o.dir);
-  hdw_status st = io_open(e->io, path, IO_O_READ, &fd);
-  if (!st) {
-    st = io_pread(e->io, fd, s->key, sizeof s->key, 0, &got);
-    io_fclose(e->io, fd);
-    if (!st && got != sizeof s->key) st = HDW_E_CORRUPT;
-    if (!st) st = io_stat(e->io, path, &info);
-    if (!st && info.mode & 077) st = HDW_E_DENIED;
-    if (st == HDW_E_CORRUPT) st = make_key(e, s, path);
-  } else if (st == HDW_E_NOTFOUND) st = make_key(e, s, path);
+  hdw_status st = own ? of_secret(e, s) : of_file(e, s, path);
   s->ready = !st;
   s->failed = st != HDW_OK;
   if (st) {
     OPENSSL_cleanse(s->key, sizeof s->key);
-    eng_say(e, ENGINE_WARN, "auth_key", "file", path, "error", hdw_status_text(st), "effect", "tokens are not kept over a restart", NULL);
+    eng_say(e, ENGINE_WARN, "auth_key", "key", own ? e->o.config->top.auth_key : path, "error", hdw_status_text(st), "effect", "tokens are not kept over a restart", NULL);
   }
   return st;
 }

@@ -132,12 +132,16 @@ static hdw_status add_key(engine *e, smart *o, val ref, jwt_alg alg, char text[E
   if (!s) return HDW_E_INVALID;
   if (o->nkeys == 1 + MAX_PUBLISHED) return wrong(text, "publish: at most 8 keys");
   jwt_key *k = &o->key[o->nkeys];
-  if (jwt_key_private(k, s->value, s->value_len, alg, why)) {
+  if (jwt_key_private(k, e->mem, s->value, s->value_len, alg, why)) {
     snprintf(text, ENG_TEXT, "auth: the key '%.40s': %.140s", s->name, why);
     return HDW_E_INVALID;
   }
-  o->nkeys++;
-  return jwt_key_name(k, e->mem);
+  char given[JWT_KID]; /* of a JWK: what its owner registered */
+  snprintf(given, sizeof given, "%s", k->kid);
+  hdw_status st = jwt_key_name(k, e->mem);
+  if (!o->nkeys++) snprintf(o->thumb, sizeof o->thumb, "%s", k->kid);
+  if (given[0]) snprintf(k->kid, sizeof k->kid, "%s", given);
+  return st;
 }
 
 static hdw_status read_keys(engine *e, smart *o, val args, char text[ENG_TEXT]) {
@@ -147,7 +151,6 @@ static hdw_status read_keys(engine *e, smart *o, val args, char text[ENG_TEXT]) 
   if (name && !jwt_alg_find(name, &alg)) return wrong(text, "alg is RS384, ES384, RS256 or ES256");
   hdw_status s = add_key(e, o, jv_get(args, "key"), alg, text);
   if (s) return s;
-  snprintf(o->thumb, sizeof o->thumb, "%s", o->key[0].kid);
   if (id) {
     if (!id[0] || strlen(id) >= JWT_KID || !token_ok(id)) return wrong(text, "key_id is 1 to 128 characters without blanks and quotes");
     snprintf(o->key[0].kid, JWT_KID, "%s", id);

@@ -3,8 +3,9 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include "codec.h"
+#include "smart.h"
 
-enum { SLOTS = 256, MOST = 10000, LAST_US = 5000000, SHORT_LIFE_US = 300000000, SEALED_VERSION = 1 };
+enum { SLOTS = 256, MOST = 10000, LAST_US = 5000000, SHORT_LIFE_US = 300000000, STALE_US = 60000000, SEALED_VERSION = 2 };
 #define SECOND INT64_C(1000000)
 
 struct eng_token {
@@ -12,6 +13,7 @@ struct eng_token {
   uint8_t key[TOKEN_KEY];
   char *value;               /* NULL = there is none */
   size_t alloc;              /* of value */
+  char *scope;               /* behind the value: as granted; NULL = the login server does not say */
   int64_t got_us, early_us, until_us; /* monotonic: renewed from, not used from */
   bool looked;               /* in the store */
   bool telling;              /* its waiters are being called */
@@ -38,7 +40,7 @@ static void drop_value(engine *e, eng_token *t) {
   if (!t->value) return;
   OPENSSL_cleanse(t->value, t->alloc);
   eng_put(e, t->value, t->alloc);
-  t->value = NULL;
+  t->value = t->scope = NULL;
 }
 
 static void unlink_use(eng_tokens *ts, eng_token *t) {
@@ -100,7 +102,9 @@ static eng_token *take(engine *e, const uint8_t key[TOKEN_KEY]) {
   return t;
 }
 
-/* ---- at rest: version u8 | wall time of the answer i64 | life i64 | token, sealed under its name ------------------------------------- */
+/* ---- at rest: version u8 | wall time of the answer i64 | life i64 | bytes of scope u16, 0xffff = not known | scope | token; sealed under its name ---- */
+
+enum { SEALED_HEAD = 19, NO_SCOPE = 0xffff };
 
 static void put_named(engine *e, const char *name, const void *p, size_t len) {
   rec_put put = {.space = cod_cstr("token"), .key = cod_cstr(name)};
@@ -110,7 +114,7 @@ static void put_named(engine *e, const char *name, const void *p, size_t len) {
 
 static void keep(engine *e, eng_token *t, int64_t life_us) {
   char name[SEAL_NAME];
-  size_t n = strlen(t->value), plain = 17 + n;
+  size_t n = strlen(t->value), scope = t->scope ? strlen(t->scope) : 0, plain = SEALED_HEAD + scope + n;
   uint8_t *p = (uint8_t *)eng_get(e, 2 * plain + SEAL_OVERHEAD);
   if (!p) return;
   if (eng_seal_name(e, &e->tokens->seal, t->key, name)) {
@@ -121,18 +125,23 @@ static void keep(engine *e, eng_token *t, int64_t life_us) {
   cod_put_u8(&w, SEALED_VERSION);
   cod_put_u64(&w, (uint64_t)io_wall_us(e->io));
   cod_put_u64(&w, (uint64_t)life_us);
+  cod_put_u16(&w, t->scope ? (uint16_t)scope : NO_SCOPE);
+  cod_put_raw(&w, t->scope ? t->scope : "", scope);
   cod_put_raw(&w, t->value, n);
   if (!eng_seal_put(e, &e->tokens->seal, name, p, plain, p + plain)) put_named(e, name, p + plain, plain + SEAL_OVERHEAD);
   OPENSSL_cleanse(p, plain);
   eng_put(e, p, 2 * plain + SEAL_OVERHEAD);
 }
 
-static bool set_value(engine *e, eng_token *t, const char *value, size_t n, int64_t age_us, int64_t life_us) {
-  char *v = (char *)eng_get(e, n + 1);
+/* scope: as granted, nscope bytes; NULL = not known. */
+static bool set_value(engine *e, eng_token *t, const char *value, size_t n, const char *scope, size_t nscope, int64_t age_us, int64_t life_us) {
+  size_t alloc = n + 1 + (scope ? nscope + 1 : 0);
+  char *v = (char *)eng_get(e, alloc);
   if (!v) return false;
   memcpy(v, value, n);
+  if (scope) memcpy(v + n + 1, scope, nscope);
   drop_value(e, t);
-  t->value = v, t->alloc = n + 1;
+  t->value = v, t->alloc = alloc, t->scope = scope ? v + n + 1 : NULL;
   int64_t early = life_us / 10 > 30 * SECOND ? life_us / 10 : 30 * SECOND;
   if (early > life_us / 2) early = life_us / 2;
   early += (int64_t)(io_random_u64(e->io) % (uint64_t)(life_us / 20 + 1)); /* many daemons that began together do not renew together */
@@ -152,16 +161,18 @@ static void wake(engine *e, eng_token *t, const char *connection) {
   t->looked = true;
   if (eng_seal_name(e, &e->tokens->seal, t->key, name)) return;
   arena_init(&a, e->mem, 1 << 20);
-  if (!store_get_named(e->store, cod_cstr("token"), cod_cstr(name), &a, &v) && v.len > SEAL_OVERHEAD + 17) {
+  if (!store_get_named(e->store, cod_cstr("token"), cod_cstr(name), &a, &v) && v.len > SEAL_OVERHEAD + SEALED_HEAD) {
     size_t plain = v.len - SEAL_OVERHEAD;
     uint8_t *p = (uint8_t *)arena_alloc(&a, plain + 1);
     if (p && !eng_seal_get(e, &e->tokens->seal, name, (const uint8_t *)v.p, v.len, p)) {
       cod_r r = cod_reader(p, plain);
       uint8_t version = cod_get_u8(&r);
       int64_t at = (int64_t)cod_get_u64(&r), life = (int64_t)cod_get_u64(&r), age = io_wall_us(e->io) - at;
+      uint16_t scope = cod_get_u16(&r);
+      size_t nscope = scope == NO_SCOPE ? 0 : scope, left = plain - SEALED_HEAD;
       p[plain] = 0;
-      if (version == SEALED_VERSION && life > 0 && age > -60 * SECOND && age < life && token_ok((const char *)r.p)) {
-        (void)set_value(e, t, (const char *)r.p, plain - 17, age > 0 ? age : 0, life);
+      if (version == SEALED_VERSION && life > 0 && age > -60 * SECOND && age < life && nscope < left && token_ok((const char *)r.p + nscope)) {
+        (void)set_value(e, t, (const char *)r.p + nscope, left - nscope, scope == NO_SCOPE ? NULL : (const char *)r.p, nscope, age > 0 ? age : 0, life);
         eng_say(e, ENGINE_INFO, "login_kept", "connection", connection, NULL);
       }
       OPENSSL_cleanse(p, plain);
@@ -183,8 +194,12 @@ static bool give(eng_http *x, const eng_token *t) {
   return eng_http_header(x, l->header, v);
 }
 
+/* Whether the token's scopes allow what x asks for; else why not. */
+static bool may(const eng_http *x, const eng_token *t, char text[ENG_TEXT]) { return !x->may || !t->scope || x->may(x, t->scope, text); }
+
 /* They may begin other exchanges, which find the token, or the failure, as it is now: nobody comes to this list meanwhile. */
 static void tell(eng_token *t, uint8_t klass) {
+  char text[ENG_TEXT];
   t->telling = true;
   while (t->first) {
     eng_http *x = t->first;
@@ -192,6 +207,7 @@ static void tell(eng_token *t, uint8_t klass) {
     if (!t->first) t->last = NULL;
     x->waits = NULL, x->waits_next = NULL;
     if (klass) eng_http_unauthorised(x, klass, t->code, t->text, t->again_us - io_mono_us(x->call->e->io), false);
+    else if (!may(x, t, text)) eng_http_unauthorised(x, FAIL_PERMANENT, "scope_not_granted", text, 0, false);
     else if (give(x, t)) eng_http_authorised(x);
     else eng_http_unauthorised(x, FAIL_PERMANENT, "login_failed", "there is no room for the token's header", 0, false);
   }
@@ -229,6 +245,21 @@ static void failed(eng_flight *f, bool refused, const char *code, int64_t after_
   if (!t->value || io_mono_us(e->io) >= t->until_us) tell(t, t->klass);
 }
 
+/* The scope at p stands in the list, or others in it give the same rights: system/Patient.read is system/Patient.rs. */
+static bool in_list(const char *p, size_t n, const char *list) {
+  smart_scope s;
+  char type[65];
+  bool any;
+  for (const char *q = list; *q;) {
+    size_t m = strcspn(q, " ");
+    if (m == n && !memcmp(p, q, n)) return true;
+    q += m + (q[m] == ' ');
+  }
+  if (smart_scope_read(p, n, &s) != SMART_IS || s.type_len >= sizeof type) return false;
+  memcpy(type, s.type, s.type_len), type[s.type_len] = 0;
+  return !smart_missing(list, type, s.rights, &any);
+}
+
 /* Scopes that were asked for and not given are told once for a token: calls that need them will fail. */
 static void note_scope(eng_flight *f, const token_answer *a) {
   eng_conn *c = f->l->c;
@@ -238,12 +269,8 @@ static void note_scope(eng_flight *f, const token_answer *a) {
   arena_init(&scratch, f->e->mem, 65536);
   buf_init(&b, &scratch, 16384);
   for (const char *p = f->l->scope; *p;) {
-    size_t n = strcspn(p, " "), m;
-    bool there = false;
-    for (const char *q = a->scope; *q && !there; q += m + (q[m] == ' ')) {
-      m = strcspn(q, " ");
-      there = m == n && !memcmp(p, q, n);
-    }
+    size_t n = strcspn(p, " ");
+    bool there = in_list(p, n, a->scope);
     if (!there && b.len) buf_putc(&b, ' ');
     if (!there) buf_put(&b, p, n);
     p += n + (p[n] == ' ');
@@ -257,7 +284,7 @@ static void arrived(eng_flight *f, const token_answer *a) {
   engine *e = f->e;
   eng_token *t = f->t;
   int64_t life = a->life_us ? a->life_us : f->l->default_life_us;
-  if (!set_value(e, t, a->value, strlen(a->value), 0, life)) {
+  if (!set_value(e, t, a->value, strlen(a->value), a->scope, a->scope ? strlen(a->scope) : 0, 0, life)) {
     snprintf(f->text, sizeof f->text, "out of memory");
     failed(f, false, "login_failed", 0);
     return;
@@ -373,6 +400,15 @@ bool eng_token_apply(eng_http *x, const uint8_t key[TOKEN_KEY]) {
   }
   memcpy(x->token, key, TOKEN_KEY);
   if (l->durable && !t->looked) wake(e, t, l->c->name);
+  char text[ENG_TEXT];
+  if (t->value && now < t->until_us && !may(x, t, text)) {
+    if (now - t->got_us < STALE_US || x->renewed || t->flight) {
+      eng_http_unauthorised(x, FAIL_PERMANENT, "scope_not_granted", text, 0, true);
+      return false;
+    }
+    x->renewed = true; /* the operator may have got another scope meanwhile: asked once more, then it is told */
+    drop_value(e, t);
+  }
   if (t->value && now < t->until_us) {
     if (now >= t->early_us && now >= t->again_us && !t->flight) (void)take_off(t, l, x);
     if (give(x, t)) return true;

@@ -104,7 +104,7 @@ bool token_ok(const char *s);
 bool token_seconds(val v, int64_t *us);
 
 /* ---- at rest (auth_seal.c) */
-/* AES-256-GCM under a random nonce; the key is DIR/auth.key of the data folder, made when it is missing. out: eng_seal_bytes(len). name: what it is, bound to
+/* AES-256-GCM under a random nonce; the key is DIR/auth.key of the data folder, made when it is missing, or the secret that auth_key names. out: eng_seal_bytes(len). name: what it is, bound to
  * the sealed text: it cannot be put in the place of another. */
 enum { SEAL_OVERHEAD = 12 + 16 };
 typedef struct eng_seal {

@@ -407,5 +407,8 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
   read_conns(c, root);
   read_watching(c, root);
   read_roles(c, root);
+  config_secret *seal = c->top.auth_key[0] ? config_find_secret(c, c->top.auth_key) : NULL;
+  if (seal) seal->used = true;
+  else if (c->top.auth_key[0]) config_problem(c, "auth_key: '%.60s': there is no such secret in secrets", c->top.auth_key);
   return HDW_OK;
 }

@@ -29,6 +29,7 @@ struct eng_http {
   size_t body_len;
   eng_http_done done;
   void *user;
+  bool (*may)(const eng_http *x, const char *scopes, char text[ENG_TEXT]); /* asked before it is sent with a token whose scopes are known; NULL = always */
   /* its own */
   unsigned hops;
   bool elsewhere;            /* another origin than the connection's: no credentials */

@@ -2,14 +2,14 @@
  *
  *   dispatch_fhir.c  operations: which requests, what their answers mean        fhir_request.c  addresses, parameters, bodies
  *   fhir_page.c      searches: page after page, guards                          fhir_answer.c   OperationOutcome, versions, results (pure)
- *   fhir_patch.c     changes on the present version
+ *   fhir_patch.c     changes on the present version                             fhir_scope.c    what the login was granted
  *
  * Everything lives in the call's arena. A call may take several requests; each waits for its turn at the connection's rate. */
 #ifndef HDW_FHIR_CALL_H
 #define HDW_FHIR_CALL_H
 #include "dispatch_http.h"
 
-enum { FHIR_URL_MAX = 2000, FHIR_MAX_MATCHES = 1000, FHIR_MAX_PAGES = 1000, FHIR_SEARCH_BYTES = 16 << 20, FHIR_REAPPLY = 3 };
+enum { FHIR_TYPE_TEXT = 65, FHIR_URL_MAX = 2000, FHIR_MAX_MATCHES = 1000, FHIR_MAX_PAGES = 1000, FHIR_SEARCH_BYTES = 16 << 20, FHIR_REAPPLY = 3 };
 
 typedef struct fhir fhir;
 typedef struct fhir_op {
@@ -91,6 +91,10 @@ const char *fhir_quirks_query(fhir *f, const char *query);
 hdw_status fhir_quirks_setup(engine *e, eng_conn *c);
 /* How long the request waits for its resource's turn. */
 int64_t fhir_quirks_wait(fhir *f);
+
+/* ---- fhir_scope.c */
+/* eng_http.may: whether the scopes that a login granted cover the request; else why not. */
+bool fhir_may(const eng_http *x, const char *scopes, char text[ENG_TEXT]);
 
 /* ---- fhir_page.c */
 void fhir_search_start(fhir *f);

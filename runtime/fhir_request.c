@@ -90,7 +90,7 @@ void fhir_begin(fhir *f, const char *method, void (*answer)(fhir *, const io_htt
   eng_call *call = f->call;
   const char *prefer = jv_text(call->a, jv_get(call->c->args, "prefer"));
   eng_http_init(&f->x, call, method);
-  f->x.done = answered, f->x.user = f;
+  f->x.done = answered, f->x.user = f, f->x.may = fhir_may;
   f->answer = answer;
   f->refusal = NULL;
   f->conditional = false;

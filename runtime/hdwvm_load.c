@@ -122,6 +122,8 @@ static void role_numbers(hv_settings *x, const char *role, config_list *l) {
   }
 }
 
+enum { HV_SEAL_BYTES = 32 }; /* of the secret that auth_key names */
+
 hv_settings *hv_settings_read(hv_daemon *d) {
   const hv_args *a = d->args;
   const char *file = a->config ? a->config : "hdw.json";
@@ -140,6 +142,8 @@ hv_settings *hv_settings_read(hv_daemon *d) {
   load_secrets(d, s);
   for (uint32_t i = 0; i < s->cfg.nsecrets; i++) /* those of roles: nobody binds them later */
     if (s->cfg.secrets[i].used && s->cfg.secrets[i].problem) config_problem(&s->cfg, "secrets.%.80s: %.300s", s->cfg.secrets[i].name, s->cfg.secrets[i].problem);
+  const config_secret *seal = config_find_secret(&s->cfg, s->cfg.top.auth_key);
+  if (seal && seal->value && seal->value_len < HV_SEAL_BYTES) config_problem(&s->cfg, "auth_key: %.200s holds fewer than %d bytes; openssl rand -base64 %d makes a key", seal->file, HV_SEAL_BYTES, HV_SEAL_BYTES);
 #define ROLE(kind, name, def, min, max, doc) role_numbers(s, #name, &s->cfg.roles.name);
 #include "options.def"
   load_certificates(d, s);

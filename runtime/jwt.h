@@ -21,9 +21,9 @@ typedef struct jwt_key {
 } jwt_key;
 
 /* ---- our own keys */
-/* A private key in PEM without a password. alg: JWT_ALGS = RS384 or ES384, as the key is. HDW_E_INVALID with a text that says what is wrong and what would be right,
- * and nothing of the key. */
-hdw_status jwt_key_private(jwt_key *k, const char *pem, size_t len, jwt_alg alg, char text[JWT_TEXT]);
+/* A private key: PEM without a password, a JWK (RFC 7517: RSA, P-256, P-384), or a JWK Set of one. alg: JWT_ALGS = what the JWK says, else RS384 or ES384, as the key
+ * is. kid is that of the JWK, or "". HDW_E_INVALID with a text that says what is wrong and what would be right, and nothing of the key. */
+hdw_status jwt_key_private(jwt_key *k, mem *m, const char *key, size_t len, jwt_alg alg, char text[JWT_TEXT]);
 /* Sets kid to the key's thumbprint (RFC 7638). */
 hdw_status jwt_key_name(jwt_key *k, mem *m);
 void jwt_key_free(jwt_key *k);

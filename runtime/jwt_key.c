@@ -14,6 +14,7 @@
 #include "jwt.h"
 #include "meta.h"
 
+enum { KEY_MAX_BYTES = 65536 };
 static const struct { const char *name; bool rsa; int field_bytes; const char *group, *crv; } algs[JWT_ALGS] = {
     {"RS256", true, 0, NULL, NULL}, {"RS384", true, 0, NULL, NULL}, {"ES256", false, 32, "prime256v1", "P-256"}, {"ES384", false, 48, "secp384r1", "P-384"}};
 
@@ -93,6 +94,129 @@ static hdw_status thumbprint(jwt_key *k, mem *m) {
   return s;
 }
 
+/* ---- keys from numbers (RFC 7518 6) ------------------------------------------------------------------------------------------------- */
+
+/* A number of a JWK: base64url, no padding. */
+static BIGNUM *number(arena *a, val v) {
+  const char *s = jv_text(a, v);
+  size_t n = s ? strlen(s) : 0, len = 0;
+  uint8_t raw[JWT_RSA_MAX_BITS / 8 + 4];
+  if (!n || b64_decoded_max(n) > sizeof raw || b64_decode(s, n, raw, &len, true) || !len || memchr(s, '=', n)) return NULL;
+  BIGNUM *out = BN_bin2bn(raw, (int)len, NULL);
+  OPENSSL_cleanse(raw, sizeof raw);
+  OPENSSL_cleanse((void *)(uintptr_t)s, n); /* a copy: it may be of a private key */
+  return out;
+}
+
+static EVP_PKEY *from_params(const char *type, int what, OSSL_PARAM_BLD *bld) {
+  OSSL_PARAM *p = OSSL_PARAM_BLD_to_param(bld);
+  EVP_PKEY_CTX *x = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+  EVP_PKEY *k = NULL;
+  if (!p || !x || EVP_PKEY_fromdata_init(x) != 1 || EVP_PKEY_fromdata(x, &k, what, p) != 1) k = NULL;
+  EVP_PKEY_CTX_free(x);
+  OSSL_PARAM_free(p);
+  ERR_clear_error();
+  return k;
+}
+
+/* With private: its private half too; RFC 7518 6.3.2: d alone, or with all five factors and exponents. */
+static EVP_PKEY *rsa_of(arena *a, val jwk, bool private) {
+  static const struct { const char *member, *param; } parts[] = {{"n", OSSL_PKEY_PARAM_RSA_N}, {"e", OSSL_PKEY_PARAM_RSA_E}, {"d", OSSL_PKEY_PARAM_RSA_D}, {"p", OSSL_PKEY_PARAM_RSA_FACTOR1}, {"q", OSSL_PKEY_PARAM_RSA_FACTOR2},
+    {"dp", OSSL_PKEY_PARAM_RSA_EXPONENT1}, {"dq", OSSL_PKEY_PARAM_RSA_EXPONENT2}, {"qi", OSSL_PKEY_PARAM_RSA_COEFFICIENT1}};
+  enum { PARTS = sizeof parts / sizeof *parts };
+  BIGNUM *n[PARTS] = {NULL};
+  OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+  EVP_PKEY *k = NULL;
+  size_t want = !private ? 2 : jv_get(jwk, "p").tag == VAL_EMPTY ? 3 : PARTS;
+  bool ok = b != NULL;
+  for (size_t i = 0; i < want && ok; i++) {
+    n[i] = number(a, jv_get(jwk, parts[i].member));
+    ok = n[i] && OSSL_PARAM_BLD_push_BN(b, parts[i].param, n[i]);
+  }
+  if (ok && BN_is_odd(n[1]) && BN_num_bits(n[1]) > 1 && BN_num_bits(n[1]) <= 64) k = from_params("RSA", private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, b);
+  OSSL_PARAM_BLD_free(b);
+  for (size_t i = 0; i < PARTS; i++) BN_clear_free(n[i]);
+  return k;
+}
+
+static EVP_PKEY *ec_of(arena *a, val jwk, jwt_alg alg, bool private) {
+  uint8_t point[1 + 2 * 48];
+  int half = algs[alg].field_bytes;
+  BIGNUM *x = number(a, jv_get(jwk, "x")), *y = number(a, jv_get(jwk, "y")), *d = private ? number(a, jv_get(jwk, "d")) : NULL;
+  OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+  EVP_PKEY *k = NULL;
+  point[0] = 4;
+  if (x && y && b && (d || !private) && BN_bn2binpad(x, point + 1, half) == half && BN_bn2binpad(y, point + 1 + half, half) == half &&
+      OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, algs[alg].group, 0) && OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point, (size_t)(1 + 2 * half)) &&
+      (!d || OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_PRIV_KEY, d)))
+    k = from_params("EC", private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, b);
+  OSSL_PARAM_BLD_free(b);
+  BN_free(x), BN_free(y), BN_clear_free(d);
+  return k;
+}
+
+/* P-256 or P-384; JWT_ALGS = another one. */
+static jwt_alg curve_of(const char *crv) {
+  unsigned i = 0;
+  while (i < JWT_ALGS && (!algs[i].crv || !crv || strcmp(algs[i].crv, crv))) i++;
+  return (jwt_alg)i;
+}
+
+/* Whether the private half belongs to the public one: what it signs is checked with that. */
+static bool belongs(EVP_PKEY *k) {
+  static const uint8_t text[] = "hdw";
+  uint8_t sig[JWT_RSA_MAX_BITS / 8];
+  size_t n = sizeof sig;
+  EVP_MD_CTX *s = EVP_MD_CTX_new(), *v = EVP_MD_CTX_new();
+  bool ok = s && v && EVP_PKEY_get_size(k) <= (int)sizeof sig && EVP_DigestSignInit(s, NULL, EVP_sha384(), NULL, k) == 1 && EVP_DigestSign(s, sig, &n, text, sizeof text) == 1 &&
+            EVP_DigestVerifyInit(v, NULL, EVP_sha384(), NULL, k) == 1 && EVP_DigestVerify(v, sig, n, text, sizeof text) == 1;
+  EVP_MD_CTX_free(s), EVP_MD_CTX_free(v);
+  ERR_clear_error();
+  return ok;
+}
+
+/* The parts of one JWK that signs; NULL, or what is wrong. */
+static const char *jwk_key(jwt_key *k, arena *a, val jwk, jwt_alg *alg) {
+  const char *kty = jv_text(a, jv_get(jwk, "kty")), *use = jv_text(a, jv_get(jwk, "use")), *name = jv_text(a, jv_get(jwk, "alg")), *kid = jv_text(a, jv_get(jwk, "kid"));
+  val ops = jv_get(jwk, "key_ops"), d = jv_get(jwk, "d");
+  bool rsa = kty && !strcmp(kty, "RSA"), signs = ops.tag == VAL_EMPTY;
+  jwt_alg curve = curve_of(jv_text(a, jv_get(jwk, "crv")));
+  if (!rsa && (!kty || strcmp(kty, "EC") || curve == JWT_ALGS)) return "its kind cannot sign here; a JWK of kty RSA, or EC with crv P-384, can";
+  if (d.tag == VAL_EMPTY) return "it is a public JWK: its private member d is missing";
+  if (use && strcmp(use, "sig")) return "its use is not sig: it is a key for encryption";
+  for (uint32_t i = 0; ops.tag == VAL_LIST && i < ops.len; i++) signs |= jv_is(ops.u.v[i], "sign");
+  if (!signs) return "its key_ops do not hold sign";
+  if (name && !jwt_alg_find(name, alg)) return "its alg is none of RS384, ES384, RS256 and ES256";
+  if (kid && (!kid[0] || strlen(kid) >= JWT_KID || strpbrk(kid, "\"\\"))) return "its kid is no text of 1 to 128 bytes without quotes";
+  if (jv_get(jwk, "oth").tag != VAL_EMPTY) return "it has more than two primes (oth)";
+  k->pkey = rsa ? rsa_of(a, jwk, true) : ec_of(a, jwk, curve, true);
+  if (!k->pkey) return "its numbers are none of a private key";
+  if (!belongs(k->pkey)) return jwt_key_free(k), "its private and public members do not belong together";
+  snprintf(k->kid, sizeof k->kid, "%s", kid ? kid : "");
+  return NULL;
+}
+
+/* A JWK, or a set with one. NULL, or what is wrong. */
+static const char *jwk_private(jwt_key *k, mem *m, const char *text, size_t len, jwt_alg *alg) {
+  json_reader r;
+  json_opts o = {.max_depth = JWT_DEPTH, .max_bytes = KEY_MAX_BYTES};
+  arena a;
+  val v;
+  arena_init(&a, m, 4 << 20);
+  json_reader_init(&r, m);
+  const char *copy = arena_dup(&a, text, len), *why = "it is no JSON: a JWK begins with {\"kty\": ...";
+  hdw_status s = copy ? json_read(&r, &a, copy, len, &o, &v, NULL) : HDW_E_NOMEM;
+  json_reader_free(&r);
+  if (!s) {
+    val keys = jv_get(v, "keys");
+    if (keys.tag != VAL_LIST) why = jwk_key(k, &a, v, alg);
+    else why = keys.len == 1 ? jwk_key(k, &a, keys.u.v[0], alg) : "it is a JWK Set of several keys; one private key is wanted";
+  }
+  if (copy) OPENSSL_cleanse((void *)(uintptr_t)copy, len);
+  arena_free(&a);
+  return why;
+}
+
 /* ---- private keys --------------------------------------------------------------------------------------------------------------------- */
 
 static int no_password(char *p, int n, int rw, void *user) {
@@ -124,17 +248,29 @@ static bool kind_of(const EVP_PKEY *p, jwt_alg *alg) {
   return false;
 }
 
-hdw_status jwt_key_private(jwt_key *k, const char *pem, size_t len, jwt_alg alg, char text[JWT_TEXT]) {
-  static const char how[] = "openssl genrsa -out key.pem 3072, or openssl ecparam -name secp384r1 -genkey -noout -out key.pem";
-  jwt_alg is;
-  *k = (jwt_key){.pkey = NULL};
-  if (holds(pem, len, "ENCRYPTED")) return wrong(k, text, "it is protected by a password; openssl pkey -in key.pem -out plain.pem takes it away");
-  if (!holds(pem, len, "PRIVATE KEY")) return wrong(k, text, holds(pem, len, "CERTIFICATE") ? "it is a certificate, not a private key" : holds(pem, len, "PUBLIC KEY") ? "it is a public key, not a private one" : "it is no private key in PEM");
-  BIO *b = len <= 65536 ? BIO_new_mem_buf(pem, (int)len) : NULL;
-  k->pkey = b ? PEM_read_bio_PrivateKey(b, NULL, no_password, NULL) : NULL;
+static EVP_PKEY *pem_key(const char *pem, size_t len, const char **why) {
+  *why = "it is protected by a password; openssl pkey -in key.pem -out plain.pem takes it away";
+  if (holds(pem, len, "ENCRYPTED")) return NULL;
+  *why = holds(pem, len, "CERTIFICATE") ? "it is a certificate, not a private key" : holds(pem, len, "PUBLIC KEY") ? "it is a public key, not a private one" : "it is no private key in PEM and no JWK";
+  if (!holds(pem, len, "PRIVATE KEY")) return NULL;
+  BIO *b = len <= KEY_MAX_BYTES ? BIO_new_mem_buf(pem, (int)len) : NULL;
+  EVP_PKEY *k = b ? PEM_read_bio_PrivateKey(b, NULL, no_password, NULL) : NULL;
   BIO_free(b);
   ERR_clear_error();
-  if (!k->pkey) return wrong(k, text, "it is no private key in PEM, or damaged");
+  *why = "it is no private key in PEM, or damaged";
+  return k;
+}
+
+hdw_status jwt_key_private(jwt_key *k, mem *m, const char *key, size_t len, jwt_alg alg, char text[JWT_TEXT]) {
+  static const char how[] = "openssl genrsa -out key.pem 3072, or openssl ecparam -name secp384r1 -genkey -noout -out key.pem";
+  const char *why = NULL;
+  jwt_alg is, says = JWT_ALGS;
+  size_t from = 0;
+  while (from < len && strchr(" \t\r\n", key[from]) && key[from]) from++;
+  *k = (jwt_key){.pkey = NULL};
+  if (from < len && key[from] == '{') why = jwk_private(k, m, key, len, &says);
+  else k->pkey = pem_key(key, len, &why);
+  if (!k->pkey) return wrong(k, text, why);
   if (!kind_of(k->pkey, &is)) {
     snprintf(text, JWT_TEXT, "its kind cannot sign here; RSA or P-384 can: %s", how);
     return jwt_key_free(k), HDW_E_INVALID;
@@ -144,6 +280,7 @@ hdw_status jwt_key_private(jwt_key *k, const char *pem, size_t len, jwt_alg alg,
     snprintf(text, JWT_TEXT, "RSA of %d bits; %d to %d are needed: openssl genrsa -out key.pem 3072", bits, JWT_RSA_BITS, JWT_RSA_MAX_BITS);
     return jwt_key_free(k), HDW_E_INVALID;
   }
+  if (alg == JWT_ALGS) alg = says;
   if (alg == JWT_ALGS && is == JWT_ES256) return wrong(k, text, "it is a P-256 key; SMART wants P-384 or RSA (alg: 'ES256' for servers that take it)");
   k->alg = alg == JWT_ALGS ? is : alg;
   if (algs[k->alg].rsa != algs[is].rsa || (!algs[is].rsa && is != k->alg)) {
@@ -156,52 +293,6 @@ hdw_status jwt_key_private(jwt_key *k, const char *pem, size_t len, jwt_alg alg,
 hdw_status jwt_key_name(jwt_key *k, mem *m) { return thumbprint(k, m); }
 
 /* ---- keys of others ------------------------------------------------------------------------------------------------------------------- */
-
-/* A number of a JWK: base64url, no padding. */
-static BIGNUM *number(arena *a, val v) {
-  const char *s = jv_text(a, v);
-  size_t n = s ? strlen(s) : 0, len = 0;
-  uint8_t raw[JWT_RSA_MAX_BITS / 8 + 4];
-  if (!n || b64_decoded_max(n) > sizeof raw || b64_decode(s, n, raw, &len, true) || !len || memchr(s, '=', n)) return NULL;
-  return BN_bin2bn(raw, (int)len, NULL);
-}
-
-static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *bld) {
-  OSSL_PARAM *p = OSSL_PARAM_BLD_to_param(bld);
-  EVP_PKEY_CTX *x = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-  EVP_PKEY *k = NULL;
-  if (!p || !x || EVP_PKEY_fromdata_init(x) != 1 || EVP_PKEY_fromdata(x, &k, EVP_PKEY_PUBLIC_KEY, p) != 1) k = NULL;
-  EVP_PKEY_CTX_free(x);
-  OSSL_PARAM_free(p);
-  ERR_clear_error();
-  return k;
-}
-
-static EVP_PKEY *rsa_of(arena *a, val jwk) {
-  BIGNUM *n = number(a, jv_get(jwk, "n")), *e = number(a, jv_get(jwk, "e"));
-  OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
-  EVP_PKEY *k = NULL;
-  if (n && e && b && BN_is_odd(e) && BN_num_bits(e) > 1 && BN_num_bits(e) <= 64 && OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_N, n) && OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_E, e))
-    k = from_params("RSA", b);
-  OSSL_PARAM_BLD_free(b);
-  BN_free(n), BN_free(e);
-  return k;
-}
-
-static EVP_PKEY *ec_of(arena *a, val jwk, jwt_alg alg) {
-  uint8_t point[1 + 2 * 48];
-  int half = algs[alg].field_bytes;
-  BIGNUM *x = number(a, jv_get(jwk, "x")), *y = number(a, jv_get(jwk, "y"));
-  OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
-  EVP_PKEY *k = NULL;
-  point[0] = 4;
-  if (x && y && b && BN_bn2binpad(x, point + 1, half) == half && BN_bn2binpad(y, point + 1 + half, half) == half &&
-      OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, algs[alg].group, 0) && OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point, (size_t)(1 + 2 * half)))
-    k = from_params("EC", b);
-  OSSL_PARAM_BLD_free(b);
-  BN_free(x), BN_free(y);
-  return k;
-}
 
 /* NULL: taken, or left out. */
 static const char *one_key(jwt_keys *ks, arena *a, val jwk) {
@@ -217,15 +308,13 @@ static const char *one_key(jwt_keys *ks, arena *a, val jwk) {
     k->any_hash = !alg;
     k->alg = JWT_RS256;
     if (alg && (!jwt_alg_find(alg, &k->alg) || !algs[k->alg].rsa)) return NULL;
-    k->pkey = rsa_of(a, jwk);
+    k->pkey = rsa_of(a, jwk, false);
     if (k->pkey && EVP_PKEY_get_bits(k->pkey) < JWT_RSA_BITS) return "an RSA key of less than 2048 bits";
   } else if (!strcmp(kty, "EC")) {
-    unsigned i = 0;
-    while (i < JWT_ALGS && (!algs[i].crv || !crv || strcmp(algs[i].crv, crv))) i++;
-    if (i == JWT_ALGS) return NULL;
-    k->alg = (jwt_alg)i;
-    if (alg && strcmp(alg, algs[i].name)) return "a key whose alg is not that of its curve";
-    k->pkey = ec_of(a, jwk, k->alg);
+    k->alg = curve_of(crv);
+    if (k->alg == JWT_ALGS) return NULL;
+    if (alg && strcmp(alg, algs[k->alg].name)) return "a key whose alg is not that of its curve";
+    k->pkey = ec_of(a, jwk, k->alg, false);
   } else return NULL;
   if (!k->pkey) return "a key whose numbers are none";
   val kid = jv_get(jwk, "kid");

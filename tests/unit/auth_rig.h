@@ -9,7 +9,7 @@ enum { RIG_BODY = 6000, RIG_SEEN = 64 };
 
 typedef struct auth_rig {
   prog *p;
-  const char *text;          /* program */
+  const char *text;          /* program; NULL = one call of a rest connection */
   config_secret secrets[4];
   unsigned nsecrets;
   /* the login server */
@@ -23,6 +23,7 @@ typedef struct auth_rig {
   struct { char host[64], target[128], headers[900], body[RIG_BODY]; } seen[RIG_SEEN];
   /* the API */
   unsigned calls, unauthorised;
+  const char *reply;         /* NULL = {"name":"x"} */
   char right[64];            /* the token that it takes; "" = any */
   char last[6000];           /* Authorization of the last call */
   char other[300];           /* all headers of it, other than that */
@@ -45,7 +46,7 @@ static inline void auth_answer(io *x, uint64_t id, const io_http_req *q, void *u
     }
     bool ok = !r->right[0] || strstr(r->last, r->right);
     if (!ok) r->unauthorised++, res.code = 401;
-    res.body = ok ? "{\"name\":\"x\"}" : "{}", res.body_len = ok ? 12 : 2;
+    res.body = !ok ? "{}" : r->reply ? r->reply : "{\"name\":\"x\"}", res.body_len = strlen((const char *)res.body);
     io_sim_http_reply(x, id, &res, 1000);
     return;
   }
@@ -106,7 +107,7 @@ static inline void auth_prepare(auth_rig *r, const char *auth, const char *call)
   static char text[3000];
   snprintf(text, sizeof text, "hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'https://api.example.org/v1', auth: %s)\n"
            "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step r = %s\n  return { name: r.name }\n}\n", auth, call ? call : "crm.get('/x')");
-  r->p = prog_new(text, NULL, NULL, 0);
+  r->p = prog_new(r->text ? r->text : text, NULL, NULL, 0);
   engine_close(r->p->e);
   io_sim_on_http(r->p->io, auth_answer, r);
   io_sim_on_resolve(r->p->io, auth_resolve, NULL);

@@ -135,6 +135,39 @@ static void test_a_daemon_that_comes_back_uses_the_sealed_token(void **state) {
   prog_free(r.p);
 }
 
+/* The operator's own key: no file is made, another daemon with the same key reads what is there, one with another does not. */
+static void test_B15_the_sealing_key_of_the_operator(void **state) {
+  (void)state;
+  auth_rig r = {.life_s = 600};
+  char path[100];
+  int fd;
+  auth_secret(&r, "s", "the/secret+1");
+  auth_secret(&r, "seal", "one-key-of-thirty-two-bytes-and-more");
+  auth_prepare(&r, OAUTH, NULL);
+  r.p->cfg.top.auth_key = "seal";
+  assert_string_equal(auth_try(&r), "");
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 2000000);
+  snprintf(path, sizeof path, "%s/auth.key", r.p->dir);
+  assert_int_equal(io_open(r.p->io, path, IO_O_READ, &fd), HDW_E_NOTFOUND);
+  auth_restart(&r);
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 2000000);
+  assert_int_equal(r.logins, 1);
+  r.secrets[1].value = "another-key-of-thirty-two-bytes-here", r.secrets[1].value_len = 36;
+  auth_restart(&r);
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 2000000);
+  assert_int_equal(r.logins, 2);
+  r.secrets[1].value_len = 31; /* too short: nothing is kept, and everything goes on */
+  auth_restart(&r);
+  auth_runs(&r, 1);
+  prog_run_for(r.p, 2000000);
+  assert_int_equal(r.logins, 3);
+  assert_int_equal(r.calls, 4);
+  prog_free(r.p);
+}
+
 static void test_a_sealed_token_that_was_touched_is_none(void **state) {
   (void)state;
   auth_rig r = {.life_s = 600};
@@ -261,7 +294,7 @@ static void test_S14_how_long_a_token_lives(void **state) {
   assert_int_equal(m.live_bytes, 0);
 }
 
-static void test_what_cannot_be_configured(void **state) {
+static void test_X8_what_cannot_be_configured(void **state) {
   (void)state;
   auth_refused("oauth2(token: 'http://login.example.org/token', client_id: 'x', client_secret: secret('s'))", NULL, "is not https");
   auth_refused("oauth2(token: 'https://127.0.0.1/token', client_id: 'x', client_secret: secret('s'))", NULL, "grant.networks does not allow it");
@@ -319,7 +352,7 @@ static const char *assertion(auth_rig *r, unsigned i, const char *aud) {
 
 #define SMART "smart_backend(client_id: 'hub', key: secret('s'), scopes: ['system/Patient.rs']"
 
-static void test_B1_B3_B6_an_assertion_signed_and_discovered(void **state) {
+static void test_B1_B2_B3_B6_an_assertion_signed_and_discovered(void **state) {
   (void)state;
   for (unsigned kind = 0; kind < 2; kind++) {
     auth_rig r = {.life_s = 300};
@@ -538,13 +571,14 @@ int main(void) {
       cmocka_unit_test(test_B9_renewed_before_its_end_while_others_go_on),
       cmocka_unit_test(test_B10_one_refresh_after_401_and_then_the_error),
       cmocka_unit_test(test_a_daemon_that_comes_back_uses_the_sealed_token),
+      cmocka_unit_test(test_B15_the_sealing_key_of_the_operator),
       cmocka_unit_test(test_a_sealed_token_that_was_touched_is_none),
       cmocka_unit_test(test_B11_refusals_are_told_without_secrets_and_wait),
       cmocka_unit_test(test_X7_a_login_server_that_is_away_is_asked_seldom),
       cmocka_unit_test(test_an_early_renewal_that_fails_hurts_nobody),
       cmocka_unit_test(test_S14_how_long_a_token_lives),
-      cmocka_unit_test(test_what_cannot_be_configured),
-      cmocka_unit_test(test_B1_B3_B6_an_assertion_signed_and_discovered),
+      cmocka_unit_test(test_X8_what_cannot_be_configured),
+      cmocka_unit_test(test_B1_B2_B3_B6_an_assertion_signed_and_discovered),
       cmocka_unit_test(test_B4_a_repeated_request_has_another_jti_and_looks_again),
       cmocka_unit_test(test_B16_B14_keys_of_logins),
       cmocka_unit_test(test_X4_X5_one_exchange_for_each_identity),

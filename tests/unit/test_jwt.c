@@ -33,7 +33,9 @@ static char *pem_of(EVP_PKEY *k, bool private) {
 
 static hdw_status take(jwt_key *k, EVP_PKEY *p, jwt_alg alg, char text[JWT_TEXT]) {
   char *pem = pem_of(p, true);
-  hdw_status s = jwt_key_private(k, pem, strlen(pem), alg, text);
+  test_mem tm;
+  test_mem_init(&tm);
+  hdw_status s = jwt_key_private(k, &tm.m, pem, strlen(pem), alg, text);
   free(pem);
   EVP_PKEY_free(p);
   return s;
@@ -304,11 +306,13 @@ static void test_B16_keys_that_cannot_sign(void **state) {
   (void)state;
   jwt_key k;
   char text[JWT_TEXT];
+  test_mem tm;
+  test_mem_init(&tm);
   static const struct { const char *pem, *why; } bad[] = {
       {"", "no private key"}, {"hello", "no private key"}, {"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "a certificate"}, {"-----BEGIN PUBLIC KEY-----\nAA==\n", "a public key"},
       {"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n", "password"}, {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n", "password"}, {"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", "damaged"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    assert_int_equal(jwt_key_private(&k, bad[i].pem, strlen(bad[i].pem), JWT_ALGS, text), HDW_E_INVALID);
+    assert_int_equal(jwt_key_private(&k, &tm.m, bad[i].pem, strlen(bad[i].pem), JWT_ALGS, text), HDW_E_INVALID);
     if (!strstr(text, bad[i].why)) fail_msg("%s", text);
   }
   assert_int_equal(take(&k, EVP_RSA_gen(1024), JWT_ALGS, text), HDW_E_INVALID);
@@ -324,8 +328,78 @@ static void test_B16_keys_that_cannot_sign(void **state) {
   assert_non_null(strstr(text, "alg is RS384 and the key is one for ES384"));
 }
 
+/* The private keys of RFC 7517 A.2 (the first without its use, enc), whose public halves and thumbprint (RFC 7638 3.1) are known. */
+#define EC_XY "\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\""
+#define EC_D "\"d\":\"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE\""
+#define RSA_NE "\"kty\":\"RSA\",\"n\":\"" N "\",\"e\":\"AQAB\""
+#define RSA_D "\"d\":\"X4cTteJY_gn4FYPsXB8rdXix5vwsg1FLN5E3EaG6RJoVH-HLLKD9M7dx5oo7GURknchnrRweUkC7hT5fJLM0WbFAKNLWY2vv7B6NqXSzUvxT0_YSfqijwp3RTzlBaCxWp4doFk5N2o8Gy_nHNKroADIkJ46pRUohsXywbReAdYaMwFs9" \
+  "tv8d_cPVY3i07a3t8MN6TNwm0dSawm9v47UiCl3Sk5ZiG7xojPLu4sbg1U2jx4IBTNBznbJSzFHK66jT8bgkuqsk0GjskDJk19Z4qwjwbsnn4j2WBii3RL-Us2lGVkY8fkFzme1z0HbIkfz0Y6mqnOYtqc0X4jfcKoAC8Q\""
+#define RSA_P "\"p\":\"83i-7IvMGXoMXCskv73TKr8637FiO7Z27zv8oj6pbWUQyLPQBQxtPVnwD20R-60eTDmD2ujnMt5PoqMrm8RfmNhVWDtjjMmCMjOpSXicFHj7XOuVIYQyqVWlWEh6dN36GVZYk93N8Bc9vY41xy8B9RzzOGVQzXvNEvn7O0nVbfs\""
+#define RSA_Q "\"q\":\"3dfOR9cuYq-0S-mkFLzgItgMEfFzB2q3hWehMuG0oCuqnb3vobLyumqjVZQO1dIrdwgTnCdpYzBcOfW5r370AFXjiWft_NGEiovonizhKpo9VVS78TzFgxkIdrecRezsZ-1kYd_s1qDbxtkDEgfAITAG9LUnADun4vIcb6yelxk\""
+#define RSA_DP "\"dp\":\"G4sPXkc6Ya9y8oJW9_ILj4xuppu0lzi_H7VTkS8xj5SdX3coE0oimYwxIi2emTAue0UOa5dpgFGyBJ4c8tQ2VF402XRugKDTP8akYhFo5tAA77Qe_NmtuYZc3C3m3I24G2GvR5sSDxUyAN2zq8Lfn9EUms6rY3Ob8YeiKkTiBj0\""
+#define RSA_DQ "\"dq\":\"s9lAH9fggBsoFR8Oac2R_E2gw282rT2kGOAhvIllETE1efrA6huUUvMfBcMpn8lqeW6vzznYY5SSQF7pMdC_agI3nG8Ibp1BUb0JUiraRNqUfLhcQb_d9GF4Dh7e74WbRsobRonujTYN1xCaP6TO61jvWrX-L18txXw494Q_cgk\""
+#define RSA_QI "\"qi\":\"GyM_p6JrXySiz1toFgKbWV-JdI3jQ4ypu9rbMWx3rQJBfmt0FoYzgUIZEVFEcOqwemRN81zoDAaa-Bk0KWNGDjJHZDdDmFhW3AN7lI-puxk_mHZGJ11rxyR8O55XLSe3SPmRfKwZI6yU24ZxvQKFYItdldUKGzO6Ia6zTKhAVRU\""
+#define RSA_ALL RSA_NE "," RSA_D "," RSA_P "," RSA_Q "," RSA_DP "," RSA_DQ "," RSA_QI
+
+static void test_B15_private_keys_as_jwk(void **state) {
+  (void)state;
+  static const struct { const char *text; jwt_alg want, is; const char *kid, *thumb; } t[] = {
+      {"{" RSA_ALL ",\"alg\":\"RS256\",\"kid\":\"2011-04-29\"}", JWT_ALGS, JWT_RS256, "2011-04-29", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+      {"\n {" RSA_ALL ",\"alg\":\"RS256\"}\n", JWT_RS384, JWT_RS384, "", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+      {"{" RSA_NE "," RSA_D ",\"use\":\"sig\",\"key_ops\":[\"sign\"]}", JWT_ALGS, JWT_RS384, "", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+      {"{\"keys\":[{" RSA_ALL ",\"kid\":\"a\"}]}", JWT_ALGS, JWT_RS384, "a", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+      {"{" EC_XY "," EC_D ",\"alg\":\"ES256\",\"kid\":\"1\"}", JWT_ALGS, JWT_ES256, "1", "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"},
+  };
+  test_mem tm;
+  char text[JWT_TEXT];
+  test_mem_init(&tm);
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    jwt_key k;
+    arena a;
+    buf b;
+    if (jwt_key_private(&k, &tm.m, t[i].text, strlen(t[i].text), t[i].want, text)) fail_msg("%zu: %s", i, text);
+    assert_int_equal(k.alg, t[i].is);
+    assert_string_equal(k.kid, t[i].kid);
+    arena_init(&a, &tm.m, 0);
+    buf_init(&b, &a, 65536);
+    assert_int_equal(jwt_sign(&k, "{}", 2, &b), HDW_OK);
+    b.len = 0;
+    assert_int_equal(jwt_jwk(&k, &b), HDW_OK); /* the public half and nothing else */
+    assert_non_null(memmem(b.p, b.len, k.alg == JWT_ES256 ? "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM" : N, 43));
+    assert_null(memmem(b.p, b.len, "\"d\"", 3));
+    assert_int_equal(jwt_key_name(&k, &tm.m), HDW_OK);
+    assert_string_equal(k.kid, t[i].thumb);
+    jwt_key_free(&k);
+    arena_free(&a);
+  }
+  assert_int_equal(tm.live_bytes, 0);
+}
+
+static void test_B16_jwks_that_cannot_sign(void **state) {
+  (void)state;
+  static const struct { const char *text, *why; } bad[] = {
+      {"{", "no JSON"}, {"{}", "kty RSA, or EC"}, {"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "kty RSA, or EC"}, {"{\"kty\":\"EC\",\"crv\":\"P-521\",\"d\":\"AQ\"}", "kty RSA, or EC"},
+      {"{\"keys\":[]}", "several keys"}, {"{\"keys\":[{},{}]}", "several keys"}, {"{" RSA_NE "}", "a public JWK"}, {"{" EC_XY "}", "a public JWK"},
+      {"{" EC_XY "," EC_D ",\"use\":\"enc\"}", "for encryption"}, {"{" RSA_ALL ",\"key_ops\":[\"verify\"]}", "do not hold sign"}, {"{" RSA_ALL ",\"alg\":\"HS256\"}", "alg is none of"},
+      {"{" RSA_ALL ",\"alg\":\"none\"}", "alg is none of"}, {"{" RSA_ALL ",\"kid\":\"\"}", "kid is no text"}, {"{" RSA_ALL ",\"kid\":\"a\\\"b\"}", "kid is no text"}, {"{" RSA_ALL ",\"oth\":[]}", "two primes"},
+      {"{" RSA_NE "," RSA_D "," RSA_P "}", "numbers are none"}, {"{" RSA_NE ",\"d\":\"AQ==\"}", "numbers are none"}, {"{" RSA_NE ",\"d\":5}", "numbers are none"}, {"{" RSA_NE "," RSA_D "," RSA_D "}", "no JSON"},
+      {"{" EC_XY ",\"d\":\"AQ\",\"alg\":\"ES256\"}", "do not belong together"}, {"{" RSA_NE ",\"d\":\"AQAB\"}", "do not belong together"}, {"{" EC_XY "," EC_D "}", "P-256 key; SMART wants"},
+      {"{" RSA_ALL ",\"alg\":\"ES384\"}", "alg is ES384 and the key is one for RS256"}};
+  test_mem tm;
+  char text[JWT_TEXT];
+  jwt_key k;
+  test_mem_init(&tm);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    if (!jwt_key_private(&k, &tm.m, bad[i].text, strlen(bad[i].text), JWT_ALGS, text)) fail_msg("taken: %s", bad[i].text);
+    if (!strstr(text, bad[i].why)) fail_msg("'%s' instead of '%s'", text, bad[i].why);
+    assert_null(strstr(text, "X4cTteJY"));
+    assert_null(k.pkey);
+  }
+  assert_int_equal(tm.live_bytes, 0);
+}
+
 /* Answers of login servers: what would break out of a header, live for ever, or is no answer (S-14). */
-static void test_S14_answers_that_are_refused(void **state) {
+static void test_B8_S14_answers_that_are_refused(void **state) {
   (void)state;
   test_mem tm;
   arena a;
@@ -361,7 +435,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_Z19_what_is_taken), cmocka_unit_test(test_Z19_claims), cmocka_unit_test(test_Z19_headers_and_signatures), cmocka_unit_test(test_Z19_bytes_of_a_good_token),
       cmocka_unit_test(test_B5_signatures_of_both_kinds_check), cmocka_unit_test(test_thumbprint_and_keys_of_others), cmocka_unit_test(test_B16_keys_that_cannot_sign),
-      cmocka_unit_test(test_S14_answers_that_are_refused),
+      cmocka_unit_test(test_B15_private_keys_as_jwk), cmocka_unit_test(test_B16_jwks_that_cannot_sign),
+      cmocka_unit_test(test_B8_S14_answers_that_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
