@@ -230,6 +230,11 @@ static void adapt(eng_conn *c, const eng_call *call) {
   }
 }
 
+int64_t eng_conn_asked_us(const eng_conn *c) {
+  int64_t us = c->hold_until_us - io_mono_us(c->e->io);
+  return us > 0 && !HDW_BROKEN("wait.ignored") ? us : 0;
+}
+
 void eng_conn_asked(eng_conn *c, int64_t wait_us) {
   int64_t until = io_mono_us(c->e->io) + wait_us;
   if (until > c->hold_until_us) c->hold_until_us = until;

@@ -936,6 +936,8 @@ uint32_t eng_conn_limit(const eng_conn *c);
 int64_t eng_conn_connect_us(const eng_conn *c);
 /* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
 int64_t eng_conn_turn_us(eng_conn *c);
+/* How long the peer still wants to be left alone; 0. */
+int64_t eng_conn_asked_us(const eng_conn *c);
 egress_policy eng_egress(const eng_conn *c);
 bool eng_egress_ok(const eng_conn *c, const io_addr *a); /* one address that is written down, before anything is resolved */
 /* The secret's value, NULL when it is not bound. */

@@ -132,7 +132,19 @@ bool fhir_if_match(fhir *f, const char **etag) {
   return *etag != NULL;
 }
 
-static void on_turn(void *user) { eng_http_go(&((fhir *)user)->x); }
+/* The peer may have asked to be left alone since the call began: what is soon over is waited for, else the whole call comes again. */
+static void on_turn(void *user) {
+  fhir *f = (fhir *)user;
+  eng_call *call = f->call;
+  int64_t asked = f->requests > 1 ? eng_conn_asked_us(call->c) : 0;
+  if (asked <= 0) eng_http_go(&f->x);
+  else if (asked <= call->c->timeout_us) io_timer_set(call->e->io, &call->timer, asked, on_turn, f);
+  else {
+    call->retry_after_us = asked;
+    call->judged = true;
+    eng_http_fail_soon(call, FAIL_TRANSIENT, "asked_to_wait", "the server asked to be left alone before all was fetched");
+  }
+}
 
 void fhir_go(fhir *f) {
   eng_call *call = f->call;

@@ -6,10 +6,12 @@ enum { MAX_SEEN = 16 };
 typedef struct answer {
   int code;                  /* 0: the connection is lost after the request was sent; -1: it is refused */
   const char *body, *name, *value; /* one header */
+  int64_t delay_us;
 } answer;
 typedef struct seen {
   unsigned n;
-  struct { char url[200], method[8], headers[900], body[400]; } v[MAX_SEEN];
+  struct { char url[200], method[8], headers[900], body[400]; int64_t at_us; } v[MAX_SEEN];
+  bool twice;                /* two messages come */
   answer to[MAX_SEEN];
 } seen;
 
@@ -17,6 +19,7 @@ static void serve(io *x, uint64_t id, const io_http_req *q, void *user) {
   seen *s = (seen *)user;
   assert_true(s->n < MAX_SEEN);
   unsigned i = s->n++;
+  s->v[i].at_us = io_mono_us(x);
   snprintf(s->v[i].url, sizeof s->v[i].url, "%s://%s:%u%s", q->https ? "https" : "http", q->host, q->port, q->target);
   snprintf(s->v[i].method, sizeof s->v[i].method, "%s", q->method);
   snprintf(s->v[i].body, sizeof s->v[i].body, "%.*s", (int)q->body_len, q->body ? (const char *)q->body : "");
@@ -28,7 +31,7 @@ static void serve(io *x, uint64_t id, const io_http_req *q, void *user) {
   io_http_header h[] = {{"Content-Type", "application/fhir+json"}, {a->name, a->value}};
   io_http_res r = {.sent = a->code >= 0, .code = a->code, .headers = h, .nheaders = a->name ? 2 : 1, .body = a->body, .body_len = a->body ? strlen(a->body) : 0, .error = ""};
   if (a->code <= 0) r.status = HDW_E_CLOSED, r.code = 0;
-  io_sim_http_reply(x, id, &r, 0);
+  io_sim_http_reply(x, id, &r, a->delay_us);
 }
 
 static unsigned resolve(const char *host, io_addr *out, unsigned cap, void *user) {
@@ -55,6 +58,7 @@ static prog *begin(seen *s, const char *step) {
   assert_int_equal(engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err), HDW_OK);
   if (engine_start(p->e, why)) fail_msg("%s", why);
   prog_submit(p, "M1", "4711", "");
+  if (s->twice) prog_submit(p, "M2", "4712", "");
   prog_run_for(p, 8000000);
   return p;
 }
@@ -186,6 +190,28 @@ static void test_F9_what_the_self_link_leaves_out(void **state) {
   arena_free(&a);
 }
 
+/* Somebody else's request was told to wait: the next page waits, too; when it is long, the search comes again. */
+static void test_R6_pages_wait_when_the_server_asks_to(void **state) {
+  (void)state;
+  static const char first[] = "{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"link\":[{\"relation\":\"next\",\"url\":\"https://ehr.example.org/r4?page=2\"}],\"entry\":[]}";
+  static const char last[] = "{\"resourceType\":\"Bundle\",\"type\":\"searchset\"}";
+  seen s = {.twice = true, .to = {{200, first, NULL, NULL, 1000000}, {429, NULL, "Retry-After", "3", 0}, {200, last, NULL, NULL, 0}, {200, last, NULL, NULL, 0}}};
+  prog *p = begin(&s, "search(Patient, gender: 'male')");
+  for (unsigned i = 0; i < 2; i++) assert_int_equal(prog_the_run(p, i).state, RUN_DONE);
+  assert_int_equal(s.n, 4);
+  for (unsigned i = 2; i < 4; i++) assert_true(s.v[i].at_us - s.v[0].at_us >= 3000000);
+  assert_true(!!strstr(s.v[2].url, "page=2") != !!strstr(s.v[3].url, "page=2"));
+  prog_free(p);
+  seen hour = {.twice = true, .to = {{200, first, NULL, NULL, 1000000}, {429, NULL, "Retry-After", "3600", 0}, {200, last, NULL, NULL, 0}, {200, last, NULL, NULL, 0}}};
+  p = begin(&hour, "search(Patient, gender: 'male')");
+  assert_int_equal(hour.n, 2);
+  for (unsigned i = 0; i < 2; i++) assert_true(prog_the_run(p, i).state < RUN_DONE);
+  prog_run_for(p, INT64_C(3700000000));
+  assert_int_equal(hour.n, 4);
+  for (unsigned i = 0; i < 2; i++) assert_int_equal(prog_the_run(p, i).state, RUN_DONE);
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_F21_reads_are_repeated_and_credentials_go_along),
@@ -197,6 +223,7 @@ int main(void) {
       cmocka_unit_test(test_F20_F21_classes),
       cmocka_unit_test(test_F11_F13_locations_and_versions),
       cmocka_unit_test(test_F9_what_the_self_link_leaves_out),
+      cmocka_unit_test(test_R6_pages_wait_when_the_server_asks_to),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
