@@ -4,14 +4,16 @@
  * accepted), `messages` every acknowledgement by itself. Messages outside of a BHS are always answered one by one. A transport commit is given once,
  * when every message is stored. */
 #include "engine_int.h"
+#include "points.h"
 
 typedef struct item {
-  struct batch *b;
+  struct eng_batch *b;
   hl7_slice ack;
   uint32_t batch;            /* number of its BHS, 0 = none */
   bool negative, stored;
 } item;
-typedef struct batch {
+typedef struct eng_batch {
+  struct eng_batch *next;
   engine *e;
   arena a;
   eng_listener *l;
@@ -78,8 +80,19 @@ static void put_group(batch *b, uint32_t k, buf *out) {
   if (!hl7_batch_ack(&b->a, b->b, k, acks, n, id, &now, &made)) buf_put(out, made.p, made.len);
 }
 
+static void batch_free(batch *b) {
+  struct eng_batch **at = &b->e->batches;
+  while (*at != b) at = &(*at)->next;
+  *at = b->next;
+  arena_free(&b->a);
+  eng_put(b->e, b, sizeof *b);
+}
+
+void eng_batch_close(engine *e) {
+  while (e->batches) batch_free(e->batches);
+}
+
 static void batch_done(batch *b) {
-  engine *e = b->e;
   if (b->response) b->cb(b->user, &(engine_reply){.http_status = 200, .last = true});
   else if (mode_is(b, "messages") && !b->http) one_by_one(b);
   else {
@@ -90,8 +103,7 @@ static void batch_done(batch *b) {
     engine_reply r = {.http_status = 200, .p = out.p, .len = out.status ? 0 : out.len, .last = true};
     b->cb(b->user, &r);
   }
-  arena_free(&b->a);
-  eng_put(e, b, sizeof *b);
+  batch_free(b);
 }
 
 /* Every message is stored, or one is not: the transport hears it once. */
@@ -131,9 +143,9 @@ static void submit_parts(batch *b, const engine_source *src, const char *bytes, 
     if (part->kind != HL7_PART_MESSAGE) continue;
     item *it = &b->items[k++];
     *it = (item){.b = b, .batch = part->batch};
-    if (wrong) {
+    if (wrong || (HDW_BROKEN("batch.short") && k > 1 && k == b->n)) {
       eng_answer w = eng_answer_for(e, &s, true, on_item, it);
-      eng_answer_refusal(e, &w, bytes + part->off, part->len, &(eng_refusal){"AE", 100, "The counts in the batch trailers are wrong", 0});
+      eng_answer_refusal(e, &w, bytes + part->off, part->len, &(eng_refusal){wrong ? "AE" : "AA", 100, "The counts in the batch trailers are wrong", 0});
     } else eng_submit_message(e, &s, bytes + part->off, part->len, true, on_item, it);
   }
   if (!b->n && b->commits) b->cb(b->user, &(engine_reply){.commit = true, .stored = true});
@@ -158,7 +170,8 @@ bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t
   batch *b = (batch *)eng_get(e, sizeof *b);
   hdw_status s = b ? HDW_OK : HDW_E_NOMEM;
   if (b) {
-    *b = (batch){.e = e, .cb = cb, .user = user, .l = eng_listener_find(e, src->listener), .commits = src->commits, .http = src->path != NULL};
+    *b = (batch){.e = e, .cb = cb, .user = user, .l = eng_listener_find(e, src->listener), .commits = src->commits, .http = src->path != NULL, .next = e->batches};
+    e->batches = b;
     arena_init(&b->a, e->mem, 0);
     const char *copy = arena_dup(&b->a, p, len);
     s = copy ? hl7_split(&b->a, copy, len, &b->b, NULL) : HDW_E_NOMEM;
@@ -176,8 +189,7 @@ bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t
       }
       s = HDW_E_NOMEM;
     }
-    arena_free(&b->a);
-    eng_put(e, b, sizeof *b);
+    batch_free(b);
   }
   if (s == HDW_E_SYNTAX) return false;
   eng_answer w = eng_answer_for(e, src, false, cb, user);

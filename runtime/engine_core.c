@@ -447,6 +447,7 @@ void engine_close(engine *e) {
   if (e->tokens_free) e->tokens_free(e);
   while (e->pending) eng_pending_free(e->pending);
   for (uint32_t i = 0; i < e->nlisteners; i++) eng_listener_close(&e->listeners[i]);
+  eng_batch_close(e);
   for (uint32_t i = 0; i < e->napps; i++) eng_app_free(e->apps[i]);
   eng_put(e, e->ready, e->ready_cap * sizeof *e->ready);
   tracer_free(e->tracer);

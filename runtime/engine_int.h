@@ -386,6 +386,7 @@ struct engine {
   int64_t appended_us;       /* time of the newest record */
   uint64_t early_after;      /* a record that may change lanes: until it is part of the state no run goes early */
   struct eng_late *late;     /* lanes of runs that wait for their input to be durable */
+  struct eng_batch *batches; /* whose answer is owed */
   struct eng_once *once;     /* keys of appends not yet durable */
   io_timer rescan_timer;
   io_timer wake;             /* parked runs and waiting deliveries */
@@ -611,6 +612,8 @@ bool eng_check_message(eng_message *m, const hl7_msg *msg);
 void eng_submit_message(engine *e, const engine_source *src, const void *p, size_t len, bool in_batch, engine_reply_cb cb, void *user);
 /* engine_batch.c. False: it is a single message. */
 bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user);
+/* Batches whose answers did not come are given back; nobody hears of them. */
+void eng_batch_close(engine *e);
 /* It is an echo of what we sent: m->v accepts it without runs. key: the caller's idempotency key, or NULL. */
 bool eng_echo_heard(eng_message *m, const void *p, size_t len, const char *key);
 /* Nothing is stored. code: HL7 acknowledgement code; requests get the matching status. */
