@@ -131,7 +131,8 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
 /* The log cannot take what must be written: looked for again when there is space. */
 static void not_now(eng_dlv *d) {
   eng_conn *c = d->c;
-  c->hold_until_us = io_mono_us(d->e->io) + 1000000;
+  int64_t until = io_mono_us(d->e->io) + 1000000;
+  if (until > c->hold_until_us) c->hold_until_us = until; /* what the peer asked for stays */
   dlv_free(d);
   eng_conn_arm(c);
 }
