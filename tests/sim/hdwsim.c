@@ -24,7 +24,7 @@
 
 static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost", "redo.again", "retain.drops",
                                        "file.no_sync", "file.in_place", "line.again", "once.again", "once.stays",
-                                       "create.again", "match.any", "wait.ignored", "page.lost", NULL};
+                                       "create.again", "match.any", "wait.ignored", "page.lost", "batch.short", NULL};
 enum { RETAIN_MINUTES = 8 /* so much must have come before retention has something to drop */ };
 
 typedef struct verdict {     /* from a history's process to whoever started it */

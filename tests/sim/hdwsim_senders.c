@@ -1,10 +1,12 @@
 /* hdwsim_senders.c - systems that send: one for each lane, which sends its next message when the one before has its final answer, as senders that keep an order do;
  * what is not answered, or answered AE, is sent again, over a new connection when the old one is of no use. Now and then an old message is sent again, half a
- * frame, or rubbish. */
+ * frame, or rubbish. One of them sends batches: several messages in a frame, whose answers come in one frame. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "hdwsim.h"
+
+enum { MOST = 5 /* messages in a batch */ };
 
 typedef struct sender {
   world *w;
@@ -14,7 +16,10 @@ typedef struct sender {
   io_sock *s;
   bool connected, waiting;   /* waiting: for an answer to m */
   message *m, *again;        /* the one to be answered; an old one that is sent again */
-  char out[2048], in[8192];
+  message *also[MOST - 1];   /* behind m in one batch */
+  unsigned nalso;
+  bool batches, miscounted;  /* miscounted: the trailer of the batch under way is wrong */
+  char out[4096], in[8192];
   size_t out_len, out_at, in_len;
   io_timer next, patience;
 } sender;
@@ -50,23 +55,41 @@ static void on_patience(void *user) { give_up((sender *)user, "no answer"); }
 
 static message *current(const sender *c) { return c->again ? c->again : c->m; }
 
-static void write_message(sender *c) {
-  message *m = current(c);
+/* ER7, as it is stored. PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected; PID-18.1 is the second key, or the FHIR patient. */
+static size_t put_er7(const sender *c, message *m, char *out, size_t cap) {
   static const char *const groups[SIM_GROUPS] = {"", "G1", "G2"};
-  char body[600], second[16];
-  int n;
+  char second[16];
   if (m->kind == KIND_CHART) snprintf(second, sizeof second, "p%u", m->key);
   else snprintf(second, sizeof second, "%s", groups[m->group]);
+  const char *type = m->kind == KIND_ORDER ? "ORM^O01" : m->kind == KIND_NOTE ? "ADT^A08" : m->kind == KIND_CHART ? "ADT^A31" : "ADT^A01";
+  int n = snprintf(out, cap, "MSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||%c%u^^^HOSP^MR|%s|SMITH^JOHN|||%s||||||||||%s\r", c->lane, type, m->id,
+                   m->kind == KIND_NOTE ? 'K' : 'P', m->kind == KIND_NOTE ? m->key : m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", second);
+  m->sent_hash = hash_of(out, (size_t)n);
+  return (size_t)n;
+}
+
+static size_t put_batch(sender *c, char *out, size_t cap) {
+  c->miscounted = !c->w->now.calm && chance(c->w, 40);
+  size_t n = (size_t)snprintf(out, cap, "FHS|^~\\&|LAB%u|HOSP\rBHS|^~\\&|LAB%u|HOSP\r", c->lane, c->lane);
+  n += put_er7(c, c->m, out + n, cap - n);
+  for (unsigned i = 0; i < c->nalso; i++) n += put_er7(c, c->also[i], out + n, cap - n);
+  return n + (size_t)snprintf(out + n, cap - n, "BTS|%u\rFTS|1\r", 1 + c->nalso + c->miscounted);
+}
+
+static void write_message(sender *c) {
+  message *m = current(c);
+  char body[600];
   if (m->kind == KIND_WEB) {
-    n = snprintf(body, sizeof body, "{\"id\":\"%s.%s\",\"lane\":\"W%u\",\"n\":%u}", m->id, m->tag, m->lane, m->seq);
+    int n = snprintf(body, sizeof body, "{\"id\":\"%s.%s\",\"lane\":\"W%u\",\"n\":%u}", m->id, m->tag, m->lane, m->seq);
     n = snprintf(c->out, sizeof c->out, "POST /intake HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: %d\r\nIdempotency-Key: %s\r\n\r\n%s", n, m->id, body);
+    c->out_len = (size_t)n;
   } else {
-    /* PID-4.1 tells contents apart and stands in the paths of effects; PID-8 X is rejected; PID-18.1 is the second key, or the FHIR patient. */
-    n = snprintf(c->out, sizeof c->out, "\x0bMSH|^~\\&|LAB%u|HOSP|HUB|HUB|20260101120000||%s|%s|P|2.5.1\rPID|1||%c%u^^^HOSP^MR|%s|SMITH^JOHN|||%s||||||||||%s\r\x1c\r", c->lane,
-                 m->kind == KIND_ORDER ? "ORM^O01" : m->kind == KIND_NOTE ? "ADT^A08" : m->kind == KIND_CHART ? "ADT^A31" : "ADT^A01", m->id, m->kind == KIND_NOTE ? 'K' : 'P', m->kind == KIND_NOTE ? m->key : m->lane, m->tag, m->kind == KIND_REJECTED ? "X" : "M", second);
+    c->out[0] = 0x0b;
+    size_t n = 1 + (c->batches && !c->again ? put_batch(c, c->out + 1, sizeof c->out - 4) : put_er7(c, m, c->out + 1, sizeof c->out - 4));
+    c->out[n] = 0x1c, c->out[n + 1] = '\r';
+    c->out_len = n + 2;
   }
-  c->out_len = (size_t)n, c->out_at = 0;
-  m->sent_hash = hash_of(c->out + 1, (size_t)n - 3); /* of a frame, without what frames it */
+  c->out_at = 0;
 }
 
 static void flush(sender *c) {
@@ -81,6 +104,11 @@ static void flush(sender *c) {
     c->out_at += put;
   }
   io_sock_on(c->s, c->out_at < c->out_len ? IO_READ | IO_WRITE : IO_READ, on_event, c);
+}
+
+static void goes_out(world *w, message *m) {
+  if (!m->sent) m->sent_us = now_us(w);
+  m->sent = true;
 }
 
 static void transmit(sender *c) {
@@ -98,11 +126,12 @@ static void transmit(sender *c) {
     (void)io_write(c->s, "rubbish\r\n", 9, &put);
   }
   w->resends += m->sent;
-  if (!m->sent) m->sent_us = now_us(w);
-  m->sent = true;
+  goes_out(w, m);
+  for (unsigned i = 0; !c->again && i < c->nalso; i++) goes_out(w, c->also[i]);
   write_message(c);
   c->waiting = true;
   say(w, "sender %u sends %s.%s", c->lane, m->id, m->tag);
+  for (unsigned i = 0; !c->again && i < c->nalso; i++) say(w, "sender %u sends %s.%s with it", c->lane, c->also[i]->id, c->also[i]->tag);
   io_timer_set(w->io, &c->patience, (w->now.calm ? 40 : 3 + (int64_t)draw(w, 30)) * SECOND, on_patience, c);
   flush(c);
 }
@@ -118,6 +147,7 @@ static void next_one(sender *c) {
     return;
   }
   c->m = NULL;
+  c->nalso = 0;
   again_in(c, burst ? (int64_t)draw(w, 20000) : (int64_t)draw(w, (uint64_t)(2 * w->gap_us)));
 }
 
@@ -133,6 +163,31 @@ static void answered(sender *c, const char *code, const char *p, size_t len) {
   } else again_in(c, 200000 + (int64_t)draw(w, 2 * SECOND));
 }
 
+/* The acknowledgements of a batch: each is its message's, and it goes on when all are final. */
+static void batch_answered(sender *c, char *p) {
+  world *w = c->w;
+  unsigned n = 0, final = 0;
+  c->waiting = false;
+  io_timer_cancel(w->io, &c->patience);
+  for (char *at = strstr(p, "MSH|"), *next; at; at = next) {
+    char code[3] = "", id[16] = "";
+    next = strstr(at + 4, "\rMSH|");
+    char *end = next ? next + 1 : strstr(at, "\rBTS|"), *msa = strstr(at, "\rMSA|");
+    if (next) next++;
+    else if (end) end++;
+    if (!end || !msa || msa > end || sscanf(msa + 5, "%2[A-Z]|%15[^|\r]", code, id) != 2) broken(w, "the answer to a batch cannot be read: %s", p);
+    message *m = n == 0 ? c->m : n <= c->nalso ? c->also[n - 1] : NULL;
+    if (!m || strcmp(m->id, id) != 0) broken(w, "the answer to a batch is about %s, which is not its message number %u", id, n);
+    say(w, "sender %u: %s.%s of a batch is answered %s", c->lane, m->id, m->tag, code);
+    if (c->miscounted && !strcmp(code, "AA") && !m->answer) broken(w, "%s.%s is taken out of a batch whose count is wrong", m->id, m->tag);
+    final += model_answered(w, m, code, at, (size_t)(end - at));
+    n++;
+  }
+  if (n != 1 + c->nalso) broken(w, "a batch of %u messages has %u answers", 1 + c->nalso, n);
+  if (final == n) next_one(c);
+  else again_in(c, 200000 + (int64_t)draw(w, 2 * SECOND));
+}
+
 /* True: an answer was taken out of what came. */
 static bool take_frame(sender *c) {
   char *end = (char *)memmem(c->in, c->in_len, "\x1c\r", 2), *start = end ? (char *)memchr(c->in, 0x0b, (size_t)(end - c->in)) : NULL;
@@ -144,6 +199,11 @@ static bool take_frame(sender *c) {
   copy[len] = 0;
   memmove(c->in, end + 2, c->in_len - used);
   c->in_len -= used;
+  if (c->waiting && c->batches && !c->again && (!strncmp(copy, "BHS", 3) || !strncmp(copy, "FHS", 3))) {
+    batch_answered(c, copy);
+    free(copy);
+    return true;
+  }
   const char *msa = strstr(copy, "\rMSA|");
   if (msa) (void)sscanf(msa + 5, "%2[A-Z]|%15[^|\r]", code, id);
   bool mine = c->waiting && !strcmp(id, current(c)->id);
@@ -214,6 +274,8 @@ static message *an_old_one(sender *c) {
   return NULL;
 }
 
+static message *a_new_one(sender *c) { return model_new_message(c->w, c->kind == KIND_ADT && chance(c->w, 60) ? KIND_REJECTED : c->kind, c->lane); }
+
 static void begin(void *user) {
   sender *c = (sender *)user;
   world *w = c->w;
@@ -222,7 +284,8 @@ static void begin(void *user) {
     if (chance(w, 80)) c->again = an_old_one(c);
     if (!c->again) {
       if (w->senders->stopping) return;
-      c->m = model_new_message(w, c->kind == KIND_ADT && chance(w, 60) ? KIND_REJECTED : c->kind, c->lane);
+      c->m = a_new_one(c);
+      for (unsigned n = c->batches ? 1 + (unsigned)draw(w, MOST - 1) : 0; n; n--) c->also[c->nalso++] = a_new_one(c);
     }
   }
   if (c->s && c->connected) {
@@ -236,7 +299,7 @@ static void begin(void *user) {
 }
 
 static kind kind_of(unsigned i) {
-  static const struct { unsigned n; kind kind; } of[] = {{SIM_LANES, KIND_ADT}, {SIM_ORDERS, KIND_ORDER}, {SIM_WEBS, KIND_WEB}, {SIM_NOTES, KIND_NOTE}, {SIM_CHARTS, KIND_CHART}};
+  static const struct { unsigned n; kind kind; } of[] = {{SIM_LANES, KIND_ADT}, {SIM_ORDERS, KIND_ORDER}, {SIM_WEBS, KIND_WEB}, {SIM_NOTES, KIND_NOTE}, {SIM_CHARTS, KIND_CHART}, {SIM_BATCHERS, KIND_ADT}};
   unsigned k = 0;
   for (; i >= of[k].n; k++) i -= of[k].n;
   return of[k].kind;
@@ -247,7 +310,7 @@ void senders_start(world *w) {
   for (unsigned i = 0; i < SIM_SENDERS; i++) {
     sender *c = &w->senders->v[i];
     c->w = w, c->lane = i;
-    c->kind = kind_of(i);
+    c->kind = kind_of(i), c->batches = i >= SIM_SENDERS - SIM_BATCHERS;
     c->port = c->kind == KIND_ORDER ? PORT_ORM : c->kind == KIND_WEB ? PORT_WEB : PORT_ADT;
     again_in(c, (int64_t)draw(w, (uint64_t)w->gap_us));
   }
