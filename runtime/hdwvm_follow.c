@@ -269,7 +269,8 @@ static int prepare(follower *f, const hv_args *a, purpose why) {
     hv_say("%s: %s", f->dir, s == HDW_E_DENIED ? "a daemon or another follower has it; stop it first" : s == HDW_E_NOTFOUND ? "there is no such data folder" : hdw_status_text(s));
     return EXIT_IO;
   }
-  if (why != TO_TELL) hv_damage_watch(f->dir);
+  if (why == TO_TELL) hv_damage_tell(f->dir);
+  else hv_damage_watch(f->dir);
   unsigned net = why == TO_TAKE ? 0 : HOLD_NET;
   return hv_hold(a, HOLD_DATA | net | (why == TO_FOLLOW ? HOLD_SAY : 0u)) ? EXIT_OK : EXIT_FINDINGS;
 }
