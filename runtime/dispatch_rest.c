@@ -225,10 +225,10 @@ static void rest_start(eng_call *call) {
   r->x.done = on_response, r->x.user = r;
   call->driver = r;
   r->page = page;
-  r->x.target = page ? rest_page_target(call) : NULL;
-  if (!r->x.target) r->x.target = make_target(call, &why);
+  bool next = page && jv_get(call->request, "after").tag == VAL_OBJ; /* never from the beginning again */
+  r->x.target = next ? rest_page_target(call) : make_target(call, &why);
   if (!r->x.target) {
-    eng_http_fail_soon(call, FAIL_DATA, "bad_path", why);
+    eng_http_fail_soon(call, FAIL_DATA, next ? "bad_link" : "bad_path", next ? "`after` is no place where a page ended" : why);
     return;
   }
   hdw_status s = make_headers(r) ? make_body(r) : HDW_E_INVALID;
