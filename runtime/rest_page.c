@@ -62,6 +62,14 @@ static const char *link_of(arena *a, const char *h) {
   return NULL;
 }
 
+/* The links may stand in one header, or in one each (RFC 8288 section 3). */
+static const char *link_among(arena *a, const io_http_res *res) {
+  const char *link = NULL;
+  for (unsigned i = 0; i < res->nheaders && !link; i++)
+    if (!strcasecmp(res->headers[i].name, "Link")) link = link_of(a, res->headers[i].value);
+  return link;
+}
+
 static int64_t number_of(val args, const char *name, int64_t otherwise) {
   int64_t n;
   return jv_int(jv_get(args, name), &n) ? n : otherwise;
@@ -97,7 +105,7 @@ static const char *next_of(eng_http *x, const io_http_res *res, val body, uint32
   const char *kind = page_kind(call->c, a), *path = jv_text(a, jv_get(jv_get(jv_get(call->c->args, "page"), "args"), "path"));
   const char *link = NULL, *why = NULL;
   if (page_is_computed(kind)) return page_computed(call, x->target, body, items, number, seen);
-  link = !strcmp(kind, "link_header") ? link_of(a, eng_http_res_header(res, "Link")) : jv_text(a, at_path(a, body, path ? path : "next"));
+  link = !strcmp(kind, "link_header") ? link_among(a, res) : jv_text(a, at_path(a, body, path ? path : "next"));
   if (!link || !link[0]) return NULL;
   const char *to = eng_http_local(call, x->target, link, &why);
   if (to) return to;

@@ -67,6 +67,9 @@ class Rest(unittest.TestCase):
             self.assertTrue(all('kind=x' in r['path'] for r in self.sink.requests), kind)
         self.sink.answer = lambda r: (200, self.lists(r)[1]['results'], self.lists(r)[2])
         self.assertEqual(self.call('header'), {'pages': ['0+1', '2+3', '4']})
+        apart = lambda h: dict(zip(('Link', 'link'), h['Link'].split(', '))) if h else h  # a header for each link
+        self.sink.answer = lambda r: (200, self.lists(r)[1]['results'], apart(self.lists(r)[2]))
+        self.assertEqual(self.call('header'), {'pages': ['0+1', '2+3', '4']})
 
     def test_pages_that_lead_away_or_in_circles(self):
         other = HttpSink()
