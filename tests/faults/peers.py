@@ -269,7 +269,7 @@ def perform(c, do, good=None, own=b''):
 class Bench:
     def __init__(self):
         self.http, self.receiver = Evil(False), Evil(True)
-        net = {'grant': {'networks': ['127.0.0.0/8']}}
+        net = {'grant': {'networks': ['127.0.0.0/8']}, 'retry_percent': 100, 'breaker_percent': 0}  # nearly every call fails here, and each row is to be tried again at once
         limits = {'port': 0, 'read_timeout_ms': 1500, 'max_frame_bytes': 1 << 20}
         self.d = Daemon(PROGRAM, {'settings': {'crm_base': f'http://127.0.0.1:{self.http.port}'}, 'max_input_bytes': 1 << 20,
                                   'listeners': {'adt': dict(limits), 'web': dict(limits), 'sec': dict(limits, tls={'cert': 'hub.pem', 'key': 'hub.key'})},
