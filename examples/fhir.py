@@ -7,7 +7,10 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'tests', 'integration'))
-from fhir_server import FhirServer  # noqa: E402
+try:
+    from fhir_server import FhirServer  # noqa: E402
+except ImportError:
+    sys.exit('fhir.py stands on the FHIR server of the tests: run it where it is in the repository, ../tests/integration/fhir_server.py beside it')
 
 
 class Printing(FhirServer):
