@@ -28,6 +28,7 @@ hdw_status engine_check_bindings(io *x, const engine_opts *o, const meta *const 
     for (uint32_t k = 0; app && k < metas[i]->nconns; k++) {
       char why[ENG_TEXT], text[ENG_TEXT + 100];
       eng_conn *c;
+      if (!strcmp(metas[i]->conns[k].kind, "folder")) continue; /* would be made */
       app->e = e, app->meta = *metas[i];
       hdw_status s = eng_conn_setup(e, app, &metas[i]->conns[k], &c, why);
       if (!s) continue;

@@ -25,7 +25,7 @@ CHOICES = {'unmatched': ['reject', 'accept'], 'conflict': ['accept', 'reject'], 
            'ack': ['normal', 'original', 'immediate', 'none'], 'ack_lone': ['never', 'always'], 'ack_type': ['version', 'plain', 'event'], 'unparseable': ['answer', 'close'], 'duplicates': ['key', 'content'],
            'batch_ack': ['all', 'errors', 'messages'], 'batch_counts': ['reject', 'warn'], 'charset': ['', '8859/1', 'UNICODE UTF-8']}
 ITEM = {'ROLE': 'uid:1'}  # of a list; else a network
-ITEMS = {'reactions': '206=retry', 'ack_codes': 'AE=AA', 'basic': 'lab=token', 'bearer': 'lab=token', 'clients': 'lab=lab.example.org'}
+ITEMS = {'closed_on': '12-25', 'reactions': '206=retry', 'ack_codes': 'AE=AA', 'basic': 'lab=token', 'bearer': 'lab=token', 'clients': 'lab=lab.example.org'}
 
 
 class Options(unittest.TestCase):
