@@ -247,8 +247,9 @@ static recalled recall(eng_run *r, ask *x) {
     diverged(r, path);
     return RECALL_STOPPED;
   }
-  /* Failed when the run was parked, or ended and was sent back: that record is over. One made since is not. */
-  bool parked_here = !strcmp(r->parked_path, path) && f.state != EFFECT_DONE && (r->known || f.time_us <= r->row.changed_us);
+  /* Failed when the run was parked, or ended and was sent back: that record is over. One made since is not; while the clock, which was set back, stands still for
+   * the log, both have the same time, and the later one counts. */
+  bool parked_here = !strcmp(r->parked_path, path) && f.state != EFFECT_DONE && (r->known || f.time_us < r->row.changed_us);
   if (f.state == EFFECT_INTENT || parked_here || (f.state == EFFECT_FAILED && !f.result_pos.seg)) {
     /* Not finished, or it failed and the run comes back for another try. Attempts of an earlier life do not count against the in-line retries. */
     bool unsafe = x->klass == MOD_CLASS_UNSAFE && f.state == EFFECT_INTENT && !(parked_here && r->known);
