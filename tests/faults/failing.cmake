@@ -9,5 +9,9 @@ list(TRANSFORM failing_wrapped PREPEND -Wl,--wrap= OUTPUT_VARIABLE failing_optio
 add_executable(failing ${CMAKE_CURRENT_LIST_DIR}/failing.c ${CMAKE_CURRENT_LIST_DIR}/failing_wrap.c)
 target_link_libraries(failing PRIVATE hdw_test_support hdw_flags)
 target_link_options(failing PRIVATE ${failing_options})
-add_test(NAME faults/failing COMMAND failing --ways first --stride 5)
-set_tests_properties(faults/failing PROPERTIES TIMEOUT 300)
+if(HDW_COVERAGE) # each failing call is a branch
+  add_test(NAME faults/failing COMMAND failing)
+else()
+  add_test(NAME faults/failing COMMAND failing --ways first --stride 5)
+endif()
+set_tests_properties(faults/failing PROPERTIES TIMEOUT 900)
