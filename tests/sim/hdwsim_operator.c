@@ -48,10 +48,25 @@ static message *delivery_of(world *w, uint64_t id, unsigned *fx) {
   return m;
 }
 
+/* Whose it is cannot be told when retention took the bytes and several share a control id: it may be any of them. */
+static void redriven_any(world *w, uint64_t id) {
+  arena a;
+  store_delivery d;
+  store_run r;
+  store_input in;
+  arena_init(&a, &w->mem.m, 0);
+  if (!store_get_delivery(engine_store(w->d->e), 0, id, &a, &d) && !store_get_run(engine_store(w->d->e), 0, d.run, &a, &r) && !store_get_input(engine_store(w->d->e), 0, r.input, &a, &in))
+    for (message *m = model_first(w, in.control_id.p, in.control_id.len); m; m = model_next(w, m))
+      if (effect_of(d.sink) < SIM_EFFECTS) m->fx[effect_of(d.sink)].redriven++;
+  arena_free(&a);
+}
+
 static void redrive_one(world *w, uint8_t subject, uint64_t id) {
   unsigned fx = SIM_EFFECTS;
   message *m = subject == SUBJECT_DELIVERY ? delivery_of(w, id, &fx) : NULL;
-  if (!engine_redrive(w->d->e, subject, id, "sim", NULL, NULL) && m && fx < SIM_EFFECTS) m->fx[fx].redriven++;
+  if (engine_redrive(w->d->e, subject, id, "sim", NULL, NULL) || subject != SUBJECT_DELIVERY) return;
+  if (!m) redriven_any(w, id);
+  else if (fx < SIM_EFFECTS) m->fx[fx].redriven++;
 }
 
 static void redrive(world *w, unsigned per_mille) {
