@@ -174,7 +174,14 @@ static bool outcome(eng_want *w, arena *a, const vm_run *r) {
   return true;
 }
 
-static bool gate(engine *e, arena *a, val input, eng_want *w) {
+/* What the caller sent does not fit what the workflow declares. It would not the next time either: a 503 would bring it back for ever. */
+static void unfit(eng_want *w, arena *a, const char *text) {
+  w->state = INPUT_REJECTED;
+  snprintf(w->code, sizeof w->code, "400");
+  w->text = arena_dup(a, text, strlen(text));
+}
+
+static bool gate(engine *e, arena *a, bool hl7, val input, eng_want *w) {
   vm_cx cx;
   vm_run *r = (vm_run *)arena_alloc(a, sizeof *r); /* vm_start fills in what is read */
   if (!r) {
@@ -196,7 +203,8 @@ static bool gate(engine *e, arena *a, val input, eng_want *w) {
   case VM_OUT_OF_FUEL: fault(w, "the decision took too long"); break;
   case VM_OUT_OF_MEMORY: fault(w, "the decision took too much memory"); break;
   default:
-    fault(w, "the decision failed");
+    if (!hl7 && cx.err.status == HDW_E_DATA) unfit(w, a, cx.err.text);
+    else fault(w, "the decision failed");
     char where[200], word[16];
     engine_where(e, w->app->m.id, cx.err.file, cx.err.line, cx.err.col, where);
     snprintf(word, sizeof word, "%d", (int)cx.err.status);
@@ -222,7 +230,7 @@ static void gates(engine *e, arena *a, const engine_source *src, const hl7_head 
       }
       eng_want *w = &out->wants[out->n];
       *w = (eng_want){.app = app, .wf = wf};
-      if (gate(e, a, input, w)) out->n++, out->matched++;
+      if (gate(e, a, head != NULL, input, w)) out->n++, out->matched++;
     }
   }
 }

@@ -61,7 +61,6 @@ void peers_leave_alone(world *w, uint16_t port, int64_t from_us, int64_t us) {
 void peers_asked(world *w, uint16_t port, const char *what) {
   unsigned i = (unsigned)port - PORT_CRM;
   int64_t now = now_us(w);
-  if (strstr(what, "?page=")) return; /* a search that is under way takes its further pages */
   if (w->peers->alone[i].since_us > w->died_us && now > w->peers->alone[i].from_us && now < w->peers->alone[i].until_us)
     broken(w, "a request for %s at port %u, which has asked to be left alone until %lld ms", what, port, (long long)w->peers->alone[i].until_us / 1000);
 }
