@@ -58,7 +58,7 @@ typedef struct log_rec {
   uint8_t type, version;    /* records.h; type is never 0 */
   uint16_t flags, partition, key_id;
   uint64_t seq;             /* set by log_append */
-  int64_t time_us;          /* wall time of the append, each later than the one before, whatever the clock does; set by log_append */
+  int64_t time_us;          /* wall time of the append, never falling; set by log_append */
   log_pos pos;              /* set by log_append */
   uint32_t meta_len, body_len;
   const uint8_t *meta, *body;

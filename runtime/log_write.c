@@ -311,7 +311,7 @@ static void plan(hlog *l, log_node *n, log_rec *rec) {
   uint64_t fresh = LOG_HEADER + n->size;
   int64_t now = io_wall_us(l->x);
   rec->seq = l->next_seq++;
-  rec->time_us = now > l->last_time_us ? now : l->last_time_us + 1; /* what came first is told by times, also when the clock was set back */
+  rec->time_us = now > l->last_time_us ? now : l->last_time_us;
   l->last_time_us = rec->time_us;
   if (l->off + n->size > l->seg_bytes) {
     n->roll = true;
