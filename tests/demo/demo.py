@@ -104,7 +104,7 @@ class Demo:
             json.dump({'data': os.path.join(self.dir, 'data'),
                        'settings': {'crm_base': f'http://127.0.0.1:{self.crm.port}', 'billing_base': f'http://127.0.0.1:{self.crm.port}', 'ehr_base': self.ehr.url, 'ehr_login': f'http://127.0.0.1:{self.ehr.port}/token', 'mrn_system': 'urn:oid:2.16.840.1.113883.19.5'},
                        'listeners': {'adt': {'port': 0}, 'web': {'port': 0}, 'labs': {'port': 0}},
-                       'connections': {'ehr': {'grant': local}, 'crm': {'grant': local}, 'billing': {'grant': local}, 'ward': {'address': f'127.0.0.1:{self.ward.port}', 'grant': local},
+                       'connections': {'ehr': {'grant': local}, 'chart': {'grant': local}, 'crm': {'grant': local}, 'billing': {'grant': local}, 'ward': {'address': f'127.0.0.1:{self.ward.port}', 'grant': local},
                                        'emr': {'address': f'127.0.0.1:{self.emr.port}', 'grant': local}, 'research': {'address': f'127.0.0.1:{self.emr.port}', 'grant': local},
                                        'archive': {'folder': os.path.join(self.dir, 'archive')}},
                        'secrets': secrets}, f, indent=2)

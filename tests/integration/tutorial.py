@@ -29,7 +29,7 @@ mllp, http = port(), port()
 script = script.replace('2575', mllp).replace('8080', http)
 script = script.replace('cd hub  ', f'cd hub && sed -i "s/2575/{mllp}/; s/8080/{http}/" hdw.json main.hdw  ', 1)
 want = ['there is no field 77|has no field 77', r'"verdict": "AA"', r'MSA\|AA\|', r'crm\s+rest', r'/admits .*"mrn":"4711"', r'admit\s+\d+\s+done|admit +.*done', r'rest\.post\s+delivered', r'1 messages?, .*: 0 the same, 1 differ', r'payload\.family +1 changed',
-        r'POST /fhir/Procedure/_search -> 200', r'/bills .*"unpriced":\["Bedside swallow assessment"\]', r'ehr +fhir +ok']
+        r'POST /fhir/Procedure/_search -> 200', r'/bills .*"unpriced":\["Bedside swallow assessment"\]', r'chart +fhir +ok']
 with tempfile.TemporaryDirectory(prefix='hdw-tutorial-') as tmp:
     os.makedirs(os.path.join(tmp, 'examples'))
     for name in ('crm.py', 'fhir.py'):
