@@ -85,11 +85,12 @@ class Nginx:
     """servers: (certificate, further lines); each has a port of its own in self.ports."""
 
     def __init__(self, folder, servers, answer='{"ok":true}'):
-        self.folder, self.ports, blocks = folder, [], []
-        for certificate, lines in servers:
-            with socket.create_server(('127.0.0.1', 0)) as s:
-                port = s.getsockname()[1]
-            self.ports.append(port)
+        self.folder, blocks = folder, []
+        held = [socket.create_server(('127.0.0.1', 0)) for _ in servers]  # all at once, or one port may be drawn twice
+        self.ports = [s.getsockname()[1] for s in held]
+        for s in held:
+            s.close()
+        for (certificate, lines), port in zip(servers, self.ports):
             blocks.append(f"""server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/{certificate}.pem; ssl_certificate_key {folder}/{certificate}.key; {lines}
   default_type application/json; location / {{ return 200 '{answer}'; }} }}""")
         temps = ' '.join(f'{t}_temp_path {folder}/{t};' for t in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))
