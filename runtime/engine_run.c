@@ -130,10 +130,22 @@ static eng_run *run_new(engine *e, uint64_t id) {
   return r;
 }
 
-static void record_state(eng_run *r, uint8_t state) {
+static void record_state(eng_run *r, uint8_t state, eng_durable then) {
   rec_run_change c = {.run = r->id, .state = state, .fail_class = r->row.fail_class, .path = r->row.path, .reason = r->row.reason};
   cod_w w = eng_writer(r->e);
-  if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, NULL, NULL, NULL);
+  if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, then, NULL, NULL);
+}
+
+/* Whoever it waits for may have ended before the store knew that it waits for its turn, and then has passed it over. */
+static void on_queued(engine *e, hdw_status s, const log_rec *rec, void *user) {
+  rec_run_change c;
+  store_run row;
+  arena a;
+  (void)user;
+  if (s || rec_get_run_change(rec, &c)) return;
+  arena_init(&a, e->mem, 0);
+  if (!store_get_run(e->store, ENG_PART, c.run, &a, &row) && row.state == RUN_QUEUED && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
+  arena_free(&a);
 }
 
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len) {
@@ -161,7 +173,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
   /* The lanes may have been taken by an earlier run that a person sent back into the queue: who ends there looks for the next one. */
   bool first = eng_lanes_free(e, id, r->row.lanes, r->row.nlanes);
   if (!first || (r->replay && eng_lanes_busy(e, &r->row))) {
-    if (r->row.state == RUN_PARKED) record_state(r, RUN_QUEUED); /* its time has come, its turn has not */
+    if (r->row.state == RUN_PARKED) record_state(r, RUN_QUEUED, on_queued); /* its time has come, its turn has not */
     if (!first) eng_lanes_release(e, &r->row);                   /* nor need anybody else look for the older one */
     eng_run_free(r);
     return;
@@ -181,7 +193,7 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     /* Where it failed last is tried again, whatever was recorded there. */
     snprintf(r->parked_path, sizeof r->parked_path, "%.*s", (int)r->row.path.len, r->row.path.p);
     r->known = r->row.state != RUN_RUNNING;
-    if (r->row.state == RUN_PARKED || (r->known && r->row.fail_class)) record_state(r, RUN_RUNNING);
+    if (r->row.state == RUN_PARKED || (r->known && r->row.fail_class)) record_state(r, RUN_RUNNING, NULL);
   }
   eng_run_resume_soon(r);
 }
