@@ -416,13 +416,13 @@ int hv_compact(const hv_args *a) {
     return end(&t, EXIT_FINDINGS);
   }
   engine_opts o = {.dir = t.dir, .config = cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema};
-  hv_damage_watch(t.dir);
-  if (!hv_hold(a, HOLD_DATA)) return end(&t, EXIT_FINDINGS);
   if (in_use(&t)) {
     hv_say("a daemon runs on %s: it does the same by itself while it runs; stop it to give free pages back", t.dir);
     return end(&t, EXIT_FINDINGS);
   }
   if (log_segments(t.io, t.log, NULL, 0, &n) || !n) return end(&t, failed("the log in", t.log, HDW_E_NOTFOUND));
+  hv_damage_watch(t.dir); /* of a folder that nobody else has */
+  if (!hv_hold(a, HOLD_DATA)) return end(&t, EXIT_FINDINGS);
   if (engine_open(t.io, &o, &e, text)) {
     hv_say("%s", text);
     return end(&t, EXIT_IO);

@@ -121,7 +121,7 @@ ARGS = {  # how each command of the table is called here; without a row: with --
     'serve': None, 'follow': None, 'promote': None,
     'verify': ['app.hdwb'], 'config': ['check', 'app.hdwb'], 'deploy': ['app.hdwb'], 'rollback': ['w'], 'withdraw': ['x'], 'forget': ['x'], 'message': ['1'], 'run': ['1', '--until', 'end'], 'redrive': ['1'],
     'discard': ['1'], 'reprocess': ['1'], 'replay': ['--dry-run'], 'cancel': ['1'], 'skip-lane': ['1'], 'pause': ['x'], 'resume': ['x'], 'backup': ['--to', 'backup'],
-    'restore': ['--from', 'old', '--data', 'new'], 'fence': ['--term', '1', '--yes'], 'send': ['app.hdw', '--to', 'localhost:1'],
+    'restore': ['--from', 'old', '--data', 'new'], 'fence': ['--term', '1', '--yes'], 'compact': ['--data', 'old'], 'send': ['app.hdw', '--to', 'localhost:1'],
 }
 
 
