@@ -69,10 +69,10 @@ static bool runs_of_input(uint16_t part, uint64_t id, uint8_t state, void *user)
   return l->left > 0 && --l->look > 0;
 }
 
-/* Without a state: of the latest messages, newest first. */
 /* What has ended well, or was given up, stands in no list of its own: it is looked for in the latest messages. */
 static bool is_listed(uint8_t s) { return s != RUN_DONE && s != RUN_DISCARDED; }
 
+/* Without a state: of the latest messages, newest first. */
 int admin_runs(admin_query *q) {
   const char *state = admin_param(q, "state");
   listing l = {.q = q, .first = true, .left = 50, .look = UINT_MAX};
@@ -207,12 +207,7 @@ static bool dead_run(uint16_t part, uint64_t id, uint8_t state, void *user) {
   listing *l = (listing *)user;
   store_run r;
   (void)part, (void)state;
-  arena_mark m = arena_here(l->q->a);
   if (store_get_run(l->q->ad->e->store, ENG_PART, id, l->q->a, &r)) return true;
-  if (l->only && r.state != l->only) {
-    arena_release(l->q->a, m);
-    return true;
-  }
   buf_puts(l->q->b, l->first ? "{\"subject\":\"run\"," : ",{\"subject\":\"run\",");
   l->first = false;
   admin_run_row(l->q, &r);
