@@ -163,9 +163,11 @@ int64_t eng_http_limit_us(eng_call *call, const io_http_res *res) {
   static const char *const names[][2] = {{"RateLimit-Remaining", "RateLimit-Reset"}, {"X-RateLimit-Remaining", "X-RateLimit-Reset"}, {"X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"}};
   const char *all = eng_http_res_header(res, "RateLimit");
   int64_t most = all ? spent_us(number_behind(all, "remaining="), number_behind(all, "reset=")) : 0;
-  for (const char *p = all; p; p = strchr(p + 1, ',')) {
+  for (const char *p = all; p && *p;) {
     char one[200];
-    snprintf(one, sizeof one, "%.*s", (int)strcspn(p + 1, ","), p + 1);
+    size_t n = strcspn(p, ",");
+    snprintf(one, sizeof one, "%.*s", (int)(n < sizeof one ? n : sizeof one - 1), p);
+    p += n + (p[n] == ',');
     int64_t us = spent_us(number_behind(one, ";r="), number_behind(one, ";t="));
     if (us > most) most = us;
   }

@@ -1,5 +1,6 @@
 /* Politeness of connections in runs (PROTOCOLS 7): one slow server beside a good one, limits, breakers, waits. At the seam, with the real drivers. */
 #include "http_rig.h"
+#include "dispatch_http.h"
 
 static const char two_servers[] =
     "hdw 1\nlistener adt = mllp(port: 2575)\n"
@@ -210,6 +211,19 @@ static void test_R6_limits_that_the_server_tells_are_kept(void **state) {
     }
 }
 
+/* Nothing is read behind the end of a value, whatever it ends with. */
+static void test_R6_limits_end_where_their_text_ends(void **state) {
+  (void)state;
+  static const char *const values[] = {"", ",", ",,", "\"a\"", "\"a\";r=", "\"a\";r=0;t=30,"};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    char *v = strdup(values[i]);
+    io_http_header h = {"RateLimit", v};
+    int64_t us = eng_http_limit_us(NULL, &(io_http_res){.headers = &h, .nheaders = 1});
+    assert_int_equal(us, strstr(v, "t=30") ? 30000000 : 0);
+    free(v);
+  }
+}
+
 static void test_R7_a_connection_has_its_own_time(void **state) {
   (void)state;
   static const int64_t ms[][2] = {{10000, 10000000}, {500, 500000}, {0, 30000000}, {3600000, 30000000}};
@@ -234,6 +248,7 @@ int main(void) {
       cmocka_unit_test(test_R5_the_breaker_opens_when_half_of_the_calls_fail),
       cmocka_unit_test(test_R5_the_cooldown_grows_while_probes_fail),
       cmocka_unit_test(test_R6_limits_that_the_server_tells_are_kept),
+      cmocka_unit_test(test_R6_limits_end_where_their_text_ends),
       cmocka_unit_test(test_R7_a_connection_has_its_own_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
