@@ -133,7 +133,7 @@ static eng_run *run_new(engine *e, uint64_t id) {
 static void record_state(eng_run *r, uint8_t state, eng_durable then) {
   rec_run_change c = {.run = r->id, .state = state, .fail_class = r->row.fail_class, .path = r->row.path, .reason = r->row.reason};
   cod_w w = eng_writer(r->e);
-  if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, then, NULL, NULL);
+  if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, then, NULL, &r->last_seq); /* out of memory only once the store knows it: parked still, it would not be taken in again */
 }
 
 /* Whoever it waits for may have ended before the store knew that it waits for its turn, and then has passed it over. */

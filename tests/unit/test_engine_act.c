@@ -349,6 +349,44 @@ static void test_nothing_given_up_is_performed_on_a_slow_disk(void **state) {
   assert_true(told > 20);
 }
 
+static engine_mock_verdict one_fails(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  peer *x = (peer *)p->user;
+  int status = x->n ? 503 : 0;
+  int64_t delay_us = x->delay_us;
+  x->status = status, x->delay_us = status ? 0 : delay_us;
+  engine_mock_verdict v = world(p, f, a, out);
+  x->delay_us = delay_us;
+  return v;
+}
+
+/* Both runs were held. One is answered when the other one's failure has closed the connection again, and the store still shows it as held: it ends all the same. */
+static void test_a_run_held_before_goes_on_while_the_store_still_shows_it_held(void **state) {
+  (void)state;
+  static const char reads[] = "hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:1', retry: retry(0), breaker: breaker(failures: 1, cooldown: 10 minutes))\n"
+                              "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step a = crm.get('/a')\n  return {}\n}\n";
+  prog_slow_us = 300000;
+  for (uint64_t seed = 1; seed <= 60; seed++) {
+    peer x = {.delay_us = (int64_t)seed % 5 * 30000};
+    prog *p = prog_new(reads, one_fails, &x, seed);
+    p->suspend_us = 1;
+    prog_restart(p);
+    (void)engine_pause(p->e, "crm", true, "test", NULL, NULL);
+    prog_run_for(p, 3000000);
+    prog_submit(p, "M1", "1", "");
+    prog_submit(p, "M2", "2", "");
+    prog_run_for(p, 3000000);
+    assert_int_equal(prog_the_run(p, 0).state, RUN_PARKED);
+    assert_int_equal(prog_the_run(p, 1).state, RUN_PARKED);
+    (void)engine_pause(p->e, "crm", false, "test", NULL, NULL);
+    prog_run_for(p, 20000000);
+    assert_int_equal(x.n, 2);
+    uint8_t one = prog_the_run(p, 0).state, two = prog_the_run(p, 1).state;
+    assert_true((one == RUN_DONE && two == RUN_PARKED) || (one == RUN_PARKED && two == RUN_DONE));
+    prog_free(p);
+  }
+  prog_slow_us = 0;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cancel_answers_the_sender_that_waits),
@@ -364,6 +402,7 @@ int main(void) {
       cmocka_unit_test(test_a_paused_workflow_keeps_new_runs),
       cmocka_unit_test(test_acts_that_cross),
       cmocka_unit_test(test_nothing_given_up_is_performed_on_a_slow_disk),
+      cmocka_unit_test(test_a_run_held_before_goes_on_while_the_store_still_shows_it_held),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
