@@ -302,26 +302,40 @@ static void join_run(eng_message *m, const store_input *old) {
   if (m->l) m->l->duplicates++;
 }
 
+/* The input that the message is again. A sender that gives out control ids twice may send either of its messages again: each is compared.
+ * *other: the control id came with other content. */
+static bool came_before(eng_message *m, store_input *old, bool *other) {
+  enum { SAME_ID_MAX = 16 }; /* there are senders that know one id only */
+  engine *e = m->e;
+  int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
+  uint64_t before = 0;
+  for (unsigned i = 0; i < SAME_ID_MAX; i++) {
+    arena_mark mark = arena_here(&m->a);
+    hdw_status s = eng_find_duplicate(e, m->src->listener, cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), before, &m->a, old);
+    if (s || old->received_us + window < io_wall_us(e->io)) break;
+    if (eng_content_is(old->content_hash, m)) return true;
+    *other = true;
+    before = old->id;
+    arena_release(&m->a, mark);
+  }
+  return false;
+}
+
 /* True: answered, or joined something. *again: a further attempt of *old. */
 bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
   engine *e = m->e;
   *again = false;
   if (!m->key_len || HDW_BROKEN("resend.runs")) return false;
-  eng_pending *p = eng_pending_find(e, m->key, m->key_len);
-  if (p && eng_content_is(p->content_hash, m)) {
+  bool other = false;
+  eng_pending *p = eng_pending_find(m, &other);
+  if (p) {
     e->st.duplicates++;
     if (m->l) m->l->duplicates++;
     if (!eng_pending_join(p, m, true)) eng_message_refuse(m, "AE", 207, "Out of memory");
     return true;
   }
-  bool other = p != NULL;
-  if (!p) {
-    hdw_status s = eng_find_duplicate(e, m->src->listener, cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), &m->a, old);
-    int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
-    if (s || old->received_us + window < io_wall_us(e->io)) return false;
-    other = !eng_content_is(old->content_hash, m);
-  }
-  if (other) {
+  if (!came_before(m, old, &other)) {
+    if (!other) return false;
     e->st.conflicts++;
     if (m->l) m->l->conflicts++;
     eng_say(e, ENGINE_WARN, "control_id_reused", "listener", m->src->listener, NULL);

@@ -494,7 +494,7 @@ void eng_window_names(engine *e);
 /* The first name of a listener: what durable keys of it are made of. */
 const char *eng_listener_root(const engine *e, const char *name);
 /* As store_find_duplicate, under the listener's name of today and those of before. */
-hdw_status eng_find_duplicate(engine *e, const char *listener, cod_str key, arena *a, store_input *out);
+hdw_status eng_find_duplicate(engine *e, const char *listener, cod_str key, uint64_t before, arena *a, store_input *out);
 /* Records what is new: names taken over, windows. */
 hdw_status eng_window_note(engine *e, eng_app *const *apps, uint32_t n, const char *who);
 typedef enum eng_window { WINDOW_LISTENER, WINDOW_ONCE } eng_window;
@@ -637,7 +637,8 @@ bool eng_message_key(eng_message *m, const hl7_slice *parts, unsigned n);
 void eng_patients_hl7(eng_message *m, const hl7_msg *msg);
 void eng_patients_json(eng_message *m, val input);
 
-eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len);
+/* Of the same key and content. *other: one of the key is there with other content. */
+eng_pending *eng_pending_find(const eng_message *m, bool *other);
 eng_pending *eng_pending_by_input(engine *e, uint64_t input);
 eng_pending *eng_pending_new(engine *e, const char *key, uint32_t len, bool hl7, const void *bytes, size_t bytes_len);
 struct eng_message;

@@ -9,9 +9,12 @@ static unsigned slot_of(const char *key, uint32_t len) {
   return h % ENG_HASH;
 }
 
-eng_pending *eng_pending_find(engine *e, const char *key, uint32_t len) {
-  for (eng_pending *p = len ? e->pending_hash[slot_of(key, len)] : NULL; p; p = p->hash_next)
-    if (p->key_len == len && !memcmp(p->key, key, len)) return p;
+eng_pending *eng_pending_find(const eng_message *m, bool *other) {
+  for (eng_pending *p = m->key_len ? m->e->pending_hash[slot_of(m->key, m->key_len)] : NULL; p; p = p->hash_next) {
+    if (p->key_len != m->key_len || memcmp(p->key, m->key, m->key_len) != 0) continue;
+    if (eng_content_is(p->content_hash, m)) return p;
+    *other = true;
+  }
   return NULL;
 }
 

@@ -69,10 +69,10 @@ const char *eng_listener_root(const engine *e, const char *name) {
   return o ? o->old[o->n - 1] : name;
 }
 
-hdw_status eng_find_duplicate(engine *e, const char *listener, cod_str key, arena *a, store_input *out) {
-  hdw_status s = store_find_duplicate(e->store, cod_cstr(listener), key, a, out);
+hdw_status eng_find_duplicate(engine *e, const char *listener, cod_str key, uint64_t before, arena *a, store_input *out) {
+  hdw_status s = store_find_duplicate(e->store, cod_cstr(listener), key, before, a, out);
   const struct eng_olds *o = s == HDW_E_NOTFOUND ? olds(e, listener) : NULL;
-  for (unsigned i = 0; o && i < o->n && s == HDW_E_NOTFOUND; i++) s = store_find_duplicate(e->store, cod_cstr(o->old[i]), key, a, out);
+  for (unsigned i = 0; o && i < o->n && s == HDW_E_NOTFOUND; i++) s = store_find_duplicate(e->store, cod_cstr(o->old[i]), key, before, a, out);
   return s;
 }
 

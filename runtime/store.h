@@ -86,8 +86,8 @@ typedef struct store_input {
   cod_str identity, charset, trace; /* as in rec_input */
 } store_input;
 hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store_input *out);
-/* The latest input with this duplicate key; HDW_E_NOTFOUND. Compare content_hash and state (SEMANTICS 1). */
-hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, arena *a, store_input *out);
+/* The latest input with this duplicate key before the input `before` (0 = of all); HDW_E_NOTFOUND. Compare content_hash and state (SEMANTICS 1). */
+hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, uint64_t before, arena *a, store_input *out);
 
 /* Ids in order, beginning after `after` (0 = from the start; descending: from the end). Return false to stop. */
 typedef bool (*store_id_cb)(uint16_t part, uint64_t id, uint8_t state, void *user);

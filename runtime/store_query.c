@@ -45,15 +45,19 @@ hdw_status store_get_input(store *s, uint16_t part, uint64_t id, arena *a, store
   return HDW_OK;
 }
 
-hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, arena *a, store_input *out) {
-  skey k HDW_UNSET;
+hdw_status store_find_duplicate(store *s, cod_str source, cod_str dedup_key, uint64_t before, arena *a, store_input *out) {
+  skey k HDW_UNSET, last HDW_UNSET;
   sit i;
   uint16_t part = 0;
   uint64_t id = 0;
   memset(out, 0, sizeof *out);
   if (!dedup_key.len) return HDW_E_NOTFOUND;
   key_dedup(s, &k, source, dedup_key);
-  sit_begin(&i, s, &k, NULL, true);
+  if (before) {
+    key_dedup(s, &last, source, dedup_key);
+    cod_put_be64(&last.w, before - 1);
+  }
+  sit_begin(&i, s, &k, before ? &last : NULL, true);
   if (sit_next(&i)) {
     cod_r r = cod_reader(i.value.p, i.value.len);
     part = cod_get_u16(&r);

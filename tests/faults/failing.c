@@ -413,7 +413,7 @@ static hdw_status ask(world *w, unsigned n) {
     return st;
   switch (n) {
     CASE(0, store_get_input(s, 0, t->b, a, &in), add_str(in.control_id))
-    CASE(1, store_find_duplicate(s, cod_cstr("adt_in"), cod_cstr("A"), a, &in), add_id(in.id))
+    CASE(1, store_find_duplicate(s, cod_cstr("adt_in"), cod_cstr("A"), 0, a, &in), add_id(in.id))
     CASE(2, store_input_since(s, 0, 1, &id), add_id(id))
     CASE(3, store_list_inputs(s, 0, STORE_BY_TIME, cod_cstr(""), 0, true, 9, on_id, NULL), (void)0)
     CASE(4, store_list_inputs(s, 0, STORE_BY_CONTROL_ID, cod_cstr("A"), 0, false, 9, on_id, NULL), (void)0)

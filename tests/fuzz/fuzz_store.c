@@ -256,7 +256,7 @@ static void ask_lists(asked *q) {
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     cod_str w = cod_cstr(words[i]);
     for (int by = STORE_BY_CONTROL_ID; by <= STORE_BY_PATIENT; by++) begin(q, true, i & 1), fine(q, store_list_inputs(q->s, 0, (store_index)by, w, 0, i & 1, LISTED, on_id, q));
-    if (store_find_duplicate(q->s, w, cod_cstr("a"), q->a, &in) == HDW_OK) note_n(q, in.id);
+    if (store_find_duplicate(q->s, w, cod_cstr("a"), 0, q->a, &in) == HDW_OK) note_n(q, in.id);
     begin(q, false, false);
     fine(q, store_list_sink(q->s, 0, w, LISTED, on_id, q));
     fine(q, store_list_heads(q->s, 0, w, NULL, LISTED, on_head, q));

@@ -40,6 +40,28 @@ static void test_H40_resends(void **state) {
   ack_free(x);
 }
 
+/* A batch holds two messages with one control id, and comes twice: each is the one that came before, whichever was the last one. */
+static void test_H40_one_id_for_two_messages_that_come_again(void **state) {
+  (void)state;
+  ackrig *x = ack_new(ack_program, "", "");
+  peer *p = ack_connect(x, 2575);
+  char all[3000];
+  const char *a = ack_adt(x, "M1", "1", ""), *b = ack_adt(x, "M1", "2", "");
+  snprintf(all, sizeof all, "%s%s%s%s", a, b, a, b); /* under way still */
+  assert_string_equal(ack_codes(x, ack_say(x, p, all)), "AA AA AA AA");
+  assert_int_equal(ack_stored(x), 2);
+  assert_string_equal(ack_codes(x, ack_say(x, p, all)), "AA AA AA AA"); /* stored */
+  assert_int_equal(ack_stored(x), 2);
+  assert_int_equal(ack_info(x, "adt").conflicts, 1);
+  ack_hang_up(p);
+  ack_restart(x);
+  p = ack_connect(x, 2575);
+  assert_string_equal(ack_codes(x, ack_say(x, p, all)), "AA AA AA AA"); /* of an earlier life */
+  assert_int_equal(ack_stored(x), 2);
+  ack_hang_up(p);
+  ack_free(x);
+}
+
 static bool next_record(log_iter *it, log_rec *r) { return !log_iter_next(it, r); }
 
 static void test_H40_answer_of_a_run_is_never_behind_its_end(void **state) {
@@ -529,6 +551,7 @@ static void test_any_frame_gets_exactly_one_answer(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H40_resends),
+      cmocka_unit_test(test_H40_one_id_for_two_messages_that_come_again),
       cmocka_unit_test(test_H40_answer_of_a_run_is_never_behind_its_end),
       cmocka_unit_test(test_H40_discarded_run_gives_way_to_a_further_attempt),
       cmocka_unit_test(test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_again),

@@ -24,19 +24,19 @@ static void test_inputs_duplicates_and_indexes(void **state) {
   assert_int_equal(log_read(w.l, in.pos, &w.a, &r), HDW_OK);
   assert_memory_equal(r.body, "content one", r.body_len);
 
-  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), &w.a, &in), HDW_OK);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), 0, &w.a, &in), HDW_OK);
   assert_int_equal(in.id, a);
-  assert_int_equal(store_find_duplicate(w.s, cod_cstr("other"), cod_cstr("MSG1"), &w.a, &in), HDW_E_NOTFOUND);
-  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG"), &w.a, &in), HDW_E_NOTFOUND);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("other"), cod_cstr("MSG1"), 0, &w.a, &in), HDW_E_NOTFOUND);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG"), 0, &w.a, &in), HDW_E_NOTFOUND);
   uint64_t c = put_input(&w, "MSG1", "other content", INPUT_ACCEPTED, 0, NULL);
   char longkey[400];
   memset(longkey, 'k', sizeof longkey);
   longkey[399] = 0;
   uint64_t d = put_input(&w, longkey, "x", INPUT_ACCEPTED, 0, NULL);
   settle(&w);
-  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), &w.a, &in), HDW_OK);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), 0, &w.a, &in), HDW_OK);
   assert_int_equal(in.id, c);
-  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr(longkey), &w.a, &in), HDW_OK);
+  assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr(longkey), 0, &w.a, &in), HDW_OK);
   assert_int_equal(in.id, d);
 
   ids l = {0};

@@ -212,7 +212,7 @@ static void test_found_before_the_commit(void **state) {
     assert_int_equal(w.s->handed, when == 1);
     assert_int_equal(store_committed(w.s), when == 2 ? id : committed);
     /* The same message again, its run not ended: what joins needs. */
-    assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), &w.a, &in), HDW_OK);
+    assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("MSG1"), 0, &w.a, &in), HDW_OK);
     assert_int_equal(in.id, id);
     assert_int_equal(in.state, INPUT_RUNNING);
     assert_int_equal(store_list_runs_of_input(w.s, 0, id, take, &l), HDW_OK);

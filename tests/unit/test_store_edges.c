@@ -332,7 +332,7 @@ static void test_lists_end_when_they_are_told(void **state) {
       assert_true(t.n == 2 && next == 1002);
       assert_int_equal(store_list_inputs(w.s, 0, (store_index)77, cod_cstr(""), 0, false, 0, id_stop, &t), HDW_E_INVALID);
       store_input in;
-      assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr(""), &w.a, &in), HDW_E_NOTFOUND);
+      assert_int_equal(store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr(""), 0, &w.a, &in), HDW_E_NOTFOUND);
       end(&w);
     }
 }
