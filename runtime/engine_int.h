@@ -592,7 +592,7 @@ typedef struct eng_message {
   arena a;
   bool has_head;
   hl7_head head;
-  cod_str heading, content;  /* what makes two inputs under one key the same; heading: of a request, its method and path */
+  cod_str heading, content;  /* what makes two inputs under one key the same; heading: of a request, its method, path and query */
   char *key;                 /* listener, then what the record carries: MSH-3, MSH-4, MSH-10, or the caller's idempotency key */
   uint32_t key_len, dedup_at;
   char charset[44];          /* as in rec_input */

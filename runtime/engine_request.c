@@ -38,16 +38,23 @@ static hdw_status document(eng_message *m, const engine_request *q, buf *b) {
   return (hdw_status)b->status;
 }
 
-/* "POST /bookings", and a line end. */
-static cod_str heading_of(eng_message *m, const engine_request *q) {
-  size_t method = strlen(q->src.method), path = strlen(q->src.path), n = method + path + 2;
-  char *t = (char *)arena_alloc(&m->a, n);
-  if (!t) return cod_cstr("");
-  memcpy(t, q->src.method, method);
-  t[method] = ' ';
-  memcpy(t + method + 1, q->src.path, path);
-  t[n - 1] = '\n';
-  return cod_bytes(t, n);
+/* "POST /bookings", and a line end; then what it was asked with, if it was, as JSON and a line end: the same body for another patient is another request. */
+static hdw_status heading_of(eng_message *m, const engine_request *q) {
+  buf b;
+  buf_init(&b, &m->a, 1 << 20);
+  buf_puts(&b, q->src.method);
+  buf_putc(&b, ' ');
+  buf_puts(&b, q->src.path);
+  size_t n = b.len;
+  buf_putc(&b, '\n');
+  if (q->query.tag == VAL_OBJ && q->query.len) {
+    hdw_status s = json_write(q->query, &b, NULL);
+    if (s) return s;
+    buf_putc(&b, '\n');
+  }
+  m->heading = cod_bytes(b.p, b.len);
+  m->rec.type = cod_bytes(b.p, n < REC_NAME_MAX ? n : REC_NAME_MAX - 1);
+  return (hdw_status)b.status;
 }
 
 static void handle(eng_message *m, const engine_request *q) {
@@ -59,6 +66,7 @@ static void handle(eng_message *m, const engine_request *q) {
   bool again = false;
   buf_init(&b, &m->a, (size_t)e->o.config->top.max_input_bytes + 65536);
   hdw_status s = document(m, q, &b);
+  if (!s) s = heading_of(m, q);
   if (s) {
     e->st.refused++;
     bool memory = s == HDW_E_NOMEM;
@@ -67,10 +75,7 @@ static void handle(eng_message *m, const engine_request *q) {
     return;
   }
   m->p = b.p, m->len = b.len;
-  m->heading = heading_of(m, q);
   m->content = cod_bytes(q->body, q->body_len);
-  uint32_t n = m->heading.len ? m->heading.len - 1 : 0;
-  m->rec.type = cod_bytes(m->heading.p, n < REC_NAME_MAX ? n : REC_NAME_MAX - 1);
   char by_content[2 * REC_HASH + 16];
   const char *key = q->idempotency_key;
   if (!key && m->l && !strcmp(m->l->o->duplicates, "content")) { /* sources without ids: (listener, day, content), SEMANTICS 1 */

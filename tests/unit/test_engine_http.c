@@ -249,6 +249,9 @@ static void test_requests_without_a_key_by_content(void **state) {
     prog_run_for(x->p, INT64_C(86400000000)); /* another day */
     (void)request(x, "POST /api", h, "{\"a\":1}", 7);
     assert_int_equal(ack_stored(x), by_content ? 3 : 4);
+    /* The same body, asked for somebody else. */
+    for (unsigned i = 0; i < 4; i++) (void)request(x, i % 2 ? "POST /api?patient=2" : "POST /api?patient=1", h, "{\"a\":1}", 7);
+    assert_int_equal(ack_stored(x), by_content ? 5 : 8);
     ack_free(x);
   }
 }
