@@ -91,9 +91,12 @@ static void handle(eng_message *m, const engine_request *q) {
     key = by_content;
   }
   if (key) {
-    hl7_slice parts[2] = {{q->src.listener, (uint32_t)strlen(q->src.listener)}, {key, (uint32_t)strlen(key)}};
+    /* Keys are each caller's own: nobody is told what another one was answered. */
+    const char *who = q->src.identity ? q->src.identity : "";
+    hl7_slice parts[3] = {{q->src.listener, (uint32_t)strlen(q->src.listener)}, {who, (uint32_t)strlen(who)}, {key, (uint32_t)strlen(key)}};
+    if (!who[0]) parts[1] = parts[2];
     if (q->idempotency_key) m->rec.control_id = cod_bytes(key, strnlen(key, REC_NAME_MAX));
-    if (!eng_message_key(m, parts, 2)) s = HDW_E_NOMEM;
+    if (!eng_message_key(m, parts, who[0] ? 3 : 2)) s = HDW_E_NOMEM;
     else if (eng_message_duplicate(m, &old, &again)) return;
   }
   if (!s) s = eng_input_value(e, &m->a, m->p, m->len, &(eng_reading){.identity = q->src.identity}, &input, &why);

@@ -256,6 +256,19 @@ static void test_requests_without_a_key_by_content(void **state) {
   }
 }
 
+static void test_idempotency_keys_are_each_caller_s_own(void **state) {
+  (void)state;
+  ackrig *x = ack_new(ack_program, "", "\"basic\":[\"lab=pw1\"],\"bearer\":[\"crm=tok1\"],\"conflict\":\"reject\"");
+  for (unsigned i = 0; i < 6; i++) {
+    char h[200], body[20];
+    snprintf(h, sizeof h, "Content-Type: application/json\r\nIdempotency-Key: 1\r\nAuthorization: %s\r\n", i % 2 ? "Bearer tok1" : "Basic bGFiOnB3MQ==");
+    snprintf(body, sizeof body, "{\"a\":%u}", i < 4 ? 1 : 2);
+    assert_int_equal(status(request(x, "POST /api", h, body, strlen(body))), i < 4 ? 202 : 409);
+  }
+  assert_int_equal(ack_stored(x), 2);
+  ack_free(x);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H46_H47_types_and_their_spelling_in_the_answer),
@@ -268,6 +281,7 @@ int main(void) {
       cmocka_unit_test(test_H52_signatures_are_ignored),
       cmocka_unit_test(test_H53_a_resend_after_a_lost_answer),
       cmocka_unit_test(test_requests_without_a_key_by_content),
+      cmocka_unit_test(test_idempotency_keys_are_each_caller_s_own),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
