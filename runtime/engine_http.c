@@ -77,6 +77,21 @@ static val headers_of(arena *a, const http_head *h) {
   return (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
 }
 
+/* A parameter that is there again: a list, in their order; its room doubles. */
+static bool one_more(arena *a, val *v, val x) {
+  uint32_t n = v->tag == VAL_LIST ? v->len : 1;
+  val *all = v->tag == VAL_LIST ? (val *)(uintptr_t)v->u.v : NULL;
+  if (!all || (n & (n - 1)) == 0) {
+    val *grown = (val *)arena_alloc(a, 2 * (size_t)n * sizeof *grown);
+    if (!grown) return false;
+    for (uint32_t i = 0; i < n; i++) grown[i] = val_item(*v, i);
+    all = grown;
+  }
+  all[n] = x;
+  *v = (val){.tag = VAL_LIST, .len = n + 1, .u.v = all};
+  return true;
+}
+
 static val query_of(arena *a, http_str q) {
   uint32_t n = 0, cap = 1;
   for (size_t i = 0; i < q.len; i++) cap += q.p[i] == '&';
@@ -89,9 +104,10 @@ static val query_of(arena *a, http_str q) {
     char *nt = (char *)arena_alloc(a, name.len + 1), *vt = (char *)arena_alloc(a, value.len + 1);
     long nl = nt ? http_decode(nt, name, true) : -1, vl = vt ? http_decode(vt, value, true) : -1;
     if (nl > 0 && vl >= 0) {
-      bool seen = false;
-      for (uint32_t k = 0; k < n; k++) seen |= kv[2 * k].len == (uint32_t)nl && !memcmp(kv[2 * k].u.s, nt, (size_t)nl);
-      if (!seen) kv[2 * n] = val_key(nt, (size_t)nl), kv[2 * n + 1] = val_str(vt, (size_t)vl), n++;
+      uint32_t k = 0;
+      while (k < n && !(kv[2 * k].len == (uint32_t)nl && !memcmp(kv[2 * k].u.s, nt, (size_t)nl))) k++;
+      if (k < n) (void)one_more(a, &kv[2 * k + 1], val_str(vt, (size_t)vl));
+      else kv[2 * n] = val_key(nt, (size_t)nl), kv[2 * n + 1] = val_str(vt, (size_t)vl), n++;
     }
     p = stop + 1;
   }

@@ -41,7 +41,7 @@ static void test_query_parameters_as_they_come(void **state) {
   static const struct { const char *query, *want; } t[] = {
       {"", "\"q\":{}"},
       {"?a=1&b=2", "\"q\":{\"a\":\"1\",\"b\":\"2\"}"},
-      {"?a=1&a=2", "\"q\":{\"a\":\"1\"}"},         /* the first one counts */
+      {"?a=1&b=x&a=2&a=3&a=4&a=5", "\"q\":{\"a\":[\"1\",\"2\",\"3\",\"4\",\"5\"],\"b\":\"x\"}"},
       {"?a&b=&=c", "\"q\":{\"a\":\"\",\"b\":\"\"}"}, /* without a value; without a name: none */
       {"?a=x%20y+z&%62=1", "\"q\":{\"a\":\"x y z\",\"b\":\"1\"}"},
       {"?a=%00&b=1", "\"q\":{\"b\":\"1\"}"},       /* no text: left out */
@@ -58,9 +58,9 @@ static void test_query_parameters_as_they_come(void **state) {
   /* Thousands of them: no more than a thousand are kept, the request is taken. */
   char *line = (char *)calloc(1, 8000);
   size_t n = (size_t)snprintf(line, 100, "POST /api?a=1");
-  for (int i = 0; i < 1500; i++) n += (size_t)snprintf(line + n, 8000 - n, "&b");
+  for (int i = 0; i < 1100; i++) n += (size_t)snprintf(line + n, 8000 - n, "&b%x", (unsigned)i);
   assert_int_equal(status(request(x, line, "", "")), 202);
-  assert_non_null(strstr(heard(x), "\"q\":{\"a\":\"1\",\"b\":\"\"}"));
+  assert_non_null(strstr(heard(x), "\"q\":{\"a\":\"1\",\"b0\":\"\","));
   free(line);
   ack_free(x);
 }
