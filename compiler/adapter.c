@@ -6,7 +6,8 @@
  *
  *   quirks: { needs:  { Patient: ['identifier', 'family+given+birthdate'] },   one of these sets of search parameters must be there
  *             lacks:  ['delete', 'Patient.update'],                            operations that the server does not have
- *             page_size: 50, rates: { Observation: 5 } }                       at run time (runtime/fhir_quirks.c) */
+ *             page_size: 50, rates: { Observation: 5 },                        at run time (runtime/fhir_quirks.c)
+ *             version_test: false }                                            the same (runtime/fhir_patch.c) */
 #include "comp_int.h"
 #include <string.h>
 
@@ -118,7 +119,7 @@ static const ast *member_of(const unit *u, const ast *obj, const char *name) {
 }
 
 void quirks_check(comp *c, decl *conn) {
-  static const char *const known[] = {"needs", "lacks", "page_size", "rates"};
+  static const char *const known[] = {"needs", "lacks", "page_size", "rates", "version_test"};
   const ast *q = named(c, conn->u, ast_child(conn->node, 1), "quirks");
   for (const ast *x = q && q->kind == AST_OBJ ? q->first : NULL; x; x = x->next) {
     str name = text_of(conn->u, x->first);
@@ -130,7 +131,7 @@ void quirks_check(comp *c, decl *conn) {
       nearest_offer(&near, known[i], strlen(known[i]));
     }
     if (!ok) {
-      diag *g = err(c, E0219, x->first, "quirks have no '%.*s': needs, lacks, page_size, rates", STR(name));
+      diag *g = err(c, E0219, x->first, "quirks have no '%.*s': needs, lacks, page_size, rates, version_test", STR(name));
       suggest(c, g, x->first, &near);
     }
   }

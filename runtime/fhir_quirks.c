@@ -2,7 +2,8 @@
  *
  *   parameters: { 'ah-practice': practice }   every search carries them, unless it has one of the name itself
  *   quirks: { page_size: 50,                  _count, unless the search has one
- *             rates: { Observation: 5 } }     requests a second of one resource, besides those of the whole connection */
+ *             rates: { Observation: 5 },      requests a second of one resource, besides those of the whole connection
+ *             version_test: false }           patches do not test meta.versionId (fhir_patch.c) */
 #include "fhir_call.h"
 
 enum { RATES_MAX = 64 };
