@@ -176,6 +176,9 @@ static bool further(comp *c, fhir_call *fc, ast *key, ast *e, str *named, uint32
   return k == more;
 }
 
+/* The resource that create and update write, by its static type; 0: not known, or no such operation. */
+static uint16_t written_type(str op, ty t) { return t.kind == TY_FHIR && (str_is(op, "create") || str_is(op, "update")) ? (uint16_t)t.ref : 0; }
+
 /* cont: register of the place where a page before ended, or -1. */
 static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int cont) {
   fnctx *f = c->f;
@@ -239,7 +242,6 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
     }
   }
   if (fc.on) fhir_call_needs(c, &fc, b, given, call_node->first);
-  if (fc.on) quirks_call(c, conn, call_node, name, fc.resource);
   for (uint32_t i = 0; i < n && !fc.on; i++)
     if (!(given >> i & 1) && !s->p[i].optional && s->p[i].type.min) err(c, E0208, call_node->first, "'%.*s' needs '%.*s': %s.%s", STR(name), STR(s->p[i].name), kind, b->text);
   if (fc.on) fhir_before(c, &fc, s, given, w);
@@ -251,6 +253,7 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
   emit_bx(&c->e, f->fn, OP_EFFECT, (uint32_t)w, emit_effect(&c->e, ef, argn));
   ty t = s->ret;
   if (fc.on && !send) t = fhir_result(c, &fc, w);
+  if (fc.on) quirks_call(c, conn, call_node, name, fc.resource ? fc.resource : written_type(name, t));
   if (fc.on) against_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
   if (fc.on) scope_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
   if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
