@@ -151,7 +151,8 @@ static void count_texts(gen *g, val resources) {
         g->texts_at = v;
         g->cap_texts_at = g->texts.cap;
       }
-      g->texts_at[gen_index(&g->texts, text)]++;
+      uint32_t at = gen_index(&g->texts, text);
+      if (at < g->cap_texts_at) g->texts_at[at]++; /* not when there was no memory to keep it */
     }
   }
 }
@@ -160,7 +161,7 @@ static str says_of(gen *g, val param) {
   enum { NAMES_MAX = 3 };
   str text = gen_text(g, param, "documentation");
   uint32_t at = gen_index(&g->texts, text);
-  return at != MOD_NO_INDEX && g->texts_at[at] > NAMES_MAX ? (str){0} : gen_prose(text);
+  return at < g->cap_texts_at && g->texts_at[at] > NAMES_MAX ? (str){0} : gen_prose(text);
 }
 
 /* Which parameters the server takes together, as the extension capabilitystatement-search-parameter-combination says. */

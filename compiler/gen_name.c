@@ -47,8 +47,11 @@ uint32_t gen_index(const gen_names *used, str name) { return name_find(&used->t,
 
 str gen_unique(gen *g, gen_names *used, str name) {
   if (gen_take(g, used, name)) return name;
+  size_t room = name.len + 12;
+  char *p = arena_alloc(g->a, room);
+  if (!p) { gen_fail(g, HDW_E_NOMEM, "out of memory"); return name; }
   for (uint32_t i = 2;; i++) {
-    str s = str_of(gen_fmt(g, "%.*s_%u", STR(name), i));
+    str s = {p, (size_t)snprintf(p, room, "%.*s_%u", STR(name), i)};
     if (g->status || gen_take(g, used, s)) return s;
   }
 }

@@ -20,18 +20,30 @@ uint32_t gen_doc_add(gen *g, const char *path, val root) {
 
 static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
 
-/* One part of a JSON pointer in a URL: %2F, then ~1 and ~0. */
-static str part(gen *g, str s) {
+/* Without percent-encoding: a path, or a part of a pointer. */
+static str decoded(gen *g, str s) {
   char *p = arena_alloc(g->a, s.len + 1);
   size_t n = 0;
   if (!p) { gen_fail(g, HDW_E_NOMEM, "out of memory"); return (str){0}; }
   for (size_t i = 0; i < s.len; i++) {
     char c = s.p[i];
     if (c == '%' && i + 2 < s.len && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) { c = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2])); i += 2; }
-    else if (c == '~' && i + 1 < s.len && (s.p[i + 1] == '0' || s.p[i + 1] == '1')) c = s.p[++i] == '0' ? '~' : '/';
     p[n++] = c;
   }
   return (str){p, n};
+}
+
+/* One part of a JSON pointer in a URL (RFC 6901 6): %7E, then ~1 and ~0. */
+static str part(gen *g, str s) {
+  str t = decoded(g, s);
+  char *p = t.len ? arena_alloc(g->a, t.len) : NULL;
+  size_t n = 0;
+  for (size_t i = 0; p && i < t.len; i++) {
+    bool escape = t.p[i] == '~' && i + 1 < t.len && (t.p[i + 1] == '0' || t.p[i + 1] == '1');
+    p[n++] = !escape ? t.p[i] : t.p[++i] == '0' ? '~' : '/';
+  }
+  if (t.len && !p) gen_fail(g, HDW_E_NOMEM, "out of memory");
+  return (str){p ? p : "", n};
 }
 
 /* The value at a JSON pointer ("/components/schemas/A"), or NULL. last: its last part. */
@@ -45,7 +57,7 @@ static const val *pointer(gen *g, const val *v, str ptr, str *last) {
     *last = name;
     if (v->tag == VAL_OBJ) { v = val_obj_get(*v, val_key(name.p, name.len)); continue; }
     uint32_t at = 0;
-    if (v->tag != VAL_LIST || !name.len || name.len > 6) return NULL;
+    if (v->tag != VAL_LIST || !name.len || name.len > 6 || (name.len > 1 && name.p[0] == '0')) return NULL;
     for (size_t k = 0; k < name.len; k++) {
       if (name.p[k] < '0' || name.p[k] > '9') return NULL;
       at = at * 10 + (uint32_t)(name.p[k] - '0');
@@ -62,7 +74,7 @@ static bool other_doc(gen *g, uint32_t from, str file, uint32_t *out) {
   val root;
   bool far = file.p[0] == '/' || file.p[0] == '\\' || memchr(file.p, ':', file.len) || memchr(file.p, 0, file.len);
   if (far) { gen_note(g, "'%.*s' is not read: references go to files beside the document", STR(file)); return false; }
-  hdw_status st = l ? l->load(l->user, g->docs[from].path, gen_fmt(g, "%.*s", STR(part(g, file))), &path, &root) : HDW_E_NOTFOUND;
+  hdw_status st = l ? l->load(l->user, g->docs[from].path, gen_fmt(g, "%.*s", STR(decoded(g, file))), &path, &root) : HDW_E_NOTFOUND;
   if (st) {
     gen_note(g, "'%.*s' %s", STR(file), st == HDW_E_DENIED ? "is outside of the document's folder: it is not read" : st == HDW_E_NOTFOUND ? "is not there" : st == HDW_E_LIMIT ? "is too big" : "cannot be read");
     return false;
