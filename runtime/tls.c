@@ -30,6 +30,14 @@ static hdw_status bad(char *text, size_t cap, const char *what) {
   return HDW_E_INVALID;
 }
 
+/* Whether reading ended because nothing more begins in the text: damage is no end. */
+static bool at_end(void) {
+  unsigned long e = ERR_peek_last_error();
+  bool end = ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+  if (end) ERR_clear_error();
+  return end;
+}
+
 static bool use_chain(SSL_CTX *c, const char *pem) {
   BIO *b = BIO_new_mem_buf(pem, -1);
   X509 *leaf = b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL;
@@ -40,7 +48,7 @@ static bool use_chain(SSL_CTX *c, const char *pem) {
       X509_free(x);
       ok = false;
     }
-  if (ok) ERR_clear_error(); /* the end of the text is told as an error */
+  ok = ok && at_end();
   BIO_free(b);
   return ok;
 }
@@ -70,18 +78,16 @@ static bool add_roots(SSL_CTX *c, const char *ca, const char *crl, bool server) 
     X509_free(x);
   }
   BIO_free(b);
-  if (ok && n) ERR_clear_error();
-  if (!ok || !n) return false;
+  if (!ok || !n || !at_end()) return false;
   if (!crl) return true;
   b = BIO_new_mem_buf(crl, -1);
   n = 0;
-  for (X509_CRL *x; b && (x = PEM_read_bio_X509_CRL(b, NULL, NULL, NULL)); n++) {
-    X509_STORE_add_crl(st, x);
+  for (X509_CRL *x; ok && b && (x = PEM_read_bio_X509_CRL(b, NULL, NULL, NULL)); n++) {
+    ok = X509_STORE_add_crl(st, x) == 1;
     X509_CRL_free(x);
   }
   BIO_free(b);
-  if (n) ERR_clear_error();
-  return n > 0 && X509_STORE_set_flags(st, X509_V_FLAG_CRL_CHECK) == 1;
+  return ok && n > 0 && at_end() && X509_STORE_set_flags(st, X509_V_FLAG_CRL_CHECK) == 1;
 }
 
 hdw_status tls_ctx_new(const tls_opts *o, tls_ctx **out, char *text, size_t cap) {

@@ -206,6 +206,19 @@ static void test_contexts_refuse_bad_material(void **st) {
     assert_null(c);
     assert_null(strstr(text, "PRIVATE"));
   }
+  /* Damage behind the first one is no end of the text: a chain or a list of roots is not cut silently. */
+  static char two[1 << 14];
+  const tls_opts cut[] = {{.server = true, .cert_pem = two, .key_pem = server.key_pem}, {.ca_pem = two}};
+  for (size_t i = 0; i < 2; i++) {
+    snprintf(two, sizeof two, "%s%s", i ? ca.cert_pem : server.cert_pem, other_ca.cert_pem);
+    assert_int_equal(tls_ctx_new(&cut[i], &c, text, sizeof text), HDW_OK);
+    tls_ctx_free(c);
+    char *second = strstr(two + 30, "-----BEGIN");
+    memcpy(second + 60, "!!!!", 4);
+    assert_int_equal(tls_ctx_new(&cut[i], &c, text, sizeof text), HDW_E_INVALID);
+    second[strlen(second) - 40] = 0; /* without its end */
+    assert_int_equal(tls_ctx_new(&cut[i], &c, text, sizeof text), HDW_E_INVALID);
+  }
   c = context(false, NULL, &ca);
   tls_conn *t;
   assert_int_equal(tls_conn_new(c, NULL, &t), HDW_E_INVALID); /* no name, no check: refused */
