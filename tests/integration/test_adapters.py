@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Adapters against servers that behave as the vendors' do, cached(...) and its command against the daemon."""
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -29,7 +30,8 @@ workflow epics on req = web.post('/epic') ack after run within 30 seconds else A
   if pat.id.empty() { reply({ id: 'none' }) }
   step labs = hospital.labs(coalesce(pat.id, ''))
   step more = hospital.labs(coalesce(pat.id, ''), @2026-02-01T00:00:00Z)
-  reply({ id: pat.id, none: none.exists(), labs: labs.id, fresh: more.id })
+  step cov = hospital.coverages(coalesce(pat.id, ''))
+  reply({ id: pat.id, none: none.exists(), labs: labs.id, fresh: more.id, insured: cov.id })
 }
 workflow paced on req = web.post('/paced') ack after run within 30 seconds else AE {
   let b = req.body
@@ -39,13 +41,17 @@ workflow paced on req = web.post('/paced') ack after run within 30 seconds else 
 workflow cerners on req = web.post('/cerner') ack after run within 30 seconds else AE {
   let b = req.body
   step pat = millennium.patientBy('urn:a', b.value.toString())
-  step now = millennium.changePatient(coalesce(pat.id, ''), { active: true })
-  reply({ version: now.meta.versionId, active: now.active })
+  step now = millennium.changePatient(coalesce(pat.id, ''), { gender: 'female' })
+  step labs = millennium.labs(coalesce(pat.id, ''), @2026-02-01T00:00:00Z)
+  step fresh = millennium.labsChanged(coalesce(pat.id, ''), @2026-02-01T00:00:00Z)
+  step made = millennium.create(Patient(identifier: [Identifier(system: 'urn:a', value: 'new')]))
+  reply({ version: now.meta.versionId, gender: now.gender, labs: labs.id, fresh: fresh.id, made: made.id, first: made.meta.versionId })
 }
 workflow athenas on req = web.post('/athena') ack after run within 30 seconds else AE {
   let b = req.body
   step pat = group.patientBy('urn:a', b.value.toString())
-  reply({ id: pat.id })
+  step fresh = group.labsChanged(coalesce(pat.id, ''), @2026-02-01)
+  reply({ id: pat.id, fresh: fresh.id })
 }
 workflow hapis on req = web.post('/hapi') ack after run within 30 seconds else AE {
   let b = req.body
@@ -70,7 +76,9 @@ class Adapters(unittest.TestCase):
         cls.d = Daemon(PROGRAM, {'settings': {'practice': 'Organization/a-1.Practice-195900'}, 'listeners': {'web': {'port': 0}}, 'observe': {'port': 0},
                                  'connections': {n: {'base': s.url, 'grant': local} for n, s in cls.s.items()}})
         for s in cls.s.values():
-            s.put({'resourceType': 'Patient', 'id': '17', 'identifier': [{'system': 'urn:a', 'value': '4711'}]})
+            s.put({'resourceType': 'Patient', 'id': '17', 'gender': 'unknown', 'identifier': [{'system': 'urn:a', 'value': '4711'}]})
+            for i, status in enumerate(('cancelled', 'active')):
+                s.put({'resourceType': 'Coverage', 'id': f'c{i}', 'status': status, 'beneficiary': {'reference': 'Patient/17'}, 'payor': [{'display': 'x'}]})
             s.put({'resourceType': 'Location', 'id': 'w1', 'status': 'active'})
             for i, day in enumerate(('2026-01-01', '2026-03-01')):
                 s.put({'resourceType': 'Observation', 'id': f'o{i}', 'status': 'final', 'code': {'text': 'x'}, 'category': [{'coding': [{'code': 'laboratory'}]}],
@@ -87,7 +95,7 @@ class Adapters(unittest.TestCase):
         return self.d.call(name, **body)
 
     def test_epic(self):
-        self.assertEqual(self.call('epic', value='4711'), {'id': '17', 'none': False, 'labs': ['o0', 'o1'], 'fresh': ['o1']})
+        self.assertEqual(self.call('epic', value='4711'), {'id': '17', 'none': False, 'labs': ['o0', 'o1'], 'fresh': ['o1'], 'insured': ['c1']})
 
     def test_requests_of_one_resource_have_their_own_pace(self):
         self.call('paced')
@@ -96,11 +104,17 @@ class Adapters(unittest.TestCase):
         self.assertGreater(at[-1] - at[0], 0.4)  # nine gaps of 50 ms
 
     def test_cerner(self):
-        self.assertEqual(self.call('cerner', value='4711'), {'version': '2', 'active': True})
-        self.assertEqual(self.s['millennium'].seen('PATCH')[0]['headers']['If-Match'], 'W/"1"')
+        got = self.call('cerner', value='4711')
+        made = got.pop('made')
+        self.assertEqual(got, {'version': '2', 'gender': 'female', 'labs': ['o1'], 'fresh': ['o0', 'o1'], 'first': '1'})
+        self.assertIn(('Patient', made), self.s['millennium'].versions)
+        patch = self.s['millennium'].seen('PATCH')[0]
+        self.assertEqual(patch['headers']['If-Match'], 'W/"1"')
+        self.assertEqual(json.loads(patch['body']), [{'op': 'replace', 'path': '/gender', 'value': 'female'}])
 
     def test_athena_names_the_practice(self):
-        self.assertEqual(self.call('athena', value='4711'), {'id': '17'})
+        self.assertEqual(self.call('athena', value='4711'), {'id': '17', 'fresh': ['o0', 'o1']})
+        self.assertIn(b'_lastUpdated=ge2026-02-01', self.s['group'].requests[-1]['body'])
         self.assertIn(b'ah-practice=Organization/a-1.Practice-195900', self.s['group'].requests[-1]['body'])
 
     def test_hapi_does_not_see_old_results(self):
