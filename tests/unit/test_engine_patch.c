@@ -90,11 +90,28 @@ static void test_F15_what_is_a_change(void **state) {
   assert_int_equal(w.n, 2);
   assert_non_null(strstr(w.v[1].body, "\"value\":1.00"));
   prog_free(p);
-  world same = {.to = {{200, has, NULL, NULL}}};
-  p = patch(&same, "", "Observation, '1', set: { valueQuantity: { unit: 'mg', value: 1.0 } }");
-  assert_int_equal(run_state(p), RUN_DONE);
-  assert_int_equal(same.n, 1);
-  prog_free(p);
+  static const struct { const char *body, *call; } same[] = {
+      {has, "Observation, '1', set: { valueQuantity: { unit: 'mg', value: 1.0 } }"},
+      {"{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"7\"},\"name\":[{\"text\":\"M\\u00fcller \\/ \\\"x\\\"\"}]}", "Patient, '1', set: { name: [{ text: 'Müller / \"x\"' }] }"},
+      {"{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"7\"},\"name\":[{\"given\":[\"a\",\"b\"]}]}", "Patient, '1', set: { name: { given: ['a', 'b'] } }"},
+      {"{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"7\"},\"name\":[]}", "Patient, '1', set: { name: [] }"}};
+  for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+    world s = {.to = {{200, same[i].body, NULL, NULL}}};
+    p = patch(&s, "", same[i].call);
+    assert_int_equal(run_state(p), RUN_DONE);
+    if (s.n != 1) fail_msg("%zu: %s", i, s.v[1].body);
+    prog_free(p);
+  }
+  static const struct { const char *body, *call; } other[] = {
+      {"{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"7\"},\"name\":[{\"given\":[\"a\",\"b\"]}]}", "Patient, '1', set: { name: [{ given: ['b', 'a'] }] }"},
+      {"{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"7\"},\"name\":[{\"given\":[\"a\",\"b\"]}]}", "Patient, '1', set: { name: [{ given: ['a', 'b', 'c'] }] }"},
+      {"{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"7\"},\"active\":\"true\"}", "Patient, '1', set: { active: true }"}};
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    world s = {.to = {{200, other[i].body, NULL, NULL}, {200, "{\"resourceType\":\"Patient\",\"id\":\"1\"}", NULL, NULL}}};
+    p = patch(&s, "", other[i].call);
+    assert_int_equal(s.n, 2);
+    prog_free(p);
+  }
 }
 
 /* The whole instead of a patch goes with If-Match only: without a version it would undo what others write. */
@@ -110,6 +127,22 @@ static void test_F15_no_put_without_a_version(void **state) {
   assert_int_equal(run_state(p), RUN_DONE);
   assert_string_equal(with.v[2].method, "PUT");
   assert_non_null(strstr(with.v[2].headers, "If-Match: W/\"3\"\n"));
+  prog_free(p);
+}
+
+/* if_match of the call is compared where the server names a version, and goes along where it names none. */
+static void test_F13_if_match_of_the_call(void **state) {
+  static const char no[] = "{\"resourceType\":\"Patient\",\"id\":\"1\",\"gender\":\"male\"}";
+  (void)state;
+  world w = {.to = {{200, no, NULL, NULL}, {200, no, NULL, NULL}}};
+  prog *p = patch(&w, "", "Patient, '1', set: { gender: 'female' }, if_match: '4'");
+  assert_int_equal(run_state(p), RUN_DONE);
+  assert_non_null(strstr(w.v[1].headers, "If-Match: W/\"4\"\n"));
+  prog_free(p);
+  world late = {.to = {{200, no, "ETag", "W/\"5\""}}, .answers = 1};
+  p = patch(&late, "", "Patient, '1', set: { gender: 'female' }, if_match: '4'");
+  assert_int_equal(late.n, 1);
+  assert_int_not_equal(run_state(p), RUN_DONE);
   prog_free(p);
 }
 
@@ -139,6 +172,7 @@ int main(void) {
       cmocka_unit_test(test_F15_what_set_and_remove_say),
       cmocka_unit_test(test_F15_what_is_a_change),
       cmocka_unit_test(test_F15_no_put_without_a_version),
+      cmocka_unit_test(test_F13_if_match_of_the_call),
       cmocka_unit_test(test_F13_hostile_etags),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
