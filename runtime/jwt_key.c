@@ -175,6 +175,13 @@ static bool belongs(EVP_PKEY *k) {
   return ok;
 }
 
+/* A name that can stand in the header of a token as it is. */
+static bool good_kid(const char *kid) {
+  size_t n = 0;
+  while (kid && kid[n] && (unsigned char)kid[n] >= ' ' && kid[n] != 0x7f && kid[n] != '"' && kid[n] != '\\') n++;
+  return n && n < JWT_KID && !kid[n];
+}
+
 /* The parts of one JWK that signs; NULL, or what is wrong. */
 static const char *jwk_key(jwt_key *k, arena *a, val jwk, jwt_alg *alg) {
   const char *kty = jv_text(a, jv_get(jwk, "kty")), *use = jv_text(a, jv_get(jwk, "use")), *name = jv_text(a, jv_get(jwk, "alg")), *kid = jv_text(a, jv_get(jwk, "kid"));
@@ -187,7 +194,7 @@ static const char *jwk_key(jwt_key *k, arena *a, val jwk, jwt_alg *alg) {
   for (uint32_t i = 0; ops.tag == VAL_LIST && i < ops.len; i++) signs |= jv_is(ops.u.v[i], "sign");
   if (!signs) return "its key_ops do not hold sign";
   if (name && !jwt_alg_find(name, alg)) return "its alg is none of RS384, ES384, RS256 and ES256";
-  if (kid && (!kid[0] || strlen(kid) >= JWT_KID || strpbrk(kid, "\"\\"))) return "its kid is no text of 1 to 128 bytes without quotes";
+  if (jv_get(jwk, "kid").tag != VAL_EMPTY && !good_kid(kid)) return "its kid is no text of 1 to 128 bytes without quotes and controls";
   if (jv_get(jwk, "oth").tag != VAL_EMPTY) return "it has more than two primes (oth)";
   k->pkey = rsa ? rsa_of(a, jwk, true) : ec_of(a, jwk, curve, true);
   if (!k->pkey) return "its numbers are none of a private key";
@@ -309,7 +316,8 @@ static const char *one_key(jwt_keys *ks, arena *a, val jwk) {
     k->alg = JWT_RS256;
     if (alg && (!jwt_alg_find(alg, &k->alg) || !algs[k->alg].rsa)) return NULL;
     k->pkey = rsa_of(a, jwk, false);
-    if (k->pkey && EVP_PKEY_get_bits(k->pkey) < JWT_RSA_BITS) return "an RSA key of less than 2048 bits";
+    int bits = k->pkey ? EVP_PKEY_get_bits(k->pkey) : JWT_RSA_BITS;
+    if (bits < JWT_RSA_BITS || bits > JWT_RSA_MAX_BITS) return "an RSA key of less than 2048 bits, or of more than 16384";
   } else if (!strcmp(kty, "EC")) {
     k->alg = curve_of(crv);
     if (k->alg == JWT_ALGS) return NULL;

@@ -1,7 +1,8 @@
-/* What login servers answer, key sets, signed tokens: all of it from outside. The first byte says which.
+/* What login servers answer, key sets, signed tokens: all of it from outside; and private keys as PEM or JWK. The first byte says which.
  *
  * Held: a token that is taken can stand in a header and lives a second to a day; an error's code is letters and underscores; a key that is read prints as a key that
- * reads the same; a token is never good, because nobody here has the private key. */
+ * reads the same; a token is never good, because nobody here has the private key;
+ * a private key that is taken signs, and its public half prints as a key that checks what it signed. */
 #include <stdlib.h>
 #include <string.h>
 #include "auth_token.h"
@@ -59,6 +60,33 @@ static void token(mem *m, arena *a, const jwt_keys *keys, const uint8_t *p, size
   if (jwt_peek_exp(m, (const char *)p, n, &us)) must(us > 0 && us < INT64_C(253402300800000000));
 }
 
+static void private_key(mem *m, arena *a, const uint8_t *p, size_t n) {
+  static const char claims[] = "{\"iss\":\"i\",\"aud\":\"a\",\"sub\":\"s\",\"exp\":1800000100}";
+  jwt_rules r = {.issuer = "i", .audience = "a", .now_us = INT64_C(1800000000000000), .leeway_us = 60000000};
+  char text[JWT_TEXT] = "";
+  jwt_key k;
+  jwt_keys half;
+  const char *why;
+  val c;
+  buf b, t;
+  if (jwt_key_private(&k, m, (const char *)p, n, JWT_ALGS, text)) {
+    must(!k.pkey && text[0]);
+    return;
+  }
+  must(k.pkey && k.alg < JWT_ALGS && strlen(k.kid) < JWT_KID);
+  if (!k.kid[0]) must(jwt_key_name(&k, m) == HDW_OK && strlen(k.kid) == 43);
+  buf_init(&b, a, 1 << 20);
+  buf_init(&t, a, 1 << 20);
+  buf_puts(&b, "{\"keys\":[");
+  must(jwt_jwk(&k, &b) == HDW_OK && jwt_sign(&k, claims, sizeof claims - 1, &t) == HDW_OK);
+  buf_puts(&b, "]}");
+  must(!memmem(b.p, b.len, "\"d\":", 4) && jwt_keys_read(&half, m, b.p, b.len, &why) == HDW_OK && half.n == 1);
+  r.keys = &half;
+  must(jwt_check(&r, m, a, t.p, t.len - 1, &c, &why) == HDW_OK);
+  jwt_keys_free(&half);
+  jwt_key_free(&k);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
   mem m = {.get = get, .put = put};
@@ -68,7 +96,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
   if (!keys.n) must(jwt_keys_read(&keys, &m, known, sizeof known - 1, &why) == HDW_OK);
   if (!n || n > 20000) return 0;
   arena_init(&a, &m, 0);
-  if (p[0] % 3 == 0) answer(&m, &a, p + 1, n - 1);
+  if (p[0] == '3') private_key(&m, &a, p + 1, n - 1);
+  else if (p[0] % 3 == 0) answer(&m, &a, p + 1, n - 1);
   else if (p[0] % 3 == 1) key_set(&m, &a, p + 1, n - 1);
   else token(&m, &a, &keys, p + 1, n - 1);
   arena_free(&a);

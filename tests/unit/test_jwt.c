@@ -299,6 +299,13 @@ static void test_thumbprint_and_keys_of_others(void **state) {
     if (!jwt_keys_read(&k, &tm.m, bad[i].set, strlen(bad[i].set), &why)) fail_msg("taken: %s", bad[i].set);
     if (!strstr(why, bad[i].why)) fail_msg("%s instead of %s: %s", why, bad[i].why, bad[i].set);
   }
+  char n[2733], big[3000]; /* 16392 bits: more than what is checked, signed and printed here */
+  memset(n, 'B', sizeof n - 1);
+  n[sizeof n - 1] = 0;
+  n[0] = 'g';
+  snprintf(big, sizeof big, SET("{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"}"), n);
+  assert_int_equal(jwt_keys_read(&k, &tm.m, big, strlen(big), &why), HDW_E_INVALID);
+  assert_non_null(strstr(why, "16384"));
   assert_int_equal(tm.live_bytes, 0);
 }
 
@@ -381,7 +388,8 @@ static void test_B16_jwks_that_cannot_sign(void **state) {
       {"{", "no JSON"}, {"{}", "kty RSA, or EC"}, {"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "kty RSA, or EC"}, {"{\"kty\":\"EC\",\"crv\":\"P-521\",\"d\":\"AQ\"}", "kty RSA, or EC"},
       {"{\"keys\":[]}", "several keys"}, {"{\"keys\":[{},{}]}", "several keys"}, {"{" RSA_NE "}", "a public JWK"}, {"{" EC_XY "}", "a public JWK"},
       {"{" EC_XY "," EC_D ",\"use\":\"enc\"}", "for encryption"}, {"{" RSA_ALL ",\"key_ops\":[\"verify\"]}", "do not hold sign"}, {"{" RSA_ALL ",\"alg\":\"HS256\"}", "alg is none of"},
-      {"{" RSA_ALL ",\"alg\":\"none\"}", "alg is none of"}, {"{" RSA_ALL ",\"kid\":\"\"}", "kid is no text"}, {"{" RSA_ALL ",\"kid\":\"a\\\"b\"}", "kid is no text"}, {"{" RSA_ALL ",\"oth\":[]}", "two primes"},
+      {"{" RSA_ALL ",\"alg\":\"none\"}", "alg is none of"}, {"{" RSA_ALL ",\"kid\":\"\"}", "kid is no text"}, {"{" RSA_ALL ",\"kid\":\"a\\\"b\"}", "kid is no text"},
+      {"{" RSA_ALL ",\"kid\":\"a\\u0007\"}", "kid is no text"}, {"{" RSA_ALL ",\"kid\":\"a\\u007f\"}", "kid is no text"}, {"{" RSA_ALL ",\"kid\":5}", "kid is no text"}, {"{" RSA_ALL ",\"oth\":[]}", "two primes"},
       {"{" RSA_NE "," RSA_D "," RSA_P "}", "numbers are none"}, {"{" RSA_NE ",\"d\":\"AQ==\"}", "numbers are none"}, {"{" RSA_NE ",\"d\":5}", "numbers are none"}, {"{" RSA_NE "," RSA_D "," RSA_D "}", "no JSON"},
       {"{" EC_XY ",\"d\":\"AQ\",\"alg\":\"ES256\"}", "do not belong together"}, {"{" RSA_NE ",\"d\":\"AQAB\"}", "do not belong together"}, {"{" EC_XY "," EC_D "}", "P-256 key; SMART wants"},
       {"{" RSA_ALL ",\"alg\":\"ES384\"}", "alg is ES384 and the key is one for RS256"}};
