@@ -22,8 +22,8 @@ int admin_offline(engine *e, const config *cfg, const char *target, arena *a, bu
 /* A change of what is deployed, made by whoever reads hdw.json and the modules. */
 typedef struct admin_change {
   enum { ADMIN_RELOAD, ADMIN_DEPLOY, ADMIN_ROLLBACK, ADMIN_WITHDRAW, ADMIN_FENCE } what;
-  const char *file;          /* deploy: the module's file name and bytes */
-  const void *bytes;
+  const char *file;          /* deploy: the file name of the module, or of several with '/' between */
+  const void *bytes;         /* the modules one behind the other: all of them are taken, or none is */
   size_t len;
   const char *name, *to;     /* rollback, withdraw: of which module (NULL: the only one); to which version, or NULL */
   uint64_t term;             /* fence: the newer term; the daemon ends */

@@ -124,8 +124,10 @@ hdw_status config_read(config *c, mem *scratch, const char *file, const char *te
  * fill in what is not bound (hdwc run and test, and whatever a listener's or connection's declaration says in the source);
  * missing bindings are then no problem. */
 hdw_status config_bind(config *c, const meta *const *mods, uint32_t n, bool literal_defaults);
-/* The two halves of it, for those who go on without a module: the names of one module (how many problems it has), and names that no module used. */
+/* Its parts, for those who go on without a module: the names of one module (how many problems it has); what the last one declares of connections otherwise
+ * than a module before it does, where hdw.json does not say it for both (again how many); and names that no module used. */
 uint32_t config_bind_module(config *c, const meta *m, bool literal_defaults);
+uint32_t config_bind_shared(config *c, const meta *const *mods, uint32_t n);
 void config_unused(config *c, const meta *const *mods, uint32_t n);
 /* The names of a module that only earlier runs need count as used; what is missing is no problem. */
 void config_use(config *c, const meta *m);

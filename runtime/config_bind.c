@@ -167,6 +167,83 @@ uint32_t config_bind_module(config *c, const meta *m, bool literal_defaults) {
   return c->nproblems - before;
 }
 
+/* ---- one connection that several programs declare ------------------------------------------------------------------------------ */
+
+/* Of a document: members in any order, the rest as it is written. As deep as META nests: 32 at most. */
+static bool same_value(arena *a, val x, val y) {
+  if (x.tag != y.tag || (x.flags & VALF_ARRAY) != (y.flags & VALF_ARRAY)) return false;
+  if (x.tag == VAL_LIST || x.tag == VAL_OBJ) {
+    if (x.len != y.len) return false;
+    for (uint32_t i = 0; i < x.len; i++) {
+      const char *key = x.tag == VAL_OBJ ? jv_text(a, x.u.v[2 * i]) : NULL;
+      if (x.tag == VAL_OBJ && !key) return false;
+      if (key ? !same_value(a, x.u.v[2 * i + 1], jv_get(y, key)) : !same_value(a, x.u.v[i], y.u.v[i])) return false;
+    }
+    return true;
+  }
+  buf p, q;
+  buf_init(&p, a, 1 << 20);
+  buf_init(&q, a, 1 << 20);
+  return !json_write(x, &p, NULL) && !json_write(y, &q, NULL) && p.len == q.len && (p.len == 0 || !memcmp(p.p, q.p, p.len));
+}
+
+/* What the operator binds holds for every program, whatever they say. */
+static bool is_bound(const config_conn *x, const char *key) {
+  if (!x) return false;
+  if (!strcmp(key, "base")) return x->o.base[0] != 0;
+  if (!strcmp(key, "host") || !strcmp(key, "port")) return x->o.address[0] != 0;
+  if (!strcmp(key, "path")) return x->o.folder[0] != 0;
+  return !strcmp(key, "timeout") && x->has_timeout;
+}
+
+static void name_key(buf *b, const char *key) {
+  if (b->len) buf_puts(b, ", ");
+  buf_puts(b, key);
+}
+
+/* The arguments of x that y has not, or (both) that are another value there. */
+static void differing(const config *c, const config_conn *bound, val x, val y, bool both, buf *out) {
+  for (uint32_t i = 0; x.tag == VAL_OBJ && i < x.len; i++) {
+    const char *key = jv_text(c->a, x.u.v[2 * i]);
+    if (!key || is_bound(bound, key)) continue;
+    val other = jv_get(y, key);
+    if (other.tag == VAL_EMPTY || (both && !same_value(c->a, x.u.v[2 * i + 1], other))) name_key(out, key);
+  }
+}
+
+static uint32_t compare_conns(config *c, const meta *m, const meta_conn *x, const meta *n, const meta_conn *y) {
+  buf b;
+  val p, q;
+  const config_conn *bound = config_find_conn(c, x->name);
+  buf_init(&b, c->a, 4096);
+  if (strcmp(x->kind, y->kind)) buf_putf(&b, "%s and %s", x->kind, y->kind);
+  else {
+    if (config_resolve(c, m, x->args, &p) || config_resolve(c, n, y->args, &q)) return 0; /* a setting is not bound: said already */
+    differing(c, bound, p, q, true, &b);
+    differing(c, bound, q, p, false, &b);
+  }
+  buf_putc(&b, 0);
+  if (b.len == 1) return 0;
+  config_problem(c, "connections.%.60s: the programs %.60s and %.60s declare it differently (%.80s): give it one definition in both, or another name in one of them", x->name, m->name, n->name,
+                 b.p ? b.p : "?");
+  return 1;
+}
+
+uint32_t config_bind_shared(config *c, const meta *const *mods, uint32_t n) {
+  const meta *last = n ? mods[n - 1] : NULL;
+  uint32_t found = 0;
+  for (uint32_t k = 0; last && k < last->nconns; k++) {
+    bool seen = false;
+    for (uint32_t i = 0; i + 1 < n && !seen; i++) /* those before it agree: the first one stands for all */
+      for (uint32_t j = 0; j < mods[i]->nconns && !seen; j++) {
+        if (strcmp(mods[i]->conns[j].name, last->conns[k].name) || !strcmp(mods[i]->name, last->name)) continue; /* of one name: a version in place of the other */
+        found += compare_conns(c, mods[i], &mods[i]->conns[j], last, &last->conns[k]);
+        seen = true;
+      }
+  }
+  return found;
+}
+
 void config_use(config *c, const meta *m) {
   uint32_t before = c->nproblems;
   (void)config_bind_module(c, m, false);
@@ -206,7 +283,10 @@ void config_unused(config *c, const meta *const *mods, uint32_t count) {
 }
 
 hdw_status config_bind(config *c, const meta *const *mods, uint32_t n, bool literal_defaults) {
-  for (uint32_t i = 0; i < n; i++) (void)config_bind_module(c, mods[i], literal_defaults);
+  for (uint32_t i = 0; i < n; i++) {
+    (void)config_bind_module(c, mods[i], literal_defaults);
+    (void)config_bind_shared(c, mods, i + 1);
+  }
   config_unused(c, mods, n);
   return HDW_OK;
 }

@@ -95,6 +95,8 @@ void hv_damage_tell(const char *dir);
 void hv_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* to standard error, with "hdwvm: " */
 /* Whole file in a, NUL-terminated (not counted); NULL and a message when it cannot be read. */
 char *hv_read(arena *a, const char *path, size_t *len);
+/* Of modules one behind the other: the length of the first, as its header says it; all that is there when that cannot be (reading it says what is wrong). */
+size_t hv_module_length(const char *p, size_t len);
 /* One exchange with the daemon: status, or -1 with a message. The body lives in ar. */
 int hv_ask(const hv_args *a, arena *ar, const char *method, const char *target, const char **body, size_t *len);
 int hv_ask_with(const hv_args *a, arena *ar, const char *method, const char *target, const void *with, size_t with_len, const char **body, size_t *len);

@@ -50,8 +50,9 @@ int hv_config(const hv_args *a) {
     serve.check = true;
     serve.nwords--;
     memmove(serve.words, serve.words + 1, sizeof serve.words - sizeof *serve.words);
-    return hv_serve(&serve);
+    return hv_serve(&serve); /* which gives up files when it has read secrets and certificates */
   }
+  if (!hv_hold(a, 0)) return EXIT_FINDINGS;
   io_mem_init(&heap, 0);
   arena_init(&ar, &heap.m, 0);
   int code = EXIT_OK;

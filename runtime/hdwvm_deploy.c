@@ -62,23 +62,38 @@ static int post(const hv_args *args, talk *t, const char *target, const void *wi
   return show_change(args, t, status, body, len);
 }
 
+/* All of them or none: programs that share a connection change it together. */
 int hv_deploy(const hv_args *args) {
   talk t;
-  int code = EXIT_OK;
+  buf body, names;
   if (!args->nwords) {
     hv_say("deploy needs a module (hdwc build makes them)");
     return EXIT_USAGE;
   }
-  for (int i = 0; i < args->nwords && code == EXIT_OK; i++) { /* each by itself: one that is refused leaves the others as they are */
-    char target[1100];
+  talk_init(&t);
+  buf_init(&body, &t.a, 512 << 20);
+  buf_init(&names, &t.a, 65536);
+  for (int i = 0; i < args->nwords; i++) {
     size_t n;
-    talk_init(&t);
-    const char *slash = strrchr(args->words[i], '/'), *name = slash ? slash + 1 : args->words[i];
+    const char *slash = strrchr(args->words[i], '/');
     char *p = hv_read(&t.a, args->words[i], &n);
-    snprintf(target, sizeof target, "/deploy?file=%.1000s", hv_escape(&t.a, name));
-    code = talk_end(&t, p ? post(args, &t, target, p, n) : EXIT_FINDINGS);
+    if (!p) return talk_end(&t, EXIT_FINDINGS);
+    if (n != hv_module_length(p, n)) { /* the next one would begin in its middle */
+      hv_say("%s is no module: it is longer than its header says", args->words[i]);
+      return talk_end(&t, EXIT_FINDINGS);
+    }
+    buf_put(&body, p, n);
+    if (i) buf_putc(&names, '/');
+    buf_puts(&names, slash ? slash + 1 : args->words[i]);
   }
-  return code;
+  buf_putc(&names, 0);
+  char target[1100];
+  int n = body.status || names.status ? -1 : snprintf(target, sizeof target, "/deploy?file=%s", hv_escape(&t.a, names.p));
+  if (n < 0 || n >= (int)sizeof target) {
+    hv_say("these are too many modules for one deployment");
+    return talk_end(&t, EXIT_USAGE);
+  }
+  return talk_end(&t, post(args, &t, target, body.p, body.len));
 }
 
 int hv_rollback(const hv_args *args) {

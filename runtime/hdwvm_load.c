@@ -43,6 +43,14 @@ void hv_module_id(const char *p, size_t len, uint8_t out[32]) {
   if (len > MOD_HEADER_BYTES) cod_sha256(p + MOD_HEADER_BYTES, len - MOD_HEADER_BYTES, NULL, 0, out);
 }
 
+size_t hv_module_length(const char *p, size_t len) {
+  enum { AT = 12 }; /* where the header says it (bytecode.md) */
+  if (len < MOD_HEADER_BYTES) return len;
+  const uint8_t *h = (const uint8_t *)p + AT;
+  size_t n = (size_t)h[0] | (size_t)h[1] << 8 | (size_t)h[2] << 16 | (size_t)h[3] << 24;
+  return n < MOD_HEADER_BYTES || n > len ? len : n;
+}
+
 bool hv_problems(const config *c, uint32_t from) {
   for (uint32_t i = from; i < c->nproblems && i < CONFIG_MAX_PROBLEMS; i++) fprintf(stderr, "%s: %s\n", c->file, c->problems[i]);
   if (c->nproblems > CONFIG_MAX_PROBLEMS) fprintf(stderr, "%s: and %u more\n", c->file, c->nproblems - CONFIG_MAX_PROBLEMS);

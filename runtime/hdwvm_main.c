@@ -11,8 +11,8 @@
 const hv_command hv_commands[] = {
     {"serve", "--config hdw.json [--data DIR] [--check] [APP.hdwb...]", "Runs the daemon, without modules on what is deployed; --check validates modules, bindings and grants and ends.", hv_serve, HOLD_LATER},
     {"verify", "FILE.hdwb...", "Accepts or rejects modules, with the reason.", hv_verify, 0},
-    {"config", "schema|init|check [APP.hdwb...]", "JSON Schema of hdw.json; a skeleton for a module's needs.", hv_config, 0},
-    {"deploy", "APP.hdwb...", "Gives the running daemon a module, new or in the place of the one with its name.", hv_deploy, HOLD_NET},
+    {"config", "schema|init|check [APP.hdwb...]", "JSON Schema of hdw.json; a skeleton for a module's needs; check is serve --check.", hv_config, HOLD_LATER},
+    {"deploy", "APP.hdwb...", "Gives the running daemon modules, new or in the place of those with their names: all of them or none.", hv_deploy, HOLD_NET},
     {"rollback", "[NAME] [--to ID]", "Back to the version before, or to the one whose id begins so.", hv_rollback, HOLD_NET},
     {"withdraw", "NAME", "Takes a module out of service; its unfinished runs go on.", hv_withdraw, HOLD_NET},
     {"forget", "NAME [--yes]", "Gives up what is kept under the name of a connection, workflow or listener: waiting deliveries, unfinished runs, windows of duplicates and once-keys.", hv_forget, HOLD_NET},

@@ -43,15 +43,27 @@ static void stage_files(hv_daemon *d, engine_stage *st, arena *a, uint8_t (*ids)
   }
 }
 
+/* Modules one behind the other, each with its length in its header; their file names likewise, with a slash between. */
+static void stage_body(engine_stage *st, const admin_change *c, buf *problems) {
+  const char *p = (const char *)c->bytes;
+  const char *names = c->file;
+  char file[200] = "uploaded.hdwb";
+  for (size_t left = c->len; left;) {
+    mod_error err = {.text = ""};
+    size_t n = hv_module_length(p, left), name = strcspn(names, "/");
+    if (name) snprintf(file, sizeof file, "%.*s", (int)(name < sizeof file ? name : sizeof file - 1), names);
+    names += name + (names[name] == '/');
+    if (engine_stage_module(st, file, p, n, &err)) add(problems, file, err.text);
+    p += n, left -= n;
+  }
+}
+
 static void stage(hv_daemon *d, engine_stage *st, const admin_change *c, arena *a, uint8_t (*ids)[32], buf *problems) {
-  mod_error err = {.text = ""};
   char text[200] = "";
   memcpy(ids, d->ids, sizeof d->ids);
   switch (c->what) {
   case ADMIN_RELOAD: stage_files(d, st, a, ids, problems); break;
-  case ADMIN_DEPLOY:
-    if (engine_stage_module(st, c->file, c->bytes, c->len, &err)) add(problems, c->file, err.text);
-    break;
+  case ADMIN_DEPLOY: stage_body(st, c, problems); break;
   case ADMIN_ROLLBACK:
     if (engine_stage_back(st, c->name, c->to, text)) add(problems, "", text);
     break;

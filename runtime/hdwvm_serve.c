@@ -52,11 +52,15 @@ static void use(void *user, const meta *m) { config_use((config *)user, m); }
 /* Binds each module; one that has problems is refused and the others go on. */
 static bool bind(hv_daemon *d) {
   config *c = &d->now->cfg;
-  const meta *metas[64];
-  uint32_t n = engine_metas(d->e, metas, 64), refused = 0;
+  const meta *metas[64], *taken[64];
+  uint32_t n = engine_metas(d->e, metas, 64), refused = 0, ntaken = 0;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t from = c->nproblems;
-    if (!config_bind_module(c, metas[i], false)) continue;
+    taken[ntaken] = metas[i];
+    if (!(config_bind_module(c, metas[i], false) + config_bind_shared(c, taken, ntaken + 1))) {
+      ntaken++;
+      continue;
+    }
     (void)hv_problems(c, from);
     if (c->top.strict_start) return false;
     engine_drop(d->e, metas[i], from < CONFIG_MAX_PROBLEMS ? c->problems[from] : "not bound");

@@ -303,6 +303,49 @@ workflow WF on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3 { send N
         wait_for(lambda: self.d.ask('status')['deliveries'] == {'discarded': 1}, what='discarded')
         self.assertIn('nothing is kept', self.hdwvm('forget', 'crm', '--yes', code=1))
 
+    SHARER = '''hdw 1
+listener NAME = mllp()
+connection crm = rest(retry: retry(RETRY))
+workflow take_NAME on msg = NAME.message() { send crm.post('/NAME', body: { id: msg.MSH-10 }) }
+'''
+
+    def sharer(self, name, retry):
+        folder = os.path.join(self.d.dir, f'{name}-{retry[0]}')
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, name + '.hdw'), 'w') as f:
+            f.write(self.SHARER.replace('NAME', name).replace('RETRY', retry))
+        subprocess.run([HDWC, 'build', name + '.hdw', '-o', name + '.hdwb'], cwd=folder, check=True, timeout=60)
+        return os.path.join(folder, name + '.hdwb')
+
+    def test_programs_that_share_a_connection_agree_about_it_and_change_it_together(self):
+        del self.d.config['settings']
+        self.d.config['listeners'] = {'one': {'port': 0}, 'two': {'port': 0}}
+        one, two, one9, two9 = self.sharer('one', '5'), self.sharer('two', '5, from: 500 milliseconds'), self.sharer('one', '9'), self.sharer('two', '9')
+        said = 'connections.crm: the programs one and two declare it differently (retry): give it one definition in both, or another name in one of them'
+        self.d.write_config()
+        for command in (('config', 'check'), ('serve', '--check')):
+            self.assertIn(said, self.hdwvm(*command, one, two, code=1))
+            self.hdwvm(*command, one9, two9)
+        self.d.config['strict_start'] = True
+        self.assertTrue(any(said in l for l in self.serve(one, two)))
+        self.assertEqual(self.d.p.wait(30), 1)
+        self.d.config['strict_start'] = False
+        shutil.rmtree(os.path.join(self.d.dir, 'data'))
+        self.serve(one, two)  # the second one is refused, as any program that cannot be bound
+        self.assertEqual({m['name']: m['state'] for m in self.d.ask('modules')}, {'one': 'current', 'two': 'refused'})
+        self.assertTrue([m for m in self.d.ask('modules') if said in (m.get('reason') or '')])
+        self.assertIn(said, self.hdwvm('deploy', two, code=1))
+        self.hdwvm('deploy', one9, two9)
+        self.assertIn(said.replace('one and two', 'two and one') if self.d.ask('modules')[0]['name'] == 'two' else said, self.hdwvm('deploy', one, code=1))
+        now = self.current()
+        self.assertIn('nothing has changed', self.hdwvm('deploy', one9, two, code=1))
+        self.assertEqual(self.current(), now)
+        self.assertEqual([c['name'] for c in self.d.ask('connections')], ['crm'])
+        for name in ('one', 'two'):
+            port = [s['port'] for s in self.d.ask('sources') if s['name'] == name][0]
+            self.assertEqual(ack_code(self.mllp(port).ask(adt('M' + name))), 'AA')
+            wait_for(lambda: self.bodies('/' + name), what=name)
+
 
 if __name__ == '__main__':
     unittest.main(verbosity=2)

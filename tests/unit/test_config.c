@@ -175,6 +175,73 @@ static void test_schema_skeleton_and_limits_are_json(void **state) {
   assert_true(jv_count(v) > 10);
 }
 
+/* ---- a connection that two programs declare ----------------------------------------------------------------------------------- */
+
+static meta sharer(const char *name, const char *kind, const char *args) {
+  meta_conn *conn = (meta_conn *)arena_zalloc(&a, 1, sizeof *conn);
+  assert_non_null(conn);
+  *conn = (meta_conn){.name = "crm", .kind = kind, .args = parse(args)};
+  return (meta){.name = name, .conns = conn, .nconns = 1};
+}
+
+/* Problems of the two together. */
+static uint32_t share(const char *text, const char *kind, const char *args, const char *kind2, const char *args2) {
+  static meta_setting url[] = {{"url", "url", false, {0}}};
+  meta x = sharer("admit", kind, args), y = sharer("orders", kind2, args2);
+  const meta *mods[] = {&x, &y};
+  x.settings = url, x.nsettings = 1;
+  config_init(&c, &a);
+  read_text(text);
+  (void)config_bind(&c, mods, 2, false);
+  return c.nproblems;
+}
+
+#define SHARED(more) "{\"settings\":{\"url\":\"https://a\"},\"connections\":{\"crm\":{" more "}},\"secrets\":{\"t\":{\"file\":\"/t\"}}}"
+#define TWO_SECRETS "{\"settings\":{\"url\":\"https://a\"},\"connections\":{\"crm\":{}},\"secrets\":{\"t\":{\"file\":\"/t\"},\"u\":{\"file\":\"/u\"}}}"
+#define LOGIN(s) "\"auth\":{\"$call\":\"bearer\",\"args\":{\"token\":{\"$secret\":\"" s "\"}}}"
+#define RETRY "\"retry\":{\"$call\":\"retry\",\"args\":{\"times\":5,\"from\":{\"$ms\":200}}}"
+#define RETRY_TURNED "\"retry\":{\"args\":{\"from\":{\"$ms\":200},\"times\":5},\"$call\":\"retry\"}"
+
+static void test_one_definition_is_shared_however_it_is_written(void **state) {
+  (void)state;
+  assert_int_equal(share(SHARED(""), "rest", "{" LOGIN("t") "," RETRY "}", "rest", "{" RETRY_TURNED "," LOGIN("t") "}"), 0);
+  assert_int_equal(share(SHARED(""), "rest", "{\"base\":{\"$setting\":\"url\"}," LOGIN("t") "}", "rest", "{\"base\":\"https://a\"," LOGIN("t") "}"), 0);
+  assert_int_equal(share(SHARED(""), "rest", "{" LOGIN("t") ",\"headers\":{\"A\":[\"x\"]}}", "rest", "{" LOGIN("t") ",\"headers\":{\"A\":[\"x\"]}}"), 0);
+}
+
+static void test_what_the_operator_binds_may_be_declared_in_two_ways(void **state) {
+  (void)state;
+  assert_int_equal(share(SHARED("\"base\":\"https://b\",\"timeout_ms\":1000"), "rest", "{\"base\":{\"$setting\":\"url\"},\"timeout\":{\"$ms\":1}," LOGIN("t") "}", "rest", "{" LOGIN("t") "}"), 0);
+  assert_int_equal(share("{\"settings\":{\"url\":\"x\"},\"connections\":{\"crm\":{\"address\":\"a:1\"}}}", "mllp", "{\"host\":\"b\",\"port\":1}", "mllp", "{\"host\":\"c\"}"), 0);
+  assert_int_equal(share("{\"settings\":{\"url\":\"x\"},\"connections\":{\"crm\":{\"folder\":\"/a\"}}}", "folder", "{\"path\":\"b\"}", "folder", "{}"), 0);
+}
+
+static void test_two_definitions_of_one_connection_are_a_problem_that_names_both(void **state) {
+  (void)state;
+  assert_int_equal(share(TWO_SECRETS, "rest", "{" LOGIN("t") "}", "rest", "{" LOGIN("u") "}"), 1);
+  assert_true(has_problem("connections.crm: the programs admit and orders declare it differently (auth): give it one definition in both, or another name in one of them"));
+  assert_int_equal(share(SHARED(""), "rest", "{\"base\":{\"$setting\":\"url\"}," LOGIN("t") "}", "rest", "{" LOGIN("t") ",\"base\":\"https://b\"," RETRY "}"), 1);
+  assert_true(has_problem("(base, retry)"));
+  assert_int_equal(share(SHARED(""), "rest", "{" LOGIN("t") "," RETRY "}", "rest", "{" LOGIN("t") "}"), 1);
+  assert_true(has_problem("(retry)"));
+  assert_int_equal(share(SHARED(""), "rest", "{" LOGIN("t") ",\"headers\":{\"A\":[\"x\"]}}", "rest", "{" LOGIN("t") ",\"headers\":{\"A\":\"x\"}}"), 1);
+  assert_true(has_problem("(headers)"));
+  assert_int_equal(share(SHARED(""), "rest", "{" LOGIN("t") "}", "fhir", "{" LOGIN("t") "}"), 1);
+  assert_true(has_problem("(rest and fhir)"));
+}
+
+static void test_a_third_program_is_compared_too_and_a_version_of_the_same_is_not(void **state) {
+  (void)state;
+  meta x = sharer("admit", "rest", "{" RETRY "}"), y = sharer("orders", "rest", "{" RETRY_TURNED "}"), z = sharer("bills", "rest", "{}"), next = sharer("admit", "rest", "{}");
+  const meta *mods[] = {&x, &y, &z}, *two[] = {&x, &next};
+  read_text("{\"connections\":{\"crm\":{}}}");
+  assert_int_equal(config_bind_shared(&c, mods, 2), 0);
+  assert_int_equal(config_bind_shared(&c, mods, 3), 1);
+  assert_true(has_problem("the programs admit and bills declare it differently (retry)"));
+  assert_int_equal(config_bind_shared(&c, two, 2), 0);
+  assert_int_equal(config_bind_shared(&c, mods, 0), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_defaults_come_from_the_table, setup, teardown),
@@ -185,6 +252,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_bound_program_has_no_problems_and_arguments_resolve, setup, teardown),
       cmocka_unit_test_setup_teardown(test_secrets_and_types_are_checked, setup, teardown),
       cmocka_unit_test_setup_teardown(test_literal_defaults_stand_in_for_an_operator, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_one_definition_is_shared_however_it_is_written, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_what_the_operator_binds_may_be_declared_in_two_ways, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_two_definitions_of_one_connection_are_a_problem_that_names_both, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_a_third_program_is_compared_too_and_a_version_of_the_same_is_not, setup, teardown),
       cmocka_unit_test_setup_teardown(test_schema_skeleton_and_limits_are_json, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
