@@ -55,19 +55,19 @@ static bool sender_matches(engine *e, eng_app *app, arena *a, const char *name, 
   return h->app.len == strlen(name) && !memcmp(h->app.p, name, h->app.len);
 }
 
+bool eng_is_method(const char *kind, const char *method) {
+  for (size_t i = 0;; i++) {
+    char up = kind[i] >= 'a' && kind[i] <= 'z' ? (char)(kind[i] - 32) : kind[i];
+    if (method[i] != up) return false;
+    if (!up) return true;
+  }
+}
+
 static bool trigger_matches(engine *e, eng_app *app, arena *a, const meta_trigger *t, const engine_source *src, const hl7_head *h, val input) {
   if (strcmp(t->listener, src->listener)) return false;
   if ((t->path != NULL) != (src->path != NULL)) return false;
   if (t->path && strcmp(t->path, src->path)) return false;
-  if (!h) {
-    if (!strcmp(t->kind, "message")) return false;
-    size_t n = strlen(t->kind);
-    for (size_t i = 0; i <= n; i++) {
-      char up = t->kind[i] >= 'a' && t->kind[i] <= 'z' ? (char)(t->kind[i] - 32) : t->kind[i];
-      if (src->method[i] != up) return false;
-    }
-    return true;
-  }
+  if (!h) return strcmp(t->kind, "message") && eng_is_method(t->kind, src->method);
   if (strcmp(t->kind, "message")) return false;
   bool ok = t->ntypes == 0;
   for (uint32_t i = 0; i < t->ntypes && !ok; i++) ok = type_matches(t->types[i], h);

@@ -556,6 +556,8 @@ typedef struct eng_verdict {
   uint32_t matched;
 } eng_verdict;
 
+/* A trigger's kind (post) is this method of a request, which is case-sensitive (RFC 9110 9.1). */
+bool eng_is_method(const char *kind, const char *method);
 /* Finds the workflows for an input and runs their gates; memory from a. head NULL: an API request. */
 void eng_gate(engine *e, arena *a, const engine_source *src, const hl7_head *head, val input, eng_verdict *out);
 /* The input of a run as a value, from its stored bytes. */

@@ -144,7 +144,7 @@ int engine_route(const engine *e, const char *listener, const char *method, cons
         if (strcmp(tr->listener, listener) || !tr->path || strcmp(tr->path, path)) continue;
         bool hl7 = !strcmp(tr->kind, "message");
         const char *want = hl7 ? "POST" : tr->kind;
-        if (!strcasecmp(want, method)) {
+        if (eng_is_method(want, method)) {
           if (best < 2 || hl7) best = hl7 ? 3 : 2;
           continue;
         }

@@ -329,6 +329,10 @@ static void test_request_is_accepted_with_its_id(void **state) {
   assert_int_equal(engine_route(r->e, "web", "GET", "/intake", allow), 1);
   assert_string_equal(allow, "POST");
   assert_int_equal(engine_route(r->e, "web", "GET", "/other", allow), 0);
+  assert_int_equal(engine_route(r->e, "web", "post", "/intake", allow), 1); /* methods are case-sensitive (RFC 9110 9.1) */
+  assert_string_equal(allow, "POST");
+  assert_int_equal(engine_route(r->e, "web", "POS", "/intake", allow), 1);
+  assert_int_equal(engine_route(r->e, "web", "POSTS", "/intake", allow), 1);
   rig_free(r);
 }
 
