@@ -124,7 +124,8 @@ static void connections(admin *ad, metrics_out *o) {
       if (k == 0) metrics_sample_u64(o, g[k].name, store_depth(e->store, ENG_PART, name), "connection", c->name);
       else if (k == 1) metrics_sample_us(o, g[k].name, since ? now - since : 0, "connection", c->name);
       else {
-        const uint64_t v[] = {0, 0, c->open, c->paused, c->hold_until_us > mono, eng_conn_limit(c), c->steps, c->busy, c->hours && !hours_open(c->hours, now)};
+        bool open = c->open && (!c->came_through || c->open_until_us > mono); /* behind a probe's success nothing is kept back until the next one */
+        const uint64_t v[] = {0, 0, open, c->paused, c->hold_until_us > mono, eng_conn_limit(c), c->steps, c->busy, c->hours && !hours_open(c->hours, now)};
         metrics_sample_u64(o, g[k].name, v[k], "connection", c->name);
       }
     }

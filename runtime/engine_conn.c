@@ -2,8 +2,8 @@
  *
  *   paused     an operator said so
  *   hours      closed: what writes waits until it opens
- *   breaker    open: nothing leaves. When its cooldown is over (a short one where no connection could be made and none is declared) one attempt goes as a probe;
- *              its outcome closes the breaker or opens it again
+ *   breaker    open: nothing leaves. When its cooldown is over (a short one where no connection could be made and none is declared) one attempt goes as a probe,
+ *              and behind its success a second one: two successes close the breaker, a failure opens it again (R-5)
  *   asked      the peer said Retry-After: the whole endpoint waits, not only the one request
  *   busy       so many steps are under way or wait for a place that further ones would take the room of other connections (waiting_runs)
  *
@@ -13,7 +13,7 @@
 #include "points.h"
 #include "watch.h"
 
-enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024 };
+enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024, PROBES = 2 };
 #define SAFETY_US INT64_C(3600000000) /* a parked run looks by itself now and then: a lost wake costs an hour, not a patient */
 
 const char *eng_hold_text(eng_hold h) {
@@ -182,6 +182,7 @@ static int64_t grown(const eng_conn *c) {
 
 static void open_breaker(eng_conn *c, bool reached) {
   bool was = c->open;
+  c->came_through = 0;
   c->again += reached;
   int64_t cooldown = reached ? grown(c) : c->breaker_quick_us;
   c->open = true;
@@ -198,10 +199,21 @@ static void open_breaker(eng_conn *c, bool reached) {
 
 static void close_breaker(eng_conn *c) {
   c->open = false;
-  c->again = 0;
+  c->again = c->came_through = 0;
   eng_minute_forget(c);
   eng_say(c->e, ENGINE_INFO, "breaker_closed", "connection", c->name, NULL);
   remember(c);
+  eng_conn_resumed(c);
+}
+
+/* One success may be chance. Behind a probe's the next one goes at once; what was still under way when it opened counts and leaves the cooldown as it is. */
+static void came_through(eng_conn *c, bool probe) {
+  if (++c->came_through >= PROBES) {
+    close_breaker(c);
+    return;
+  }
+  if (!probe) return;
+  c->open_until_us = io_mono_us(c->e->io);
   eng_conn_resumed(c);
 }
 
@@ -230,6 +242,12 @@ static void adapt(eng_conn *c, const eng_call *call) {
   }
 }
 
+/* Where a path or a login changed it is the same server that wants to be left alone. */
+static bool same_server(const eng_conn *a, const eng_conn *b) {
+  if (!memcmp(a->address, b->address, sizeof a->address)) return true;
+  return a->host && b->host && !strcmp(a->host, b->host) && a->port == b->port && a->https == b->https;
+}
+
 int64_t eng_conn_asked_us(const eng_conn *c) {
   int64_t us = c->hold_until_us - io_mono_us(c->e->io);
   return us > 0 && !HDW_BROKEN("wait.ignored") ? us : 0;
@@ -239,6 +257,7 @@ void eng_conn_asked(eng_conn *c, int64_t wait_us) {
   int64_t until = io_mono_us(c->e->io) + wait_us;
   if (until > c->hold_until_us) c->hold_until_us = until;
   eng_conn_arm(c);
+  if (c->replaced_by && same_server(c->replaced_by, c)) eng_conn_asked(c->replaced_by, wait_us); /* the answer to what left before a deployment */
 }
 
 void eng_conn_outcome(eng_call *call) {
@@ -256,10 +275,20 @@ void eng_conn_outcome(eng_call *call) {
   eng_minute_count(c, bad);
   if (!bad) {
     c->row_failures = 0;
-    if (c->open && (call->probe || call->ok)) close_breaker(c);
+    if (c->open && (call->probe || call->ok)) came_through(c, call->probe);
   } else if (c->open) {
     if (call->probe) open_breaker(c, reached);
   } else if (c->breaker_failures && (++c->row_failures >= c->breaker_failures || eng_mostly_bad(c))) open_breaker(c, reached);
+}
+
+/* A new definition begins where the one before it stood. */
+static void inherit(eng_conn *c, const eng_conn *old) {
+  if (old->hold_until_us > c->hold_until_us) c->hold_until_us = old->hold_until_us;
+  c->window = old->window < (uint32_t)c->cfg->o.in_flight ? old->window : 0;
+  if (!c->breaker_failures) return;
+  c->open = old->open, c->open_until_us = old->open_until_us, c->again = old->again, c->came_through = old->came_through;
+  c->row_failures = old->row_failures, c->minute_at = old->minute_at;
+  memcpy(c->minute, old->minute, sizeof c->minute);
 }
 
 void eng_conn_restore(eng_conn *c) {
@@ -278,7 +307,13 @@ void eng_conn_restore(eng_conn *c) {
     c->open_until_us = io_mono_us(e->io) + (left < 0 ? 0 : left > most ? most : left);
   }
   arena_free(&a);
-  eng_conn_settle(c);
+  bool moved = eng_conn_settle(c);
+  if (c->replaces) moved = !same_server(c, c->replaces);
+  if (!moved && c->replaces) inherit(c, c->replaces);
+  if (moved && c->open) { /* another server's failures say nothing about this one */
+    c->open = false;
+    remember(c);
+  }
 }
 
 void eng_conn_start(eng_conn *c) {

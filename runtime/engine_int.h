@@ -131,6 +131,7 @@ struct eng_conn {
   bool open, probing;        /* the breaker; its probe is on its way */
   uint64_t opened;
   uint32_t again;            /* times that it opened since it was closed last: its cooldown grows */
+  uint32_t came_through;     /* attempts that succeeded while it is open: the second one closes it */
   eng_slice minute[ENG_SLICES]; /* by time / ENG_SLICE_US modulo their number */
   int64_t minute_at;
   uint64_t retries_refused;  /* since start */
@@ -854,7 +855,7 @@ bool eng_retry_allowed(eng_conn *c);
 int64_t eng_retry_after(eng_conn *c, int64_t wait_us);
 /* So many of the last minute's calls were bad that the breaker opens. */
 bool eng_mostly_bad(eng_conn *c);
-/* Pause and breaker as they were before the restart; then eng_conn_start. */
+/* Pause and breaker as they were before the restart, or with the definition that it replaces, when that was the same server; then eng_conn_start. */
 void eng_conn_restore(eng_conn *c);
 void eng_conn_start(eng_conn *c);
 int64_t eng_give_up_us(const eng_conn *c);
@@ -924,8 +925,8 @@ hdw_status eng_conn_setup(engine *e, eng_app *app, const meta_conn *mc, eng_conn
 void eng_conn_close(eng_conn *c);
 /* engine_moved.c. From c->cfg and c->args. HDW_E_NOMEM, HDW_E_LIMIT: not known. */
 hdw_status eng_conn_address(engine *e, eng_conn *c, const char *kind);
-/* Compares the address with the recorded one, and ends as ambiguous what may be at the old one. Before anything leaves. */
-void eng_conn_settle(eng_conn *c);
+/* Compares the address with the recorded one, and ends as ambiguous what may be at the old one. Before anything leaves. True: it is another one. */
+bool eng_conn_settle(eng_conn *c);
 /* At the end: these deliveries are being tried. */
 void eng_conn_note_flying(eng_conn *c, const uint64_t *ids, uint32_t n);
 const char *eng_moved_text(void);

@@ -139,7 +139,7 @@ static void anything(eng_conn *c) {
   } while (h.looked == HEADS_MAX);
 }
 
-void eng_conn_settle(eng_conn *c) {
+bool eng_conn_settle(eng_conn *c) {
   engine *e = c->e;
   arena a;
   cod_str v, fly;
@@ -167,6 +167,7 @@ void eng_conn_settle(eng_conn *c) {
     put(e, "flying", key, NULL, 0);
   } else if (first && had && !same && e->unclean) anything(c);
   arena_free(&a);
+  return had && !same;
 }
 
 void eng_conn_note_flying(eng_conn *c, const uint64_t *ids, uint32_t n) {
