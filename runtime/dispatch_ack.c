@@ -65,18 +65,9 @@ void eng_ack_judge(eng_call *call, const void *p, size_t len, const char *id, si
 }
 
 bool eng_ack_code(const void *answer, size_t len, char out[3]) {
-  const char *p = (const char *)answer, *end = p + len;
+  mllp_msa msa;
   out[0] = 0;
-  if (len < 4 || memcmp(p, "MSH", 3) != 0) return false;
-  const char bar = p[3], eol = memchr(p, '\r', len) ? '\r' : '\n'; /* H-32 */
-  while (p < end) {
-    const char *cr = (const char *)memchr(p, eol, (size_t)(end - p)), *stop = cr ? cr : end;
-    if (stop - p >= 6 && !memcmp(p, "MSA", 3) && p[3] == bar && (stop - p == 6 || p[6] == bar)) {
-      out[0] = p[4], out[1] = p[5], out[2] = 0;
-      return (out[0] == 'A' || out[0] == 'C') && (out[1] == 'A' || out[1] == 'E' || out[1] == 'R');
-    }
-    p = stop + 1;
-    if (p < end && *p == '\n') p++;
-  }
-  return false;
+  if (!mllp_ack_msa(answer, len, &msa) || msa.code_len != 2) return false;
+  out[0] = msa.code[0], out[1] = msa.code[1], out[2] = 0;
+  return (out[0] == 'A' || out[0] == 'C') && (out[1] == 'A' || out[1] == 'E' || out[1] == 'R');
 }

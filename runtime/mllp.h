@@ -179,7 +179,14 @@ bool mllp_client_busy(const mllp_client *c);
 void mllp_client_cancel(mllp_client *c);
 void mllp_client_free(mllp_client *c);
 
-/* Helper for match: the answer holds a segment MSA whose field 2 equals id. Reads the delimiter from the answer's MSH. */
+/* The fields of an answer's first MSA: code (MSA-1) and the control id of the message that it is for (MSA-2), NULL when it has none. The delimiter is that of its MSH;
+ * lines end with CR, or with LF when there is no CR (H-32). False: it is no message, or holds no MSA. Points into ack. */
+typedef struct mllp_msa {
+  const char *code, *id;
+  size_t code_len, id_len;
+} mllp_msa;
+bool mllp_ack_msa(const void *ack, size_t len, mllp_msa *out);
+/* Helper for match: the answer's MSA-2 equals id. */
 bool mllp_ack_is_for(const uint8_t *ack, size_t len, const char *id, size_t id_len);
 
 #endif

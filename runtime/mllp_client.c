@@ -219,20 +219,32 @@ void mllp_client_free(mllp_client *c) {
   if (!c->busy) release(c);
 }
 
-bool mllp_ack_is_for(const uint8_t *ack, size_t len, const char *id, size_t id_len) {
-  if (len < 4 || memcmp(ack, "MSH", 3) != 0) return false;
-  const uint8_t bar = ack[3], eol = memchr(ack, '\r', len) ? '\r' : '\n'; /* H-32 */
-  for (const uint8_t *p = ack, *end = ack + len; p < end;) {
-    const uint8_t *cr = memchr(p, eol, (size_t)(end - p)), *e = cr ? cr : end;
-    if (e - p > 4 && memcmp(p, "MSA", 3) == 0 && p[3] == bar) {
-      const uint8_t *two = memchr(p + 4, bar, (size_t)(e - p - 4));
-      if (!two++) return false;
-      const uint8_t *stop = memchr(two, bar, (size_t)(e - two));
-      if (!stop) stop = e;
-      return (size_t)(stop - two) == id_len && memcmp(two, id, id_len) == 0;
+static size_t field(const char *p, const char *end, char bar) {
+  const char *stop = (const char *)memchr(p, bar, (size_t)(end - p));
+  return (size_t)((stop ? stop : end) - p);
+}
+
+bool mllp_ack_msa(const void *ack, size_t len, mllp_msa *out) {
+  const char *p = (const char *)ack, *end = p + len;
+  *out = (mllp_msa){NULL, NULL, 0, 0};
+  if (len < 4 || memcmp(p, "MSH", 3) != 0) return false;
+  const char bar = p[3], eol = memchr(p, '\r', len) ? '\r' : '\n';
+  while (p < end) {
+    const char *stop = p + field(p, end, eol);
+    if (stop - p >= 4 && !memcmp(p, "MSA", 3) && p[3] == bar) {
+      out->code = p + 4, out->code_len = field(p + 4, stop, bar);
+      const char *second = out->code + out->code_len;
+      if (second < stop) out->id = second + 1, out->id_len = field(second + 1, stop, bar);
+      return true;
     }
-    p = e + 1;
+    if (stop == end) return false;
+    p = stop + 1;
     if (p < end && *p == '\n') p++;
   }
   return false;
+}
+
+bool mllp_ack_is_for(const uint8_t *ack, size_t len, const char *id, size_t id_len) {
+  mllp_msa msa;
+  return mllp_ack_msa(ack, len, &msa) && msa.id && msa.id_len == id_len && (!id_len || !memcmp(msa.id, id, id_len));
 }

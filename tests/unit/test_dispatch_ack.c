@@ -135,7 +135,7 @@ static void test_the_code_of_an_answer(void **state) {
       {"MSH|^~\\&|\rMSA|AA|1\r", "AA"},   {"MSH|^~\\&|\rMSA|CE|1\r", "CE"},      {"MSH|^~\\&|\nMSA|AR\r", ""},     {"MSH|^~\\&|\r\nMSA|CR|1\r\n", "CR"}, {"MSH|^~\\&|\rMSA|AR", "AR"},
       {"MSH$^~\\&$\rMSA$AE$1\r", "AE"},   {"MSH|^~\\&|\rMSA$AA$1\r", ""},        {"MSH|^~\\&|\rMSA|AAA|1\r", ""}, {"MSH|^~\\&|\rMSA|XA|1\r", ""},       {"MSH|^~\\&|\rMSA|AX|1\r", ""},
       {"MSH|^~\\&|\rMSAX|AA|1\r", ""},    {"MSH|^~\\&|\rPID|1\r\rMSA|CA|1\r", "CA"}, {"MSH|^~\\&|\rMSA|A", ""},        {"MSH|^~\\&|\r", ""},                 {"MSH|^~\\&|\rERR|A\r", ""},
-      {"MSH", ""},                        {"", ""},                              {"FHS|^~\\&|\rMSA|AA|1\r", ""}};
+      {"MSH", ""},                        {"", ""},                              {"FHS|^~\\&|\rMSA|AA|1\r", ""},         {"MSH|^~\\&|\rMSA|ZZ|1\rMSA|AA|1\r", ""}};
   for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
     char code[3];
     bool is = eng_ack_code(t[i].p, strlen(t[i].p), code);

@@ -292,6 +292,17 @@ static void test_H19_answer_is_matched_by_MSA2(void **st) {
   assert_false(mllp_ack_is_for((const uint8_t *)LIT("MSH|^~\\&|A\rMSA|AA"), "42", 2));
   assert_false(mllp_ack_is_for((const uint8_t *)LIT("MSH|"), "", 0));
   assert_false(mllp_ack_is_for((const uint8_t *)LIT("MSA|AA|42"), "42", 2));
+  static const struct { const char *ack, *code, *id; } t[] = {
+      {"MSH|^~\\&|A\rMSA|AA|42|x\r", "AA", "42"}, {"MSH|^~\\&|A\rMSA|CE", "CE", NULL}, {"MSH|^~\\&|A\rMSA||\r", "", ""}, {"MSH|^~\\&|A\nMSA|AR|7\n", "AR", "7"}, {"MSH|^~\\&|A\rMSA|", "", NULL},
+      {"MSH|^~\\&|A\rMSA|XX|1\rMSA|AA|2\r", "XX", "1"}, /* the first one decides, whatever it says */
+      {"MSH|^~\\&|A\rMSA", NULL, NULL}, {"MSH|^~\\&|A\rMSAX|AA|1\r", NULL, NULL}, {"MSH|^~\\&|A\rZZ1|x\r\r\n", NULL, NULL}};
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    mllp_msa m;
+    assert_true(mllp_ack_msa(t[i].ack, strlen(t[i].ack), &m) == (t[i].code != NULL));
+    assert_true((m.id != NULL) == (t[i].id != NULL));
+    if (t[i].code && (m.code_len != strlen(t[i].code) || memcmp(m.code, t[i].code, m.code_len) != 0)) fail_msg("%s: %.*s", t[i].ack, (int)m.code_len, m.code);
+    if (t[i].id && (m.id_len != strlen(t[i].id) || memcmp(m.id, t[i].id, m.id_len) != 0)) fail_msg("%s: %.*s", t[i].ack, (int)m.id_len, m.id);
+  }
 }
 
 int main(void) {
