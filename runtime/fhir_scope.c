@@ -3,7 +3,7 @@
 #include "fhir_call.h"
 #include "smart.h"
 
-/* What a request needs of resources of its type; 0 = not known here: operations, whatever the server makes of them. */
+/* What a request needs of resources of its type; 0 = not known here: SMART has no scopes for operations, whatever a server asks for them. */
 static uint8_t need_of(const char *method, const char *op) {
   static const struct { const char *op; uint8_t rights; } t[] = {{"read", SMART_R}, {"vread", SMART_R}, {"history", SMART_R}, {"resolve", SMART_R}, {"search", SMART_S}, {"pages", SMART_S},
                                                                  {"create", SMART_C}, {"update", SMART_U}, {"patch", SMART_U}, {"delete", SMART_D}};
@@ -36,24 +36,30 @@ static bool granted(const char *scopes, const char *what, const char *type, uint
   return false;
 }
 
-/* A transaction is all or nothing; of a batch the server says for each entry whether it may. */
-static bool transaction(const fhir *f, const char *scopes, char text[ENG_TEXT]) {
+/* A transaction is all or nothing. Of a batch the server says for each entry whether it may: only one of which nothing may is not sent. */
+static bool entries(const fhir *f, const char *scopes, bool all, char text[ENG_TEXT]) {
   arena *a = f->call->a;
   val list = fhir_get(a, f->sent, "entry");
   char type[FHIR_TYPE_TEXT];
-  for (uint32_t i = 0; i < val_count(list); i++) {
+  uint32_t refused = 0, n = val_count(list);
+  for (uint32_t i = 0; i < n; i++) {
     val q = fhir_get(a, val_item(list, i), "request");
     const char *method = jv_text(a, fhir_get(a, q, "method")), *target = jv_text(a, fhir_get(a, q, "url"));
     uint8_t need = method && target ? need_of_entry(method, target, type) : 0;
-    if (need && !granted(scopes, method, type, need, text)) return false;
+    if (!need || granted(scopes, method, type, need, text)) continue;
+    if (all) return false;
+    refused++;
   }
+  if (refused && refused == n) return false;
+  text[0] = 0;
   return true;
 }
 
 bool fhir_may(const eng_http *x, const char *scopes, char text[ENG_TEXT]) {
   const fhir *f = (const fhir *)x->user;
   if (!f->call->c->cfg->o.check_scopes) return true;
-  if (!strcmp(f->op->name, "transaction")) return transaction(f, scopes, text);
+  bool all = !strcmp(f->op->name, "transaction");
+  if (all || !strcmp(f->op->name, "batch")) return entries(f, scopes, all, text);
   uint8_t need = need_of(x->method, f->op->name);
   return !need || !f->type[0] || granted(scopes, f->op->name, f->type, need, text);
 }

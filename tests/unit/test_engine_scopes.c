@@ -38,6 +38,7 @@ static void test_B7_S9_calls_that_the_granted_scopes_do_not_cover(void **state) 
       {"patch(Patient, '1', set: { active: true })", ANSWER("system/Patient.u"), "no scope for patch of Patient (system/Patient.r)"},
       {"delete(Patient, '1')", ANSWER("system/*.read"), "no scope for delete of Patient (system/Patient.d)"},
       {"transaction([{ resourceType: 'Patient' }, { resourceType: 'Coverage', id: '1', status: 'active' }])", ANSWER("system/Patient.c"), "no scope for PUT of Coverage (system/Coverage.u)"},
+      {"batch([{ resourceType: 'Patient' }, { resourceType: 'Coverage', id: '1', status: 'active' }])", ANSWER("system/Observation.cruds"), "no scope for PUT of Coverage (system/Coverage.u)"},
   };
   for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
     auth_rig r = {.answer = t[i].answer};
@@ -57,6 +58,24 @@ static void test_S9_calls_that_they_cover_or_say_nothing_about(void **state) {
     auth_rig r = {.answer = answers[i]};
     begin(&r, "read(Patient, '1')");
     assert_int_equal(one_run(&r, 0).state, RUN_DONE);
+    assert_int_equal(r.calls, 1);
+    prog_free(r.p);
+  }
+}
+
+/* Of a batch the server says for each entry whether it may; for operations SMART has no scopes. */
+static void test_S9_a_batch_of_which_something_may_and_operations_are_the_servers_to_judge(void **state) {
+  (void)state;
+  static const struct { const char *call, *reply; } t[] = {
+      {"batch([{ resourceType: 'Patient' }, { resourceType: 'Coverage', id: '1', status: 'active' }])",
+       "{\"resourceType\":\"Bundle\",\"type\":\"batch-response\",\"entry\":[{\"response\":{\"status\":\"201\"}},{\"response\":{\"status\":\"403\"}}]}"},
+      {"operation('$lastn', Observation, max: 1, safe: true)", "{\"resourceType\":\"Bundle\",\"type\":\"searchset\"}"},
+  };
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    auth_rig r = {.answer = ANSWER("system/Patient.c"), .reply = t[i].reply};
+    begin(&r, t[i].call);
+    store_run row = one_run(&r, 0);
+    if (row.state != RUN_DONE) fail_msg("%s: %s", t[i].call, r.p->e->conns[0]->last_error);
     assert_int_equal(r.calls, 1);
     prog_free(r.p);
   }
@@ -106,6 +125,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_B7_S9_calls_that_the_granted_scopes_do_not_cover),
       cmocka_unit_test(test_S9_calls_that_they_cover_or_say_nothing_about),
+      cmocka_unit_test(test_S9_a_batch_of_which_something_may_and_operations_are_the_servers_to_judge),
       cmocka_unit_test(test_S9_the_operator_can_switch_it_off),
       cmocka_unit_test(test_S9_what_the_operator_adds_is_asked_for_after_a_minute),
       cmocka_unit_test(test_S9_what_was_granted_survives_a_restart),
