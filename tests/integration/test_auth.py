@@ -323,5 +323,30 @@ class Exchange(Case):
         self.assertEqual(set(self.tokens()), {'Bearer token-1', 'Bearer token-2'})
 
 
+
+class SealingKey(unittest.TestCase):
+    def test_B15_a_sealing_key_that_is_too_short_is_told_before_anything_starts(self):
+        d = Daemon("hdw 1\nlistener web = http()\nworkflow w on req = web.get('/') { return { ok: true } }\n",
+                   {'listeners': {'web': {'port': 0}}, 'secrets': {'seal': {'file': 'seal'}}, 'auth_key': 'seal'})
+        self.addCleanup(d.close)
+        d.write_config()
+        for key, says in ((b'k' * 31, 'auth_key: seal holds fewer than 32 bytes; openssl rand -base64 32 makes a key'), (b'k' * 31 + b'\n', 'fewer than 32 bytes'), (b'', 'seal holds no secret'),
+                          (b'k' * 32, None), (b'k' * 32 + b'\n', None)):
+            with self.subTest(key):
+                with open(os.path.join(d.dir, 'seal'), 'wb') as f:
+                    f.write(key)
+                os.chmod(os.path.join(d.dir, 'seal'), 0o600)
+                for command in (['config', 'check'], ['serve', '--check']):
+                    r = subprocess.run([HDWVM, *command, 'app.hdwb', '--config', 'hdw.json'], cwd=d.dir, capture_output=True, text=True, timeout=60)
+                    self.assertEqual(r.returncode, 1 if says else 0, r.stdout + r.stderr)
+                    self.assertIn(says or '0 problems', r.stdout + r.stderr)
+                    self.assertNotIn('kkkk', r.stdout + r.stderr)
+                if says:
+                    r = subprocess.run([HDWVM, 'serve', 'app.hdwb', '--config', 'hdw.json'], cwd=d.dir, capture_output=True, text=True, timeout=60)
+                    self.assertEqual(r.returncode, 1, r.stderr)
+                    self.assertIn(says, r.stderr)
+        d.start()
+
+
 if __name__ == '__main__':
     unittest.main()
