@@ -188,8 +188,10 @@ static void refused(fhir *f, const io_http_res *res, val body) {
   if (how == REACT_RETRY) klass = FAIL_TRANSIENT;
   if (how == REACT_DEAD) klass = FAIL_PERMANENT;
   bool conflict = f->conditional && (res->code == 409 || res->code == 412);
-  const char *code = conflict ? f->conflict : issue[0] ? issue : status;
-  if (conflict && how == REACT_NONE) klass = FAIL_PERMANENT;
+  /* A write by a search that was refused with 409, not 412: another with the same search was faster (HAPI keeps them unique). Again, it finds what that one made. */
+  bool raced = conflict && res->code == 409 && !strcmp(f->conflict, "multiple-matches") && strcmp(f->x.method, "DELETE") != 0 && !eng_http_find(&f->x, "If-Match");
+  const char *code = raced ? "conflict" : conflict ? f->conflict : issue[0] ? issue : status;
+  if (conflict && how == REACT_NONE) klass = raced ? FAIL_TRANSIENT : FAIL_PERMANENT;
   eng_call_fail(call, klass, res->code, code, "HTTP %d %s%s%s%s%s", res->code, http_reason(res->code), issue[0] ? ": " : "", issue, where[0] ? " at " : "", where);
   call->once = klass == FAIL_AMBIGUOUS;
   call->judged = (how == REACT_RETRY && res->code < 500) || klass == FAIL_PERMANENT;

@@ -78,6 +78,30 @@ static void test_F13_a_condition_without_a_value_is_an_error(void **state) {
   prog_free(p);
 }
 
+/* 409 to a write by a search: another with the same search was faster. Tried again it finds what that one made; 412, several matches, is for a person. */
+static void test_F14_a_race_of_conditional_writes_is_tried_again(void **state) {
+  static const char refused[] = "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"conflict\"}]}", retry[] = "retry: retry(3, from: 10 milliseconds, to: 20 milliseconds)";
+  static const struct { const char *call, *method; } rows[] = {{"step x = ehr.create(Patient(active: true), if_none_exist: { identifier: 'urn:a|1' })", "POST"}, {"step x = ehr.update(Patient(active: true), match: { identifier: 'urn:a|1' })", "PUT"}};
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    world w = {.to = {{409, refused, NULL, NULL}, {200, "", "Location", "https://ehr.example.org/r4/Patient/1/_history/1"}}};
+    prog *p = world_run(&w, "fhir", retry, rows[i].call);
+    assert_int_equal(prog_the_run(p, 0).state, RUN_DONE);
+    assert_int_equal(w.n, 2);
+    assert_string_equal(w.v[1].method, rows[i].method);
+    prog_free(p);
+    world several = {.to = {{412, refused, NULL, NULL}}};
+    p = world_run(&several, "fhir", retry, rows[i].call);
+    assert_int_equal(several.n, 1);
+    expect_failure(p, &several, 1, FAIL_PERMANENT, "multiple-matches");
+    prog_free(p);
+  }
+  world held = {.to = {{409, refused, NULL, NULL}}}; /* others refer to it */
+  prog *p = world_run(&held, "fhir", retry, "step ehr.delete(Patient, match: { identifier: 'urn:a|1' })");
+  assert_int_equal(held.n, 1);
+  prog_free(p);
+}
+
 /* ---- pages of servers without links ------------------------------------------------------------------------------------------------ */
 
 typedef struct counting {
@@ -226,6 +250,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_F9_a_search_without_a_criterion_is_not_asked),
       cmocka_unit_test(test_F13_a_condition_without_a_value_is_an_error),
+      cmocka_unit_test(test_F14_a_race_of_conditional_writes_is_tried_again),
       cmocka_unit_test(test_F4_pages_of_a_server_without_next_links),
       cmocka_unit_test(test_F24_metadata_is_asked_without_the_login_first),
       cmocka_unit_test(test_F21_R4_a_create_in_flight_when_the_process_dies_is_a_persons),
