@@ -223,9 +223,9 @@ static uint32_t compare_conns(config *c, const meta *m, const meta_conn *x, cons
     differing(c, bound, q, p, false, &b);
   }
   buf_putc(&b, 0);
-  if (b.len == 1) return 0;
+  if (!b.status && b.len == 1) return 0;
   config_problem(c, "connections.%.60s: the programs %.60s and %.60s declare it differently (%.80s): give it one definition in both, or another name in one of them", x->name, m->name, n->name,
-                 b.p ? b.p : "?");
+                 b.status ? "there is no memory to compare them" : b.p);
   return 1;
 }
 

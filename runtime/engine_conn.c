@@ -212,9 +212,7 @@ static void came_through(eng_conn *c, bool probe) {
     close_breaker(c);
     return;
   }
-  if (!probe) return;
-  c->open_until_us = io_mono_us(c->e->io);
-  eng_conn_resumed(c);
+  if (probe) eng_conn_resumed(c); /* its cooldown is over */
 }
 
 /* Fewer attempts at once after 429, down to one; each round of them that succeeds adds one. */
