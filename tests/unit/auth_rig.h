@@ -73,24 +73,8 @@ static inline void auth_answer(io *x, uint64_t id, const io_http_req *q, void *u
   io_sim_http_reply(x, id, &res, r->delay_us ? r->delay_us : 50000);
 }
 
-static inline unsigned auth_resolve(const char *host, io_addr *out, unsigned cap, void *user) {
-  (void)host, (void)user;
-  return cap && !io_addr_parse("93.184.216.34:443", &out[0]) ? 1 : 0;
-}
-
 /* With drivers in the place of mocks; "" or why it does not start. */
-static inline const char *auth_try(auth_rig *r) {
-  static char text[400];
-  prog *p = r->p;
-  mod_error err;
-  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers()};
-  text[0] = 0;
-  assert_int_equal(engine_open(p->io, &o, &p->e, text), HDW_OK);
-  if (engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err)) return snprintf(text, sizeof text, "%s", err.text), text;
-  text[0] = 0;
-  (void)engine_start(p->e, text);
-  return text;
-}
+static inline const char *auth_try(auth_rig *r) { return prog_try_drivers(r->p); }
 
 static inline void auth_restart(auth_rig *r) {
   engine_close(r->p->e);
@@ -110,7 +94,7 @@ static inline void auth_prepare(auth_rig *r, const char *auth, const char *call)
   r->p = prog_new(r->text ? r->text : text, NULL, NULL, 0);
   engine_close(r->p->e);
   io_sim_on_http(r->p->io, auth_answer, r);
-  io_sim_on_resolve(r->p->io, auth_resolve, NULL);
+  io_sim_on_resolve(r->p->io, prog_resolve, NULL);
   if (!r->nsecrets) auth_secret(r, "s", "the/secret+1");
   r->p->cfg.secrets = r->secrets, r->p->cfg.nsecrets = r->nsecrets;
 }

@@ -6,28 +6,11 @@
 
 /* A module's bytes; several may live at once. */
 typedef struct deploy_module { uint8_t *p; size_t n; } deploy_module;
-static inline deploy_module deploy_compile(prog *p, const char *text) {
-  uint8_t *mod = p->mod;
-  size_t len = p->mod_len;
-  prog_compile(p, text);
-  deploy_module m = {p->mod, p->mod_len};
-  p->mod = mod, p->mod_len = len;
-  return m;
-}
-
-/* A module of another name. */
 static inline deploy_module deploy_compile_as(prog *p, const char *file, const char *text) {
-  diag_list l;
-  comp_result r;
-  comp_source s = {file, text, strlen(text)};
-  comp_options o = {0};
-  diag_init(&l, &p->a);
-  assert_int_equal(comp_program(&p->a, &s, 1, &o, &l, &r), HDW_OK);
-  for (const diag *d = l.first; d; d = d->next) fprintf(stderr, "%s\n", d->text);
-  assert_non_null(r.bytes);
-  cod_sha256(r.bytes + MOD_HEADER_BYTES, r.len_bytes - MOD_HEADER_BYTES, NULL, 0, r.bytes + 16);
+  comp_result r = prog_compile_as(p, file, text);
   return (deploy_module){r.bytes, r.len_bytes};
 }
+static inline deploy_module deploy_compile(prog *p, const char *text) { return deploy_compile_as(p, "test.hdw", text); }
 
 /* Under a fresh configuration; base (NULL = the program's) is that of every connection. problems: of names, a line each; not empty = nothing was done. */
 static inline hdw_status deploy_switch(prog *p, engine_stage *st, const char *base, char problems[1000], char text[200]) {
@@ -53,12 +36,13 @@ static inline hdw_status deploy_switch(prog *p, engine_stage *st, const char *ba
 /* Problems and text of the last deployment. */
 typedef struct deployed { hdw_status status; char problems[1000], text[200]; } deployed;
 
-static inline deployed deploy_bytes(prog *p, deploy_module m) {
+/* Beside what is there, if the file has another name. */
+static inline deployed deploy_bytes_as(prog *p, const char *file, deploy_module m) {
   deployed d = {.status = HDW_OK};
   engine_stage *st;
   mod_error err;
   assert_int_equal(engine_stage_new(p->e, &st), HDW_OK);
-  d.status = engine_stage_module(st, "test.hdwb", m.p, m.n, &err);
+  d.status = engine_stage_module(st, file, m.p, m.n, &err);
   if (d.status) {
     snprintf(d.text, sizeof d.text, "%.199s", err.text);
     engine_stage_free(st);
@@ -67,6 +51,7 @@ static inline deployed deploy_bytes(prog *p, deploy_module m) {
   d.status = deploy_switch(p, st, NULL, d.problems, d.text);
   return d;
 }
+static inline deployed deploy_bytes(prog *p, deploy_module m) { return deploy_bytes_as(p, "test.hdwb", m); }
 static inline deployed deploy_text(prog *p, const char *text) { return deploy_bytes(p, deploy_compile(p, text)); }
 
 static inline deployed deploy_back(prog *p, const char *to) {

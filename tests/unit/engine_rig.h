@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "io_sim.h"
 #include "json.h"
+#include "request_rig.h"
 
 enum { MAX_CALLS = 64, MAX_REPLIES = 64 };
 

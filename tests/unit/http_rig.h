@@ -12,11 +12,13 @@ typedef struct reply {
 typedef struct world world;
 struct world {
   unsigned n;                /* requests */
-  struct { char url[300], method[8], headers[900], body[400]; int64_t at_us; } v[WORLD_SEEN];
+  struct { char url[300], method[8], headers[900], body[400]; size_t body_len; bool identity; int64_t at_us; } v[WORLD_SEEN]; /* identity: a client certificate is shown */
   reply to[WORLD_SEEN];      /* one answer each; behind the last {0} comes 200 {} when more */
   unsigned answers;          /* so many of `to` are meant; 0 = as many as there are requests */
   reply (*on)(world *w, const io_http_req *q); /* instead of `to` */
-  int64_t delay_us;
+  const char *type;          /* of answers; NULL: application/fhir+json */
+  bool twice;                /* world_run: two messages come */
+  int64_t delay_us, first_us; /* first_us: the first answer takes longer by it */
   /* names */
   unsigned asked;            /* resolutions */
   unsigned (*names)(world *w, const char *host, io_addr *out, unsigned cap); /* NULL: 93.184.216.34 */
@@ -30,7 +32,11 @@ static inline void world_serve(io *x, uint64_t id, const io_http_req *q, void *u
   unsigned i = w->n++;
   snprintf(w->v[i].url, sizeof w->v[i].url, "%s://%s:%u%s", q->https ? "https" : "http", q->host, q->port, q->target);
   snprintf(w->v[i].method, sizeof w->v[i].method, "%s", q->method);
-  snprintf(w->v[i].body, sizeof w->v[i].body, "%.*s", (int)q->body_len, q->body ? (const char *)q->body : "");
+  size_t most = q->body_len < sizeof w->v[i].body ? q->body_len : sizeof w->v[i].body - 1;
+  memcpy(w->v[i].body, most ? q->body : "", most);
+  w->v[i].body[most] = 0;
+  w->v[i].body_len = q->body_len;
+  w->v[i].identity = q->tls != NULL;
   w->v[i].at_us = io_mono_us(x);
   w->v[i].headers[0] = 0;
   for (unsigned k = 0; k < q->nheaders; k++) {
@@ -39,17 +45,16 @@ static inline void world_serve(io *x, uint64_t id, const io_http_req *q, void *u
   }
   reply a = w->on ? w->on(w, q) : w->answers && i >= w->answers ? (reply){200, "{}", NULL, NULL} : w->to[i];
   if (a.code == -2) return;
-  io_http_header h[] = {{"Content-Type", "application/fhir+json"}, {a.name, a.value}};
+  io_http_header h[] = {{"Content-Type", w->type ? w->type : "application/fhir+json"}, {a.name, a.value}};
   io_http_res r = {.sent = a.code >= 0, .code = a.code, .headers = h, .nheaders = a.name ? 2 : 1, .body = a.body, .body_len = a.body ? strlen(a.body) : 0, .error = ""};
   if (a.code <= 0) r.status = HDW_E_CLOSED, r.code = 0;
-  io_sim_http_reply(x, id, &r, w->delay_us);
+  io_sim_http_reply(x, id, &r, w->delay_us + (i ? 0 : w->first_us));
 }
 
 static inline unsigned world_resolve(const char *host, io_addr *out, unsigned cap, void *user) {
   world *w = (world *)user;
   w->asked++;
-  if (w->names) return w->names(w, host, out, cap);
-  return cap && !io_addr_parse("93.184.216.34:443", &out[0]) ? 1 : 0;
+  return w->names ? w->names(w, host, out, cap) : prog_resolve(host, out, cap, NULL);
 }
 
 static inline void world_open(prog *p, world *w) {
@@ -58,12 +63,7 @@ static inline void world_open(prog *p, world *w) {
   io_sim_on_resolve(p->io, world_resolve, w);
   p->cfg.secrets = &secret, p->cfg.nsecrets = 1;
   if (w->configure) w->configure(w, &p->cfg);
-  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers()};
-  char why[200];
-  mod_error err;
-  assert_int_equal(engine_open(p->io, &o, &p->e, why), HDW_OK);
-  assert_int_equal(engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err), HDW_OK);
-  if (engine_start(p->e, why)) fail_msg("%s", why);
+  prog_open_drivers(p);
 }
 
 /* The program in that world; nothing has happened yet. Its secret is called key. */
@@ -88,6 +88,7 @@ static inline prog *world_run(world *w, const char *kind, const char *args, cons
            kind, args[0] ? ", " : "", args, statements);
   prog *p = world_begin(w, text);
   prog_submit(p, "M1", "4711", "");
+  if (w->twice) prog_submit(p, "M2", "4712", "");
   prog_run_for(p, 8000000);
   return p;
 }

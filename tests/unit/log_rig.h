@@ -38,6 +38,12 @@ static inline void made_add(made *m, uint64_t seq, uint16_t flags, const void *b
   m->len += size;
 }
 
+/* A segment with record 1. */
+static inline void made_one(made *m) {
+  made_begin(m, 1);
+  made_add(m, 1, 0, "x", 1);
+}
+
 static inline void put32(uint8_t *p, uint32_t v) {
   cod_w w = cod_writer(p, 4);
   cod_put_u32(&w, v);
@@ -119,6 +125,16 @@ static inline uint64_t read_all(io *x, hdw_status *s, log_rec *at) {
   return n;
 }
 
+/* The same: so many records, and this at the end of them; what was there. */
+static inline log_rec expect_read(io *x, uint64_t n, hdw_status end) {
+  log_rec at;
+  hdw_status s;
+  memset(&at, 0, sizeof at);
+  uint64_t got = read_all(x, &s, &at);
+  if (got != n || s != end) fail_msg("%llu records, then %s", (unsigned long long)got, hdw_status_text(s));
+  return at;
+}
+
 /* ---- segments rewritten by retention ---- */
 
 static inline log_verdict judge(const log_rec *rec, bool *pinned, unsigned *klass, void *user) {
@@ -155,6 +171,13 @@ static inline void two_segments(world *w) {
   assert_int_equal(io_run(w->x), HDW_OK);
   log_close(l);
   assert_int_equal(compact(w->x, DIR, 1, judge), HDW_OK);
+}
+
+/* The same in a new world, and the bytes of the rewritten segment. */
+static inline void rewritten(world *w, made *m) {
+  begin(w);
+  two_segments(w);
+  load(w->x, SEG1, m);
 }
 
 #endif

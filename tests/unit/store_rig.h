@@ -52,6 +52,12 @@ static inline void begin(world *w) {
   arena_init(&w->a, &w->t.m, 0);
 }
 
+static inline void copy_file(const char *from, const char *to) {
+  char cmd[400];
+  snprintf(cmd, sizeof cmd, "cp %s %s", from, to);
+  assert_int_equal(system(cmd), 0);
+}
+
 static inline hdw_status open_state(world *w) {
   store_opts so = {.dir = w->dir, .commit_records = w->commit_records, .map_bytes = w->map_bytes};
   return store_open(w->x, &so, &w->info, &w->s);

@@ -38,3 +38,14 @@ char *test_read_file(const char *path, size_t *len) {
   if (len) *len = (size_t)n;
   return s;
 }
+
+void test_cells(const char *row, char room[1024], const char **v, unsigned n) {
+  if (strlen(row) >= 1024) fail_msg("too long: %s", row);
+  char *p = strcpy(room, row);
+  for (unsigned i = 0; i < n; i++) {
+    char *end = strstr(p, " > ");
+    if (!end != (i + 1 == n)) fail_msg("not %u cells: %s", n, row);
+    v[i] = p;
+    if (end) *end = 0, p = end + 3;
+  }
+}

@@ -17,5 +17,7 @@ typedef struct test_mem {
 void test_mem_init(test_mem *t);
 /* Whole file, NUL-terminated (not counted), from malloc; fails the test when it cannot be read. path is relative to the source folder. */
 char *test_read_file(const char *path, size_t *len);
+/* The cells of one row of a table that is written as text, "a > b > c": n of them, each in its place in the buffer; fails the test when there are more or fewer. */
+void test_cells(const char *row, char room[1024], const char **v, unsigned n);
 
 #endif

@@ -302,12 +302,7 @@ static void test_H44_batch_gets_a_batch_of_answers(void **state) {
   rig_free(r);
 }
 
-static void post(rig *r, const char *body, const char *key) {
-  val h[2] = {val_key("content-type", 12), val_cstr("application/json")};
-  engine_request q = {.src = {.listener = "web", .method = "POST", .path = "/intake"}, .headers = {.tag = VAL_OBJ, .len = 1, .u.v = h}, .body = body, .body_len = strlen(body),
-                      .idempotency_key = key};
-  engine_submit_request(r->e, &q, on_reply, r);
-}
+static void post(rig *r, const char *body, const char *key) { post_request(r->e, "application/json", "/intake", body, key, on_reply, r); }
 
 static void test_request_is_accepted_with_its_id(void **state) {
   (void)state;

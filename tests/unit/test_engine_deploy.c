@@ -28,21 +28,7 @@ static engine_mock_verdict world(prog *p, const engine_effect *f, arena *a, engi
 
 static void message(prog *p, const char *id) { prog_submit(p, id, "4711", ""); }
 
-static deployed two(prog *p, const char *file, const char *text) { /* beside what is there */
-  deployed d = {.status = HDW_OK};
-  engine_stage *st;
-  mod_error err;
-  deploy_module m = deploy_compile_as(p, file, text);
-  assert_int_equal(engine_stage_new(p->e, &st), HDW_OK);
-  d.status = engine_stage_module(st, file, m.p, m.n, &err);
-  if (d.status) {
-    snprintf(d.text, sizeof d.text, "%.199s", err.text);
-    engine_stage_free(st);
-    return d;
-  }
-  d.status = deploy_switch(p, st, NULL, d.problems, d.text);
-  return d;
-}
+static deployed two(prog *p, const char *file, const char *text) { return deploy_bytes_as(p, file, deploy_compile_as(p, file, text)); } /* beside what is there */
 
 static void test_a_run_ends_with_the_version_that_it_began_with(void **state) {
   (void)state;

@@ -1,21 +1,14 @@
 /* The echo guard's marks: within the window what comes back makes no run, after it it does, and marks of past days are taken away. */
-#include "prog_rig.h"
-#include "engine_int.h"
+#include "http_rig.h"
 
 #define HOUR INT64_C(3600000000)
 #define DAY (24 * HOUR)
 
-static void answer(io *x, uint64_t id, const io_http_req *q, void *user) {
-  io_http_header h = {"Content-Type", "application/json"};
-  io_http_res r = {.sent = true, .code = 200, .headers = &h, .nheaders = 1, .body = "{}", .body_len = 2, .error = ""};
+static reply answer(world *w, const io_http_req *q) {
   (void)q;
-  ++*(unsigned *)user;
-  io_sim_http_reply(x, id, &r, 0);
-}
-
-static unsigned resolve(const char *host, io_addr *out, unsigned cap, void *user) {
-  (void)host, (void)user;
-  return cap && !io_addr_parse("93.184.216.34:443", &out[0]) ? 1 : 0;
+  w->n = 0; /* counted here */
+  ++*(unsigned *)w->user;
+  return (reply){200, "{}", NULL, NULL};
 }
 
 static const char program[] =
@@ -23,25 +16,27 @@ static const char program[] =
     "workflow forward on msg = adt.message(types: ['ADT^A01']) { send crm.post('/hl7', body: msg) }\n";
 
 /* With drivers and listeners: the mocks of the rig send nothing. */
-static void open_again(prog *p) {
-  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers()};
+static void listen_again(prog *p) {
   char text[200];
-  mod_error err;
+  if (engine_listen(p->e, text)) fail_msg("%s", text);
+}
+static void open_again(prog *p) {
   engine_close(p->e);
-  assert_int_equal(engine_open(p->io, &o, &p->e, text), HDW_OK);
-  assert_int_equal(engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err), HDW_OK);
-  if (engine_start(p->e, text) || engine_listen(p->e, text)) fail_msg("%s", text);
+  prog_open_drivers(p);
+  listen_again(p);
 }
 
-static prog *begin(unsigned *sent, int64_t window_ms) {
+static void echo_of_crm(world *w, config *cfg) {
   static const char *of[] = {"crm"};
-  prog *p = prog_new(program, NULL, NULL, 0);
-  io_sim_on_http(p->io, answer, sent);
-  io_sim_on_resolve(p->io, resolve, NULL);
-  p->cfg.listeners[0].o.echo_of = (config_list){of, 1};
-  p->cfg.listeners[0].o.echo_window_ms = window_ms;
-  p->cfg.conns[0].o.hl7_answer = "any";
-  open_again(p);
+  (void)w;
+  cfg->listeners[0].o.echo_of = (config_list){of, 1};
+  cfg->listeners[0].o.echo_window_ms = 6 * HOUR / 1000;
+  cfg->conns[0].o.hl7_answer = "any";
+}
+static prog *begin(world *w, unsigned *sent) {
+  *w = (world){.on = answer, .user = sent, .type = "application/json", .configure = echo_of_crm};
+  prog *p = world_begin(w, program);
+  listen_again(p);
   return p;
 }
 
@@ -73,7 +68,8 @@ static unsigned all_marks(prog *p) {
 static void test_R22_old_marks_are_taken_away(void **state) {
   (void)state;
   unsigned sent = 0;
-  prog *p = begin(&sent, 6 * HOUR / 1000);
+  world w;
+  prog *p = begin(&w, &sent);
   for (unsigned i = 0; i < 150; i++) { /* more than goes at a time */
     char id[8], pid[8];
     snprintf(id, sizeof id, "M%u", i);
@@ -97,7 +93,8 @@ static void test_R22_old_marks_are_taken_away(void **state) {
 static void test_R22_after_a_long_rest_too(void **state) {
   (void)state;
   unsigned sent = 0;
-  prog *p = begin(&sent, 6 * HOUR / 1000);
+  world w;
+  prog *p = begin(&w, &sent);
   prog_submit(p, "M1", "1", "");
   prog_run_for(p, 2000000);
   assert_true(all_marks(p) > 0);
@@ -114,7 +111,8 @@ static void test_R22_after_a_long_rest_too(void **state) {
 static void test_R22_an_echo_is_one_within_its_window_only(void **state) {
   (void)state;
   unsigned sent = 0;
-  prog *p = begin(&sent, 6 * HOUR / 1000);
+  world w;
+  prog *p = begin(&w, &sent);
   prog_submit(p, "M1", "1", "");
   prog_run_for(p, 5 * HOUR);
   assert_int_equal(sent, 1);
@@ -135,11 +133,35 @@ static void test_R22_an_echo_is_one_within_its_window_only(void **state) {
   prog_free(p);
 }
 
+/* Whether it is one stands in the state: without memory to look there the sender comes again, and nothing goes round. */
+static void test_R22_an_echo_makes_no_run_when_memory_is_short(void **state) {
+  (void)state;
+  unsigned sent = 0;
+  world w;
+  prog *p = begin(&w, &sent);
+  prog_submit(p, "M1", "1", "");
+  prog_run_for(p, 2000000);
+  assert_int_equal(sent, 1);
+  open_again(p); /* what went out in the last moments is forgotten, its marks are in the state */
+  for (long n = 0; n < 40; n++) {
+    char id[24];
+    snprintf(id, sizeof id, "E%ld", n);
+    p->mem.fail_after = n;
+    prog_submit(p, id, "1", "");
+    p->mem.fail_after = -1;
+    prog_run_for(p, 2000000);
+    if (sent != 1) fail_msg("sent again when allocation %ld fails", n);
+  }
+  assert_true(echoes(p) > 10);
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_R22_old_marks_are_taken_away),
       cmocka_unit_test(test_R22_after_a_long_rest_too),
       cmocka_unit_test(test_R22_an_echo_is_one_within_its_window_only),
+      cmocka_unit_test(test_R22_an_echo_makes_no_run_when_memory_is_short),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

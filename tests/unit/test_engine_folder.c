@@ -8,12 +8,7 @@ static prog *begin(const char *ambiguous) {
   engine_close(p->e); /* again, with drivers in the place of mocks */
   snprintf(text, sizeof text, "%s/out", p->dir);
   p->cfg.conns[0].o.folder = text, p->cfg.conns[0].o.ambiguous = ambiguous;
-  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers()};
-  char why[200];
-  mod_error err;
-  assert_int_equal(engine_open(p->io, &o, &p->e, why), HDW_OK);
-  assert_int_equal(engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err), HDW_OK);
-  if (engine_start(p->e, why)) fail_msg("%s", why);
+  prog_open_drivers(p);
   return p;
 }
 

@@ -22,12 +22,8 @@ typedef struct seen {
 
 static engine_mock_verdict world(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
   seen *s = (seen *)p->user;
-  val path = jv_get(f->request, "path"), t;
-  char text[64] = "";
-  for (uint32_t i = 0; i < (path.tag == VAL_TPL ? path.len : 1); i++) {
-    val part = path.tag == VAL_TPL ? path.u.v[i] : path;
-    if (!val_to_str(a, part, &t) && t.tag == VAL_STR) snprintf(text + strlen(text), sizeof text - strlen(text), "%.*s", (int)t.len, t.u.s);
-  }
+  char text[64];
+  prog_path(a, f->request, text);
   if (s->n < 1024) snprintf(s->path[s->n++], 24, "%.23s", text);
   int status = s->at < s->nscript ? s->script[s->at++] : 0;
   if (s->bad && !strncmp(text, s->bad, strlen(s->bad))) status = 422;

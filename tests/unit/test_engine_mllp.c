@@ -53,12 +53,7 @@ static void test_another_address_of_the_host_is_tried_and_kept(void **state) {
   io_sim_on_resolve(p->io, two, NULL);
   static const char *networks[] = {"10.0.0.0/8"};
   p->cfg.conns[0].networks.v = networks, p->cfg.conns[0].networks.n = 1;
-  engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .drivers = engine_drivers()};
-  char text[200];
-  mod_error err;
-  assert_int_equal(engine_open(p->io, &o, &p->e, text), HDW_OK);
-  assert_int_equal(engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err), HDW_OK);
-  if (engine_start(p->e, text)) fail_msg("%s", text);
+  prog_open_drivers(p);
   prog_submit(p, "M1", "1", "");
   prog_run_for(p, 20000000);
   assert_int_equal(r.messages, 1);

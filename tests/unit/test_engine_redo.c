@@ -8,21 +8,23 @@ static const char program[] =
     "  send crm.post('/b', body: { a: a })\n"
     "  return a\n}\n";
 
-static engine_mock_verdict world(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
-  unsigned *n = (unsigned *)p->user;
-  (void)a, (void)f;
-  ++*n;
-  out->value = val_int(17);
-  return MOCK_VALUE;
-}
-
 static void on_retained(void *user) { *(bool *)user = true; }
+
+/* The segment ends, and the bytes of what it holds are wanted no longer. */
+static void retain_inputs(prog *p) {
+  bool retained = false;
+  log_roll(engine_log(p->e));
+  prog_submit(p, "M2", "4711", "");
+  p->cfg.top.retain_inputs_days = 0;
+  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
+  prog_run_for(p, 10000000);
+}
 
 /* A message that is through, and its reprocessing, which waits because the workflow is paused. */
 static prog *waiting(unsigned *performed) {
   uint32_t started = 0;
   char text[200] = "";
-  prog *p = prog_new(program, world, performed, 0);
+  prog *p = prog_new(program, prog_fine, performed, 0);
   prog_submit(p, "M1", "4711", "");
   prog_run_for(p, 1000000);
   assert_int_equal(*performed, 2);
@@ -64,7 +66,7 @@ static void test_retention_takes_what_nobody_waits_for(void **state) {
   unsigned performed = 0;
   bool retained = false;
   log_rec rec;
-  prog *p = prog_new(program, world, &performed, 0);
+  prog *p = prog_new(program, prog_fine, &performed, 0);
   prog_submit(p, "M1", "4711", "");
   prog_run_for(p, 1000000);
   store_run r = prog_the_run(p, 0);
@@ -100,7 +102,7 @@ static unsigned performed_with(int64_t after_us, unsigned *refused) {
   uint32_t started = 0;
   char text[200] = "";
   prog_slow_us = 30000;
-  prog *p = prog_new(program, world, &performed, 7);
+  prog *p = prog_new(program, prog_fine, &performed, 7);
   for (unsigned i = 0; i < 12; i++) {
     char id[8];
     snprintf(id, sizeof id, "M%u", i);
@@ -164,11 +166,7 @@ static void test_a_further_attempt_brings_its_bytes(void **state) {
   prog_run_for(p, 100000);
   store_run first = prog_the_run(p, 0);
   assert_string_equal(p->codes[0], "AE");
-  log_roll(engine_log(p->e));
-  prog_submit(p, "M2", "4711", "");
-  p->cfg.top.retain_inputs_days = 0;
-  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
-  prog_run_for(p, 10000000);
+  retain_inputs(p);
   assert_int_equal(store_get_input(engine_store(p->e), 0, first.input, &p->a, &in), HDW_OK);
   uint32_t len = in.body_len;
   assert_int_equal(log_read(engine_log(p->e), in.pos, &p->a, &rec), HDW_E_NOTFOUND);
@@ -193,7 +191,6 @@ static void test_a_further_attempt_brings_its_bytes(void **state) {
 static void test_a_failed_run_whose_message_expired_says_so(void **state) {
   (void)state;
   crm x = {.answer = 1};
-  bool retained = false;
   prog *p = prog_new("hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:9001')\n"
                      "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step a = crm.get('/a')\n  if a = 1 { fail('not this one') }\n  return a\n}\n",
                      crm_world, &x, 0);
@@ -201,11 +198,7 @@ static void test_a_failed_run_whose_message_expired_says_so(void **state) {
   prog_run_for(p, 1000000);
   store_run r = prog_the_run(p, 0);
   assert_int_equal(r.state, RUN_FAILED);
-  log_roll(engine_log(p->e));
-  prog_submit(p, "M2", "4711", "");
-  p->cfg.top.retain_inputs_days = 0;
-  assert_int_equal(engine_retain(p->e, on_retained, &retained), HDW_OK);
-  prog_run_for(p, 10000000);
+  retain_inputs(p);
   assert_int_equal(engine_redrive(p->e, SUBJECT_RUN, r.id, "test", NULL, NULL), HDW_OK);
   prog_run_for(p, 1000000);
   r = prog_the_run(p, 0);

@@ -17,20 +17,11 @@ static uint64_t draw(world_state *w, uint64_t n) {
   return n ? w->rnd % n : 0;
 }
 
-static void request_path(arena *a, val request, char out[64]) {
-  val path = jv_get(request, "path"), t;
-  out[0] = 0;
-  for (uint32_t i = 0; i < (path.tag == VAL_TPL ? path.len : 1); i++) {
-    val part = path.tag == VAL_TPL ? path.u.v[i] : path;
-    if (!val_to_str(a, part, &t) && t.tag == VAL_STR) snprintf(out + strlen(out), 64 - strlen(out), "%.*s", (int)t.len, t.u.s);
-  }
-}
-
 /* Answers with the path it was asked for, after a time of its own. */
 static engine_mock_verdict world(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
   world_state *w = (world_state *)p->user;
   char text[64];
-  request_path(a, f->request, text);
+  prog_path(a, f->request, text);
   assert_true(w->n < 512);
   w->when[w->n] = io_mono_us(p->io);
   snprintf(w->at[w->n], 24, "%.23s", f->path);

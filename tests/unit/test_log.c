@@ -56,7 +56,7 @@ static size_t body_of(uint64_t i, uint8_t *b, size_t max) {
   return n;
 }
 
-static hdw_status add(world *w, uint64_t i, size_t max) {
+static hdw_status add_at(world *w, uint64_t i, size_t max, log_pos *at) {
   static uint8_t b[200000];
   char meta[32];
   size_t n = body_of(i, b, max);
@@ -64,7 +64,12 @@ static hdw_status add(world *w, uint64_t i, size_t max) {
   log_rec r = {.type = 1, .version = 1, .flags = 3, .partition = (uint16_t)i, .key_id = 9, .meta = (const uint8_t *)meta, .meta_len = (uint32_t)strlen(meta), .body = b, .body_len = (uint32_t)n};
   hdw_status s = log_append(w->l, &r, on_done, w);
   if (!s) assert_int_equal(r.seq, i);
+  *at = r.pos;
   return s;
+}
+static hdw_status add(world *w, uint64_t i, size_t max) {
+  log_pos at;
+  return add_at(w, i, max, &at);
 }
 
 static void check_record(const log_rec *r, uint64_t i, size_t max) {
@@ -203,13 +208,7 @@ static void test_records_come_back_in_order_and_by_position(void **state) {
     arena_init(&a, &w.t.m, 0);
     assert_int_equal(open_log(&w, 16384, 0, compress), HDW_OK);
     for (uint64_t i = 1; i <= N; i++) {
-      uint8_t b[MAX];
-      char meta[32];
-      size_t n = body_of(i, b, MAX);
-      snprintf(meta, sizeof meta, "meta-%llu", (unsigned long long)i);
-      log_rec r = {.type = 1, .version = 1, .flags = 3, .partition = (uint16_t)i, .key_id = 9, .meta = (const uint8_t *)meta, .meta_len = (uint32_t)strlen(meta), .body = b, .body_len = (uint32_t)n};
-      assert_int_equal(log_append(w.l, &r, on_done, &w), HDW_OK);
-      pos[i] = r.pos;
+      assert_int_equal(add_at(&w, i, MAX, &pos[i]), HDW_OK);
       if (i % 7 == 0) run(&w);
     }
     run(&w);

@@ -13,8 +13,7 @@ static void test_a_log_that_ends_with_a_rewritten_segment_goes_on_in_a_new_one(v
   begin(&w);
   two_segments(&w);
   assert_int_equal(io_unlink(w.x, DIR "/00000000000000000010.seg"), HDW_OK);
-  assert_int_equal(read_all(w.x, &s, &r), 6);
-  assert_int_equal(s, HDW_E_NOTFOUND);
+  r = expect_read(w.x, 6, HDW_E_NOTFOUND);
   assert_int_equal(open_log(w.x, 1 << 16, &info, &l), HDW_OK);
   assert_int_equal(info.last_seq, 9); /* also when that one itself was dropped */
   assert_int_equal(info.torn_bytes, 0);
@@ -56,9 +55,7 @@ static void test_a_rewritten_segment_that_contradicts_itself_is_damage(void **st
     log_rec r;
     hdw_status s;
     uint64_t wrong = 7;
-    begin(&w);
-    two_segments(&w);
-    load(w.x, SEG1, &m);
+    rewritten(&w, &m);
     put64(m.b + cases[i].at, cases[i].value);
     made_seal(&m, LOG_HEADER, LOG_COMPACT_BEGIN - LOG_HEADER, LOG_HEADER);
     place(w.x, SEG1, m.b, m.len);
@@ -78,19 +75,14 @@ static void test_a_rewritten_segment_without_its_first_record_is_damage(void **s
     world w;
     static made m;
     log_compact_info info;
-    log_rec r;
-    hdw_status s;
-    begin(&w);
-    two_segments(&w);
-    load(w.x, SEG1, &m);
+    rewritten(&w, &m);
     size_t size = LOG_COMPACT_BEGIN - LOG_HEADER;
     if (kind == 0) m.b[LOG_HEADER] = 9;                                       /* its type */
     if (kind == 1) put32(m.b + LOG_HEADER + 24, LOG_COMPACT_META - 1);        /* as long, with less in it */
     if (kind == 2) put32(m.b + LOG_HEADER + 24, 8), size = log_rec_size(8, 0); /* shorter */
     made_seal(&m, LOG_HEADER, size, LOG_HEADER);
     place(w.x, SEG1, m.b, m.len);
-    read_all(w.x, &s, &r);
-    assert_int_equal(s, HDW_E_CORRUPT);
+    expect_read(w.x, 0, HDW_E_CORRUPT);
     assert_int_equal(log_compact_read(w.x, DIR, 1, &info), HDW_E_CORRUPT);
     end(&w);
   }
@@ -106,9 +98,7 @@ static void test_entries_out_of_order_or_too_few_are_damage(void **state) {
     log_rec r;
     hdw_status s;
     uint64_t wrong = 0;
-    begin(&w);
-    two_segments(&w);
-    load(w.x, SEG1, &m);
+    rewritten(&w, &m);
     cod_r c = cod_reader(m.b + ENTRIES, 4);
     uint32_t entries = cod_get_u32(&c), first_was, size;
     assert_int_equal(entries, 6);
@@ -148,7 +138,6 @@ static void test_rewritten_again(void **state) {
   log_compact_info first, info;
   log_iter *it;
   log_rec r;
-  hdw_status s;
   uint64_t wrong = 7;
   begin(&w);
   two_segments(&w);
@@ -162,8 +151,7 @@ static void test_rewritten_again(void **state) {
     assert_int_equal(log_compact_read(w.x, DIR, 1, &info), HDW_OK);
     assert_true(info.entries == t[i].left && info.next_seq == 10 && info.was_bytes == first.was_bytes && info.last_us == first.last_us);
     assert_int_equal(log_compact_check(w.x, DIR, 1, &wrong), HDW_OK);
-    assert_int_equal(read_all(w.x, &s, &r), t[i].left + 1);
-    assert_int_equal(s, HDW_E_NOTFOUND);
+    r = expect_read(w.x, t[i].left + 1, HDW_E_NOTFOUND);
   }
   assert_int_equal(log_iter_open(w.x, DIR, 0, &it), HDW_OK);
   assert_true(log_iter_compacted(it));
@@ -188,10 +176,8 @@ static void test_a_wrong_table_of_places_is_told(void **state) {
     log_rec r;
     arena a;
     uint64_t wrong = 0;
-    begin(&w);
+    rewritten(&w, &m);
     arena_init(&a, &w.t.m, 0);
-    two_segments(&w);
-    load(w.x, SEG1, &m);
     assert_int_equal(log_open_read(w.x, DIR, &l), HDW_OK);
     assert_int_equal(log_read(l, (log_pos){1, LOG_HEADER}, &a, &r), HDW_OK);
     assert_true(r.seq == 1 && r.body_len == 100);
@@ -220,16 +206,13 @@ static void test_a_rewritten_last_segment_with_damage_is_no_end(void **state) {
   static made m;
   log_open_info info;
   hlog *l;
-  log_rec r;
-  hdw_status s;
   begin(&w);
   two_segments(&w);
   assert_int_equal(io_unlink(w.x, DIR "/00000000000000000010.seg"), HDW_OK);
   load(w.x, SEG1, &m);
   m.b[LOG_COMPACT_BEGIN + LOG_ENTRY + 40] ^= 1;
   place(w.x, SEG1, m.b, m.len);
-  assert_int_equal(read_all(w.x, &s, &r), 0);
-  assert_int_equal(s, HDW_E_CORRUPT);
+  expect_read(w.x, 0, HDW_E_CORRUPT);
   assert_int_equal(open_log(w.x, 1 << 16, &info, &l), HDW_E_CORRUPT);
   assert_true(info.bad.seg == 1 && info.bad.off == LOG_COMPACT_BEGIN);
   end(&w);
@@ -247,7 +230,6 @@ static void test_rewriting_large_records(void **state) {
   log_open_info info;
   hlog *l;
   log_rec r;
-  hdw_status s;
   static uint8_t body[BIG];
   begin(&w);
   assert_int_equal(open_log(w.x, 1 << 22, &info, &l), HDW_OK);
@@ -270,8 +252,7 @@ static void test_rewriting_large_records(void **state) {
   /* A write that fails leaves the segment as it was. */
   io_sim_fault(w.x, IO_SIM_PWRITE, 1, HDW_E_FULL, false);
   assert_int_not_equal(compact(w.x, DIR, 1, keep_all), HDW_OK);
-  assert_int_equal(read_all(w.x, &s, &r), N + 1);
-  assert_int_equal(s, HDW_E_NOTFOUND);
+  r = expect_read(w.x, N + 1, HDW_E_NOTFOUND);
   log_close(l);
   end(&w);
 }

@@ -17,19 +17,15 @@ static void test_headers_of_another_version_are_told(void **state) {
     static made m;
     log_open_info info;
     hlog *l;
-    log_rec r;
-    hdw_status s;
     log_segment_info seg[2];
     size_t n;
     begin(&w);
-    made_begin(&m, 1);
-    made_add(&m, 1, 0, "x", 1);
+    made_one(&m);
     m.b[cases[i].at] = cases[i].value;
     head_seal(m.b);
     place_seg(w.x, &m);
     assert_int_equal(open_log(w.x, 4096, &info, &l), cases[i].want);
-    assert_int_equal(read_all(w.x, &s, &r), 0);
-    assert_int_equal(s, cases[i].want);
+    expect_read(w.x, 0, cases[i].want);
     assert_int_equal(log_segments(w.x, DIR, seg, 2, &n), HDW_OK); /* listed, without what its header would say */
     assert_int_equal(n, 1);
     assert_int_equal(seg[0].created_us, 0);
@@ -43,8 +39,6 @@ static void test_names_that_are_no_segments_are_left_alone(void **state) {
                                       "00000000000000000002.bak", "00000000000000000002.segs", "2.seg", "notes"};
   world w;
   static made m;
-  log_rec r;
-  hdw_status s;
   log_segment_info seg[4];
   size_t n;
   char path[LOG_PATH];
@@ -55,11 +49,9 @@ static void test_names_that_are_no_segments_are_left_alone(void **state) {
   }
   assert_int_equal(log_segments(w.x, DIR, seg, 4, &n), HDW_OK);
   assert_int_equal(n, 0);
-  made_begin(&m, 1);
-  made_add(&m, 1, 0, "x", 1);
+  made_one(&m);
   place_seg(w.x, &m);
-  assert_int_equal(read_all(w.x, &s, &r), 1);
-  assert_int_equal(s, HDW_E_NOTFOUND);
+  expect_read(w.x, 1, HDW_E_NOTFOUND);
   end(&w);
 }
 
@@ -161,18 +153,15 @@ static void test_a_last_body_that_does_not_unpack_is_not_cut_off(void **state) {
     log_open_info info;
     hlog *l;
     log_rec r;
-    hdw_status s;
     begin(&w);
-    made_begin(&m, 1);
-    made_add(&m, 1, 0, "x", 1);
+    made_one(&m);
     made_add(&m, 2, LOG_F_ZSTD, "\5\0\0\0nothing packed", 18);
     if (behind) made_add(&m, 3, 0, "x", 1);
     if (behind) m.b[m.at[2] + 3] &= (uint8_t)~(LOG_F_FIRST >> 8), made_seal(&m, m.at[2], m.len - m.at[2], (uint32_t)m.at[2]); /* of the same batch */
     place_seg(w.x, &m);
     assert_int_equal(open_log(w.x, 4096, &info, &l), HDW_E_CORRUPT);
     assert_true(info.bad.seg == 1 && info.bad.off == m.at[1]);
-    assert_int_equal(read_all(w.x, &s, &r), 1);
-    assert_int_equal(s, HDW_E_CORRUPT);
+    r = expect_read(w.x, 1, HDW_E_CORRUPT);
     assert_true(r.pos.off == m.at[1] && r.seq == 2);
     load(w.x, SEG1, &now);
     assert_int_equal(now.len, m.len);
@@ -216,15 +205,12 @@ static void test_a_wrong_sequence_or_a_bare_record_is_damage(void **state) {
     log_open_info info;
     hlog *l;
     log_rec r;
-    hdw_status s;
     begin(&w);
-    made_begin(&m, 1);
-    made_add(&m, 1, 0, "x", 1);
+    made_one(&m);
     made_add(&m, kind ? 2 : 7, kind ? LOG_F_BARE : 0, "", 0);
     made_add(&m, 3, 0, "x", 1);
     place_seg(w.x, &m);
-    assert_int_equal(read_all(w.x, &s, &r), 1);
-    assert_int_equal(s, HDW_E_CORRUPT);
+    r = expect_read(w.x, 1, HDW_E_CORRUPT);
     assert_true(r.pos.off == m.at[1] && r.seq == 2);
     assert_int_equal(open_log(w.x, 4096, &info, &l), HDW_E_CORRUPT);
     assert_true(info.bad.off == m.at[1]);
@@ -327,18 +313,14 @@ static void test_a_last_segment_without_a_header(void **state) {
   for (size_t bytes = 0; bytes <= 200; bytes += 100) {
     world w;
     static made m;
-    log_rec r;
-    hdw_status s;
     begin(&w);
-    made_begin(&m, 1);
-    made_add(&m, 1, 0, "x", 1);
+    made_one(&m);
     place_seg(w.x, &m);
     made_begin(&m, 2);
     memset(m.b, 'x', LOG_HEADER);
     m.len = bytes;
     place_seg(w.x, &m);
-    assert_int_equal(read_all(w.x, &s, &r), 1);
-    assert_int_equal(s, bytes ? HDW_E_CORRUPT : HDW_E_NOTFOUND);
+    expect_read(w.x, 1, bytes ? HDW_E_CORRUPT : HDW_E_NOTFOUND);
     end(&w);
   }
 }
@@ -352,7 +334,6 @@ static void test_records_larger_than_the_window(void **state) {
   hlog *l;
   log_rec r;
   log_iter *it;
-  hdw_status s;
   int fd;
   uint8_t *body = (uint8_t *)malloc(BIG), bad = 0xff;
   begin(&w);
@@ -376,8 +357,7 @@ static void test_records_larger_than_the_window(void **state) {
   io_fclose(w.x, fd);
   assert_int_equal(open_log(w.x, 32 << 20, &info, &l), HDW_E_CORRUPT);
   assert_int_equal(info.bad.off, off[3]);
-  assert_int_equal(read_all(w.x, &s, &r), 2);
-  assert_int_equal(s, HDW_E_CORRUPT);
+  r = expect_read(w.x, 2, HDW_E_CORRUPT);
   free(body);
   end(&w);
 }
@@ -391,8 +371,6 @@ static void test_batches_as_long_as_one_write(void **state) {
   world w;
   log_open_info info;
   hlog *l;
-  log_rec r;
-  hdw_status s;
   log_stats st;
   uint64_t sum = 0;
   begin(&w);
@@ -403,8 +381,7 @@ static void test_batches_as_long_as_one_write(void **state) {
     log_get_stats(l, &st);
     assert_true(w.acked == (sum += sizes[i]) && st.syncs == i + 1);
   }
-  assert_int_equal(read_all(w.x, &s, &r), sum);
-  assert_int_equal(s, HDW_E_NOTFOUND);
+  expect_read(w.x, sum, HDW_E_NOTFOUND);
   log_close(l);
   end(&w);
 }
@@ -432,6 +409,10 @@ static void test_folders_with_too_long_names_are_refused(void **state) {
     assert_int_equal(mkdir(dir, 0700), 0);
   }
   assert_int_equal(strlen(dir), 1005);
+  log_opts empty = {.dir = dir};
+  log_open_info begun;
+  hlog *none;
+  assert_int_equal(log_open(x, &empty, &begun, &none), HDW_E_INVALID); /* no segment could be made in it */
   snprintf(cmd, sizeof cmd, "%s/00000000000000000001.seg", dir);
   assert_int_equal(stat(dir, &st), 0);
   FILE *f = fopen(cmd, "w");
@@ -471,6 +452,126 @@ static void test_folders_with_too_long_names_are_refused(void **state) {
   assert_int_equal(t.live_bytes, 0);
 }
 
+static void on_any(hdw_status s, const log_rec *rec, void *user) {
+  (void)rec;
+  ((unsigned *)user)[s != HDW_OK]++;
+}
+
+/* What is no record, is too long, or comes faster than the disk; and nothing more once a sync has failed. */
+static void test_records_that_are_refused(void **state) {
+  (void)state;
+  static const uint8_t body[2000];
+  world w;
+  log_open_info info;
+  hlog *l;
+  unsigned told[2] = {0};
+  begin(&w);
+  log_opts o = {.dir = DIR, .segment_bytes = 65536, .low_water_bytes = 1, .max_record_bytes = 1000, .max_unsynced_bytes = 2500, .fatal_grace_us = 5};
+  assert_int_equal(log_open(w.x, &o, &info, &l), HDW_OK);
+  log_rec none = {.version = 1}, sealed = {.type = 1, .version = 1, .flags = LOG_F_ZSTD}, large = {.type = 1, .version = 1, .body = body, .body_len = 1001},
+          both = {.type = 1, .version = 1, .meta = body, .meta_len = 600, .body = body, .body_len = 600};
+  assert_int_equal(log_append(l, &none, on_any, told), HDW_E_INVALID);
+  assert_int_equal(log_append(l, &sealed, on_any, told), HDW_E_INVALID);
+  assert_int_equal(log_append(l, &large, on_any, told), HDW_E_LIMIT);
+  assert_int_equal(log_append(l, &both, on_any, told), HDW_E_LIMIT);
+  log_rec good = {.type = 1, .version = 1, .body = body, .body_len = 1000};
+  assert_true(log_intake(l));
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_OK);
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_OK);
+  assert_false(log_intake(l));
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_E_FULL);
+  assert_int_equal(log_barrier(l, on_any, told), HDW_OK);
+  assert_int_equal(log_barrier(l, NULL, NULL), HDW_OK);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  assert_true(told[0] == 3 && told[1] == 0 && log_intake(l));
+  io_sim_fault(w.x, IO_SIM_SYNC, 1, HDW_E_IO, false);
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_OK);
+  (void)io_run(w.x);
+  assert_true(told[0] == 3 && told[1] == 1);
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_E_IO);
+  assert_int_equal(log_barrier(l, on_any, told), HDW_E_IO);
+  assert_false(log_intake(l));
+  assert_int_equal(io_sim_exit_code(w.x), LOG_EXIT_CODE);
+  log_close(l);
+  o.max_record_bytes = 0, o.max_unsynced_bytes = 100; /* the first one goes, whatever its size */
+  assert_int_equal(log_open(w.x, &o, &info, &l), HDW_OK);
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_OK);
+  assert_int_equal(log_append(l, &good, on_any, told), HDW_E_FULL);
+  io_sim_set_space(w.x, 0);
+  io_sim_advance(w.x, 2000000);
+  assert_false(log_intake(l)); /* the disk is full */
+  log_close(l);
+  end(&w);
+}
+
+/* A folder beside no other, one that begins in the middle, a log that rolls twice; nothing that may still be wanted is dropped. */
+static void test_folders_and_drops(void **state) {
+  (void)state;
+  world w;
+  log_open_info info;
+  hlog *l;
+  uint64_t dropped = 9;
+  begin(&w);
+  log_opts o = {.dir = "log", .low_water_bytes = 1};
+  assert_int_equal(log_open(w.x, &o, &info, &l), HDW_OK);
+  log_roll(l);
+  log_roll(l);
+  append(&w, l, "x", 1);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  log_roll(l);
+  log_roll(l);
+  append(&w, l, "y", 1);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  assert_int_equal(log_drop_before(l, 1, NULL), HDW_OK);
+  assert_int_equal(log_drop_before(l, UINT64_MAX, &dropped), HDW_OK);
+  assert_int_equal(dropped, 1); /* the newest stays */
+  log_close(l);
+  two_segments(&w);
+  assert_int_equal(io_unlink(w.x, DIR "/00000000000000000010.seg"), HDW_OK);
+  assert_int_equal(open_log(w.x, 1 << 16, &info, &l), HDW_OK); /* its new segment has no record yet */
+  assert_int_equal(log_drop_before(l, UINT64_MAX, &dropped), HDW_OK);
+  assert_int_equal(dropped, 0);
+  log_close(l);
+  end(&w);
+}
+
+/* Asked for where no record can be, and where the file ends before the record does. */
+static void test_places_without_a_whole_record(void **state) {
+  (void)state;
+  static uint8_t body[9000];
+  world w;
+  static made m;
+  hlog *l;
+  log_rec r;
+  arena a;
+  begin(&w);
+  arena_init(&a, &w.t.m, 0);
+  for (size_t i = 0; i < sizeof body; i++) body[i] = (uint8_t)(i * 7);
+  for (int cut = 0; cut < 4; cut++) {
+    made_one(&m);
+    made_add(&m, 2, 0, body, sizeof body);
+    m.len = cut == 0 ? m.len : m.at[1] + (cut == 1 ? 100 : cut == 2 ? 5000 : 4096);
+    place_seg(w.x, &m);
+    assert_int_equal(log_open_read(w.x, DIR, &l), HDW_OK);
+    assert_int_equal(log_read(l, (log_pos){0, LOG_HEADER}, &a, &r), HDW_E_NOTFOUND);
+    assert_int_equal(log_read(l, (log_pos){1, LOG_HEADER - 8}, &a, &r), HDW_E_NOTFOUND);
+    assert_int_equal(log_read(l, (log_pos){1, LOG_HEADER + 1}, &a, &r), HDW_E_NOTFOUND);
+    assert_int_equal(log_read(l, (log_pos){1, (uint32_t)m.at[1]}, &a, &r), cut ? HDW_E_CORRUPT : HDW_OK);
+    if (!cut) assert_true(r.body_len == sizeof body && !memcmp(r.body, body, sizeof body));
+    log_close(l);
+  }
+  made_one(&m); /* a record that is longer than its segment says it may be */
+  m.h.size_bytes = 4096;
+  log_head_put(&m.h, m.b);
+  made_add(&m, 2, 0, body, sizeof body);
+  place_seg(w.x, &m);
+  assert_int_equal(log_open_read(w.x, DIR, &l), HDW_OK);
+  assert_int_equal(log_read(l, (log_pos){1, (uint32_t)m.at[1]}, &a, &r), HDW_E_CORRUPT);
+  log_close(l);
+  arena_free(&a);
+  end(&w);
+}
+
 static void test_options_out_of_range_are_refused(void **state) {
   (void)state;
   world w;
@@ -506,6 +607,9 @@ int main(void) {
       cmocka_unit_test(test_records_larger_than_the_window),
       cmocka_unit_test(test_batches_as_long_as_one_write),
       cmocka_unit_test(test_folders_with_too_long_names_are_refused),
+      cmocka_unit_test(test_records_that_are_refused),
+      cmocka_unit_test(test_folders_and_drops),
+      cmocka_unit_test(test_places_without_a_whole_record),
       cmocka_unit_test(test_options_out_of_range_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

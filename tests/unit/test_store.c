@@ -383,12 +383,6 @@ static void test_rebuild_from_the_log_gives_equal_state(void **state) {
   }
 }
 
-static void copy_file(const char *from, const char *to) {
-  char cmd[200];
-  snprintf(cmd, sizeof cmd, "cp %s %s", from, to);
-  assert_int_equal(system(cmd), 0);
-}
-
 static void test_state_behind_the_log_catches_up(void **state) {
   (void)state;
   world w;

@@ -443,12 +443,6 @@ static void test_actions_on_deliveries(void **state) {
 
 /* ---- a state that the log has left behind ---- */
 
-static void copy_file(const char *from, const char *to) {
-  char cmd[300];
-  snprintf(cmd, sizeof cmd, "cp %s %s", from, to);
-  assert_int_equal(system(cmd), 0);
-}
-
 static void test_a_state_from_before_the_log_begins_is_made_again(void **state) {
   (void)state;
   world w;
