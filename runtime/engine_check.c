@@ -53,10 +53,12 @@ static struct eng_sequence *sequence_of(eng_listener *l, const eng_message *m) {
   unsigned count = 0;
   for (struct eng_sequence *s = l->sequences; s; s = s->next, count++)
     if (s->key_len == n && !memcmp(s->key, key, n)) return s;
+  int64_t next = 0;
+  if (!eng_state_said(e, store_get_sequence(e->store, cod_bytes(key, n), &next))) return NULL;
   struct eng_sequence *s = count < MAX_SEQUENCES ? (struct eng_sequence *)arena_zalloc(&e->a, 1, sizeof *s) : NULL;
   if (!s || !(s->key = arena_dup(&e->a, key, n))) return NULL;
   s->key_len = (uint32_t)n;
-  if (store_get_sequence(e->store, cod_bytes(key, n), &s->expected)) s->expected = 0;
+  s->expected = next;
   s->next = l->sequences;
   return l->sequences = s;
 }

@@ -39,17 +39,14 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   HDW_POINT("input.durable");
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
-  const rec_input *in = s || rec->type != REC_INPUT ? NULL : store_applied_input(e->store, rec->seq);
-  union { rec_input input; rec_input_verdict verdict; } *r = in ? NULL : arena_alloc(&a, sizeof *r);
+  const rec_input *in = s || rec->type != REC_INPUT ? NULL : store_applied_input(e->store, rec->seq); /* it has just been applied */
+  rec_input_verdict *again = s || rec->type != REC_VERDICT ? NULL : (rec_input_verdict *)arena_alloc(&a, sizeof *again);
   const rec_verdict *v = NULL;
-  if (!s && (in || r)) {
-    if (!in && rec->type == REC_INPUT && !rec_get_input(rec, &r->input)) in = &r->input;
-    if (in) {
-      v = &in->verdict;
-      p->input = rec->seq;
-      watch_committed(e, in, rec->seq, p->began_us);
-    } else if (rec->type == REC_VERDICT && !rec_get_verdict(rec, &r->verdict)) v = &r->verdict.verdict;
-  }
+  if (in) {
+    v = &in->verdict;
+    p->input = rec->seq;
+    watch_committed(e, in, rec->seq, p->began_us);
+  } else if (again && !rec_get_verdict(rec, again)) v = &again->verdict;
   if (!v) { /* not stored: the sender keeps it */
     eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true, .http = 503};
     eng_answer_all(p, &o);
@@ -168,9 +165,16 @@ bool eng_content_is(const uint8_t mark[REC_HASH], const eng_message *m) {
   return !memcmp(mark, h, REC_HASH);
 }
 
+/* Whether it came before, and what became of it, cannot be told now: taken as new it would run twice. The sender comes again. */
+static bool refuse_unknown(eng_message *m) {
+  eng_message_refuse(m, "AE", 207, "The message cannot be looked up now");
+  return true;
+}
+
 typedef struct seen_ctx {
   eng_message *m;
   bool rejected;             /* its run said so at its end: it runs again */
+  hdw_status status;
 } seen_ctx;
 
 /* A further attempt runs only what has not succeeded and is not under way. */
@@ -181,13 +185,14 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
   arena a;
   arena_init(&a, c->m->e->mem, 0);
   store_run row;
-  if (!store_get_run(c->m->e->store, ENG_PART, id, &a, &row)) {
+  c->status = store_get_run(c->m->e->store, ENG_PART, id, &a, &row);
+  if (!c->status) {
     rec_verdict *v = &c->m->rec.verdict;
     for (unsigned i = 0; i < v->nruns && !(c->rejected && row.flags & RUN_F_ACK_AFTER && state == RUN_DONE); i++)
       if (cod_equal(v->runs[i].workflow, row.workflow)) v->runs[i--] = v->runs[--v->nruns];
   }
   arena_free(&a);
-  return true;
+  return !c->status;
 }
 
 /* What failed and is tried anew is no dead letter any more: nobody must send it back to work beside the new one. Behind the verdict in the log, as for reprocessing. */
@@ -208,8 +213,13 @@ static bool give_up_failed(uint16_t part, uint64_t id, uint8_t state, void *user
 /* The same message again after a failure: a new verdict for the same input. */
 void eng_message_again(eng_message *m, const store_input *old) {
   engine *e = m->e;
-  seen_ctx c = {m, old->state == INPUT_REJECTED};
-  (void)store_list_runs_of_input(e->store, ENG_PART, old->id, drop_seen, &c);
+  seen_ctx c = {.m = m, .rejected = old->state == INPUT_REJECTED};
+  hdw_status s = store_list_runs_of_input(e->store, ENG_PART, old->id, drop_seen, &c);
+  if (s || c.status) {
+    (void)eng_state_said(e, s ? s : c.status);
+    (void)refuse_unknown(m);
+    return;
+  }
   bool keeps_after = false;
   for (unsigned i = 0; i < m->rec.verdict.nruns; i++) keeps_after |= (m->rec.verdict.runs[i].flags & RUN_F_ACK_AFTER) != 0;
   if (m->after && !keeps_after) { /* its run is under way already */
@@ -227,7 +237,7 @@ void eng_message_again(eng_message *m, const store_input *old) {
   p->input = old->id, p->time_us = old->time_us;
   if (m->after) eng_pending_wait(p, m->after);
   rec_input_verdict *iv = (rec_input_verdict *)arena_zalloc(&m->a, 1, sizeof *iv);
-  hdw_status s = iv ? HDW_OK : HDW_E_NOMEM;
+  s = iv ? HDW_OK : HDW_E_NOMEM;
   cod_w w = eng_writer(e);
   if (!s) {
     iv->input = old->id;
@@ -253,13 +263,15 @@ typedef struct after_run {
   arena *a;
   bool found;
   store_run row;
+  hdw_status status;
 } after_run;
 static bool find_after(uint16_t part, uint64_t id, uint8_t state, void *user) {
   after_run *c = (after_run *)user;
   store_run row;
   (void)part, (void)state;
-  if (!store_get_run(c->e->store, ENG_PART, id, c->a, &row) && row.flags & RUN_F_ACK_AFTER) c->row = row, c->found = true;
-  return true;
+  c->status = store_get_run(c->e->store, ENG_PART, id, c->a, &row);
+  if (!c->status && row.flags & RUN_F_ACK_AFTER) c->row = row, c->found = true;
+  return !c->status;
 }
 
 /* The answer that the first one got, built again from its record: the same bytes. */
@@ -302,9 +314,9 @@ static void join_run(eng_message *m, const store_input *old) {
   if (m->l) m->l->duplicates++;
 }
 
-/* The input that the message is again. A sender that gives out control ids twice may send either of its messages again: each is compared.
+/* The input that the message is again; HDW_E_NOTFOUND. A sender that gives out control ids twice may send either of its messages again: each is compared.
  * *other: the control id came with other content. */
-static bool came_before(eng_message *m, store_input *old, bool *other) {
+static hdw_status came_before(eng_message *m, store_input *old, bool *other) {
   enum { SAME_ID_MAX = 16 }; /* there are senders that know one id only */
   engine *e = m->e;
   int64_t window = m->l ? m->l->o->duplicate_window_ms * 1000 : INT64_C(604800000000);
@@ -312,13 +324,13 @@ static bool came_before(eng_message *m, store_input *old, bool *other) {
   for (unsigned i = 0; i < SAME_ID_MAX; i++) {
     arena_mark mark = arena_here(&m->a);
     hdw_status s = eng_find_duplicate(e, m->src->listener, cod_bytes(m->key + m->dedup_at, m->key_len - m->dedup_at), before, &m->a, old);
-    if (s || old->received_us + window < io_wall_us(e->io)) break;
-    if (eng_content_is(old->content_hash, m)) return true;
+    if (s || old->received_us + window < io_wall_us(e->io)) return s ? s : HDW_E_NOTFOUND;
+    if (eng_content_is(old->content_hash, m)) return HDW_OK;
     *other = true;
     before = old->id;
     arena_release(&m->a, mark);
   }
-  return false;
+  return HDW_E_NOTFOUND;
 }
 
 /* True: answered, or joined something. *again: a further attempt of *old. */
@@ -334,7 +346,9 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
     if (!eng_pending_join(p, m, true)) eng_message_refuse(m, "AE", 207, "Out of memory");
     return true;
   }
-  if (!came_before(m, old, &other)) {
+  hdw_status came = came_before(m, old, &other);
+  if (!eng_state_said(e, came)) return refuse_unknown(m);
+  if (came) {
     if (!other) return false;
     e->st.conflicts++;
     if (m->l) m->l->conflicts++;
@@ -344,7 +358,11 @@ bool eng_message_duplicate(eng_message *m, store_input *old, bool *again) {
     return true;
   }
   after_run run = {.e = e, .a = &m->a};
-  (void)store_list_runs_of_input(e->store, ENG_PART, old->id, find_after, &run);
+  hdw_status s = store_list_runs_of_input(e->store, ENG_PART, old->id, find_after, &run);
+  if (s || run.status) {
+    (void)eng_state_said(e, s ? s : run.status);
+    return refuse_unknown(m);
+  }
   bool ended = run.found && (run.row.state == RUN_DONE || run.row.state == RUN_DEAD || run.row.state == RUN_FAILED || run.row.state == RUN_DISCARDED);
   if (run.found && !ended) { /* it runs, but nobody waits any more (deadline, restart): wait again */
     join_run(m, old);

@@ -108,6 +108,15 @@ static void fatal(engine *e, const char *what, hdw_status s) {
   if (!e->closing) io_timer_set(e->io, &e->intake, 200000, on_fatal, e);
 }
 
+bool eng_state_said(engine *e, hdw_status s) {
+  if (!s || s == HDW_E_NOTFOUND) return true;
+  if (s == HDW_E_CORRUPT) {
+    store_doubt(e->store);
+    fatal(e, "store", s);
+  }
+  return false;
+}
+
 static void on_durable(hdw_status s, const log_rec *rec, void *user) {
   eng_append *a = (eng_append *)user;
   engine *e = a->e;

@@ -84,7 +84,9 @@ static bool known(engine *e, const mark *m, int64_t window_us) {
   bool found = e->echoes[slot].mark == brief && now - e->echoes[slot].at_us <= window_us;
   arena_init(&a, e->mem, 65536);
   for (int64_t day = now / DAY_US; !found && day >= (now - window_us) / DAY_US; day--) {
-    if (store_get_named(e->store, space_of(day, space), cod_cstr(m->text), &a, &v)) continue;
+    hdw_status s = store_get_named(e->store, space_of(day, space), cod_cstr(m->text), &a, &v);
+    e->unsure |= !eng_state_said(e, s);
+    if (s) continue;
     int64_t at = 0;
     for (uint32_t i = 0; i < v.len && i < 18 && v.p[i] >= '0' && v.p[i] <= '9'; i++) at = at * 10 + (v.p[i] - '0');
     found = now - at <= window_us;
@@ -97,6 +99,7 @@ bool eng_echo_heard(eng_message *x, const void *p, size_t len, const char *key) 
   engine *e = x->e;
   mark m[MARKS];
   bool found = false;
+  e->unsure = false;
   for (uint32_t i = 0; x->l && i < x->l->o->echo_of.n && !found; i++) {
     unsigned n = marks_of(x->l->o->echo_of.v[i], p, len, key, m);
     for (unsigned k = 0; k < n && !found; k++) found = known(e, &m[k], x->l->o->echo_window_ms * 1000);

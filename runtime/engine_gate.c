@@ -26,11 +26,12 @@ bool eng_sender_eval(engine *e, eng_app *app, uint32_t i, arena *a, val input) {
   if (app->meta.senders[i].match == MOD_NO_INDEX) return false;
   vm_cx cx;
   vm_run *r = (vm_run *)arena_alloc(a, sizeof *r); /* vm_start fills in what is read */
-  if (!r) return false;
   cx_init(e, &cx, a, e->o.config->top.gate_fuel);
-  if (vm_start(r, &app->m, e->o.host, app->bound, &cx, app->meta.senders[i].match, &input, 1)) return false;
-  r->is_gate = true;
-  return vm_go(r) == VM_DONE && r->result.tag == VAL_BOOL && r->result.u.i;
+  hdw_status s = r ? vm_start(r, &app->m, e->o.host, app->bound, &cx, app->meta.senders[i].match, &input, 1) : HDW_E_NOMEM;
+  if (r) r->is_gate = true;
+  vm_state end = s ? VM_FAILED : vm_go(r);
+  e->unsure |= s == HDW_E_NOMEM || end == VM_OUT_OF_MEMORY;
+  return end == VM_DONE && r->result.tag == VAL_BOOL && r->result.u.i;
 }
 
 static bool is_sender(const eng_app *app, const char *identity) {
@@ -153,6 +154,10 @@ static bool outcome(eng_want *w, arena *a, const vm_run *r) {
   case VM_UNMATCHED: return false;
   case VM_REJECT: {
     const char *code = text_of(a, r->outcome_args[0]);
+    if (!code && r->outcome_args[0].tag != VAL_EMPTY) {
+      fault(w, "out of memory");
+      return true;
+    }
     w->state = INPUT_REJECTED;
     w->error = eng_reject_code(code ? code : "AR", w->code);
     w->text = text_of(a, r->outcome_args[1]);
@@ -220,17 +225,20 @@ static void gates(engine *e, arena *a, const engine_source *src, const hl7_head 
     for (uint32_t k = 0; k < app->meta.nworkflows; k++) {
       const meta_workflow *wf = &app->meta.workflows[k];
       bool want = false;
+      e->unsure = false;
       if (src->workflow) want = !strcmp(src->workflow, wf->name);
       else
         for (uint32_t t = 0; t < wf->ntriggers && !want; t++) want = trigger_matches(e, app, a, &wf->triggers[t], src, head, input);
-      if (!want) continue;
+      bool unknown = !want && e->unsure; /* without memory nobody can say: not "no workflow takes it", which is final */
+      if (!want && !unknown) continue;
       if (out->n == REC_MAX_RUNS) {
         eng_say(e, ENGINE_ERROR, "too_many_workflows", "listener", src->listener, NULL);
         return;
       }
       eng_want *w = &out->wants[out->n];
       *w = (eng_want){.app = app, .wf = wf};
-      if (gate(e, a, head != NULL, input, w)) out->n++, out->matched++;
+      if (unknown) fault(w, "out of memory"), out->n++, out->matched++;
+      else if (gate(e, a, head != NULL, input, w)) out->n++, out->matched++;
     }
   }
 }

@@ -53,28 +53,27 @@ static body_type type_of(http_str t, char *charset, size_t cap) {
   return type;
 }
 
-static val text_val(arena *a, const char *p, size_t n) {
-  char *s = arena_dup(a, p, n);
-  return s ? val_str(s, n) : VAL_NONE;
-}
-
-static val headers_of(arena *a, const http_head *h) {
+/* False: out of memory. A request without a part of it would be another one. */
+static bool headers_of(arena *a, const http_head *h, val *out) {
   val *kv = (val *)arena_zalloc(a, h->n_fields ? h->n_fields : 1, 2 * sizeof *kv);
   uint32_t n = 0;
-  for (unsigned i = 0; kv && i < h->n_fields; i++) {
+  if (!kv) return false;
+  for (unsigned i = 0; i < h->n_fields; i++) {
     http_str name = http_field_name(h, i), value = http_field_value(h, i);
-    char *low = arena_dup(a, name.p, name.len);
-    if (!low || http_str_is(name, "authorization") || http_str_is(name, "cookie") || http_str_is(name, "proxy-authorization")) continue;
+    if (http_str_is(name, "authorization") || http_str_is(name, "cookie") || http_str_is(name, "proxy-authorization")) continue;
+    char *low = arena_dup(a, name.p, name.len), *text = arena_dup(a, value.p, value.len);
+    if (!low || !text) return false;
     for (char *p = low; *p; p++)
       if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
     bool seen = false;
     for (uint32_t k = 0; k < n; k++) seen |= jv_is(kv[2 * k], low);
     if (seen) continue;
     kv[2 * n] = val_key(low, name.len);
-    kv[2 * n + 1] = text_val(a, value.p, value.len);
+    kv[2 * n + 1] = val_str(text, value.len);
     n++;
   }
-  return (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
+  *out = (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
+  return true;
 }
 
 /* A parameter that is there again: a list, in their order; its room doubles. */
@@ -92,26 +91,29 @@ static bool one_more(arena *a, val *v, val x) {
   return true;
 }
 
-static val query_of(arena *a, http_str q) {
+static bool query_of(arena *a, http_str q, val *out) {
   uint32_t n = 0, cap = 1;
   for (size_t i = 0; i < q.len; i++) cap += q.p[i] == '&';
   if (cap > 1000) cap = 1000;
   val *kv = (val *)arena_zalloc(a, cap, 2 * sizeof *kv);
-  for (const char *p = q.p, *end = q.p + q.len; kv && p && p < end && n < cap;) {
+  if (!kv) return false;
+  for (const char *p = q.p, *end = q.p + q.len; p && p < end && n < cap;) {
     const char *amp = (const char *)memchr(p, '&', (size_t)(end - p)), *stop = amp ? amp : end;
     const char *eq = (const char *)memchr(p, '=', (size_t)(stop - p)), *name_end = eq ? eq : stop;
     http_str name = {p, (size_t)(name_end - p)}, value = {eq ? eq + 1 : stop, (size_t)(stop - (eq ? eq + 1 : stop))};
     char *nt = (char *)arena_alloc(a, name.len + 1), *vt = (char *)arena_alloc(a, value.len + 1);
-    long nl = nt ? http_decode(nt, name, true) : -1, vl = vt ? http_decode(vt, value, true) : -1;
+    if (!nt || !vt) return false;
+    long nl = http_decode(nt, name, true), vl = http_decode(vt, value, true);
     if (nl > 0 && vl >= 0) {
       uint32_t k = 0;
       while (k < n && !(kv[2 * k].len == (uint32_t)nl && !memcmp(kv[2 * k].u.s, nt, (size_t)nl))) k++;
-      if (k < n) (void)one_more(a, &kv[2 * k + 1], val_str(vt, (size_t)vl));
-      else kv[2 * n] = val_key(nt, (size_t)nl), kv[2 * n + 1] = val_str(vt, (size_t)vl), n++;
+      if (k < n && !one_more(a, &kv[2 * k + 1], val_str(vt, (size_t)vl))) return false;
+      if (k == n) kv[2 * n] = val_key(nt, (size_t)nl), kv[2 * n + 1] = val_str(vt, (size_t)vl), n++;
     }
     p = stop + 1;
   }
-  return (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
+  *out = (val){.tag = VAL_OBJ, .len = n, .u.v = kv};
+  return true;
 }
 
 static void refuse(eng_listener *l, http_token t, int status, const char *header, const char *value) {
@@ -120,6 +122,9 @@ static void refuse(eng_listener *l, http_token t, int status, const char *header
   int n = snprintf(body, sizeof body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d}", http_reason(status), status);
   (void)http_reply(l->http, t, status, h, header ? 2 : 1, body, (size_t)n);
 }
+
+/* Its sender comes again. */
+static void refuse_now(eng_listener *l, http_token t) { refuse(l, t, 503, "Retry-After", "5"); }
 
 /* Public keys: whoever checks our assertions fetches them (B-13). */
 static bool is_jwks(const eng_listener *l, const http_request *r) {
@@ -131,19 +136,23 @@ static void serve_jwks(eng_listener *l, arena *a, http_token t) {
   buf b;
   buf_init(&b, a, 1 << 20);
   engine_jwks(l->e, &b);
-  if (b.status) refuse(l, t, 503, "Retry-After", "5");
+  if (b.status) refuse_now(l, t);
   else (void)http_reply(l->http, t, 200, h, 2, b.p, b.len);
 }
 
 static void serve(eng_listener *l, arena *a, http_token t, const http_request *r) {
   engine *e = l->e;
   char *path = (char *)arena_alloc(a, r->head->path.len + 1), *method = arena_dup(a, r->head->method.p, r->head->method.len), allow[64], addr[IO_ADDR_TEXT];
-  long n = path ? http_decode(path, r->head->path, false) : -1;
   if (is_jwks(l, r)) {
     serve_jwks(l, a, t);
     return;
   }
-  if (n < 0 || !method) {
+  if (!path || !method) {
+    refuse_now(l, t);
+    return;
+  }
+  long n = http_decode(path, r->head->path, false);
+  if (n < 0) {
     refuse(l, t, 400, NULL, NULL);
     return;
   }
@@ -174,9 +183,11 @@ static void serve(eng_listener *l, arena *a, http_token t, const http_request *r
     refuse(l, t, 400, NULL, NULL);
     return;
   }
-  http_wait *w = (http_wait *)eng_wait_new(l, sizeof *w);
+  engine_request q = {.body = r->body, .body_len = r->body_len};
+  bool whole = route == 3 || (query_of(a, r->head->query, &q.query) && headers_of(a, r->head, &q.headers) && (!idem.len || (q.idempotency_key = arena_dup(a, idem.p, idem.len))));
+  http_wait *w = whole ? (http_wait *)eng_wait_new(l, sizeof *w) : NULL;
   if (!w) {
-    refuse(l, t, 503, "Retry-After", "5");
+    refuse_now(l, t);
     return;
   }
   w->l = l, w->t = t;
@@ -194,8 +205,7 @@ static void serve(eng_listener *l, arena *a, http_token t, const http_request *r
     engine_submit_hl7(e, &src, r->body, r->body_len, on_http_reply, w);
     return;
   }
-  engine_request q = {.src = src, .query = query_of(a, r->head->query), .headers = headers_of(a, r->head), .body = r->body, .body_len = r->body_len};
-  if (idem.p && idem.len) q.idempotency_key = arena_dup(a, idem.p, idem.len);
+  q.src = src;
   engine_submit_request(e, &q, on_http_reply, w);
 }
 

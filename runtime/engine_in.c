@@ -21,7 +21,9 @@ static hdw_status read_message(engine *e, arena *a, const char *p, size_t len, c
   set_charset(&o, how->charset);
   hdw_status s = hl7_parse(a, p, len, &o, msg, why);
   if (!s) s = hl7_value(a, *msg, out);
-  if (s || !eng_sender_options(e, how->pinned, a, *out, how->identity, &o)) return s;
+  if (s) return s;
+  e->unsure = false;
+  if (!eng_sender_options(e, how->pinned, a, *out, how->identity, &o)) return e->unsure ? HDW_E_NOMEM : HDW_OK;
   s = hl7_parse(a, p, len, &o, msg, why);
   return s ? s : hl7_value(a, *msg, out);
 }
@@ -45,13 +47,14 @@ static char *put_part(char *to, hl7_slice s) {
   return n ? (char *)memcpy(to, s.p, n) + n : to;
 }
 
-static cod_str type_text(eng_message *m) {
+static bool set_type(eng_message *m) {
   char *t = (char *)arena_alloc(&m->a, REC_NAME_MAX), *end = t;
-  if (!t) return cod_cstr("");
+  if (!t) return false;
   end = put_part(end, m->head.type);
   if (m->head.event.len) *end++ = '^';
   end = put_part(end, m->head.event);
-  return cod_bytes(t, (size_t)(end - t));
+  m->rec.type = cod_bytes(t, (size_t)(end - t));
+  return true;
 }
 
 /* ---- one message --------------------------------------------------------------------------------------------------------------------- */
@@ -81,12 +84,11 @@ static bool identify(eng_message *m, store_input *old, bool *again, hl7_problem 
   }
   m->rec.control_id = clip(h->control_id);
   m->rec.sender = clip(h->app);
-  m->rec.type = type_text(m);
   if (m->l && (h->accept_ack.len == 0) != (h->app_ack.len == 0)) { /* H-15: both or none; real senders set one */
     if (!m->l->lone++) eng_say(m->e, ENGINE_INFO, "lone_ack_condition", "listener", m->l->name, "the other counts as", m->l->o->ack_lone, NULL);
   }
   hl7_slice parts[4] = {{m->src->listener, (uint32_t)strlen(m->src->listener)}, h->app, h->facility, h->control_id};
-  if (eng_message_key(m, parts, 4)) return !eng_message_duplicate(m, old, again);
+  if (set_type(m) && eng_message_key(m, parts, 4)) return !eng_message_duplicate(m, old, again);
   eng_message_refuse(m, "AE", 207, "Out of memory");
   return false;
 }
@@ -118,10 +120,19 @@ static bool decide(eng_message *m, uint64_t known) {
   m->input = input, m->gates = v;
   eng_gate(e, &m->a, m->src, &m->head, input, v);
   eng_loss_hl7(m, msg, v);
-  eng_once_filter(e, v, known);
+  if (!eng_once_filter(e, v, known)) {
+    eng_message_refuse(m, "AE", 207, "The message cannot be looked up now");
+    return false;
+  }
   eng_verdict_record(e, &m->a, m->l, v, true, &m->rec.verdict, &m->after);
   if (m->rec.verdict.state == INPUT_UNMATCHED && eng_is_ack(&m->head)) m->rec.verdict.ack_code = cod_cstr("AA"), m->rec.verdict.error_code = m->rec.verdict.text = cod_cstr(""); /* kept; nobody has to want it */
   return true;
+}
+
+/* True: refused. */
+static bool is_unsure(eng_message *m) {
+  if (m->e->unsure) eng_message_refuse(m, "AE", 207, "The message cannot be looked up now");
+  return m->e->unsure;
 }
 
 static void handle(eng_message *m) {
@@ -136,7 +147,7 @@ static void handle(eng_message *m) {
     if (!why.code) why.code = 100;
     problem(m, "AR", &why);
   } else if (!m->head.control_id.len || (m->head.control_id.len == 2 && !memcmp(m->head.control_id.p, "\"\"", 2))) problem(m, "AR", &no_id);
-  else if (!eng_echo_heard(m, m->p, m->len, NULL) && !decide(m, again ? old.id : 0)) return;
+  else if (!eng_echo_heard(m, m->p, m->len, NULL) && (is_unsure(m) || !decide(m, again ? old.id : 0))) return;
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);
 }

@@ -410,6 +410,7 @@ struct engine {
   uint64_t hash_seed;
   const char *peer;          /* while gates decide: the peer's identity, NULL = none */
   int64_t decided_us;        /* wall; not 0: what is replayed is decided as if it were this time */
+  bool unsure;               /* what a decision needs (whose a message is, whether it is an echo) could not be told: out of memory */
   uint8_t content_key[16];   /* of marks made by this process */
   struct eng_retain *retain;
   uint64_t wanted_after;     /* the last record by which what was over is needed again: reprocessing, a failed run back to work */
@@ -441,6 +442,8 @@ static inline void eng_put(engine *e, void *p, size_t n) { if (p) e->mem->put(e-
 typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *user);
 /* Appends a record with the meta in w (e->meta) and makes it part of the state when it is durable; then fn (may be NULL). *seq may be NULL. */
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
+/* Whether this is an answer of the state: yes, or HDW_E_NOTFOUND. False: nobody knows; a damaged state is told, and the engine ends. */
+bool eng_state_said(engine *e, hdw_status s);
 /* log_read; a record that cannot be read is said with its segment and place. What retention took is none. HDW_E_IO: the disk or the process (too many open
  * files) could not just now, though the record may be whole: no reason to give anything up. */
 hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out);
@@ -569,8 +572,8 @@ typedef struct eng_reading {  /* what besides the bytes decides how they are rea
   struct eng_app *pinned;    /* of a run: its declarations of senders hold; NULL: those of today */
 } eng_reading;
 hdw_status eng_input_value(engine *e, arena *a, const void *p, size_t len, const eng_reading *how, val *out, hl7_problem *why);
-/* Takes out of v the runs whose once-key is taken by another input. input 0: not known yet. */
-void eng_once_filter(engine *e, eng_verdict *v, uint64_t input);
+/* Takes out of v the runs whose once-key is taken by another input. input 0: not known yet. False: it cannot be told. */
+bool eng_once_filter(engine *e, eng_verdict *v, uint64_t input);
 /* Remembers the keys that a record is about to take, until it is durable: before its append, then its sequence (0: it was not appended), then when it is
  * durable. note: false = no memory. */
 bool eng_once_note(engine *e, const rec_verdict *v);
@@ -617,7 +620,7 @@ void eng_submit_message(engine *e, const engine_source *src, const void *p, size
 bool eng_submit_batch(engine *e, const engine_source *src, const void *p, size_t len, engine_reply_cb cb, void *user);
 /* Batches whose answers did not come are given back; nobody hears of them. */
 void eng_batch_close(engine *e);
-/* It is an echo of what we sent: m->v accepts it without runs. key: the caller's idempotency key, or NULL. */
+/* It is an echo of what we sent: m->v accepts it without runs. key: the caller's idempotency key, or NULL. False with e->unsure: it cannot be told. */
 bool eng_echo_heard(eng_message *m, const void *p, size_t len, const char *key);
 /* Nothing is stored. code: HL7 acknowledgement code; requests get the matching status. */
 void eng_message_refuse(eng_message *m, const char *code, uint16_t error, const char *text);

@@ -11,21 +11,27 @@ typedef struct eng_once {
   uint64_t seq;              /* of the record; 0 = about to be appended */
 } eng_once;
 
-static bool is_taken(engine *e, const uint8_t key[REC_LANE], uint64_t input) {
+/* HDW_OK: by another input than this one; HDW_E_NOTFOUND: it is free; else nobody knows. */
+static hdw_status taken(engine *e, const uint8_t key[REC_LANE], uint64_t input) {
   for (const eng_once *o = e->once; o; o = o->next)
-    if (!memcmp(o->key, key, REC_LANE)) return true;
+    if (!memcmp(o->key, key, REC_LANE)) return HDW_OK;
   uint64_t owner;
-  return !HDW_BROKEN("once.again") && !store_get_once(e->store, key, io_wall_us(e->io), &owner) && (!input || owner != input);
+  hdw_status s = HDW_BROKEN("once.again") ? HDW_E_NOTFOUND : store_get_once(e->store, key, io_wall_us(e->io), &owner);
+  return !s && input && owner == input ? HDW_E_NOTFOUND : s;
 }
 
-void eng_once_filter(engine *e, eng_verdict *v, uint64_t input) {
+bool eng_once_filter(engine *e, eng_verdict *v, uint64_t input) {
   for (uint32_t i = 0; i < v->n; i++) {
     eng_want *w = &v->wants[i];
-    if (!w->run || !w->has_once || !is_taken(e, w->once, input)) continue;
+    if (!w->run || !w->has_once) continue;
+    hdw_status s = taken(e, w->once, input);
+    if (!eng_state_said(e, s)) return false;
+    if (s) continue;
     w->run = w->reply = false; /* accepted, and nothing happens again */
     w->has_once = false;
     e->st.once++;
   }
+  return true;
 }
 
 bool eng_once_note(engine *e, const rec_verdict *v) {

@@ -57,6 +57,8 @@ static hdw_status heading_of(eng_message *m, const engine_request *q) {
   return (hdw_status)b.status;
 }
 
+static void refuse_unknown(eng_message *m) { eng_message_refuse(m, "AE", 207, "The request cannot be looked up now"); }
+
 static void handle(eng_message *m, const engine_request *q) {
   engine *e = m->e;
   buf b;
@@ -109,9 +111,16 @@ static void handle(eng_message *m, const engine_request *q) {
   m->input = input, m->gates = v;
   v->n = v->matched = 0;
   if (!eng_echo_heard(m, q->body, q->body_len, q->idempotency_key)) {
+    if (e->unsure) {
+      refuse_unknown(m);
+      return;
+    }
     eng_gate(e, &m->a, m->src, NULL, input, v);
     eng_loss_json(m, input, v);
-    eng_once_filter(e, v, again ? old.id : 0);
+    if (!eng_once_filter(e, v, again ? old.id : 0)) {
+      refuse_unknown(m);
+      return;
+    }
     eng_verdict_record(e, &m->a, m->l, v, false, &m->rec.verdict, &m->after);
   }
   if (again) eng_message_again(m, &old);

@@ -40,7 +40,18 @@ static const char *const programs[PROGRAMS] = {
     "  for x in [1, 2, 3] {\n    step a = crm.post('/step', body: { id: msg.MSH-10, x: x }) on error use { id: 0 }\n    send crm.post('/send', body: { a: a.id })\n  }\n"
     "  step last = crm.post('/last', body: { text: msg.toHl7() })\n}\n",
     "hdw 1\nconnection crm = rest(base: 'http://127.0.0.1:1')\nlistener web = http(port: 8081)\npayload In { id: string name: string? }\n"
-    "workflow intake on req = web.post('/intake') {\n  send crm.post('/send', body: { id: req.body.id })\n}\n"};
+    "workflow intake on req = web.post('/intake') {\n  send crm.post('/send', body: { id: req.body.id })\n}\n",
+    "hdw 1\nconnection crm = rest(base: 'http://127.0.0.1:1')\nconnection lab = rest(base: 'http://127.0.0.1:2')\nlistener adt = mllp(port: 2575)\n"
+    "workflow slow on msg = adt.message(types: ['ADT^A01']) ack after run within 20 seconds else AE {\n  step a = crm.post('/step', body: { id: msg.MSH-10 })\n}\n"
+    "workflow fast on msg = adt.message(types: ['ADT^A01']) {\n  send lab.post('/send', body: { id: msg.MSH-10 })\n}\n",
+    "hdw 1\nconnection crm = rest(base: 'http://127.0.0.1:1')\nlistener adt = mllp(port: 2575)\n"
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) once by msg.PID-3.idNumber within 1 hour {\n  send crm.post('/send', body: { id: msg.MSH-10 })\n}\n",
+    "hdw 1\nconnection crm = rest(base: 'http://127.0.0.1:1')\nlistener adt = mllp(port: 2575)\nsender LAB_A { match: MSH-3 = 'LAB'  charset: '8859/1' }\n"
+    "workflow admit on msg = adt.message(types: ['ADT^A01'], from: LAB_A) {\n  if msg.PID-3.idNumber.first() = 'NOBODY' { reject('AE', 'not yet') }\n  send crm.post('/send', body: { id: msg.MSH-10 })\n}\n",
+    "hdw 1\nconnection crm = rest(base: 'http://127.0.0.1:1')\nlistener web = http(port: 8081)\n"
+    "workflow asked on req = web.post('/asked') {\n  send crm.post('/send', body: { q: req.query, h: req.headers })\n}\n",
+    "hdw 1\nconnection crm = rest(base: 'http://127.0.0.1:1')\nlistener web = http(port: 8081)\n"
+    "workflow posted on msg = web.message('/hl7', types: ['ADT^A01']) {\n  send crm.post('/send', body: { id: msg.MSH-10 })\n}\n"};
 
 static mem *plain_mem(void) {
   static hard h;
@@ -144,7 +155,7 @@ static long pass(const scenario *s, long fail_at, bool sticky, const char **why)
   p.h = (hard){.fail_at = fail_at, .sticky = sticky};
   p.h.m = (mem){hard_get, hard_put, &p.h};
   s->run(&p);
-  *why = p.h.live_bytes ? "memory was not given back" : p.npositive ? all_there(&p) : "";
+  *why = p.h.live_bytes ? "memory was not given back" : p.wrong ? p.wrong : p.most && p.nkeys > p.most ? "performed a second time" : p.npositive ? all_there(&p) : "";
   nftw(p.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
   return p.h.gets;
 }

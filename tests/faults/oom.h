@@ -9,7 +9,7 @@
 #include "json.h"
 #include "model.h"
 
-enum { MAX_POSITIVE = 64 };
+enum { MAX_POSITIVE = 64, MAX_KEYS = 32 };
 
 typedef struct hard {
   mem m;
@@ -33,6 +33,11 @@ typedef struct place {
   bool listen;
   char positive[MAX_POSITIVE][16]; /* control ids that were answered AA */
   unsigned npositive, answers;
+  const char *counted;       /* the connection whose different idempotency keys are counted; NULL = all */
+  char keys[MAX_KEYS][80];
+  unsigned nkeys, most;      /* more than most of them: something ran a second time; 0 = not looked at */
+  bool proper;               /* nothing that is sent deserves a refusal for good */
+  const char *wrong;         /* what was seen on the way; NULL */
 } place;
 
 typedef struct scenario {
@@ -43,7 +48,7 @@ typedef struct scenario {
 extern const scenario oom_engine[], oom_parts[];
 
 /* A program of the tests, compiled once with memory that does not fail. */
-enum { PROG_PLAIN, PROG_AFTER_RUN, PROG_BRANCHES, PROG_WEB, PROGRAMS };
+enum { PROG_PLAIN, PROG_AFTER_RUN, PROG_BRANCHES, PROG_WEB, PROG_TWO, PROG_ONCE, PROG_FROM, PROG_ASKED, PROG_POSTED, PROGRAMS };
 void oom_program(unsigned which, const uint8_t **bytes, size_t *len);
 /* The text of a file below the source folder; NULL. Kept. */
 const char *oom_file(const char *path, size_t *len);
