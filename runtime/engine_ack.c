@@ -19,9 +19,9 @@ void eng_problem_text(const hl7_problem *p, char out[ENG_CODE]) {
   if (!p->seg[0]) return;
   while (n && !at[n - 1]) n--;
   len += (size_t)snprintf(out + len, ENG_CODE - len, " %.3s", p->seg);
-  for (unsigned i = 0; i < n && len < ENG_CODE; i++) {
+  for (unsigned i = 0; i < n; i++) {
     int k = at[i] ? snprintf(out + len, ENG_CODE - len, "^%u", at[i]) : snprintf(out + len, ENG_CODE - len, "^");
-    if (k < 0 || len + (size_t)k >= ENG_CODE) {
+    if (len + (size_t)k >= ENG_CODE) {
       out[len] = 0;
       return;
     }
@@ -152,11 +152,17 @@ static void give(sender *s, engine_reply r) {
   s->w->cb(s->w->user, &r);
 }
 
+static void send_problem(sender *s, int status, const char *text);
+
 static void send_code(sender *s, const char *code, bool extra, bool last) {
   hl7_slice ack = {NULL, 0};
   const char *sent = code ? mapped(s->w, code) : NULL;
-  if (sent && build(&s->a, s->w, s->head, s->in, s->in_len, s->o, sent, &ack)) ack = (hl7_slice){NULL, 0};
-  engine_reply r = {.http_status = 200, .p = ack.p, .len = ack.len, .extra = extra, .last = last};
+  bool lost = sent && build(&s->a, s->w, s->head, s->in, s->in_len, s->o, sent, &ack);
+  if (lost && s->w->http) { /* 200 and nothing else would say that all is well */
+    send_problem(s, 503, "Out of memory");
+    return;
+  }
+  engine_reply r = {.http_status = 200, .p = ack.p, .len = lost ? 0 : ack.len, .extra = extra, .last = last, .close = lost};
   if (sent) memcpy(r.code, sent, strnlen(sent, sizeof r.code - 1));
   give(s, r);
 }
@@ -257,10 +263,8 @@ static void put_id(buf *b, uint64_t id) {
 /* HTTP status of a verdict's code: its own when it is one. */
 static int status_of(const char *code) {
   if (code[0] >= '1' && code[0] <= '5' && strlen(code) == 3) return (int)strtol(code, NULL, 10);
-  if (!strcmp(code, "AR") || !strcmp(code, "CR")) return 422;
-  if (!strcmp(code, "AE") || !strcmp(code, "CE")) return 503;
-  if (!strcmp(code, "AA") || !strcmp(code, "CA")) return 202;
-  return 500;
+  static const int of[] = {[HL7_OK] = 202, [HL7_ERROR] = 503, [HL7_REJECT] = 422};
+  return of[outcome_of(code)];
 }
 
 void eng_answer_json(engine *e, eng_answer *w, const eng_outcome *o) {

@@ -20,7 +20,7 @@ typedef struct eng_batch {
   hl7_batch *b;              /* of the copy in a */
   item *items;
   uint32_t n, open, waiting; /* messages; without their answer; whose storing is not yet known */
-  bool building, refused, response;
+  bool building, refused, response, lost; /* lost: an answer had no memory */
   bool commits, http;
   engine_reply_cb cb;
   void *user;
@@ -58,6 +58,7 @@ static void put_group(batch *b, uint32_t k, buf *out) {
   hl7_slice *acks = (hl7_slice *)arena_zalloc(&b->a, b->n + 1, sizeof *acks), made;
   unsigned n = 0;
   uint32_t owed = 0;
+  b->lost |= !acks;
   for (uint32_t i = 0; acks && i < b->n; i++) {
     const item *it = &b->items[i];
     if (it->batch != k || !it->ack.len) continue;
@@ -77,7 +78,9 @@ static void put_group(batch *b, uint32_t k, buf *out) {
   tm_from_unix_us(io_wall_us(b->e->io), 0, &now);
   io_random(b->e->io, rnd, sizeof rnd);
   eng_hex(rnd, sizeof rnd, id);
-  if (!hl7_batch_ack(&b->a, b->b, k, acks, n, id, &now, &made)) buf_put(out, made.p, made.len);
+  hdw_status s = hl7_batch_ack(&b->a, b->b, k, acks, n, id, &now, &made);
+  if (!s) buf_put(out, made.p, made.len);
+  b->lost |= s == HDW_E_NOMEM;
 }
 
 static void batch_free(batch *b) {
@@ -92,16 +95,23 @@ void eng_batch_close(engine *e) {
   while (e->batches) batch_free(e->batches);
 }
 
+/* An answer that says less than there is to say would be taken for consent: there is none, and the sender comes again. */
+static void no_answer(batch *b) {
+  if (b->http) eng_answer_status(b->e, b->cb, b->user, 503, "Out of memory");
+  else b->cb(b->user, &(engine_reply){.last = true, .close = true});
+}
+
 static void batch_done(batch *b) {
   if (b->response) b->cb(b->user, &(engine_reply){.http_status = 200, .last = true});
+  else if (b->lost) no_answer(b);
   else if (mode_is(b, "messages") && !b->http) one_by_one(b);
   else {
     buf out;
     buf_init(&out, &b->a, 64 << 20);
     for (uint32_t i = 0; mode_is(b, "messages") && i < b->n; i++) buf_put(&out, b->items[i].ack.p, b->items[i].ack.len);
     for (uint32_t k = 0; !mode_is(b, "messages") && k <= b->b->nbatches; k++) put_group(b, k, &out);
-    engine_reply r = {.http_status = 200, .p = out.p, .len = out.status ? 0 : out.len, .last = true};
-    b->cb(b->user, &r);
+    if (b->lost || out.status) no_answer(b);
+    else b->cb(b->user, &(engine_reply){.http_status = 200, .p = out.p, .len = out.len, .last = true});
   }
   batch_free(b);
 }
@@ -119,9 +129,10 @@ static void on_item(void *user, const engine_reply *r) {
     note(b);
     return;
   }
-  if (r->len && !it->ack.len) {
-    char *p = arena_dup(&b->a, r->p, r->len);
+  if (r->code[0] && !it->ack.len) { /* something is owed */
+    char *p = r->len ? arena_dup(&b->a, r->p, r->len) : NULL;
     if (p) it->ack = (hl7_slice){p, (uint32_t)r->len};
+    else b->lost = true;
     it->negative = r->code[0] && strcmp(r->code + 1, "A") != 0;
   }
   if (!r->last) return;

@@ -33,6 +33,13 @@ static void commit(mllp_wait *w, bool ok) {
   (void)mllp_commit(w->l->mllp, w->t, ok);
 }
 
+/* No answer, and nothing more of this connection: its sender comes again. In release 2 it is told that the message was not taken. */
+static void give_up(mllp_listener *m, const eng_listener *l, mllp_token t) {
+  if (l->o->mllp_version == 2) (void)mllp_commit(m, t, false);
+  (void)mllp_reply(m, t, NULL, 0);
+  mllp_hangup(m, t);
+}
+
 static void on_mllp_reply(void *user, const engine_reply *r) {
   mllp_wait *w = (mllp_wait *)user;
   mllp_listener *m = w->l->mllp;
@@ -41,7 +48,9 @@ static void on_mllp_reply(void *user, const engine_reply *r) {
     if (r->len) (void)mllp_send(m, w->t, r->p, r->len);
   } else if (m) {
     commit(w, false); /* nobody said that it is stored */
-    if (mllp_reply(m, w->t, r->p, w->refused ? 0 : r->len) == HDW_E_DATA) (void)mllp_reply(m, w->t, NULL, 0);
+    hdw_status s = mllp_reply(m, w->t, r->p, w->refused ? 0 : r->len);
+    if (s == HDW_E_DATA) (void)mllp_reply(m, w->t, NULL, 0);
+    else if (s == HDW_E_NOMEM) give_up(m, w->l, w->t); /* or all behind it would wait for ever */
   }
   if (m && r->close) mllp_hangup(m, w->t);
   if (r->last) eng_wait_end(w->l, &w->wait);
@@ -52,13 +61,12 @@ static void on_frame(void *user, mllp_token t, const mllp_peer *peer, const uint
   char addr[IO_ADDR_TEXT], identity[REC_NAME_MAX + 1];
   if (!eng_auth_peer(l, peer->sans, identity)) {
     l->unauthorised++;
-    (void)mllp_reply(l->mllp, t, NULL, 0);
-    mllp_hangup(l->mllp, t);
+    give_up(l->mllp, l, t);
     return;
   }
   mllp_wait *w = (mllp_wait *)eng_wait_new(l, sizeof *w);
   if (!w) {
-    (void)mllp_reply(l->mllp, t, NULL, 0);
+    give_up(l->mllp, l, t);
     return;
   }
   w->l = l, w->t = t;
@@ -70,7 +78,10 @@ static void on_oversize(void *user, mllp_token t, const mllp_peer *peer, const u
   eng_listener *l = (eng_listener *)user;
   mllp_wait *w = (mllp_wait *)eng_wait_new(l, sizeof *w);
   (void)peer;
-  if (!w) return;
+  if (!w) {
+    give_up(l->mllp, l, t);
+    return;
+  }
   w->l = l, w->t = t;
   eng_answer to = eng_answer_for(l->e, &(engine_source){.listener = l->name}, false, on_mllp_reply, w);
   eng_answer_refusal(l->e, &to, p, len, &(eng_refusal){"AR", 207, "The message is too long", 413});
