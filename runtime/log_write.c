@@ -182,13 +182,11 @@ static hdw_status write_part(hlog *l, log_node *n, log_node **rest) {
     if (!i->size) continue;
     uint32_t crc = log_rec_seal(i->bytes, (size_t)i->size, log_crc_seed(l->w_salt, (uint32_t)l->w_off), first);
     uint8_t c[4] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
-    if (!EVP_DigestUpdate(l->chain, c, sizeof c)) s = HDW_E_NOMEM;
     first = false;
     v[k++] = (io_slice){i->bytes, (size_t)i->size};
     l->w_off += i->size;
-    if (k < SLICES) continue;
-    if (!s) s = io_pwritev(l->x, l->fd, v, k, at);
-    at = l->w_off, k = 0;
+    if (!EVP_DigestUpdate(l->chain, c, sizeof c)) s = HDW_E_NOMEM;
+    else if (k == SLICES) s = io_pwritev(l->x, l->fd, v, k, at), at = l->w_off, k = 0;
   }
   *rest = i;
   HDW_POINT("log.before_write");
@@ -278,7 +276,6 @@ static bool write_here(hlog *l) {
 /* Hands over what was appended in this turn. */
 static void kick(void *user) {
   hlog *l = (hlog *)user;
-  if (!l->fresh) return;
   bool here = write_here(l);
   l->fresh_first->next = NULL;
   bool wake = push_list(&l->queue, l->fresh, l->fresh_first);
@@ -413,7 +410,7 @@ static hdw_status make_dir(io *x, const char *dir) {
   char up[LOG_PATH];
   const char *slash = strrchr(dir, '/');
   size_t n = slash ? (size_t)(slash - dir) : 0;
-  if (!s && n && n < sizeof up) {
+  if (!s && n) { /* shorter than opts.dir, which has room in LOG_PATH */
     memcpy(up, dir, n);
     up[n] = 0;
     s = io_sync_dir(x, up);
@@ -670,7 +667,7 @@ static hdw_status read_bytes(hlog *l, const struct log_open_file *f, uint64_t of
   enum { FIRST_READ = 4096 };
   uint64_t end = f->comp.info.as_of ? f->comp.index_off : f->size_bytes;
   size_t need = FIRST_READ, got = 0, size = 0;
-  for (int round = 0; round < 2; round++) {
+  for (;;) { /* a second time with its whole size; again only when the file changes meanwhile */
     uint8_t *p = (uint8_t *)arena_alloc(a, need);
     if (!p) return HDW_E_NOMEM;
     hdw_status s = io_pread(l->x, f->fd, p, need, off, &got);
@@ -685,7 +682,6 @@ static hdw_status read_bytes(hlog *l, const struct log_open_file *f, uint64_t of
     if (got < sizeof crc) return HDW_E_CORRUPT;
     need = size;
   }
-  return HDW_E_CORRUPT;
 }
 
 hdw_status log_read(hlog *l, log_pos pos, arena *a, log_rec *out) {

@@ -50,7 +50,7 @@ struct mllp_listener {
   net_pool pool;
   uint64_t ids;
   mllp_stats st;
-  bool paused, stopped;
+  bool paused;
   uint8_t rbuf[READ_BYTES];
 };
 
@@ -128,7 +128,6 @@ static void on_timer(void *user) {
 /* Everything is answered and nothing more is wanted: our FIN goes out, then input is thrown away for a moment, so that a reset does not
  * overtake the last answer. */
 static void linger(mconn *c) {
-  if (c->lingering) return;
   c->lingering = true;
   net_end(&c->net);
   net_want_read(&c->net, true);
@@ -224,11 +223,11 @@ static bool take(mconn *c, const mllp_event *ev) {
     if (c->l->o.oversize) deliver(c, c->l->o.oversize, ev->p, ev->len);
     return false;
   case MLLP_VIOLATION:
+  default:
     st->violations++;
     c->last = true;
     return false;
   }
-  return false;
 }
 
 static hdw_status save_rest(mconn *c) {
@@ -272,7 +271,7 @@ static void feed(mconn *c, const uint8_t *p, size_t len, bool eof) {
 /* The backlog is fed again after answers made room. */
 static void turn(void *user) {
   mconn *c = user;
-  if (c->dead || c->last) return;
+  if (c->last) return;
   bool inside = begin(c);
   feed(c, c->backlog, c->backlog_len, false);
   end(c, inside, HDW_OK);
@@ -293,16 +292,16 @@ static void on_readable(net_conn *nc) {
     return;
   }
   bool inside = begin(c);
-  for (int i = 0; i < READS_A_TURN && !c->dead && c->net.want_read; i++) {
+  for (int i = 0; i < READS_A_TURN && c->net.want_read; i++) {
     size_t n = 0;
     hdw_status s = net_read(nc, l->rbuf, READ_BYTES, &n);
     if (s == HDW_E_AGAIN) break;
     if (s == HDW_OK) feed(c, l->rbuf, n, false);
     else feed(c, NULL, 0, true);
+    if (s && s != HDW_E_CLOSED) drop(c);
     if (c->dead) break;
-    if (s == HDW_E_CLOSED) c->last = true; /* the peer may still read: what is owed is sent */
-    else if (s) drop(c);
-    if (!c->dead) settle(c);
+    if (s) c->last = true; /* the peer may still read: what is owed is sent */
+    settle(c);
     if (n < READ_BYTES) break; /* most likely all there was: saves a call that says so */
   }
   end(c, inside, HDW_OK);
@@ -537,7 +536,6 @@ const mllp_stats *mllp_listener_stats(const mllp_listener *l) { return &l->st; }
 void mllp_listener_stop(mllp_listener *l, bool graceful) {
   if (l->ls) io_listener_close(l->ls);
   l->ls = NULL;
-  l->stopped = true;
   for (uint32_t i = 0; i < l->pool.used; i++) {
     mconn *c = l->pool.slots[i].owner;
     if (!c) continue;

@@ -543,11 +543,19 @@ static void read_back(world *w) {
   first_half(w);
   assert_int_equal(store_get_input(w->s, 0, told.b, &w->a, &in), HDW_OK);
   assert_int_equal(store_get_delivery(w->s, 0, told.d1, &w->a, &d), HDW_OK);
+  static char big[9000]; /* more than is read at once, also packed */
+  for (size_t i = 0; i + 1 < sizeof big; i++) big[i] = (char)('a' + rand() % 26);
+  uint64_t large = put_input(w, "large", big, INPUT_ACCEPTED, 0, NULL);
+  more(w);
+  store_input of_large;
+  assert_int_equal(store_get_input(w->s, 0, large, &w->a, &of_large), HDW_OK);
   arm(w);
   hdw_status s = log_read(w->l, in.pos, &w->a, &r);
   if (s == HDW_E_NOTFOUND || (!s && (r.seq != told.b || r.body_len != 2999))) WRONG("log_read gives another record");
   s = log_read(w->l, d.pos, &w->a, &r);
   if (!s && (r.body_len != 8 || memcmp(r.body, "body one", 8))) WRONG("log_read gives another body");
+  s = log_read(w->l, of_large.pos, &w->a, &r);
+  if (s == HDW_E_NOTFOUND || (!s && (r.seq != large || r.body_len != sizeof big - 1 || memcmp(r.body, big, r.body_len)))) WRONG("log_read gives another large record");
   if (!log_open_read(w->x, w->log, &other)) {
     (void)log_read(other, in.pos, &w->a, &r);
     log_close(other);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TURNS = 1500, BIG = 1000 };
 
@@ -76,7 +77,60 @@ static void test_loop_and_writer_take_turns(void **state) {
   assert_int_equal(w.t.live_bytes, 0);
 }
 
+/* ---- a slow disk ---- */
+
+static hdw_status (*real_sync)(io *, int);
+static hdw_status slow_sync(io *x, int fd) {
+  usleep(600);
+  return real_sync(x, fd);
+}
+static void one_more(hdw_status s, const log_rec *rec, void *user) {
+  world *w = (world *)user;
+  assert_int_equal(s, HDW_OK);
+  assert_int_equal(rec->seq, ++w->came);
+  if (w->came == 60) {
+    io_stop(w->x);
+    return;
+  }
+  log_rec r = {.type = 1, .version = 1, .body = (const uint8_t *)"one at a time", .body_len = 13};
+  assert_int_equal(log_append(w->l, &r, one_more, w), HDW_OK);
+}
+
+/* A disk that syncs slowly is the writer's: the loop would stand still. Segments of a few records: each begins with the writer, too. */
+static void test_a_slow_disk_is_never_waited_for_by_the_loop(void **state) {
+  (void)state;
+  for (int slow = 0; slow < 2; slow++) {
+    world w;
+    log_open_info info;
+    io_ops ops;
+    char cmd[100];
+    memset(&w, 0, sizeof w);
+    test_mem_init(&w.t);
+    snprintf(w.dir, sizeof w.dir, "/dev/shm/hdw-turns-XXXXXX");
+    assert_non_null(mkdtemp(w.dir));
+    assert_int_equal(io_linux_new(&w.t.m, &w.x), HDW_OK);
+    ops = *w.x->ops;
+    real_sync = ops.sync;
+    if (slow) ops.sync = slow_sync;
+    w.x->ops = &ops;
+    log_opts o = {.dir = w.dir, .segment_bytes = 512, .low_water_bytes = 1};
+    assert_int_equal(log_open(w.x, &o, &info, &w.l), HDW_OK);
+    log_rec r = {.type = 1, .version = 1, .body = (const uint8_t *)"the first", .body_len = 9};
+    assert_int_equal(log_append(w.l, &r, one_more, &w), HDW_OK);
+    assert_int_equal(io_run(w.x), HDW_OK);
+    assert_int_equal(w.came, 60);
+    log_stats st;
+    log_get_stats(w.l, &st);
+    assert_true(!slow || st.sync_us_max >= 600);
+    log_close(w.l);
+    io_linux_free(w.x);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", w.dir);
+    assert_int_equal(system(cmd), 0);
+    assert_int_equal(w.t.live_bytes, 0);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_loop_and_writer_take_turns)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_loop_and_writer_take_turns), cmocka_unit_test(test_a_slow_disk_is_never_waited_for_by_the_loop)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
