@@ -258,10 +258,14 @@ static void done_run(void *user) { done_all((hlog *)user); }
 /* The writer has nothing and is not in its step. The queue is looked at first: the writer says that it is busy before it takes it, so one that was taken shows a busy
  * writer. In the other order the writer could begin between the two looks, and both would write. */
 static bool writer_rests(hlog *l) {
-  bool swapped = HDW_BROKEN("log.two_writers");
-  bool rests = swapped ? !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST) : !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
+  if (HDW_BROKEN("log.two_writers")) { /* the other order */
+    bool rests = !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST);
+    HDW_POINT("log.look");
+    return rests && !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
+  }
+  bool rests = !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST);
   HDW_POINT("log.look");
-  return rests && (swapped ? !__atomic_load_n(&l->queue, __ATOMIC_SEQ_CST) : !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST));
+  return rests && !__atomic_load_n(&l->busy, __ATOMIC_SEQ_CST);
 }
 
 /* The writer's fields may be touched by the loop while the writer rests: it begins a step only when it was woken for something in the queue. */

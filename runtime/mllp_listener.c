@@ -137,7 +137,7 @@ static void linger(mconn *c) {
 /* Reading goes on or stops; ends the connection when its last answer is out. */
 static void settle(mconn *c) {
   mllp_listener *l = c->l;
-  if (c->dead || c->lingering) return;
+  if (c->lingering) return;
   if (c->last) {
     net_want_read(&c->net, false);
     if (c->head == c->next) linger(c);
@@ -236,7 +236,6 @@ static hdw_status save_rest(mconn *c) {
   mem *m = c->l->io->mem;
   uint8_t *old = c->backlog, *b = NULL;
   size_t old_cap = c->backlog_cap;
-  if (n && p == old) return c->backlog_len = n, HDW_OK;
   if (n && !(b = m->get(m, n))) return HDW_E_NOMEM;
   if (n) memcpy(b, p, n); /* p may lie in the old backlog */
   if (old) m->put(m, old, old_cap);
@@ -271,7 +270,7 @@ static void feed(mconn *c, const uint8_t *p, size_t len, bool eof) {
 /* The backlog is fed again after answers made room. */
 static void turn(void *user) {
   mconn *c = user;
-  if (c->last) return;
+  if (c->last || c->l->paused) return; /* settle begins it again */
   bool inside = begin(c);
   feed(c, c->backlog, c->backlog_len, false);
   end(c, inside, HDW_OK);

@@ -257,6 +257,37 @@ static void test_rewriting_large_records(void **state) {
   end(&w);
 }
 
+/* The same as the first test here with everything kept, the clock set back since, and a state that knows of more. */
+static void test_a_log_behind_a_rewritten_segment_never_goes_back_in_time(void **state) {
+  (void)state;
+  world w;
+  log_open_info info;
+  hlog *l;
+  log_iter *it;
+  log_rec r;
+  begin(&w);
+  assert_int_equal(open_log(w.x, 1 << 16, &info, &l), HDW_OK);
+  for (int i = 0; i < 3; i++) append(&w, l, "x", 1);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  log_roll(l);
+  append(&w, l, "x", 1);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  log_close(l);
+  assert_int_equal(compact(w.x, DIR, 1, keep_all), HDW_OK);
+  assert_int_equal(io_unlink(w.x, DIR "/00000000000000000004.seg"), HDW_OK);
+  log_opts known = {.dir = DIR, .low_water_bytes = 1, .synced_seq = 4};
+  assert_int_equal(log_open(w.x, &known, &info, &l), HDW_E_CORRUPT); /* record 4 is lost */
+  io_sim_set_clock(w.x, -INT64_C(3600000000));
+  assert_int_equal(open_log(w.x, 1 << 16, &info, &l), HDW_OK);
+  assert_int_equal(append(&w, l, "y", 1), 4);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  log_close(l);
+  assert_int_equal(log_iter_open(w.x, DIR, 0, &it), HDW_OK);
+  for (int64_t last = 0; !log_iter_next(it, &r); last = r.time_us) assert_true(r.time_us >= last);
+  log_iter_close(it);
+  end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_log_that_ends_with_a_rewritten_segment_goes_on_in_a_new_one),
@@ -267,6 +298,7 @@ int main(void) {
       cmocka_unit_test(test_a_wrong_table_of_places_is_told),
       cmocka_unit_test(test_a_rewritten_last_segment_with_damage_is_no_end),
       cmocka_unit_test(test_rewriting_large_records),
+      cmocka_unit_test(test_a_log_behind_a_rewritten_segment_never_goes_back_in_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -535,6 +535,77 @@ static void test_folders_and_drops(void **state) {
   end(&w);
 }
 
+/* What a crash during a roll leaves: a last file without its header, which no record was told to be in. It goes; each call on the way may fail, and nothing else is lost. */
+static void test_what_a_crash_during_a_roll_leaves_goes(void **state) {
+  (void)state;
+  static const io_sim_op ops[] = {IO_SIM_OPEN, IO_SIM_PREAD, IO_SIM_UNLINK, IO_SIM_SYNC_DIR, IO_SIM_SYNC, IO_SIM_ALLOC};
+  static uint8_t zeros[70000];
+  static made m;
+  for (size_t op = 0; op < sizeof ops / sizeof *ops; op++)
+    for (unsigned n = 1; n < 9; n++) {
+      world w;
+      log_open_info info;
+      hlog *l;
+      begin(&w);
+      made_one(&m);
+      place_seg(w.x, &m);
+      place(w.x, DIR "/00000000000000000002.seg", zeros, n % 2 ? sizeof zeros : 10);
+      io_sim_fault(w.x, ops[op], n, HDW_E_IO, false);
+      if (!open_log(w.x, 1 << 16, &info, &l)) log_close(l);
+      io_sim_fault(w.x, ops[op], 1, HDW_OK, false);
+      assert_int_equal(open_log(w.x, 1 << 16, &info, &l), HDW_OK);
+      assert_true(info.last_seq >= 1 && info.segments == 1);
+      log_close(l);
+      end(&w);
+    }
+  for (int known = 0; known < 2; known++) { /* with something in it, or when the state knows of a record in it: not ours to remove */
+    world w;
+    log_open_info info;
+    hlog *l;
+    begin(&w);
+    made_one(&m);
+    place_seg(w.x, &m);
+    zeros[69000] = known ? 0 : 'x';
+    place(w.x, DIR "/00000000000000000002.seg", zeros, sizeof zeros);
+    log_opts o = {.dir = DIR, .low_water_bytes = 1, .synced_seq = known ? 2 : 0};
+    assert_int_equal(log_open(w.x, &o, &info, &l), HDW_E_CORRUPT);
+    end(&w);
+  }
+}
+
+/* Bodies that do not get smaller stay as they are; a log may be told to begin a segment when it is opened. */
+static void test_bodies_that_do_not_pack_and_a_fresh_segment(void **state) {
+  (void)state;
+  static uint8_t body[600];
+  world w;
+  log_open_info info;
+  hlog *l;
+  log_iter *it;
+  log_rec r;
+  uint32_t x = 1;
+  begin(&w);
+  for (size_t i = 0; i < sizeof body; i++) body[i] = (uint8_t)((x = x * 1664525u + 1013904223u) >> 24);
+  log_opts o = {.dir = DIR, .low_water_bytes = 1, .compress = true};
+  assert_int_equal(log_open(w.x, &o, &info, &l), HDW_OK);
+  append(&w, l, body, sizeof body);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  log_close(l);
+  o.fresh_segment = true;
+  assert_int_equal(log_open(w.x, &o, &info, &l), HDW_OK);
+  append(&w, l, body, sizeof body);
+  assert_int_equal(io_run(w.x), HDW_OK);
+  log_close(l);
+  assert_int_equal(log_iter_open(w.x, DIR, 0, &it), HDW_OK);
+  for (unsigned n = 0; n < 2;) {
+    assert_int_equal(log_iter_next(it, &r), HDW_OK);
+    if (r.type == LOG_T_CLOSE) continue;
+    assert_true(r.body_len == sizeof body && !memcmp(r.body, body, sizeof body));
+    assert_true(++n == 1 || r.pos.seg > 1);
+  }
+  log_iter_close(it);
+  end(&w);
+}
+
 /* Asked for where no record can be, and where the file ends before the record does. */
 static void test_places_without_a_whole_record(void **state) {
   (void)state;
@@ -609,6 +680,8 @@ int main(void) {
       cmocka_unit_test(test_folders_with_too_long_names_are_refused),
       cmocka_unit_test(test_records_that_are_refused),
       cmocka_unit_test(test_folders_and_drops),
+      cmocka_unit_test(test_what_a_crash_during_a_roll_leaves_goes),
+      cmocka_unit_test(test_bodies_that_do_not_pack_and_a_fresh_segment),
       cmocka_unit_test(test_places_without_a_whole_record),
       cmocka_unit_test(test_options_out_of_range_are_refused),
   };

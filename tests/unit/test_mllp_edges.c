@@ -187,6 +187,10 @@ static void test_pause_and_stop_from_inside_a_frame(void **state) {
   assert_int_equal(o.n, 1);
   o.pause_inside = true;
   assert_int_equal(mllp_reply(o.l, o.t[0], LIT("a")), HDW_OK);
+  mllp_listener_pause(o.l, true); /* before the second is looked at, which is there already */
+  run_for(&o, 50000);
+  assert_int_equal(o.n, 1);
+  mllp_listener_pause(o.l, false);
   run_for(&o, 50000);
   assert_int_equal(o.n, 2); /* the third lies in what was read */
   assert_int_equal(mllp_reply(o.l, o.t[1], LIT("b")), HDW_OK);
@@ -259,6 +263,40 @@ static void test_oversize_without_a_word_and_junk(void **state) {
   }
 }
 
+/* The earlier of the two times counts, and a frame has its own from its first byte on. */
+static void test_H5_each_frame_has_its_own_time(void **state) {
+  (void)state;
+  owner o;
+  open_with(&o, (mllp_listener_opts){.frame_timeout_us = 200000, .idle_timeout_us = 10000000}, LIT(S "half"));
+  run_for(&o, 100000);
+  peer_say(&o.p, LIT(" of it" E S "another"));
+  run_for(&o, 100000); /* the first one's time would be over */
+  assert_int_equal(o.n, 1);
+  assert_int_equal(stats(&o)->frame_timeouts, 0);
+  run_for(&o, 200000);
+  assert_int_equal(stats(&o)->frame_timeouts, 1);
+  assert_int_equal(stats(&o)->open, 0);
+  shut(&o);
+}
+
+/* A peer that reads nothing of what it is sent, and goes. */
+static void test_a_peer_that_goes_without_reading(void **state) {
+  (void)state;
+  static char big[300000];
+  owner o;
+  memset(big, 'x', sizeof big);
+  open_with(&o, (mllp_listener_opts){0}, LIT(S "1" E));
+  o.p.deaf = true;
+  peer_want(&o.p);
+  assert_int_equal(mllp_send(o.l, o.t[0], big, sizeof big), HDW_OK);
+  run_for(&o, 50000);
+  peer_close(&o.p);
+  run_for(&o, 50000);
+  assert_int_equal(stats(&o)->open, 0);
+  assert_int_equal(stats(&o)->tls_failures, 0);
+  shut(&o);
+}
+
 static void test_options_and_a_reload(void **state) {
   (void)state;
   owner o;
@@ -323,7 +361,7 @@ static void test_T5_every_allocation_of_a_busy_connection(void **state) {
             (void)mllp_commit(o.l, o.t[i], true);
             (void)mllp_reply(o.l, o.t[i], LIT("answer"));
           }
-          if (o.n == 5) (void)mllp_send(o.l, o.t[0], LIT("of our own"));
+          if (o.n) (void)mllp_send(o.l, o.t[0], LIT("of our own"));
         }
         if (at < 0) assert_true(o.n == 24 && stats(&o)->unacked == 0);
         for (const char *p = o.p.in, *end = p + o.p.in_len; p && p < end;) { /* whole frames, none twice */
@@ -350,6 +388,8 @@ int main(void) {
       cmocka_unit_test(test_pause_and_stop_from_inside_a_frame),
       cmocka_unit_test(test_pause_and_stop_with_a_free_place),
       cmocka_unit_test(test_oversize_without_a_word_and_junk),
+      cmocka_unit_test(test_H5_each_frame_has_its_own_time),
+      cmocka_unit_test(test_a_peer_that_goes_without_reading),
       cmocka_unit_test(test_options_and_a_reload),
       cmocka_unit_test(test_T5_every_allocation_of_a_busy_connection),
   };
