@@ -21,11 +21,7 @@ void eng_problem_text(const hl7_problem *p, char out[ENG_CODE]) {
   len += (size_t)snprintf(out + len, ENG_CODE - len, " %.3s", p->seg);
   for (unsigned i = 0; i < n; i++) {
     int k = at[i] ? snprintf(out + len, ENG_CODE - len, "^%u", at[i]) : snprintf(out + len, ENG_CODE - len, "^");
-    if (len + (size_t)k >= ENG_CODE) {
-      out[len] = 0;
-      return;
-    }
-    len += (size_t)k;
+    len += (size_t)k; /* 39 at most: numbers of five digits, a name of three letters */
   }
 }
 

@@ -94,6 +94,7 @@ static void test_bodies_and_verdicts(void **state) {
       "POST /%zz >  > x > 400",
       "POST /a%00pi >  > x > 400",
       "POST /both > application/hl7-v2 >  > 400",
+      "POST /both > application/hl7-v2 > BHS|^~\\&|A|B|C|D|2026\r" HL7 "BTS|1\r > 200",
       "POST /both > application/hl7-v2 > " HL7 " > 200", /* the message's workflow goes before the request's */
   };
   ackrig *x = ack_new(edge_program, "", "");
