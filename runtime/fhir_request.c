@@ -132,6 +132,16 @@ bool fhir_if_match(fhir *f, const char **etag) {
   return *etag != NULL;
 }
 
+/* A patch was taken with an answer that does not show what is there now, and this is the reading of it. When that fails the patch is not made again. */
+static bool looks(const fhir *f) { return f->applied > FHIR_REAPPLY && !strcmp(f->x.method, "GET"); }
+
+/* What is known is which resource it was. */
+static void made(fhir *f) {
+  static const char *const names[] = {"resourceType", "id"};
+  val v[] = {val_cstr(f->type), val_cstr(f->id)};
+  fhir_done(f, fhir_object(f->call->a, 2, names, v));
+}
+
 /* The peer may have asked to be left alone since the call began: what is soon over is waited for, else the whole call comes again. */
 static void on_turn(void *user) {
   fhir *f = (fhir *)user;
@@ -139,6 +149,7 @@ static void on_turn(void *user) {
   int64_t asked = f->requests > 1 ? eng_conn_asked_us(call->c) : 0;
   if (asked <= 0) eng_http_go(&f->x);
   else if (asked <= call->c->timeout_us) io_timer_set(call->e->io, &call->timer, asked, on_turn, f);
+  else if (looks(f)) made(f);
   else {
     call->retry_after_us = asked;
     call->judged = true;
@@ -200,11 +211,21 @@ static void refused(fhir *f, const io_http_res *res, val body) {
   eng_call_done(call);
 }
 
+static void made_as(fhir *f, const io_http_res *res) {
+  int64_t after = res->status ? 0 : eng_http_retry_after_us(f->call, res);
+  if (after) eng_conn_asked(f->call->c, after);
+  made(f);
+}
+
 static void answered(eng_http *x, const io_http_res *res) {
   fhir *f = (fhir *)x->user;
   eng_call *call = f->call;
   val body;
   bool json;
+  if (res->status && looks(f)) {
+    made_as(f, res);
+    return;
+  }
   if (res->status) {
     eng_http_failed(x, res);
     call->once = call->fail_class == FAIL_AMBIGUOUS && !f->safe;
@@ -217,6 +238,10 @@ static void answered(eng_http *x, const io_http_res *res) {
   if (f->refusal && f->refusal(f, res)) return;
   hdw_status s = read_json(call, res, &body, &json);
   bool good = res->code >= 200 && res->code < 300;
+  if (looks(f) && (!good || s || strcmp(fhir_type_of(call->a, json ? body : VAL_NONE), f->type) != 0)) {
+    made_as(f, res);
+    return;
+  }
   if (!good) {
     refused(f, res, s || !json ? VAL_NONE : body);
     return;

@@ -1,0 +1,82 @@
+/* A patch that the server took, and whose answer does not show the resource: it is read; when that fails, the patch is not made again (F-13, F-21). */
+#include "http_rig.h"
+
+typedef struct server {
+  unsigned patches, reads, fail_from; /* reads fail from this one on */
+  reply bad;                 /* how */
+  void *p;
+} server;
+
+static reply serve(world *w, const io_http_req *q) {
+  server *s = (server *)w->user;
+  if (!strcmp(q->method, "PATCH")) {
+    s->patches++;
+    return (reply){200, "", NULL, NULL};
+  }
+  if (++s->reads >= s->fail_from && s->reads < s->fail_from + 2) return s->bad;
+  if (!s->patches) return (reply){200, "{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"1\"}}", NULL, NULL};
+  return (reply){200, "{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"3\"},\"active\":false}", NULL, NULL};
+}
+
+static store_run only_run(prog *p) {
+  store_run row = {0};
+  prog_ids in = {.n = 0}, runs = {.n = 0};
+  (void)store_list_inputs(engine_store(p->e), 0, STORE_BY_TIME, cod_cstr(""), 0, false, 256, prog_take_id, &in);
+  assert_int_equal(in.n, 1);
+  (void)store_list_runs_of_input(engine_store(p->e), 0, in.id[0], prog_take_id, &runs);
+  assert_int_equal(runs.n, 1);
+  assert_int_equal(store_get_run(engine_store(p->e), 0, runs.id[0], &p->a, &row), HDW_OK);
+  return row;
+}
+
+/* The peer asks to be left alone for longer than a call may take, between the patch and the reading. */
+static reply busy(world *w, const io_http_req *q) {
+  server *s = (server *)w->user;
+  reply r = serve(w, q);
+  if (!strcmp(q->method, "PATCH")) eng_conn_asked(((prog *)s->p)->e->conns[0], 90000000);
+  return r;
+}
+
+static void test_R6_nor_because_the_server_wants_to_be_left_alone(void **state) {
+  (void)state;
+  server s = {.fail_from = 99};
+  world w = {.on = busy, .user = &s};
+  prog *p = world_begin(&w, "hdw 1\nlistener adt = mllp(port: 2575)\nconnection ehr = fhir(base: 'https://ehr.example.org/r4', auth: bearer(secret('key')))\n"
+                            "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step x = ehr.patch(Patient, '1', set: { active: true })\n  return { ok: true }\n}\n");
+  s.p = p;
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 300000000);
+  assert_int_equal(s.patches, 1);
+  assert_int_equal(only_run(p).state, RUN_DONE);
+  prog_free(p);
+}
+
+static void once(const char *call, unsigned fail_from) {
+  static const reply bad[] = {{503, "", NULL, NULL}, {503, "", "Retry-After", "2"}, {0, NULL, NULL, NULL}, {200, "{\"resourceType\":\"Pat", NULL, NULL}, {200, "{\"resourceType\":\"Basic\"}", NULL, NULL}, {404, "", NULL, NULL}};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    server s = {.fail_from = fail_from, .bad = bad[i]};
+    world w = {.on = serve, .user = &s};
+    prog *p = world_run(&w, "fhir", "retry: retry(3, from: 100 milliseconds, to: 200 milliseconds)", call);
+    prog_run_for(p, 20000000);
+    assert_int_equal(s.patches, 1);
+    assert_int_equal(only_run(p).state, RUN_DONE);
+    prog_free(p);
+  }
+}
+
+static void test_F13_a_patch_is_not_made_again_because_its_result_cannot_be_read(void **state) {
+  (void)state;
+  once("step x = ehr.patch(Patient, '1', set: { active: true })", 2);
+}
+
+/* Without a version it would be another change: a second entry in a list. */
+static void test_F21_nor_one_that_the_server_cannot_know_for_the_same(void **state) {
+  (void)state;
+  once("step x = ehr.patch(Patient, '1', body: [{ op: 'add', path: '/identifier/-', value: { value: 'x' } }])", 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_F13_a_patch_is_not_made_again_because_its_result_cannot_be_read), cmocka_unit_test(test_F21_nor_one_that_the_server_cannot_know_for_the_same),
+                                     cmocka_unit_test(test_R6_nor_because_the_server_wants_to_be_left_alone)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
