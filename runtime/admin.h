@@ -25,7 +25,7 @@ typedef struct admin_change {
   const char *file;          /* deploy: the file name of the module, or of several with '/' between */
   const void *bytes;         /* the modules one behind the other: all of them are taken, or none is */
   size_t len;
-  const char *name, *to;     /* rollback, withdraw: of which module (NULL: the only one); to which version, or NULL */
+  const char *name, *to;     /* rollback, withdraw: of which module (NULL: the only one; rollback: also of several, with '/' between); to which version, or NULL */
   uint64_t term;             /* fence: the newer term; the daemon ends */
   const char *who;
 } admin_change;

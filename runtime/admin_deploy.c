@@ -106,6 +106,7 @@ int admin_rollback(admin_query *q) {
   admin_change c = {.what = ADMIN_ROLLBACK, .name = admin_param(q, "name"), .to = to};
   if (to && (strlen(to) < 6 || strlen(to) > 2 * REC_HASH || strspn(to, "0123456789abcdef") != strlen(to)))
     return admin_error(q, 400, "to: at least 6 digits of a module's id are expected (lower-case hex, as the list of deployments shows them)");
+  if (to && c.name && strchr(c.name, '/')) return admin_error(q, 400, "to: of one module, not of several");
   return change(q, &c, "rollback");
 }
 

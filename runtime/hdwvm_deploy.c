@@ -100,8 +100,19 @@ int hv_rollback(const hv_args *args) {
   talk t;
   char target[1100];
   talk_init(&t);
-  const char *name = args->nwords ? hv_escape(&t.a, args->words[0]) : NULL, *to = args->to ? hv_escape(&t.a, args->to) : NULL;
-  snprintf(target, sizeof target, "/rollback?x=1%s%.300s%s%.300s", name ? "&name=" : "", name ? name : "", to ? "&to=" : "", to ? to : "");
+  buf names; /* programs that share a connection go back together */
+  buf_init(&names, &t.a, 65536);
+  for (int i = 0; i < args->nwords; i++) {
+    if (i) buf_putc(&names, '/');
+    buf_puts(&names, args->words[i]);
+  }
+  buf_putc(&names, 0);
+  const char *name = args->nwords && !names.status ? hv_escape(&t.a, names.p) : NULL, *to = args->to ? hv_escape(&t.a, args->to) : NULL;
+  int n = snprintf(target, sizeof target, "/rollback?x=1%s%s%s%.300s", name ? "&name=" : "", name ? name : "", to ? "&to=" : "", to ? to : "");
+  if (n >= (int)sizeof target) {
+    hv_say("these are too many names");
+    return talk_end(&t, EXIT_USAGE);
+  }
   return talk_end(&t, post(args, &t, target, NULL, 0));
 }
 

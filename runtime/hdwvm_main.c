@@ -13,7 +13,7 @@ const hv_command hv_commands[] = {
     {"verify", "FILE.hdwb...", "Accepts or rejects modules, with the reason.", hv_verify, 0},
     {"config", "schema|init|check [APP.hdwb...]", "JSON Schema of hdw.json; a skeleton for a module's needs; check is serve --check.", hv_config, HOLD_LATER},
     {"deploy", "APP.hdwb...", "Gives the running daemon modules, new or in the place of those with their names: all of them or none.", hv_deploy, HOLD_NET},
-    {"rollback", "[NAME] [--to ID]", "Back to the version before, or to the one whose id begins so.", hv_rollback, HOLD_NET},
+    {"rollback", "[NAME...] [--to ID]", "Back to the version before, or to the one whose id begins so; of several modules together, or of none.", hv_rollback, HOLD_NET},
     {"withdraw", "NAME", "Takes a module out of service; its unfinished runs go on.", hv_withdraw, HOLD_NET},
     {"forget", "NAME [--yes]", "Gives up what is kept under the name of a connection, workflow or listener: waiting deliveries, unfinished runs, windows of duplicates and once-keys.", hv_forget, HOLD_NET},
     {"reload", "", "hdw.json, secrets, certificates and changed modules again, as SIGHUP does, with the problems shown here.", hv_reload_now, HOLD_NET},

@@ -58,15 +58,24 @@ static void stage_body(engine_stage *st, const admin_change *c, buf *problems) {
   }
 }
 
+/* The names of the modules likewise. */
+static void stage_back(engine_stage *st, const admin_change *c, buf *problems) {
+  char text[200] = "", name[200];
+  const char *names = c->name;
+  do {
+    size_t n = names ? strcspn(names, "/") : 0;
+    snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), names ? names : "");
+    if (engine_stage_back(st, names ? name : NULL, c->to, text)) add(problems, "", text);
+    names = names && names[n] ? names + n + 1 : NULL;
+  } while (names);
+}
+
 static void stage(hv_daemon *d, engine_stage *st, const admin_change *c, arena *a, uint8_t (*ids)[32], buf *problems) {
-  char text[200] = "";
   memcpy(ids, d->ids, sizeof d->ids);
   switch (c->what) {
   case ADMIN_RELOAD: stage_files(d, st, a, ids, problems); break;
   case ADMIN_DEPLOY: stage_body(st, c, problems); break;
-  case ADMIN_ROLLBACK:
-    if (engine_stage_back(st, c->name, c->to, text)) add(problems, "", text);
-    break;
+  case ADMIN_ROLLBACK: stage_back(st, c, problems); break;
   case ADMIN_FENCE: break;
   case ADMIN_WITHDRAW:
     if (!engine_stage_drop(st, c->name)) add(problems, c->name, "no module of this name is deployed");

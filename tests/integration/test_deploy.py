@@ -310,7 +310,7 @@ workflow take_NAME on msg = NAME.message() { send crm.post('/NAME', body: { id: 
 '''
 
     def sharer(self, name, retry):
-        folder = os.path.join(self.d.dir, f'{name}-{retry[0]}')
+        folder = os.path.join(self.d.dir, f'{name}-{len(retry)}-{retry[0]}')
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, name + '.hdw'), 'w') as f:
             f.write(self.SHARER.replace('NAME', name).replace('RETRY', retry))
@@ -321,6 +321,7 @@ workflow take_NAME on msg = NAME.message() { send crm.post('/NAME', body: { id: 
         del self.d.config['settings']
         self.d.config['listeners'] = {'one': {'port': 0}, 'two': {'port': 0}}
         one, two, one9, two9 = self.sharer('one', '5'), self.sharer('two', '5, from: 500 milliseconds'), self.sharer('one', '9'), self.sharer('two', '9')
+        two5 = self.sharer('two', '5')
         said = 'connections.crm: the programs one and two declare it differently (retry): give it one definition in both, or another name in one of them'
         self.d.write_config()
         for command in (('config', 'check'), ('serve', '--check')):
@@ -341,6 +342,12 @@ workflow take_NAME on msg = NAME.message() { send crm.post('/NAME', body: { id: 
         self.assertIn('nothing has changed', self.hdwvm('deploy', one9, two, code=1))
         self.assertEqual(self.current(), now)
         self.assertEqual([c['name'] for c in self.d.ask('connections')], ['crm'])
+        self.hdwvm('deploy', one, two5)
+        self.assertIn(said.split(' declare')[1], self.hdwvm('rollback', 'one', code=1))
+        self.assertIn('not of several', self.hdwvm('rollback', 'one', 'two', '--to', '00000000', code=1))
+        self.assertIn("'three' has no earlier version", self.hdwvm('rollback', 'one', 'three', code=1))
+        self.hdwvm('rollback', 'one', 'two')
+        self.assertEqual(self.current(), now)
         for name in ('one', 'two'):
             port = [s['port'] for s in self.d.ask('sources') if s['name'] == name][0]
             self.assertEqual(ack_code(self.mllp(port).ask(adt('M' + name))), 'AA')
