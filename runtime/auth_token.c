@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include "codec.h"
+#include "points.h"
 #include "smart.h"
 
 enum { SLOTS = 256, MOST = 10000, LAST_US = 5000000, SHORT_LIFE_US = 300000000, STALE_US = 60000000, SEALED_VERSION = 2 };
@@ -291,7 +292,7 @@ static void arrived(eng_flight *f, const token_answer *a) {
   }
   note_scope(f, a);
   t->klass = 0;
-  if (f->l->durable) keep(e, t, life);
+  if (f->l->durable && !HDW_BROKEN("login.forgets")) keep(e, t, life);
   eng_say(e, ENGINE_DEBUG, "login", "connection", f->l->c->name, NULL);
   land(f);
   tell(t, 0);
@@ -424,7 +425,7 @@ bool eng_token_apply(eng_http *x, const uint8_t key[TOKEN_KEY]) {
   if (t->last) t->last->waits_next = x;
   else t->first = x;
   t->last = x;
-  if (t->flight || take_off(t, l, x)) return false;
+  if ((t->flight && !HDW_BROKEN("login.crowd")) || take_off(t, l, x)) return false;
   eng_token_leave(x);
   eng_http_unauthorised(x, FAIL_TRANSIENT, "HDW_E_NOMEM", "out of memory", 0, true);
   return false;
@@ -437,7 +438,9 @@ bool eng_token_refused(eng_http *x) {
   engine *e = x->call->e;
   eng_token *t = find(e, x->token);
   char name[SEAL_NAME];
-  if (!t || !x->credential || !t->value || strcmp(t->value, x->credential) != 0) return true;
+  /* What was fetched after the first refusal is refused, too: nothing better can be had. What was there before that, fetched for others, ends like the first one. */
+  if (x->renewed && (!t || !x->credential || !t->value || strcmp(t->value, x->credential) != 0 || t->got_us >= x->refused_us)) return false;
+  if (!t || !x->credential || !t->value || strcmp(t->value, x->credential) != 0 || HDW_BROKEN("login.refused")) return true;
   drop_value(e, t);
   if (((const eng_login *)x->call->c->login)->durable && !eng_seal_name(e, &e->tokens->seal, t->key, name)) put_named(e, name, NULL, 0);
   eng_say(e, ENGINE_INFO, "login_refused", "connection", x->call->c->name, NULL);

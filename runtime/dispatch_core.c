@@ -100,10 +100,14 @@ int64_t eng_conn_turn_us(eng_conn *c) { return rate_wait(c); }
 
 static void go(eng_call *call);
 
-/* The connection may have been taken away while the attempt waited: then it is none. */
-static bool held_now(eng_call *call) {
+bool eng_call_held(eng_call *call) {
   int64_t wait;
-  if (call->probe || eng_conn_hold(call->c, call->writes, &wait) == HOLD_NONE) return false;
+  eng_conn *c = call->c;
+  if (call->probe) call->probe = c->probing = false; /* it does not hold itself */
+  if (eng_conn_hold(c, call->writes, &wait) == HOLD_NONE) {
+    if (c->open) call->probe = c->probing = true;
+    return false;
+  }
   call->held = true;
   eng_call_later(call);
   return true;
@@ -111,15 +115,14 @@ static bool held_now(eng_call *call) {
 
 static void on_turn(void *user) {
   eng_call *call = (eng_call *)user;
-  if (!held_now(call)) go(call);
+  if (!eng_call_held(call)) go(call);
 }
 
 static void place(eng_call *call) {
   eng_conn *c = call->c;
   c->places++;
   call->placed = true;
-  if (held_now(call)) return;
-  if (c->open) call->probe = c->probing = true;
+  if (eng_call_held(call)) return;
   int64_t wait = rate_wait(c);
   if (wait) io_timer_set(call->e->io, &call->soon, wait, on_turn, call);
   else go(call);
@@ -128,11 +131,11 @@ static void place(eng_call *call) {
 void eng_call_start(eng_call *call) {
   eng_conn *c = call->c;
   call->active = true;
-  call->ok = call->sent = call->held = call->judged = call->probe = call->placed = call->once = false;
+  call->ok = call->sent = call->held = call->judged = call->probe = call->placed = call->once = call->left = false;
   call->result = VAL_NONE;
   call->driver = NULL;
   if (HDW_BROKEN("key.changes") && call->attempt > 1) call->idem[0] = 'x';
-  if (!c->first && c->places < eng_conn_limit(c)) {
+  if (!c->first && (c->places < eng_conn_limit(c) || HDW_BROKEN("places.many"))) {
     place(call);
     return;
   }

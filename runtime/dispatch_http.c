@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "http_curl.h"
+#include "points.h"
 #include "trace.h"
 #include "url.h"
 
@@ -83,6 +84,7 @@ bool eng_http_header(eng_http *x, const char *name, const char *value) {
   if (x->nheaders == OUT_MAX_HEADERS || !token(name)) return false;
   for (const char *p = value; *p; p++)
     if ((unsigned char)*p < ' ' || *p == 0x7f) return false;
+  if (HDW_BROKEN("patch.blind") && !strcmp(x->method, "PATCH") && !strcmp(name, "If-Match")) value = "*";
   x->headers[x->nheaders++] = (io_http_header){name, value};
   return true;
 }
@@ -283,9 +285,11 @@ static void on_response(const io_http_res *res, void *user) {
     if (wait) eng_conn_asked(x->call->c, wait);
   }
   if (!res->status && !x->bare && redirected(x, res)) return;
-  if (!res->status && res->code == 401 && k && k->refused && !x->bare && !x->anonymous && !x->elsewhere && !x->renewed && k->refused(x)) {
+  if (!res->status && res->code == 401 && k && k->refused && !x->bare && !x->anonymous && !x->elsewhere && k->refused(x)) {
+    if (!x->renewed) x->refused_us = io_mono_us(x->call->e->io);
     x->renewed = true;
     x->nheaders = x->nplain;
+    x->call->left = x->left; /* it was not looked at */
     authorise(x);
     return;
   }
@@ -298,7 +302,10 @@ static void send(eng_http *x, const io_addr *pin, unsigned npin) {
                    .nheaders = x->nheaders, .body = x->body, .body_len = x->body_len, .pin = pin, .npin = npin, .timeout_us = call->c->timeout_us, .connect_timeout_us = eng_conn_connect_us(call->c),
                    .max_body_bytes = x->max_body ? x->max_body : (size_t)call->c->cfg->o.max_response_bytes, .max_header_bytes = 65536,
                    .tls = x->elsewhere ? NULL : call->c->identity};
-  if (!x->bare) call->c->requests++;
+  if (!x->bare) {
+    call->c->requests++;
+    x->left = call->left, call->left = true;
+  }
   if (x->body_len && !x->bare) eng_echo_sends(call, x->body, x->body_len);
   hdw_status s = io_http_request(call->e->io, &q, on_response, x, &x->id);
   if (s) ends_soon(x, s, "the request cannot be made");
@@ -334,12 +341,32 @@ static void reach(eng_http *x) {
   if (s) ends_soon(x, s, "the host's name cannot be resolved");
 }
 
-static void authorise(eng_http *x) {
-  const eng_auth_kind *k = x->call->c->auth;
-  if (!k || x->bare || x->anonymous || k->apply(x)) reach(x);
+static void on_over(void *user) { reach((eng_http *)user); }
+
+/* A login takes its time, and the connection may have been taken away meanwhile. A call of which nothing has left is no attempt then; one that has come further goes on, but not before the
+ * peer wants to be asked again. */
+static void depart(eng_http *x) {
+  eng_call *call = x->call;
+  if (!x->bare && !call->left && eng_call_held(call)) {
+    call->driver = NULL; /* there is nothing to cancel */
+    call->began_us = 0;  /* nor to be counted */
+    return;
+  }
+  int64_t asked = x->bare || !call->left ? 0 : eng_conn_asked_us(call->c);
+  if (!asked) reach(x);
+  else if (asked <= call->c->timeout_us) io_timer_set(call->e->io, &call->timer, asked, on_over, x);
+  else {
+    call->judged = true;
+    eng_http_unauthorised(x, FAIL_TRANSIENT, "asked_to_wait", "the server asked to be left alone before the login was there", asked, true);
+  }
 }
 
-void eng_http_authorised(eng_http *x) { reach(x); }
+static void authorise(eng_http *x) {
+  const eng_auth_kind *k = x->call->c->auth;
+  if (!k || x->bare || x->anonymous || k->apply(x)) depart(x);
+}
+
+void eng_http_authorised(eng_http *x) { depart(x); }
 
 void eng_http_unauthorised(eng_http *x, uint8_t klass, const char *code, const char *text, int64_t again_us, bool soon) {
   x->fail_class = klass;

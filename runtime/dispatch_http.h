@@ -35,7 +35,9 @@ struct eng_http {
   bool elsewhere;            /* another origin than the connection's: no credentials */
   bool anonymous;            /* without the login's credentials */
   bool forbidden;            /* egress does not allow any of its addresses */
-  bool renewed;              /* credentials were refused once and got anew */
+  bool left;                 /* call->left before it was sent */
+  bool renewed;              /* credentials were refused and got anew */
+  int64_t refused_us;        /* monotonic; for the first time */
   bool bare;                 /* without credentials and redirects: a login's own request; set it before eng_http_go, like max_body */
   size_t max_body;           /* longest response; 0 = as the operator says */
   uint8_t token[REC_HASH];   /* auth_token.c: whose token it carries; what that was; what it waits for */
@@ -117,7 +119,8 @@ typedef struct eng_auth_kind {
   bool renews;               /* c->login is an eng_login: a token that ends */
   /* Adds its headers to x: true. Or false: eng_http_authorised or eng_http_unauthorised follows. */
   bool (*apply)(eng_http *x);
-  /* The peer answered 401: true when new credentials can be had, then apply is called again. NULL = there are no others. */
+  /* The peer answered 401: true when new credentials can be had, then apply is called again; not when those were refused that were fetched since x->refused_us. NULL = there are
+   * no others. */
   bool (*refused)(eng_http *x);
   void (*close)(eng_conn *c);
 } eng_auth_kind;

@@ -204,6 +204,7 @@ struct eng_call {
   eng_call *next;
   /* driver's */
   bool active;
+  bool left;                 /* a request of it went out, and the peer may have done something */
   io_timer soon, timer;
   uint64_t io_id;
   void *driver;
@@ -914,6 +915,9 @@ void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *c
 void eng_call_text(const eng_call *call, char out[ENG_TEXT]);
 /* Fails or succeeds from the loop, soon. */
 void eng_call_later(eng_call *call);
+/* Nothing of it has left, and the connection may have been taken away since its turn came: then it is no attempt, ends soon and says held. Else it may go, as the probe of an open breaker
+ * perhaps. */
+bool eng_call_held(eng_call *call);
 uint8_t eng_class_of_status(int status);
 /* dispatch_ack.c. What the operator says about a code (MSA-1, ERR-3 or HTTP status), REACT_NONE when nothing. */
 typedef enum eng_reaction { REACT_NONE, REACT_DONE, REACT_RETRY, REACT_DEAD } eng_reaction;
