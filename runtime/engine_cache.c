@@ -9,6 +9,7 @@
  * A value is durable a little after it is known; until then it stands in its row (young). Loop thread only. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 
 enum { ROWS_MAX = 4096, HEAD_MAX = 400, HEX = 2 * REC_LANE };
 static const char space[] = "cache";
@@ -142,7 +143,7 @@ void eng_cache_free(engine *e) {
 static bool kept(eng_step *s, int64_t most_us) {
   engine *e = s->e;
   cache_row *row = find(e, s->cache_key), head;
-  if (!row || io_wall_us(e->io) - row->time_us >= most_us) return false;
+  if (!row || io_wall_us(e->io) - row->time_us >= most_us || HDW_BROKEN("cache.again")) return false;
   cod_str v = cod_bytes(row->young, row->len);
   char hex[HEX + 1];
   eng_hex(row->key, REC_LANE, hex);

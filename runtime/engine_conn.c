@@ -28,7 +28,7 @@ eng_hold eng_conn_hold(eng_conn *c, bool writes, int64_t *wait_us) {
   if (writes && c->hours && (*wait_us = hours_wait_us(c->hours, io_wall_us(c->e->io))) > 0) return HOLD_HOURS;
   *wait_us = INT64_MAX;
   if (c->open && c->probing) return HOLD_BREAKER;
-  if (c->open && c->open_until_us > now) {
+  if (c->open && c->open_until_us > now && !HDW_BROKEN("breaker.open")) {
     *wait_us = c->open_until_us - now;
     return HOLD_BREAKER;
   }

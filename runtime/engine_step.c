@@ -119,7 +119,7 @@ bool eng_step_resume(eng_run *r, vm_run *branch, const void *p, size_t len) {
   const char *copy = arena_dup(&r->a, p, len); /* strings of the value point into it */
   hdw_status st = copy ? engine_unpack(r->e, &r->a, copy, len, &v) : HDW_E_NOMEM;
   if (!st) {
-    vm_resume_branch(branch, v);
+    vm_resume_branch(branch, branch->parent && HDW_BROKEN("branch.empty") ? VAL_NONE : v);
     return true;
   }
   bool memory = st == HDW_E_NOMEM;

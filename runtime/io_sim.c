@@ -250,8 +250,13 @@ static sim_req *req_new(sim *x, size_t extra, void *user, uint64_t *id) {
 
 static void sim_cancel(io *b, uint64_t id) {
   sim_req *r = req_find(of(b), id);
-  if (r) req_free(r);
+  if (!r) return;
+  req_free(r);
+  if (of(b)->cancel_fn) of(b)->cancel_fn(id, of(b)->cancel_user);
 }
+
+bool io_sim_http_waits(io *b, uint64_t id) { return req_find(of(b), id) != NULL; }
+void io_sim_on_cancel(io *b, void (*fn)(uint64_t, void *), void *user) { of(b)->cancel_fn = fn, of(b)->cancel_user = user; }
 
 static void resolve_answer(void *user) {
   sim_req *r = (sim_req *)user;

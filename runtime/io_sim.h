@@ -35,6 +35,10 @@ typedef void (*io_sim_http_fn)(io *x, uint64_t id, const io_http_req *req, void 
 void io_sim_on_http(io *x, io_sim_http_fn fn, void *user);
 /* The parts of res are copied. delay_us on top of now. An id that is gone has no effect. */
 void io_sim_http_reply(io *x, uint64_t id, const io_http_res *res, int64_t delay_us);
+/* Whoever asked still waits for the answer: none has come, its time is not over, and it was not cancelled. */
+bool io_sim_http_waits(io *x, uint64_t id);
+/* Told when a request is cancelled. */
+void io_sim_on_cancel(io *x, void (*fn)(uint64_t id, void *user), void *user);
 /* Answers name resolution; without it every name is HDW_E_NOTFOUND except numeric addresses. Fills out (at most cap), returns how many. */
 typedef unsigned (*io_sim_name_fn)(const char *host, io_addr *out, unsigned cap, void *user);
 void io_sim_on_resolve(io *x, io_sim_name_fn fn, void *user);

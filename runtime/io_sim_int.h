@@ -50,6 +50,8 @@ struct sim {
   uint64_t next_id;
   io_sim_http_fn http_fn;
   void *http_user;
+  void (*cancel_fn)(uint64_t, void *);
+  void *cancel_user;
   io_sim_name_fn name_fn;
   void *name_user;
 

@@ -24,7 +24,8 @@
 
 static const char *const canaries[] = {"ack.early", "log.no_sync", "outbox.lost", "key.changes", "lane.order", "step.again", "resend.runs", "store.ahead", "send.once", "answer.changes", "queue.hold", "pin.lost", "redo.again", "retain.drops",
                                        "file.no_sync", "file.in_place", "line.again", "once.again", "once.stays",
-                                       "create.again", "match.any", "wait.ignored", "page.lost", "batch.short", NULL};
+                                       "create.again", "match.any", "wait.ignored", "page.lost", "batch.short",
+                                       "login.crowd", "login.forgets", "login.refused", "breaker.open", "places.many", "patch.blind", "cache.again", "branch.empty", NULL};
 enum { RETAIN_MINUTES = 8 /* so much must have come before retention has something to drop */ };
 
 typedef struct verdict {     /* from a history's process to whoever started it */
@@ -171,6 +172,8 @@ static void history(uint64_t seed, unsigned minutes, bool trace) {
   w->powered = draw(w, 2) != 0;
   peers_start(w);
   fhir_start(w);
+  login_start(w);
+  cached_start(w);
   daemon_start(w);
   daemon_boot(w);
   senders_start(w);
@@ -188,6 +191,9 @@ static void history(uint64_t seed, unsigned minutes, bool trace) {
   peers_free(w);
   folders_free(w);
   fhir_free(w);
+  login_free(w);
+  polite_free(w);
+  cached_free(w);
   io_sim_free(w->io);
   result.ok = w->mem.used_bytes == 0;
   if (!result.ok) snprintf(result.why, sizeof result.why, "%zu bytes are left at the end", w->mem.used_bytes);

@@ -3,7 +3,9 @@
  *   hdwsim.c          seeds, phases, verdicts                     hdwsim_daemon.c   the runtime: start, death, deployments, what an operator does
  *   hdwsim_model.c    the reference model: what was promised      hdwsim_senders.c  systems that send, and send again
  *   hdwsim_peers.c    systems that receive: HTTP, MLLP            hdwsim_weather.c  what goes wrong, and when
- *   hdwsim_folders.c  who takes files and lines out of folders       hdwsim_fhir.c     a FHIR server
+ *   hdwsim_folders.c  who takes files and lines out of folders    hdwsim_fhir.c     a FHIR server
+ *   hdwsim_login.c    login servers, tokens                       hdwsim_polite.c   breakers, Retry-After: how the daemon treats its peers
+ *   hdwsim_cached.c   reference data, which is kept
  *
  * One seed is one history: everything is drawn from it, the clock is virtual, so the same seed gives the same history, event by event. The daemon's engine runs
  * as in hdwvm, on its real listeners, drivers, log and store; its world is played by the other files. A first part of the history brings faults; in the second
@@ -15,7 +17,7 @@
 
 enum { SIM_LANES = 6, SIM_ORDERS = 2, SIM_WEBS = 2, SIM_NOTES = 2, SIM_CHARTS = 2, SIM_BATCHERS = 1,
        SIM_SENDERS = SIM_LANES + SIM_ORDERS + SIM_WEBS + SIM_NOTES + SIM_CHARTS + SIM_BATCHERS, SIM_MSGS = 6000, SIM_EFFECTS = 9, SIM_GROUPS = 3 };
-enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_EHR = 9004, PORT_WARD = 2599 };
+enum { PORT_ADT = 2575, PORT_ORM = 2576, PORT_WEB = 8080, PORT_CRM = 9001, PORT_EMR = 9002, PORT_LAB = 9003, PORT_EHR = 9004, PORT_CRM_LOGIN = 9005, PORT_EHR_LOGIN = 9006, PORT_WARD = 2599 };
 #define SECOND INT64_C(1000000)
 
 typedef struct sim_world world;
@@ -25,7 +27,7 @@ typedef struct sim_world world;
 typedef enum kind { KIND_ADT, KIND_REJECTED, KIND_ORDER, KIND_WEB, KIND_NOTE /* once by a key */, KIND_CHART /* FHIR */ } kind;
 
 /* What one message does at one place outside. Numbers stand in the paths of the program (hdwsim_daemon.c). */
-enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3 /* of a chart: not repeated by itself */, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only */, FX_FILE = 7, FX_LINE = 8 /* is not repeated by itself */ };
+enum { FX_FIRST = 0, FX_BRANCH1 = 1, FX_BRANCH2 = 2, FX_EMR = 3 /* of a chart: not repeated by itself */, FX_WARD = 4, FX_READ = 5, FX_NEW = 6 /* version 2 of the program only; of a chart: a transaction */, FX_FILE = 7, FX_LINE = 8 /* is not repeated by itself */ };
 enum { SIM_REDONE = 2 /* times at most that a message is reprocessed */ };
 typedef struct attempt_id {
   char key[72];              /* idempotency key; "" = none, then the body tells */
@@ -106,14 +108,48 @@ void senders_free(world *w);
 void peers_start(world *w);
 void peers_free(world *w);
 
-/* The peer at that port has asked to be left alone from then on, for so long; and one asks all the same. */
+/* The peer at that port has asked to be left alone from then on, for so long. */
 void peers_leave_alone(world *w, uint16_t port, int64_t from_us, int64_t us);
-void peers_asked(world *w, uint16_t port, const char *what);
+/* A request reaches the peer at that port: it may. */
+void peers_asked(world *w, uint16_t port, uint64_t id, const io_http_req *q);
+/* ... and the daemon hears the answer so much later. HEARD_BAD: it cannot but count it as a failure of the peer. Without it: it times out. */
+typedef enum heard { HEARD_BAD, HEARD_GOOD, HEARD_OTHER } heard;
+void peers_heard(world *w, uint16_t port, uint64_t id, int64_t delay_us, heard how);
+static inline heard heard_of(int code) { return code == 500 || code == 502 || code == 503 || code == 504 ? HEARD_BAD : code < 300 ? HEARD_GOOD : HEARD_OTHER; }
+void polite_start(world *w, unsigned crm_at_once);
+void polite_said(world *w, const char *line, size_t len); /* a line of the daemon's log */
+void polite_cancelled(world *w, uint64_t id);
+void polite_forget(world *w); /* connections were made anew */
+void polite_died(world *w, int64_t since_us);
+void polite_free(world *w);
+
+/* Somebody asks for a token; then, unless the network is in the way, the answer. */
+void login_asked(world *w, uint64_t id, const io_http_req *q);
+void login_request(world *w, uint64_t id, const io_http_req *q, bool lost);
+/* The daemon hears then that it has no token. */
+void login_failed(world *w, uint16_t port, int64_t at_us);
+/* Whether the token of a request is good; else it is answered 401, so much later. */
+bool login_admits(world *w, uint64_t id, const io_http_req *q, int64_t delay_us);
+void login_cancelled(world *w, uint64_t id);
+void login_died(world *w, int64_t since_us);
+void login_start(world *w);
+void login_free(world *w);
 
 /* A request for the FHIR server, with what the network does to its answer. */
 void fhir_request(world *w, uint64_t id, const io_http_req *q, bool lost);
 void fhir_start(world *w);
+void fhir_redriven(world *w);        /* an operator did: what ended for good is tried anew */
 void fhir_free(world *w);
+
+/* Reference data that the laboratory has, and that the daemon keeps for a while (hdwsim_cached.c). The request at this port is for it: */
+bool cached_is(const io_http_req *q);
+void cached_asked(world *w, uint64_t id);
+/* The number in its answer; the daemon has it then, 0 = it may not. */
+unsigned cached_answer(world *w, int64_t known_us);
+void cached_used(world *w, const message *m, unsigned number);
+void cached_died(world *w, int64_t since_us);
+void cached_start(world *w);
+void cached_free(world *w);
 
 void folders_start(world *w);
 /* Everything that is there now is taken. */
@@ -126,6 +162,7 @@ typedef struct weather {
   unsigned refuse, hang, reset, lose, slow;
   int64_t slow_us;
   /* receivers, per mille */
+  unsigned login;            /* login servers: refuse */
   unsigned busy /* 429, 503, AE */, bad /* 4xx, AR */, silent, garbage, wrong /* an answer for another */, delay;
   int64_t delay_us;
   int64_t clear_since_us;    /* monotonic; the network does nothing wrong since then; INT64_MAX = it does */
@@ -158,6 +195,9 @@ struct sender_state;
 struct peer_state;
 struct folder_state;
 struct fhir_state;
+struct login_state;
+struct polite_state;
+struct cached_state;
 
 struct sim_world {
   uint64_t seed, rnd;
@@ -175,6 +215,9 @@ struct sim_world {
   struct weather_state *sky;
   struct folder_state *folders;
   struct fhir_state *fhir;
+  struct login_state *logins;
+  struct polite_state *polite;
+  struct cached_state *cached;
   /* what is drawn once for the whole history */
   int64_t gap_us;            /* between messages of a sender */
   int64_t settled_us;        /* within this time what the daemon knows is durable, when nothing fails */

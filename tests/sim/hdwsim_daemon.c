@@ -39,6 +39,7 @@ static void on_log(void *user, engine_level level, const char *line, size_t len)
   world *w = (world *)user;
   if (io_sim_dead(w->io)) return;
   io_sim_note(w->io, hash_of(line, len));
+  polite_said(w, line, len);
   if (w->trace) say(w, "log %d %.*s", (int)level, (int)len, line);
   /* What must never happen, whatever the world does. */
   if (memmem(line, len, "\"rescued\"", 9) && !w->clock_set) {
@@ -57,6 +58,7 @@ bound *daemon_bind(world *w, const meta *const *metas, uint32_t n) {
   arena_init(&b->a, &w->mem.m, 0);
   config_init(&b->cfg, &b->a);
   if (config_read(&b->cfg, &w->mem.m, "hdw.json", d->settings, strlen(d->settings))) broken(w, "the settings cannot be read");
+  program_secrets(&b->cfg);
   if (metas && config_bind(&b->cfg, metas, n, false)) broken(w, "the settings cannot be bound");
   if (b->cfg.nproblems) broken(w, "the settings have a problem: %s", b->cfg.problems[0]);
   b->older = d->now;

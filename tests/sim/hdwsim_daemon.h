@@ -24,6 +24,8 @@ struct daemon_state {
 
 /* Texts of the program and of hdw.json; versions 0 and 1 into mod, drawn limits into settings. */
 void program_make(world *w);
+/* What the files of its secrets hold. */
+void program_secrets(config *c);
 /* A configuration for metas; ends the history when the settings do not fit. */
 bound *daemon_bind(world *w, const meta *const *metas, uint32_t n);
 

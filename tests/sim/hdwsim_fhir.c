@@ -3,6 +3,8 @@
  *   Basic, urn:m    created when there is none for the message (If-None-Exist): one each
  *   Basic, urn:u    created without a condition: one each, but by a person's hand
  *   Patient         a mark for each message, written on the version that was read (If-Match): nobody's mark is lost; others write, too
+ *   Organization    its name is patched by each message, on the version that is there: read, PATCH, again when another was faster, three times at most
+ *   Basic, urn:p    three at once by branches, two of them under way at most; urn:t: two in a transaction, both or none
  *   search          the latest Basics of a lane, page by page: what the program counts is what there was */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +12,17 @@
 #include <strings.h>
 #include "hdwsim.h"
 
-enum { MARKS = 64, PATIENTS = SIM_MSGS / 4, FOUND = 8, BODY = 16384 };
+enum { MARKS = 64, PATIENTS = SIM_MSGS / 4, FOUND = 8, BODY = 16384, BRANCHES = 3, REAPPLIED = 3 };
 
 typedef struct patient {
   uint32_t version, n;
   char marks[MARKS][32];     /* of messages, and of others */
 } patient;
+
+typedef struct organization {
+  uint32_t version;
+  char name[32];
+} organization;
 
 struct fhir_state {
   patient *patients;
@@ -24,6 +31,11 @@ struct fhir_state {
   uint32_t ids;
   uint8_t found[SIM_MSGS][2]; /* by message: fewest and most that there were to find */
   bool searched[SIM_MSGS], marked[SIM_MSGS];
+  organization *organizations;
+  uint8_t conflicts[SIM_MSGS]; /* by message: patches in a row that came too late */
+  uint32_t both[SIM_MSGS];   /* number of the first of the two of its transaction, 0 = there are none */
+  uint32_t branch[SIM_MSGS][BRANCHES];
+  uint64_t asks[SIM_MSGS][BRANCHES]; /* the branches' latest requests */
 };
 
 /* A request on its way through. */
@@ -57,6 +69,7 @@ static void reply(const ask *a, int code, const char *body, const char *name, co
   io_http_header h[3] = {{"Content-Type", "application/fhir+json"}, {name, value}, {name2, value2}};
   io_http_res res = {.status = HDW_OK, .sent = true, .code = code, .headers = h, .nheaders = name2 ? 3 : name ? 2 : 1, .body = body, .body_len = strlen(body), .error = ""};
   io_sim_http_reply(a->w->io, a->id, &res, a->delay);
+  peers_heard(a->w, PORT_EHR, a->id, a->delay, heard_of(code));
 }
 
 /* It was performed; the answer is lost, late, or garbage. */
@@ -70,6 +83,7 @@ static void spoilt(const ask *a) {
   }
   io_http_res res = {.status = HDW_E_IO, .sent = true, .error = "the connection broke"};
   io_sim_http_reply(w->io, a->id, &res, a->delay);
+  peers_heard(w, PORT_EHR, a->id, a->delay, HEARD_BAD);
 }
 
 static int64_t answered_us(const ask *a) { return a->good ? now_us(a->w) + a->delay + 1000 : 0; }
@@ -127,15 +141,29 @@ static void create_once(ask *a, message *m, bool spoil) {
   else stored(a, there ? 200 : 201, f->made[i], "x");
 }
 
+/* What the program says of the others that it made is so: in the order of its text, whatever came first. */
+static void all_there(world *w, const message *m, const char *said) {
+  const struct fhir_state *f = w->fhir;
+  uint32_t i = (uint32_t)(m - w->msgs);
+  unsigned t[2] = {0}, p[BRANCHES] = {0}, ref = 0;
+  if (sscanf(said, "tb%u,b%u r%u pb%u,b%u,b%u", &t[0], &t[1], &ref, &p[0], &p[1], &p[2]) != 6) broken(w, "%s.%s: a create says nothing of the others: %s", m->id, m->tag, said);
+  if (!f->both[i] || t[0] != f->both[i] || t[1] != f->both[i] + 1) broken(w, "%s.%s says that its transaction made b%u and b%u, and it was b%u", m->id, m->tag, t[0], t[1], f->both[i]);
+  for (unsigned k = 0; k < BRANCHES; k++)
+    if (!p[k] || p[k] != f->branch[i][k]) broken(w, "%s.%s says that branch %u made b%u, and it was b%u", m->id, m->tag, k, p[k], f->branch[i][k]);
+  cached_used(w, m, ref);
+}
+
 /* What the program says of its search and of its mark is so. */
 static void create_blindly(ask *a, message *m, bool spoil) {
   struct fhir_state *f = a->w->fhir;
   uint32_t i = (uint32_t)(m - a->w->msgs);
-  char text[40], word[16] = "";
+  char text[120], word[16] = "";
   unsigned n = 0;
-  if (!after((const char *)a->q->body, a->q->body_len, "\"text\":\"", "\"", text, sizeof text) || sscanf(text + 2, " %u %15s", &n, word) != 2) broken(a->w, "%s.%s: a create says nothing of what was found", m->id, m->tag);
+  int rest = 0;
+  if (!after((const char *)a->q->body, a->q->body_len, "\"text\":\"", "\"", text, sizeof text) || sscanf(text + 2, " %u %15s %n", &n, word, &rest) != 2) broken(a->w, "%s.%s: a create says nothing of what was found", m->id, m->tag);
   if (!f->searched[i] || n < f->found[i][0] || n > f->found[i][1]) broken(a->w, "%s.%s found %u, and there were %u to %u", m->id, m->tag, n, f->found[i][0], f->found[i][1]);
   if (strcmp(word, "busy") != 0 && !f->marked[i]) broken(a->w, "%s.%s says that its mark is %s, and it is not", m->id, m->tag, word);
+  all_there(a->w, m, text + 2 + rest);
   say(a->w, "ehr %s.%s: created without a condition, %s", m->id, m->tag, text);
   model_done(a->w, m, FX_EMR, answered_us(a));
   if (spoil) spoilt(a);
@@ -218,6 +246,119 @@ static void update(ask *a, const char *id, patient *p, bool spoil) {
   else show(a, id, p);
 }
 
+/* ---- Organization: patches --------------------------------------------------------------------------------------------------------------------------- */
+
+static void show_organization(const ask *a, const char *id, const organization *o) {
+  char body[200], tag[24];
+  snprintf(body, sizeof body, "{\"resourceType\":\"Organization\",\"id\":\"%s\",\"meta\":{\"versionId\":\"%u\"}%s%s%s}", id, o->version, o->name[0] ? ",\"name\":\"" : "", o->name, o->name[0] ? "\"" : "");
+  snprintf(tag, sizeof tag, "W/\"%u\"", o->version);
+  reply(a, 200, body, "ETag", tag, NULL, NULL);
+}
+
+static void patch(ask *a, const char *id, organization *o, bool spoil) {
+  world *w = a->w;
+  struct fhir_state *f = w->fhir;
+  const char *p = (const char *)a->q->body, *match = header(a->q, "If-Match"), *type = header(a->q, "Content-Type");
+  char who[32] = "", version[16] = "", want[24];
+  const char *name = a->q->body_len ? (const char *)memmem(p, a->q->body_len, "\"/name\"", 7) : NULL;
+  message *m = name && after(name, a->q->body_len - (size_t)(name - p), "\"value\":\"", "\"", who, sizeof who) ? message_of(w, who) : NULL;
+  if (!m || !type || strcmp(type, "application/json-patch+json") != 0 || !after(p, a->q->body_len, "\"path\":\"/meta/versionId\",\"value\":\"", "\"", version, sizeof version))
+    broken(w, "a patch of %s is none: %.*s", id, (int)a->q->body_len, p);
+  snprintf(want, sizeof want, "W/\"%s\"", version);
+  if (!match || strcmp(match, want) != 0) broken(w, "%s.%s patches %s with If-Match %s, and tests version %s", m->id, m->tag, id, match ? match : "none", version);
+  model_attempt_freely(w, m, FX_BRANCH2);
+  if (strtoul(version, NULL, 10) != o->version) {
+    uint8_t *late = &f->conflicts[m - w->msgs];
+    say(w, "ehr: %s.%s patches version %s of %s, and %u is there", m->id, m->tag, version, id, o->version);
+    if (++*late > 1 + REAPPLIED) broken(w, "%s.%s patches %s for the %u. time in a row, and others were faster each time", m->id, m->tag, id, *late);
+    reply(a, chance(w, 700) ? 412 : 409, "", NULL, NULL, NULL, NULL);
+    return;
+  }
+  f->conflicts[m - w->msgs] = 0;
+  snprintf(o->name, sizeof o->name, "%s.%s", m->id, m->tag);
+  o->version++;
+  say(w, "ehr %s: patched by %s.%s, version %u", id, m->id, m->tag, o->version);
+  bool shows = chance(w, 500); /* else it is read, which takes its time */
+  model_done(w, m, FX_BRANCH2, !a->good || shows ? answered_us(a) : answered_us(a) + 3 * a->q->timeout_us);
+  if (spoil) spoilt(a);
+  else if (shows) show_organization(a, id, o);
+  else {
+    snprintf(want, sizeof want, "W/\"%u\"", o->version);
+    reply(a, 200, "", "ETag", want, NULL, NULL);
+  }
+}
+
+static void organizations(ask *a, const char *id, organization *o, bool spoil) {
+  world *w = a->w;
+  if (!o->version) o->version = 1;
+  if (!strcmp(a->q->method, "PATCH")) {
+    patch(a, id, o, spoil);
+    return;
+  }
+  if (spoil) spoilt(a);
+  else show_organization(a, id, o);
+  if (spoil || !chance(w, w->now.calm ? 20 : 200)) return;
+  o->version++;
+  say(w, "ehr %s: another one writes, version %u", id, o->version);
+}
+
+void fhir_redriven(world *w) { memset(w->fhir->conflicts, 0, sizeof w->fhir->conflicts); }
+
+/* ---- branches, transactions -------------------------------------------------------------------------------------------------------------------------- */
+
+static void branch(ask *a, bool spoil) {
+  world *w = a->w;
+  struct fhir_state *f = w->fhir;
+  char id[40], want[80];
+  unsigned busy = 0;
+  if (!after((const char *)a->q->body, a->q->body_len, "\"value\":\"", "\"", id, sizeof id)) broken(w, "a create without an identifier");
+  char *dash = strchr(id, '-');
+  unsigned k = dash ? (unsigned)strtoul(dash + 1, NULL, 10) - 1 : BRANCHES;
+  const char *cond = header(a->q, "If-None-Exist");
+  snprintf(want, sizeof want, "identifier=urn:p%%7C%s", id);
+  if (dash) *dash = 0;
+  message *m = message_of(w, id);
+  if (!m || k >= BRANCHES || !cond || strcasecmp(cond, want) != 0) broken(w, "a branch creates %s with the condition %s", id, cond ? cond : "none");
+  uint32_t i = (uint32_t)(m - w->msgs);
+  model_attempt_freely(w, m, FX_READ);
+  f->asks[i][k] = a->id;
+  for (unsigned x = 0; x < BRANCHES; x++) busy += f->asks[i][x] && io_sim_http_waits(w->io, f->asks[i][x]);
+  if (busy > 2) broken(w, "%s.%s: %u branches are at work at once, and 2 may be", m->id, m->tag, busy);
+  bool there = f->branch[i][k] != 0;
+  if (!there) f->branch[i][k] = ++f->ids;
+  say(w, "ehr %s.%s: branch %u %s", m->id, m->tag, k + 1, there ? "is there already" : "created");
+  if (spoil) spoilt(a);
+  else stored(a, there ? 200 : 201, f->branch[i][k], "p");
+}
+
+static void transaction(ask *a, bool spoil) {
+  world *w = a->w;
+  struct fhir_state *f = w->fhir;
+  char id[40], other[40], want[80], body[500];
+  bool two = has(a->q, "\"type\":\"transaction\"") && after((const char *)a->q->body, a->q->body_len, "\"ifNoneExist\":\"identifier=urn:t|", "\"", id, sizeof id);
+  char *dash = two ? strchr(id, '-') : NULL;
+  snprintf(other, sizeof other, "%.*s-2", dash ? (int)(dash - id) : 0, id);
+  snprintf(want, sizeof want, "\"ifNoneExist\":\"identifier=urn:t|%s\"", other);
+  if (!dash || dash[1] != '1' || !has(a->q, want)) broken(w, "a transaction is none: %.*s", (int)a->q->body_len, (const char *)a->q->body);
+  *dash = 0;
+  message *m = message_of(w, id);
+  if (!m) broken(w, "a transaction for a message that nobody sent: %s", id);
+  model_attempt_freely(w, m, FX_NEW);
+  uint32_t *first = &f->both[m - w->msgs];
+  bool there = *first != 0;
+  if (!there) *first = f->ids + 1, f->ids += 2;
+  say(w, "ehr %s.%s: transaction, b%u and b%u%s", m->id, m->tag, *first, *first + 1, there ? ", which are there" : "");
+  model_done(w, m, FX_NEW, answered_us(a));
+  if (spoil) {
+    spoilt(a);
+    return;
+  }
+  const char *status = there ? "200 OK" : "201 Created";
+  snprintf(body, sizeof body, "{\"resourceType\":\"Bundle\",\"type\":\"transaction-response\",\"entry\":[{\"response\":{\"status\":\"%s\",\"location\":\"Basic/b%u/_history/1\"}},{\"response\":{\"status\":\"%s\",\"location\":\"Basic/b%u/_history/1\"}}]}",
+           status, *first, status, *first + 1);
+  reply(a, 200, body, NULL, NULL, NULL, NULL);
+}
+
 /* ---- search --------------------------------------------------------------------------------------------------------------------------------------- */
 
 /* Entries from..n-1 of what lane had when it had n; page links hold both. */
@@ -254,7 +395,7 @@ static void search(const ask *a, unsigned lane) {
 /* What it is about; the attempt is in the ledger then. NULL: a read or an update. */
 static message *created(world *w, const io_http_req *q, bool *once) {
   char id[32];
-  if (strcmp(q->method, "POST") != 0 || strcmp(q->target, "/r4/Basic") != 0) return NULL;
+  if (strcmp(q->method, "POST") != 0 || strcmp(q->target, "/r4/Basic") != 0 || has(q, "\"urn:p\"")) return NULL;
   if (!after((const char *)q->body, q->body_len, "\"value\":\"", "\"", id, sizeof id)) broken(w, "a create without an identifier: %.*s", (int)q->body_len, (const char *)q->body);
   message *m = message_of(w, id);
   if (!m) broken(w, "a create for a message that nobody sent: %s", id);
@@ -271,7 +412,10 @@ static void perform(ask *a, message *m, bool once, bool spoil) {
   if (m) {
     if (once) create_once(a, m, spoil);
     else create_blindly(a, m, spoil);
-  } else if (sscanf(q->target, "/r4/Patient/p%u", &number) == 1 && number < PATIENTS) {
+  } else if (!strcmp(q->method, "POST") && !strcmp(q->target, "/r4/Basic")) branch(a, spoil);
+  else if (!strcmp(q->method, "POST") && !strcmp(q->target, "/r4")) transaction(a, spoil);
+  else if (sscanf(q->target, "/r4/Organization/p%u", &number) == 1 && number < PATIENTS) organizations(a, q->target + 17, &w->fhir->organizations[number], spoil);
+  else if (sscanf(q->target, "/r4/Patient/p%u", &number) == 1 && number < PATIENTS) {
     patient *p = &w->fhir->patients[number];
     if (!p->version) p->version = 1;
     if (!strcmp(q->method, "PUT")) {
@@ -294,6 +438,7 @@ void fhir_request(world *w, uint64_t id, const io_http_req *q, bool lost) {
   ask a = {.w = w, .id = id, .q = q, .delay = chance(w, now->delay) ? draw_time(w, now->delay_us) : (int64_t)draw(w, 3000)};
   bool once = false;
   message *m = created(w, q, &once);
+  if (!login_admits(w, id, q, a.delay)) return;
   unsigned what = (unsigned)draw(w, 1000);
   if (what < now->busy + now->bad) {
     refuse(&a, what < now->busy);
@@ -307,9 +452,11 @@ void fhir_request(world *w, uint64_t id, const io_http_req *q, bool lost) {
 void fhir_start(world *w) {
   w->fhir = (struct fhir_state *)calloc(1, sizeof *w->fhir);
   w->fhir->patients = (patient *)calloc(PATIENTS, sizeof *w->fhir->patients);
+  w->fhir->organizations = (organization *)calloc(PATIENTS, sizeof *w->fhir->organizations);
 }
 
 void fhir_free(world *w) {
   free(w->fhir->patients);
+  free(w->fhir->organizations);
   free(w->fhir);
 }

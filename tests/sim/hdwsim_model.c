@@ -24,7 +24,7 @@ message *model_new_message(world *w, kind k, unsigned lane) {
   snprintf(m->tag, sizeof m->tag, "a");
   /* Now and then a sender uses a control id again, for something else. */
   message *before = w->nmsgs > 20 ? &w->msgs[draw(w, w->nmsgs)] : NULL;
-  if (before && before->kind == k && before->lane == lane && before->tag[0] < 'z' && k != KIND_WEB && chance(w, 200)) {
+  if (before && before->kind == k && before->lane == lane && before->tag[0] < 'z' && k != KIND_WEB && before->answer && chance(w, 200)) {
     if (!before->next_same) {
       memcpy(m->id, before->id, sizeof m->id);
       m->tag[0] = (char)(before->tag[0] + 1);
@@ -97,6 +97,8 @@ void model_redone(world *w, message *m, bool takes) {
   (void)w;
   m->redone++;
   m->takes = takes;
+  /* It looks at what the run before it did, and that may have been another program: what the one before that did by itself (no key tells it) is done again then. */
+  for (unsigned k = FX_WARD; m->redone > 1 && k < SIM_EFFECTS; k++) m->fx[k].clean_us = 0;
   m->ended_us = 0;
   for (unsigned k = 0; k < SIM_EFFECTS; k++) m->fx[k].ended_us = 0;
 }
@@ -140,7 +142,7 @@ static bool expected(const message *m, unsigned fx) {
   switch (m->kind) {
   case KIND_ADT: return fx != FX_READ && fx != FX_LINE && (fx != FX_NEW || (m->version == 2 && !m->redone));
   case KIND_ORDER: return fx == FX_FIRST;
-  case KIND_CHART: return fx == FX_FIRST || fx == FX_EMR;
+  case KIND_CHART: return fx == FX_FIRST || fx == FX_BRANCH2 || fx == FX_NEW || fx == FX_EMR;
   case KIND_NOTE: return fx == FX_FIRST && m->fx[fx].tries;
   case KIND_WEB: return fx == FX_FIRST || fx == FX_EMR || fx == FX_LINE;
   default: return false;
@@ -261,6 +263,9 @@ void model_done(world *w, message *m, unsigned fx, int64_t answered_us) {
 }
 
 void model_died(world *w, int64_t since_us) {
+  login_died(w, since_us);
+  polite_died(w, since_us);
+  cached_died(w, since_us);
   w->died_us = now_us(w);
   for (uint32_t i = 0; i < w->nmsgs; i++)
     for (unsigned k = 0; k < SIM_EFFECTS; k++)

@@ -70,6 +70,7 @@ static void redrive_one(world *w, uint8_t subject, uint64_t id) {
 }
 
 static void redrive(world *w, unsigned per_mille) {
+  fhir_redriven(w);
   for (uint8_t subject = SUBJECT_RUN; subject <= SUBJECT_DELIVERY; subject++) {
     ids dead = {.n = 0};
     (void)store_list_dead(engine_store(w->d->e), 0, subject, 0, 256, take_id, &dead);
@@ -174,7 +175,7 @@ static void deploy(world *w, bool back) {
   }
   say(w, "%s: %s %s%s", back ? "rollback" : "deploy", hdw_status_name(s), text, err.text);
   if (s) engine_stage_free(st);
-  else d->current = to, w->deploys++;
+  else d->current = to, w->deploys++, polite_forget(w);
 }
 
 static const char *const sinks[] = {"crm", "emr", "ward", "lab", "drop", "journal", "ehr"};

@@ -23,7 +23,6 @@ struct peer_state {
   io_listener *ward;
   ward_conn conns[WARD_CONNS];
   uint32_t ids;
-  struct { int64_t since_us, from_us, until_us; } alone[4]; /* by port: said when, and what for */
 };
 
 /* ---- HTTP ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -34,35 +33,19 @@ static const char *header(const io_http_req *q, const char *name) {
   return "";
 }
 
-static void answer(world *w, uint64_t id, int code, const char *type, const char *body, int retry_after, int64_t delay_us) {
+static void answer(world *w, uint64_t id, const io_http_req *q, int code, const char *type, const char *body, int retry_after, int64_t delay_us) {
   char seconds[16];
   snprintf(seconds, sizeof seconds, "%d", retry_after);
   io_http_header h[2] = {{"Content-Type", type}, {"Retry-After", seconds}};
   io_http_res res = {.status = HDW_OK, .sent = true, .code = code, .headers = h, .nheaders = retry_after ? 2 : 1, .body = body, .body_len = strlen(body), .error = ""};
   io_sim_http_reply(w->io, id, &res, delay_us);
+  peers_heard(w, q->port, id, delay_us, heard_of(code));
 }
 
-static void no_answer(world *w, uint64_t id, bool sent, int64_t delay_us) {
+static void no_answer(world *w, uint64_t id, const io_http_req *q, bool sent, int64_t delay_us) {
   io_http_res res = {.status = HDW_E_IO, .sent = sent, .error = "the connection broke"};
   io_sim_http_reply(w->io, id, &res, delay_us);
-}
-
-/* ---- Retry-After: nothing comes before its time is over, but from a daemon that was started since ---- */
-
-void peers_leave_alone(world *w, uint16_t port, int64_t from_us, int64_t us) {
-  unsigned i = (unsigned)port - PORT_CRM;
-  int64_t from = from_us + SECOND / 5; /* what is on its way comes */
-  bool known = w->peers->alone[i].since_us > w->died_us && w->peers->alone[i].until_us >= from;
-  if (known && w->peers->alone[i].until_us >= from_us + us) return;
-  if (!known) w->peers->alone[i].from_us = from;
-  w->peers->alone[i].since_us = now_us(w), w->peers->alone[i].until_us = from_us + us;
-}
-
-void peers_asked(world *w, uint16_t port, const char *what) {
-  unsigned i = (unsigned)port - PORT_CRM;
-  int64_t now = now_us(w);
-  if (w->peers->alone[i].since_us > w->died_us && now > w->peers->alone[i].from_us && now < w->peers->alone[i].until_us)
-    broken(w, "a request for %s at port %u, which has asked to be left alone until %lld ms", what, port, (long long)w->peers->alone[i].until_us / 1000);
+  peers_heard(w, q->port, id, delay_us, HEARD_BAD);
 }
 
 /* "/M17.a/3": the message and what is to be done for it. */
@@ -85,27 +68,57 @@ static void refuse(world *w, uint64_t id, const io_http_req *q, int64_t delay) {
   if (chance(w, 1000 * w->now.busy / (w->now.busy + w->now.bad + 1))) {
     int code = busy[draw(w, 4)];
     int after = (code == 503 || code == 429) && chance(w, 300) ? 1 + (int)draw(w, 20) : 0;
-    answer(w, id, code, "text/plain", "later", after, delay);
+    answer(w, id, q, code, "text/plain", "later", after, delay);
     if (after && delay < q->timeout_us - 100000) peers_leave_alone(w, q->port, now_us(w) + delay, after * SECOND);
-  } else answer(w, id, bad[draw(w, 4)], "text/plain", "no", 0, delay);
+  } else answer(w, id, q, bad[draw(w, 4)], "text/plain", "no", 0, delay);
+}
+
+/* Reference data: a busy laboratory refuses, others get it. */
+static void reference(world *w, uint64_t id, const io_http_req *q, bool lost) {
+  const weather *now = &w->now;
+  int64_t delay = chance(w, now->delay) ? draw_time(w, now->delay_us) : (int64_t)draw(w, 3000);
+  unsigned what = (unsigned)draw(w, 1000);
+  char body[40];
+  if (what < now->busy + now->bad) {
+    refuse(w, id, q, delay);
+    return;
+  }
+  bool spoil = lost || what < now->busy + now->bad + now->silent + now->garbage;
+  snprintf(body, sizeof body, "{\"n\":%u}", cached_answer(w, !spoil && delay < q->timeout_us - 100000 ? now_us(w) + delay : 0));
+  if (!spoil) answer(w, id, q, 200, "application/json", body, 0, delay);
+  else if (chance(w, 500)) no_answer(w, id, q, true, delay);
+  else if (chance(w, 500)) answer(w, id, q, 200, "application/json", "{\"n\":", 0, delay);
 }
 
 static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   world *w = (world *)user;
   const weather *now = &w->now;
   unsigned fx = 0;
-  message *m = q->port == PORT_EHR ? NULL : which(w, q->target, &fx);
+  bool login = q->port == PORT_CRM_LOGIN || q->port == PORT_EHR_LOGIN;
+  bool ref = cached_is(q);
+  message *m = q->port == PORT_EHR || login || ref ? NULL : which(w, q->target, &fx);
   (void)x;
-  if (!m && q->port != PORT_EHR) broken(w, "a request for %s: nobody sent that message", q->target);
+  if (!m && !login && !ref && q->port != PORT_EHR) broken(w, "a request for %s: nobody sent that message", q->target);
   if (m && (q->port == PORT_EMR) != (fx == FX_EMR)) broken(w, "%s goes to port %u", q->target, q->port);
   unsigned net = (unsigned)draw(w, 1000);
+  if (login) login_asked(w, id, q);
+  if (ref) cached_asked(w, id);
+  peers_asked(w, q->port, id, q);
   if (net < now->refuse) {
-    no_answer(w, id, false, 0);
+    no_answer(w, id, q, false, 0);
+    if (login) login_failed(w, q->port, now_us(w));
     return;
   }
   net -= now->refuse;
   if (net < now->hang) return; /* it times out; nothing arrived */
-  peers_asked(w, q->port, q->target);
+  if (login) {
+    login_request(w, id, q, net < now->hang + now->lose);
+    return;
+  }
+  if (ref) {
+    reference(w, id, q, net < now->hang + now->lose);
+    return;
+  }
   if (!m) {
     fhir_request(w, id, q, net < now->hang + now->lose);
     return;
@@ -116,6 +129,7 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
     if (!one || !two || two < one) broken(w, "%s: the results of the branches are %.*s", q->target, (int)q->body_len, (const char *)q->body);
   }
   int64_t delay = chance(w, now->delay) ? draw_time(w, now->delay_us) : (int64_t)draw(w, 3000);
+  if (q->port == PORT_CRM && !login_admits(w, id, q, delay)) return;
   unsigned what = (unsigned)draw(w, 1000);
   if (what < now->busy + now->bad) {
     say(w, "peer %s refused", q->target);
@@ -128,20 +142,20 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   if (what < now->silent || net < now->hang + now->lose) { /* performed, and nobody hears of it */
     model_done(w, m, fx, 0);
     say(w, "peer %s done, silent", q->target);
-    if (chance(w, 500)) no_answer(w, id, true, delay);
+    if (chance(w, 500)) no_answer(w, id, q, true, delay);
     return;
   }
   what -= now->silent;
   if (what < now->garbage) {
     model_done(w, m, fx, 0);
     say(w, "peer %s done, garbage", q->target);
-    answer(w, id, 200, "application/json", chance(w, 500) ? "{\"id\":" : "\xff\xfe not json", 0, delay);
+    answer(w, id, q, 200, "application/json", chance(w, 500) ? "{\"id\":" : "\xff\xfe not json", 0, delay);
     return;
   }
   bool in_time = delay < q->timeout_us - 100000; /* some of the time is on the way, there and back */
   model_done(w, m, fx, in_time ? now_us(w) + delay + 1000 : 0);
   say(w, "peer %s done, answer in %lld us", q->target, (long long)delay);
-  answer(w, id, 200, "application/json", body, 0, delay);
+  answer(w, id, q, 200, "application/json", body, 0, delay);
 }
 
 /* ---- the ward: MLLP ------------------------------------------------------------------------------------------------------------------------- */
@@ -273,10 +287,17 @@ static void ward_accept(io_listener *l, io_sock *s, void *user) {
   io_close(s);
 }
 
+static void on_cancel(uint64_t id, void *user) {
+  world *w = (world *)user;
+  polite_cancelled(w, id);
+  login_cancelled(w, id);
+}
+
 void peers_start(world *w) {
   w->peers = (struct peer_state *)calloc(1, sizeof *w->peers);
   io_addr a = {.family = IO_ADDR_IP4, .port = PORT_WARD, .ip = {127, 0, 0, 1}};
   io_sim_on_http(w->io, on_http, w);
+  io_sim_on_cancel(w->io, on_cancel, w);
   io_sim_world(w->io, true);
   if (io_listen(w->io, &a, ward_accept, w, &w->peers->ward)) broken(w, "the ward cannot listen");
   io_sim_world(w->io, false);
@@ -286,5 +307,6 @@ void peers_free(world *w) {
   for (unsigned i = 0; i < WARD_CONNS; i++)
     if (w->peers->conns[i].s) ward_close(&w->peers->conns[i]);
   io_listener_close(w->peers->ward);
+  io_sim_on_cancel(w->io, NULL, NULL);
   free(w->peers);
 }

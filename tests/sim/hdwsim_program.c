@@ -11,10 +11,12 @@ static const char program[] =
     "listener adt = mllp(port: 2575)\n"
     "listener orm = mllp(port: 2576)\n"
     "listener web = http(port: 8080)\n"
-    "connection crm = rest(base: 'http://127.0.0.1:9001', timeout: 5 seconds, retry: retry(2, from: 200 milliseconds, to: 2 seconds), breaker: breaker(failures: 5, cooldown: 8 seconds))\n"
+    "connection crm = rest(base: 'http://127.0.0.1:9001', auth: oauth2(token: 'http://127.0.0.1:9005/token', client_id: 'hub', client_secret: secret('crm_secret')),\n"
+    "  timeout: 5 seconds, retry: retry(2, from: 200 milliseconds, to: 2 seconds), breaker: breaker(failures: 5, cooldown: 8 seconds))\n"
     "connection emr = rest(base: 'http://127.0.0.1:9002', timeout: 5 seconds, rate: rate(50, per: 1 second))\n"
     "connection lab = rest(base: 'http://127.0.0.1:9003', timeout: 5 seconds)\n"
-    "connection ehr = fhir(base: 'http://127.0.0.1:9004/r4', timeout: 5 seconds, retry: retry(2, from: 200 milliseconds, to: 2 seconds))\n"
+    "connection ehr = fhir(base: 'http://127.0.0.1:9004/r4', timeout: 5 seconds, retry: retry(2, from: 200 milliseconds, to: 2 seconds), breaker: breaker(failures: 4, cooldown: 6 seconds),\n"
+    "  auth: smart_backend(client_id: 'hub', key: secret('ehr_key'), alg: 'ES256', token: 'http://127.0.0.1:9006/token', scopes: ['system/Patient.cruds', 'system/Basic.cruds', 'system/Organization.cruds']))\n"
     "connection drop = folder(path: 'drop', retry: retry(2, from: 500 milliseconds, to: 5 seconds))\n"
     "connection journal = folder(path: 'journal')\n"
     "connection ward = mllp(host: '127.0.0.1', port: 2599, timeout: 5 seconds)\n"
@@ -57,7 +59,16 @@ static const char program[] =
     "    if_none_exist: { identifier: token('urn:m', m) })\n"
     "  step marked = mark(msg.PID-18.idNumber, m)\n"
     "  step found = ehr.search(Basic, code: token('urn:lane', msg.PID-3.idNumber))\n"
-    "  send ehr.create(Basic(code: CodeableConcept(text: \"v%1$d {found.match.count()} {marked}\"), identifier: Identifier(system: 'urn:u', value: m)))\n"
+    "  step patched = ehr.patch(Organization, msg.PID-18.idNumber, set: { name: m })\n"
+    "  step ref = cached(lab.get('/ref'), for: 1 minute, stale: 5 minutes)\n"
+    "  step both = ehr.transaction([\n"
+    "    { resource: { resourceType: 'Basic', code: { text: 'x' }, identifier: [{ system: 'urn:t', value: \"{m}-1\" }] }, request: { method: 'POST', url: 'Basic', ifNoneExist: \"identifier=urn:t|{m}-1\" } },\n"
+    "    { resource: { resourceType: 'Basic', code: { text: 'x' }, identifier: [{ system: 'urn:t', value: \"{m}-2\" }] }, request: { method: 'POST', url: 'Basic', ifNoneExist: \"identifier=urn:t|{m}-2\" } }])\n"
+    "  step three = parallel for x in [1, 2, 3] limit 2 {\n"
+    "    step p = ehr.create(Basic(code: CodeableConcept(text: 'v%1$d'), identifier: Identifier(system: 'urn:p', value: \"{m}-{x}\")), if_none_exist: { identifier: token('urn:p', \"{m}-{x}\") })\n"
+    "    yield p.id\n"
+    "  }\n"
+    "  send ehr.create(Basic(code: CodeableConcept(text: \"v%1$d {found.match.count()} {marked} t{both.entry[0].id},{both.entry[1].id} r{ref.n} p{three.join(',')}\"), identifier: Identifier(system: 'urn:u', value: m)))\n"
     "  return marked\n"
     "}\n"
     "workflow intake on r = web.post('/intake') order by r.body.lane {\n"
@@ -69,22 +80,35 @@ static const char program[] =
 static const char more[] = "  step c = crm.post(\"/{m}/6\", body: { v: 2, rows: rows })\n";
 
 static const char settings[] =
-    "{\"listeners\":{\"adt\":{\"port\":2575},\"orm\":{\"port\":2576},\"web\":{\"port\":8080}},"
+    "{\"secrets\":{\"crm_secret\":{\"file\":\"crm_secret\"},\"ehr_key\":{\"file\":\"ehr_key\"}},\"listeners\":{\"adt\":{\"port\":2575},\"orm\":{\"port\":2576},\"web\":{\"port\":8080}},"
     "\"connections\":{\"crm\":{\"private_networks\":true,\"in_flight\":%u},\"emr\":{\"private_networks\":true,\"on_dead\":\"hold\"},\"lab\":{\"private_networks\":true},\"ward\":{\"private_networks\":true},"
     "\"ehr\":{\"private_networks\":true,\"on_dead\":\"hold\"},\"drop\":{\"folder\":\"drop\",\"on_dead\":\"hold\"},\"journal\":{\"folder\":\"journal\",\"on_dead\":\"hold\",\"ambiguous\":\"stop\"}},"
     "\"active_runs\":%u,\"give_up_ms\":%u,\"min_free_bytes\":200000,\"log_segment_bytes\":65536,\"retain_inputs_bytes\":%u,\"retain_values_bytes\":%u,\"drain_ms\":3000,\"retain_every_ms\":20000}";
 
-enum { FILLER = 700 /* a file has several sectors */ };
+/* Of this world only. */
+static const char crm_secret[] = "the/secret";
+static const char ehr_key[] = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIJ9q+xqHj0bp1khmfKCIKcmV/qtP/6AxePhJDUc5GP7qoAoGCCqGSM49\nAwEHoUQDQgAEvEWAzKcfohQpMDj043+USBXZ8klX4WaPM+cFV57UHH9pxV+qh7W8\n"
+                              "/JfA0VadQzGA2VjsCOJm0eP8Mcy2EANBJA==\n-----END EC PRIVATE KEY-----\n";
+
+void program_secrets(config *c) {
+  for (uint32_t i = 0; i < c->nsecrets; i++) {
+    bool key = !strcmp(c->secrets[i].name, "ehr_key");
+    c->secrets[i].value = key ? ehr_key : crm_secret;
+    c->secrets[i].value_len = strlen(c->secrets[i].value);
+  }
+}
+
+enum { FILLER = 700 /* a file has several sectors */, TEXT = 16384 };
 
 static void compile(world *w, unsigned i, const char *within) {
   struct daemon_state *d = w->d;
-  char *text = (char *)arena_alloc(&d->a, 8192);
+  char *text = (char *)arena_alloc(&d->a, TEXT);
   diag_list l;
   comp_result r;
   char filler[FILLER + 1];
   memset(filler, '.', FILLER);
   filler[FILLER] = 0;
-  snprintf(text, 8192, program, (int)i + 1, i ? more : "", filler, within);
+  snprintf(text, TEXT, program, (int)i + 1, i ? more : "", filler, within);
   comp_source s = {"sim.hdw", text, strlen(text)};
   comp_options o = {0};
   diag_init(&l, &d->a);
@@ -104,6 +128,8 @@ void program_make(world *w) {
   w->once_us = within[k].us;
   for (unsigned i = 0; i < 2; i++) compile(w, i, within[k].text);
   w->little = chance(w, 400);
-  snprintf(d->settings, sizeof d->settings, settings, chance(w, 300) ? 1 : 16, chance(w, 300) ? 2 + (unsigned)draw(w, 4) : 256, chance(w, 300) ? 60000u : 259200000u, w->little ? 20000u : 0u, w->little ? 40000u : 0u);
+  unsigned at_once = chance(w, 300) ? 1 : 16;
+  polite_start(w, at_once);
+  snprintf(d->settings, sizeof d->settings, settings, at_once, chance(w, 300) ? 2 + (unsigned)draw(w, 4) : 256, chance(w, 300) ? 60000u : 259200000u, w->little ? 20000u : 0u, w->little ? 40000u : 0u);
   d->suspend_us = chance(w, 500) ? 1000 : draw_time(w, 4 * SECOND);
 }

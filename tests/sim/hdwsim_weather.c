@@ -60,13 +60,14 @@ static void spell(void *user) {
     n->bad = chance(w, 300) ? (unsigned)draw(w, 100) : 0;
     n->silent = chance(w, 300) ? (unsigned)draw(w, 150) : 0;
     n->garbage = chance(w, 200) ? (unsigned)draw(w, 80) : 0;
+    n->login = chance(w, 300) ? (unsigned)draw(w, chance(w, 400) ? 1001 : 400) : 0;
     n->wrong = chance(w, 200) ? (unsigned)draw(w, 80) : 0;
     if (n->busy + n->bad > 990) n->bad = 0, n->busy = 990;
   }
   n->delay = (unsigned)draw(w, 500);
   n->delay_us = draw_time(w, 10 * SECOND);
-  say(w, "weather: refuse %u hang %u reset %u lose %u slow %u, busy %u bad %u silent %u garbage %u wrong %u, cut %u", n->refuse, n->hang, n->reset, n->lose, n->slow, n->busy, n->bad, n->silent, n->garbage,
-      n->wrong, w->sky->cut_port);
+  say(w, "weather: refuse %u hang %u reset %u lose %u slow %u, busy %u bad %u silent %u garbage %u wrong %u, logins %u, cut %u", n->refuse, n->hang, n->reset, n->lose, n->slow, n->busy, n->bad, n->silent, n->garbage,
+      n->wrong, n->login, w->sky->cut_port);
   io_timer_set(w->io, &w->sky->spell, draw_time(w, 120 * SECOND), spell, w);
 }
 
