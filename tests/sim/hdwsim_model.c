@@ -24,7 +24,7 @@ message *model_new_message(world *w, kind k, unsigned lane) {
   snprintf(m->tag, sizeof m->tag, "a");
   /* Now and then a sender uses a control id again, for something else. */
   message *before = w->nmsgs > 20 ? &w->msgs[draw(w, w->nmsgs)] : NULL;
-  if (before && before->kind == k && before->lane == lane && before->tag[0] < 'z' && k != KIND_WEB && before->answer && chance(w, 200)) {
+  if (before && before->kind == k && before->lane == lane && before->tag[0] < 'z' && k != KIND_WEB && chance(w, 200)) {
     if (!before->next_same) {
       memcpy(m->id, before->id, sizeof m->id);
       m->tag[0] = (char)(before->tag[0] + 1);

@@ -264,12 +264,12 @@ static void on_event(io_sock *s, unsigned events, void *user) {
 
 /* ---- the next thing to do ------------------------------------------------------------------------------------------------------------------------- */
 
-/* An old message of this lane, the latest under its control id. */
+/* An old message of this lane, be there others under its control id since. */
 static message *an_old_one(sender *c) {
   world *w = c->w;
   for (unsigned k = 0; k < 8 && w->nmsgs; k++) {
     message *m = &w->msgs[draw(w, w->nmsgs)];
-    if (m->lane == c->lane && m->answer && !m->next_same) return m;
+    if (m->lane == c->lane && m->answer) return m;
   }
   return NULL;
 }
