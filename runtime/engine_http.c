@@ -65,9 +65,19 @@ static bool headers_of(arena *a, const http_head *h, val *out) {
     if (!low || !text) return false;
     for (char *p = low; *p; p++)
       if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
-    bool seen = false;
-    for (uint32_t k = 0; k < n; k++) seen |= jv_is(kv[2 * k], low);
-    if (seen) continue;
+    uint32_t k = 0;
+    while (k < n && !jv_is(kv[2 * k], low)) k++;
+    if (k < n) { /* one that is there again means a list (RFC 9110 5.3) */
+      const val *was = &kv[2 * k + 1];
+      size_t n1 = was->len, len = n1 + 2 + value.len;
+      char *both = (char *)arena_alloc(a, len);
+      if (!both) return false;
+      memcpy(both, was->u.s, n1);
+      memcpy(both + n1, ", ", 2);
+      memcpy(both + n1 + 2, text, value.len);
+      kv[2 * k + 1] = val_str(both, len);
+      continue;
+    }
     kv[2 * n] = val_key(low, name.len);
     kv[2 * n + 1] = val_str(text, value.len);
     n++;

@@ -70,11 +70,10 @@ static void test_headers_without_credentials(void **state) {
   ackrig *x = ack_new(edge_program, "", "");
   assert_int_equal(status(request(x, "POST /api", "X-One: 1\r\nx-one: 2\r\nCookie: secret\r\nAuthorization: Basic c2VjcmV0\r\nProxy-Authorization: secret\r\nZed: z\r\n", "")), 202);
   const char *said = heard(x);
-  assert_non_null(strstr(said, "\"x-one\":\"1\""));
+  assert_non_null(strstr(said, "\"x-one\":\"1, 2\""));
   assert_non_null(strstr(said, "\"zed\":\"z\""));
   assert_null(strstr(said, "secret"));
   assert_null(strstr(said, "c2VjcmV0"));
-  assert_null(strstr(said, "\"2\""));
   ack_free(x);
 }
 
