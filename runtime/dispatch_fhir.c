@@ -116,6 +116,7 @@ static void on_stored(fhir *f, const io_http_res *res, val body) {
   if (f->call->c->cfg->o.verify_writes && f->conditional && id) {
     f->id = id, f->version = shown ? jv_text(a, fhir_get(a, fhir_get(a, body, "meta"), "versionId")) : version;
     fhir_begin(f, "GET", verified);
+    f->verifies = true;
     if (fhir_path(f, NULL, f->type, f->id, NULL)) {
       fhir_go(f);
       return;

@@ -49,6 +49,7 @@ struct fhir {
   fhir_search s;
   unsigned requests;         /* made so far */
   unsigned applied;          /* patch: how often */
+  bool verifies;             /* what was written is read (verify_writes) */
   val present;               /* patch: the version that is there */
   const char *version;
 };

@@ -132,11 +132,16 @@ bool fhir_if_match(fhir *f, const char **etag) {
   return *etag != NULL;
 }
 
-/* A patch was taken with an answer that does not show what is there now, and this is the reading of it. When that fails the patch is not made again. */
-static bool looks(const fhir *f) { return f->applied > FHIR_REAPPLY && !strcmp(f->x.method, "GET"); }
+/* What was to be written is, and this is the reading of it: of a patch whose answer does not show what is there now, or to verify an update. When that fails the write is not made
+ * again: it would be another change, or refused as the conflict with itself. */
+static bool looks(const fhir *f) { return f->verifies || (f->applied > FHIR_REAPPLY && !strcmp(f->x.method, "GET")); }
 
-/* What is known is which resource it was. */
+/* What is known is which resource it was; not whether the server has what was verified. */
 static void made(fhir *f) {
+  if (f->verifies) {
+    fhir_fail(f, FAIL_PERMANENT, 0, "not_verified", "it was written, and could not be read again to verify it");
+    return;
+  }
   static const char *const names[] = {"resourceType", "id"};
   val v[] = {val_cstr(f->type), val_cstr(f->id)};
   fhir_done(f, fhir_object(f->call->a, 2, names, v));
