@@ -109,7 +109,7 @@ int hv_rollback(const hv_args *args) {
   buf_putc(&names, 0);
   const char *name = args->nwords && !names.status ? hv_escape(&t.a, names.p) : NULL, *to = args->to ? hv_escape(&t.a, args->to) : NULL;
   int n = snprintf(target, sizeof target, "/rollback?x=1%s%s%s%.300s", name ? "&name=" : "", name ? name : "", to ? "&to=" : "", to ? to : "");
-  if (n >= (int)sizeof target) {
+  if (names.status || n >= (int)sizeof target) {
     hv_say("these are too many names");
     return talk_end(&t, EXIT_USAGE);
   }

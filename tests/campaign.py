@@ -56,7 +56,7 @@ def kill9(a):
     while kills < a.count if not a.seconds else time.monotonic() < end:
         some = min(100, a.count - kills) if not a.seconds else 100
         named = bool(a.points) and (seed % 4 == 0 or a.quick)
-        done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'tests/faults/kill_ledger.py'), '--kills', str(some), '--seed', str(seed)] + (['--points', '--senders', '4'] if named else []),
+        done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'tests/faults/kill_ledger.py'), '--kills', str(some), '--seed', str(seed)] + (['--points', '--senders', '4'] if named else [] if a.quick else ['--ready', '1']),
                               capture_output=True, text=True, errors='replace', env=dict(os.environ, HDW_BIN=os.path.abspath(a.points if named else a.bin), HDW_SLOW='3'))
         print(done.stdout.strip(), flush=True)
         said = re.search(r'(\d+) kills, (\d+) acknowledged, \d+ requests, (\d+) duplicates, ready after p50 \d+ ms, max (\d+) ms', done.stdout)

@@ -4,17 +4,6 @@
 #define OAUTH "oauth2(token: 'https://login.example.org/token', client_id: 'hub', client_secret: secret('s'))"
 #define SECOND INT64_C(1000000)
 
-static store_run only_run(prog *p) {
-  store_run row = {0};
-  prog_ids in = {.n = 0}, runs = {.n = 0};
-  (void)store_list_inputs(engine_store(p->e), 0, STORE_BY_TIME, cod_cstr(""), 0, false, 256, prog_take_id, &in);
-  assert_int_equal(in.n, 1);
-  (void)store_list_runs_of_input(engine_store(p->e), 0, in.id[0], prog_take_id, &runs);
-  assert_int_equal(runs.n, 1);
-  assert_int_equal(store_get_run(engine_store(p->e), 0, runs.id[0], &p->a, &row), HDW_OK);
-  return row;
-}
-
 /* Paused while the token is on its way: no attempt; it goes when an operator says so. */
 static void test_B9_paused_while_the_login_goes_on(void **state) {
   (void)state;
@@ -26,13 +15,13 @@ static void test_B9_paused_while_the_login_goes_on(void **state) {
   assert_int_equal(engine_pause(r.p->e, "crm", true, "me", NULL, NULL), HDW_OK);
   prog_run_for(r.p, 10 * SECOND);
   assert_int_equal(r.calls, 0);
-  assert_int_equal(only_run(r.p).state, RUN_PARKED);
+  assert_int_equal(prog_only_run(r.p).state, RUN_PARKED);
   assert_int_equal(r.p->e->conns[0]->places, 0);
   assert_int_equal(engine_pause(r.p->e, "crm", false, "me", NULL, NULL), HDW_OK);
   prog_run_for(r.p, 5 * SECOND);
   assert_int_equal(r.calls, 1);
   assert_int_equal(r.logins, 1);
-  assert_int_equal(only_run(r.p).state, RUN_DONE);
+  assert_int_equal(prog_only_run(r.p).state, RUN_DONE);
   prog_free(r.p);
 }
 

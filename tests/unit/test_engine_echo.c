@@ -90,13 +90,20 @@ static void test_R22_old_marks_are_taken_away(void **state) {
   prog_free(p);
 }
 
+/* One message has come and gone out. */
+static prog *begin_with_one(world *w, unsigned *sent) {
+  prog *p = begin(w, sent);
+  prog_submit(p, "M1", "1", "");
+  prog_run_for(p, 2000000);
+  assert_int_equal(*sent, 1);
+  return p;
+}
+
 static void test_R22_after_a_long_rest_too(void **state) {
   (void)state;
   unsigned sent = 0;
   world w;
-  prog *p = begin(&w, &sent);
-  prog_submit(p, "M1", "1", "");
-  prog_run_for(p, 2000000);
+  prog *p = begin_with_one(&w, &sent);
   assert_true(all_marks(p) > 0);
   engine_close(p->e); /* down for a quarter of a year */
   prog_run_for(p, 90 * DAY);
@@ -112,8 +119,7 @@ static void test_R22_an_echo_is_one_within_its_window_only(void **state) {
   (void)state;
   unsigned sent = 0;
   world w;
-  prog *p = begin(&w, &sent);
-  prog_submit(p, "M1", "1", "");
+  prog *p = begin_with_one(&w, &sent);
   prog_run_for(p, 5 * HOUR);
   assert_int_equal(sent, 1);
   prog_submit(p, "M2", "1", ""); /* the same content under an id of its own */
@@ -138,10 +144,7 @@ static void test_R22_an_echo_makes_no_run_when_memory_is_short(void **state) {
   (void)state;
   unsigned sent = 0;
   world w;
-  prog *p = begin(&w, &sent);
-  prog_submit(p, "M1", "1", "");
-  prog_run_for(p, 2000000);
-  assert_int_equal(sent, 1);
+  prog *p = begin_with_one(&w, &sent);
   open_again(p); /* what went out in the last moments is forgotten, its marks are in the state */
   for (long n = 0; n < 40; n++) {
     char id[24];

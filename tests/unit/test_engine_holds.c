@@ -128,26 +128,35 @@ static void test_R5_a_half_open_breaker_waits_for_the_next_one_without_holding_i
 #define OTHER_PATH PROGRAM("https://ehr.example.org/v2", BREAKER)
 #define OTHER_SERVER PROGRAM("https://new.example.org/r4", BREAKER)
 
+/* What is deployed, and whether its server is the one that the program had. */
+static const struct { const char *text; bool same; } deployments[] = {{CHANGED, true}, {OTHER_PATH, true}, {OTHER_SERVER, false}};
+
+/* The first run makes the connection `held`; then the text is deployed, and with the same server it still is. A second run begins. */
+static prog *held_then_deployed(world *w, server *s, const char *held, size_t nth) {
+  prog *p = begin(w, s, PROGRAM(HERE, BREAKER));
+  give(p, 0, 1);
+  prog_run_for(p, 1000000);
+  assert_string_equal(look(p).state, held);
+  deploy_ok(deploy_text(p, deployments[nth].text));
+  assert_string_equal(look(p).state, deployments[nth].same ? held : "ok");
+  give(p, 1, 1);
+  return p;
+}
+
 /* What the server asked for holds whatever is deployed, as long as it is that server. */
 static void test_R3_retry_after_holds_over_a_deployment(void **state) {
   (void)state;
-  static const struct { const char *text; bool same; } t[] = {{CHANGED, true}, {OTHER_PATH, true}, {OTHER_SERVER, false}};
-  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+  for (size_t i = 0; i < sizeof deployments / sizeof *deployments; i++) {
     server s = {.bad = 1, .says = {429, "", "Retry-After", "100"}};
     world w;
-    prog *p = begin(&w, &s, PROGRAM(HERE, BREAKER));
-    give(p, 0, 1);
+    bool same = deployments[i].same;
+    prog *p = held_then_deployed(&w, &s, "asked to wait", i);
     prog_run_for(p, 1000000);
-    assert_string_equal(look(p).state, "asked to wait");
-    deploy_ok(deploy_text(p, t[i].text));
-    assert_string_equal(look(p).state, t[i].same ? "asked to wait" : "ok");
-    give(p, 1, 1);
-    prog_run_for(p, 1000000);
-    assert_int_equal(s.asked, t[i].same ? 1 : 2);
-    if (!t[i].same) assert_string_equal(s.host[1], "new.example.org");
+    assert_int_equal(s.asked, same ? 1 : 2);
+    if (!same) assert_string_equal(s.host[1], "new.example.org");
     prog_run_for(p, 110000000);
     assert_int_equal(s.asked, 3);
-    assert_true(!t[i].same || s.at_us[1] - s.at_us[0] >= 100000000);
+    assert_true(!same || s.at_us[1] - s.at_us[0] >= 100000000);
     prog_free(p);
   }
 }
@@ -178,19 +187,12 @@ static void test_R3_an_answer_to_what_left_before_holds_the_new_definition(void 
 
 static void test_R5_an_open_breaker_stays_with_its_server(void **state) {
   (void)state;
-  static const struct { const char *text; bool same; } t[] = {{CHANGED, true}, {OTHER_PATH, true}, {OTHER_SERVER, false}};
-  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+  for (size_t i = 0; i < sizeof deployments / sizeof *deployments; i++) {
     server s = {.bad = 1, .says = {503, "", NULL, NULL}};
     world w;
-    prog *p = begin(&w, &s, PROGRAM(HERE, BREAKER));
-    give(p, 0, 1);
-    prog_run_for(p, 1000000);
-    assert_string_equal(look(p).state, "breaker open");
-    deploy_ok(deploy_text(p, t[i].text));
-    assert_string_equal(look(p).state, t[i].same ? "breaker open" : "ok");
-    give(p, 1, 1);
+    prog *p = held_then_deployed(&w, &s, "breaker open", i);
     prog_run_for(p, 10000000);
-    assert_true(t[i].same ? s.asked == 1 : s.asked >= 2);
+    assert_true(deployments[i].same ? s.asked == 1 : s.asked >= 2);
     prog_run_for(p, 100000000);
     assert_int_equal(s.asked, 3);
     assert_string_equal(look(p).state, "ok");

@@ -18,17 +18,6 @@ static reply serve(world *w, const io_http_req *q) {
   return (reply){200, "{\"resourceType\":\"Patient\",\"id\":\"1\",\"meta\":{\"versionId\":\"3\"},\"active\":false}", NULL, NULL};
 }
 
-static store_run only_run(prog *p) {
-  store_run row = {0};
-  prog_ids in = {.n = 0}, runs = {.n = 0};
-  (void)store_list_inputs(engine_store(p->e), 0, STORE_BY_TIME, cod_cstr(""), 0, false, 256, prog_take_id, &in);
-  assert_int_equal(in.n, 1);
-  (void)store_list_runs_of_input(engine_store(p->e), 0, in.id[0], prog_take_id, &runs);
-  assert_int_equal(runs.n, 1);
-  assert_int_equal(store_get_run(engine_store(p->e), 0, runs.id[0], &p->a, &row), HDW_OK);
-  return row;
-}
-
 /* The peer asks to be left alone for longer than a call may take, between the patch and the reading. */
 static reply busy(world *w, const io_http_req *q) {
   server *s = (server *)w->user;
@@ -47,7 +36,7 @@ static void test_R6_nor_because_the_server_wants_to_be_left_alone(void **state) 
   prog_submit(p, "M1", "4711", "");
   prog_run_for(p, 300000000);
   assert_int_equal(s.patches, 1);
-  assert_int_equal(only_run(p).state, RUN_DONE);
+  assert_int_equal(prog_only_run(p).state, RUN_DONE);
   prog_free(p);
 }
 
@@ -59,7 +48,7 @@ static void once(const char *call, unsigned fail_from) {
     prog *p = world_run(&w, "fhir", "retry: retry(3, from: 100 milliseconds, to: 200 milliseconds)", call);
     prog_run_for(p, 20000000);
     assert_int_equal(s.patches, 1);
-    assert_int_equal(only_run(p).state, RUN_DONE);
+    assert_int_equal(prog_only_run(p).state, RUN_DONE);
     prog_free(p);
   }
 }
@@ -103,7 +92,7 @@ static void test_F13_an_update_is_verified_once_and_not_made_again(void **state)
     prog_run_for(p, 20000000);
     assert_int_equal(s.patches, 1);
     assert_int_equal(s.reads, 1);
-    store_run r = only_run(p);
+    store_run r = prog_only_run(p);
     assert_int_equal(r.state, t[i].state);
     if (t[i].text[0]) {
       assert_true(cod_equal(r.error_code, cod_cstr("not_verified")));

@@ -535,21 +535,26 @@ static void test_folders_and_drops(void **state) {
   end(&w);
 }
 
+/* A segment with a record, and a last file of these bytes. */
+static void begin_in_a_roll(world *w, const uint8_t *last, size_t n) {
+  static made m;
+  begin(w);
+  made_one(&m);
+  place_seg(w->x, &m);
+  place(w->x, DIR "/00000000000000000002.seg", last, n);
+}
+
 /* What a crash during a roll leaves: a last file without its header, which no record was told to be in. It goes; each call on the way may fail, and nothing else is lost. */
 static void test_what_a_crash_during_a_roll_leaves_goes(void **state) {
   (void)state;
   static const io_sim_op ops[] = {IO_SIM_OPEN, IO_SIM_PREAD, IO_SIM_UNLINK, IO_SIM_SYNC_DIR, IO_SIM_SYNC, IO_SIM_ALLOC};
   static uint8_t zeros[70000];
-  static made m;
   for (size_t op = 0; op < sizeof ops / sizeof *ops; op++)
     for (unsigned n = 1; n < 9; n++) {
       world w;
       log_open_info info;
       hlog *l;
-      begin(&w);
-      made_one(&m);
-      place_seg(w.x, &m);
-      place(w.x, DIR "/00000000000000000002.seg", zeros, n % 2 ? sizeof zeros : 10);
+      begin_in_a_roll(&w, zeros, n % 2 ? sizeof zeros : 10);
       io_sim_fault(w.x, ops[op], n, HDW_E_IO, false);
       if (!open_log(w.x, 1 << 16, &info, &l)) log_close(l);
       io_sim_fault(w.x, ops[op], 1, HDW_OK, false);
@@ -562,11 +567,8 @@ static void test_what_a_crash_during_a_roll_leaves_goes(void **state) {
     world w;
     log_open_info info;
     hlog *l;
-    begin(&w);
-    made_one(&m);
-    place_seg(w.x, &m);
     zeros[69000] = known ? 0 : 'x';
-    place(w.x, DIR "/00000000000000000002.seg", zeros, sizeof zeros);
+    begin_in_a_roll(&w, zeros, sizeof zeros);
     log_opts o = {.dir = DIR, .low_water_bytes = 1, .synced_seq = known ? 2 : 0};
     assert_int_equal(log_open(w.x, &o, &info, &l), HDW_E_CORRUPT);
     end(&w);
