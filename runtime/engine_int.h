@@ -725,6 +725,8 @@ void eng_early_close(engine *e);
 const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input, const val *result);
 /* The run cannot be written now: it leaves memory and is looked for again later. */
 void eng_run_abandon(eng_run *r);
+/* What the run has done cannot be looked up, so nobody knows whether the next effect is a second one: as eng_run_abandon; a run whose own memory is too small for it dies. */
+void eng_run_unread(eng_run *r, hdw_status s, const char *path);
 /* The lanes of a run that ended are free: their next heads may start. */
 void eng_lanes_release(engine *e, const store_run *row);
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n);
@@ -815,9 +817,10 @@ void eng_run_key(const eng_run *r, const char *path, char out[ENG_HEX + 1], uint
 /* The record of the result that the run before has for the effect at hand. HDW_E_NOTFOUND: perform it; HDW_E_IO: it cannot be read now. */
 hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec);
 typedef enum eng_redo { REDO_PERFORM, REDO_TAKE, REDO_REPLACE /* *old is given up first */ } eng_redo;
-eng_redo eng_redo_send(eng_run *r, const eng_ask *x, uint64_t *old);
-/* The first run of a chain. */
-uint64_t eng_redo_origin(engine *e, const store_run *row);
+/* Else than HDW_OK: nobody knows what that run has done. */
+hdw_status eng_redo_send(eng_run *r, const eng_ask *x, eng_redo *how, uint64_t *old);
+/* The first run of a chain, as far back as there are any. */
+hdw_status eng_redo_origin(engine *e, const store_run *row, uint64_t *out);
 
 /* ---- connections held and free (engine_conn.c) ---------------------------------------------------------------------------------- */
 

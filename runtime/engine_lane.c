@@ -9,6 +9,11 @@
 enum { READY_MAX = 65536, SCAN_CHUNK = 512, DUE_MAX = 1024, COUNT_MAX = 10000 };
 
 static void on_sched(void *user);
+static void on_rescan_timer(void *user);
+
+static void look_again(engine *e) {
+  if (!e->closing && !e->rescan_timer.set) io_timer_set(e->io, &e->rescan_timer, 1000000, on_rescan_timer, e);
+}
 
 void eng_sched(engine *e) {
   if (!e->sched.set && e->started && !e->closing) io_timer_set(e->io, &e->sched, 0, on_sched, e);
@@ -35,7 +40,12 @@ void eng_ready(engine *e, uint64_t id, bool fresh) {
 bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], unsigned n) {
   for (unsigned i = 0; i < n && !HDW_BROKEN("lane.order"); i++) {
     uint64_t head;
-    if (!store_lane_head(e->store, ENG_PART, lanes[i], &head, NULL) && head < id) return false;
+    hdw_status s = store_lane_head(e->store, ENG_PART, lanes[i], &head, NULL);
+    if (!s && head < id) return false;
+    if (!eng_state_said(e, s)) { /* nobody knows: looked for again */
+      look_again(e);
+      return false;
+    }
   }
   return true;
 }
@@ -89,7 +99,9 @@ void eng_lanes_release(engine *e, const store_run *row) {
     arena a;
     arena_init(&a, e->mem, 0);
     store_run next;
-    if (!store_get_run(e->store, ENG_PART, head, &a, &next) && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, eng_run_fresh(e, &next));
+    hdw_status s = store_get_run(e->store, ENG_PART, head, &a, &next);
+    if (!s && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, eng_run_fresh(e, &next));
+    if (!eng_state_said(e, s)) look_again(e);
     arena_free(&a);
   }
 }
@@ -119,7 +131,9 @@ static void rescan(engine *e) {
     arena a;
     arena_init(&a, e->mem, 0);
     store_run row;
-    if (!eng_run_active(e, s.found[i]) && !store_get_run(e->store, ENG_PART, s.found[i], &a, &row) && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
+    hdw_status said = eng_run_active(e, s.found[i]) ? HDW_E_NOTFOUND : store_get_run(e->store, ENG_PART, s.found[i], &a, &row);
+    if (!said && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
+    if (!eng_state_said(e, said)) look_again(e);
     arena_free(&a);
   }
   e->rescan_after = s.last;
@@ -161,7 +175,13 @@ void eng_run_abandon(eng_run *r) {
   engine *e = r->e;
   e->fresh_after = eng_last_seq(e);
   eng_run_free(r);
-  if (!e->closing && !e->rescan_timer.set) io_timer_set(e->io, &e->rescan_timer, 1000000, on_rescan_timer, e);
+  look_again(e);
+}
+
+void eng_run_unread(eng_run *r, hdw_status s, const char *path) {
+  (void)eng_state_said(r->e, s); /* damaged: the engine ends */
+  if (s == HDW_E_NOMEM && r->a.over_limit) eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), "the run needs more memory than run_memory_bytes", path);
+  else eng_run_abandon(r);
 }
 
 /* ---- wake times ------------------------------------------------------------------------------------------------------------ */

@@ -120,7 +120,8 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
     dead(d, r);
     return;
   }
-  r->state = HDW_BROKEN("send.once") ? DELIVERY_DELIVERED : DELIVERY_PENDING;
+  /* Not even tried: whether the attempt of an earlier life arrived is as unknown as before. */
+  r->state = HDW_BROKEN("send.once") ? DELIVERY_DELIVERED : call->judged && d->row.state == DELIVERY_INFLIGHT && !HDW_BROKEN("line.forgotten") ? DELIVERY_INFLIGHT : DELIVERY_PENDING;
   if (unsure) r->fail_class = FAIL_AMBIGUOUS; /* the same key again, as long as it is the same address */
   if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
@@ -201,7 +202,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   *call = (eng_call){.e = e, .c = c, .a = &d->a, .delivery = id, .writes = true, .done = delivered, .user = d};
   hdw_status s = store_get_delivery(e->store, ENG_PART, id, &d->a, &d->row);
   if (!s) s = eng_read(e, d->row.pos, &d->a, &rec);
-  bool disk = s == HDW_E_IO || s == HDW_E_FULL; /* it may be read the next time */
+  bool later = s == HDW_E_IO || s == HDW_E_FULL; /* it may be read the next time */
   if (!s) s = engine_unpack(e, &d->a, rec.body, rec.body_len, &call->request);
   call->attempt = d->row.attempts + 1;
   call->run = d->row.run;
@@ -230,7 +231,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   }
   if (s) {
     call->judged = true; /* by nobody outside: nothing that the breaker should count */
-    eng_call_fail(call, disk ? FAIL_TRANSIENT : FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
+    eng_call_fail(call, later ? FAIL_TRANSIENT : FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
     return true;
   }

@@ -21,10 +21,12 @@ void eng_run_key(const eng_run *r, const char *path, char out[ENG_HEX + 1], uint
 hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec) {
   engine *e = r->e;
   store_effect f;
-  if (!r->row.of_run || store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(x->q->path), &r->a, &f)) return HDW_E_NOTFOUND;
+  if (!r->row.of_run) return HDW_E_NOTFOUND;
+  hdw_status s = store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(x->q->path), &r->a, &f);
+  if (s) return s;
   if (f.state != EFFECT_DONE || !f.result_pos.seg || memcmp(f.request_hash, x->hash, REC_HASH) || !cod_equal(f.operation, cod_cstr(x->operation))) return HDW_E_NOTFOUND;
-  hdw_status s = eng_read(e, f.result_pos, &r->a, rec);
-  return s && s != HDW_E_IO ? HDW_E_NOTFOUND : s;
+  s = eng_read(e, f.result_pos, &r->a, rec);
+  return s && s != HDW_E_IO && s != HDW_E_NOMEM ? HDW_E_NOTFOUND : s;
 }
 
 typedef struct old_send {
@@ -32,29 +34,19 @@ typedef struct old_send {
   const char *path;
   store_delivery d;
   bool found;
+  hdw_status status;
 } old_send;
 static bool at_path(uint16_t part, uint64_t id, uint8_t state, void *user) {
   old_send *o = (old_send *)user;
   (void)part, (void)state;
-  if (store_get_delivery(o->r->e->store, ENG_PART, id, &o->r->a, &o->d) || !cod_equal(o->d.path, cod_cstr(o->path))) return true;
-  o->found = true;
-  return false;
+  o->status = store_get_delivery(o->r->e->store, ENG_PART, id, &o->r->a, &o->d);
+  o->found = !o->status && cod_equal(o->d.path, cod_cstr(o->path));
+  return !o->status && !o->found;
 }
 
-eng_redo eng_redo_send(eng_run *r, const eng_ask *x, uint64_t *old) {
-  engine *e = r->e;
-  old_send o = {.r = r, .path = x->q->path};
-  store_effect f;
-  *old = 0;
-  if (!r->row.of_run) return REDO_PERFORM;
-  /* It had taken it over itself. */
-  if (!store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(o.path), &r->a, &f))
-    return f.state == EFFECT_DONE && !memcmp(f.request_hash, x->hash, REC_HASH) ? REDO_TAKE : REDO_PERFORM;
-  (void)store_list_deliveries_of_run(e->store, ENG_PART, r->row.of_run, at_path, &o);
-  if (!o.found) return REDO_PERFORM;
-  *old = o.d.id;
-  bool same = !memcmp(o.d.request_hash, x->hash, REC_HASH);
-  switch (o.d.state) {
+static eng_redo redo_of(const old_send *o, const eng_ask *x) {
+  bool same = !memcmp(o->d.request_hash, x->hash, REC_HASH);
+  switch (o->d.state) {
   case DELIVERY_DELIVERED: return same ? REDO_TAKE : REDO_PERFORM;
   case DELIVERY_PENDING:
   case DELIVERY_INFLIGHT: return same ? REDO_TAKE : REDO_REPLACE;
@@ -64,18 +56,40 @@ eng_redo eng_redo_send(eng_run *r, const eng_ask *x, uint64_t *old) {
   }
 }
 
-uint64_t eng_redo_origin(engine *e, const store_run *row) {
+hdw_status eng_redo_send(eng_run *r, const eng_ask *x, eng_redo *how, uint64_t *old) {
+  engine *e = r->e;
+  old_send o = {.r = r, .path = x->q->path};
+  store_effect f;
+  *old = 0, *how = REDO_PERFORM;
+  if (!r->row.of_run) return HDW_OK;
+  hdw_status s = store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(o.path), &r->a, &f);
+  if (!s) { /* it had taken it over itself */
+    if (f.state == EFFECT_DONE && !memcmp(f.request_hash, x->hash, REC_HASH)) *how = REDO_TAKE;
+    return HDW_OK;
+  }
+  if (s != HDW_E_NOTFOUND) return s;
+  s = store_list_deliveries_of_run(e->store, ENG_PART, r->row.of_run, at_path, &o);
+  if (s || o.status) return s ? s : o.status;
+  if (!o.found) return HDW_OK;
+  *old = o.d.id;
+  *how = redo_of(&o, x);
+  return HDW_OK;
+}
+
+hdw_status eng_redo_origin(engine *e, const store_run *row, uint64_t *out) {
   arena a;
-  uint64_t id = row->id, before = row->of_run;
+  hdw_status s = HDW_OK;
+  uint64_t before = row->of_run;
+  *out = row->id;
   arena_init(&a, e->mem, 0);
-  for (unsigned i = 0; before && i < ORIGIN_MAX; i++) {
+  for (unsigned i = 0; before && !s && i < ORIGIN_MAX; i++) {
     store_run r;
-    id = before;
-    if (store_get_run(e->store, ENG_PART, before, &a, &r)) break;
+    *out = before;
+    s = store_get_run(e->store, ENG_PART, before, &a, &r);
     before = r.of_run;
   }
   arena_free(&a);
-  return id;
+  return s == HDW_E_NOTFOUND ? HDW_OK : s; /* expired: the oldest that there is */
 }
 
 /* ---- which runs ------------------------------------------------------------------------------------------------------------------ */
@@ -207,7 +221,11 @@ static bool plan_effect(engine_redo *p, eng_run *r) {
     return true;
   }
   if (x.effect->flags & MOD_EFFECT_SEND) {
-    eng_redo how = eng_redo_send(r, &x, &old);
+    eng_redo how;
+    if (eng_redo_send(r, &x, &how, &old)) {
+      p->end = "what the run has done cannot be read";
+      return false;
+    }
     line(p, &x, sends[how], how == REDO_PERFORM ? 0 : old);
     vm_resume_branch(x.branch, VAL_NONE);
     return true;

@@ -4,6 +4,7 @@
  * can be thrown away at any time: executing it again with the recorded results leads to the same place. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 #include "json.h"
 #include "watch.h"
 
@@ -51,13 +52,22 @@ void eng_run_free(eng_run *r) {
 
 /* ---- loading -------------------------------------------------------------------------------------------------------------- */
 
+typedef struct sent {
+  eng_run *r;
+  hdw_status status;
+} sent;
 static bool keep_sent(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  eng_run *r = (eng_run *)user;
+  sent *x = (sent *)user;
+  eng_run *r = x->r;
   store_delivery d;
   (void)part, (void)state;
-  if (store_get_delivery(r->e->store, ENG_PART, id, &r->a, &d)) return true;
+  x->status = store_get_delivery(r->e->store, ENG_PART, id, &r->a, &d);
+  if (x->status) return false;
   eng_recorded *k = (eng_recorded *)arena_zalloc(&r->a, 1, sizeof *k);
-  if (!k || !(k->path = arena_dup(&r->a, d.path.p, d.path.len))) return false;
+  if (!k || !(k->path = arena_dup(&r->a, d.path.p, d.path.len))) {
+    x->status = HDW_E_NOMEM;
+    return false;
+  }
   memcpy(k->request_hash, d.request_hash, REC_HASH);
   k->next = r->sent;
   r->sent = k;
@@ -101,11 +111,13 @@ static hdw_status start_vm(eng_run *r, val input) {
   engine *e = r->e;
   uint8_t h[REC_HASH];
   /* Reprocessed: time and random numbers of the first run, or requests that hold them would not match what is there. */
-  uint64_t origin = r->row.of_run ? eng_redo_origin(e, &r->row) : r->id;
+  uint64_t origin = r->id;
+  hdw_status s = r->row.of_run ? eng_redo_origin(e, &r->row, &origin) : HDW_OK;
+  if (s) return s;
   cod_sha256(r->identity, REC_HASH, &origin, sizeof origin, h);
   r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.of_run ? r->input_us : r->row.created_us, .env = &eng_env_run, .user = e, .regexes = e->regexes, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
-  hdw_status s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
+  s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
   r->vm.copies = true; /* requests and results are copied */
   return s;
 }
@@ -155,7 +167,12 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     e->rescan = true;
     return;
   }
-  if (store_get_run(e->store, ENG_PART, id, &r->a, &r->row) || r->row.state >= RUN_DONE) {
+  hdw_status s = store_get_run(e->store, ENG_PART, id, &r->a, &r->row);
+  if (!eng_state_said(e, s)) {
+    eng_run_abandon(r);
+    return;
+  }
+  if (s || r->row.state >= RUN_DONE) {
     eng_run_free(r);
     eng_steps_drop(e, id, false);
     return;
@@ -178,8 +195,8 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     eng_run_free(r);
     return;
   }
-  hdw_status s = eng_run_prepare(r, body, len);
-  if (s == HDW_E_IO || s == HDW_E_FULL) { /* the disk, nothing is wrong with the run: later again */
+  s = eng_run_prepare(r, body, len);
+  if (s == HDW_E_IO || s == HDW_E_FULL || (s == HDW_E_NOMEM && !r->a.over_limit)) { /* the disk, the process: nothing is wrong with the run, later again */
     eng_run_abandon(r);
     return;
   }
@@ -189,7 +206,13 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     return;
   }
   if (r->replay) {
-    (void)store_list_deliveries_of_run(e->store, ENG_PART, id, keep_sent, r);
+    sent x = {.r = r};
+    s = store_list_deliveries_of_run(e->store, ENG_PART, id, keep_sent, &x);
+    if (!s) s = x.status;
+    if (s && !HDW_BROKEN("unread.again")) {
+      eng_run_unread(r, s, "");
+      return;
+    }
     /* Where it failed last is tried again, whatever was recorded there. */
     snprintf(r->parked_path, sizeof r->parked_path, "%.*s", (int)r->row.path.len, r->row.path.p);
     r->known = r->row.state != RUN_RUNNING;
@@ -329,7 +352,7 @@ void eng_run_go(eng_run *r) {
     case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
     case VM_OUT_OF_MEMORY:
       /* The process's budget, not the run's: it comes back when others have ended. */
-      if (r->a.used_bytes < (size_t)e->o.config->top.run_memory_bytes / 2) {
+      if (!r->a.over_limit) {
         eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
         return;
       }
@@ -453,7 +476,13 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   buf b;
   arena_init(&a, e->mem, 0);
   buf_init(&b, &a, (size_t)e->o.config->top.run_memory_bytes);
-  if (state == RUN_DONE && result_body(r, &b)) {
+  hdw_status s = state == RUN_DONE ? result_body(r, &b) : HDW_OK;
+  if (s == HDW_E_NOMEM) { /* of the process: it ends once more, in the same way */
+    arena_free(&a);
+    eng_run_abandon(r);
+    return;
+  }
+  if (s) {
     state = RUN_DEAD, fail_class = FAIL_PERMANENT, code = "HDW_E_LIMIT", text = "the returned value cannot be stored";
     b.len = 0;
   }
@@ -462,7 +491,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
   if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);
   cod_w w = eng_writer(e);
-  hdw_status s = rec_put_run_end(&w, &end);
+  s = rec_put_run_end(&w, &end);
   if (!s) s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, (void *)(uintptr_t)r->id, NULL);
   arena_free(&a);
   if (s) {

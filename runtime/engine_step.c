@@ -239,9 +239,14 @@ static recalled recall(eng_run *r, ask *x) {
   engine *e = r->e;
   const char *path = x->q->path;
   store_effect f;
-  if (HDW_BROKEN("step.again") || store_get_effect(e->store, ENG_PART, r->id, str(path), &r->a, &f)) {
+  hdw_status st = HDW_BROKEN("step.again") ? HDW_E_NOTFOUND : store_get_effect(e->store, ENG_PART, r->id, str(path), &r->a, &f);
+  if (st == HDW_E_NOTFOUND || (st && HDW_BROKEN("unread.again"))) {
     r->beyond = true;
     return RECALL_NONE;
+  }
+  if (st) {
+    eng_run_unread(r, st, path);
+    return RECALL_STOPPED;
   }
   if (!same(x, f.request_hash, f.operation)) {
     diverged(r, path);
@@ -267,9 +272,9 @@ static recalled recall(eng_run *r, ask *x) {
     return RECALL_NONE;
   }
   log_rec rec;
-  hdw_status st = eng_read(e, f.result_pos, &r->a, &rec);
-  if (st == HDW_E_IO) {
-    eng_run_abandon(r);
+  st = eng_read(e, f.result_pos, &r->a, &rec);
+  if (st == HDW_E_IO || st == HDW_E_NOMEM) {
+    eng_run_unread(r, st, path);
     return RECALL_STOPPED;
   }
   if (st) {
@@ -302,16 +307,24 @@ static hdw_status take_over(eng_run *r, const ask *x, const void *p, size_t len)
   return st ? st : eng_append_rec(r->e, REC_RESULT, &w, p, len, NULL, NULL, NULL);
 }
 
-typedef enum taken { TAKEN_NO, TAKEN_OVER, TAKEN_FAILED } taken;
+typedef enum taken { TAKEN_NO, TAKEN_OVER, TAKEN_STOPPED /* the run has left memory */ } taken;
 static taken send_taken(eng_run *r, const ask *x) {
   store_effect own;
   uint64_t old;
+  eng_redo how;
   if (!r->row.of_run) return TAKEN_NO;
-  if (!store_get_effect(r->e->store, ENG_PART, r->id, str(x->q->path), &r->a, &own)) return TAKEN_OVER; /* as this run found before a restart */
-  eng_redo how = eng_redo_send(r, x, &old);
+  hdw_status s = store_get_effect(r->e->store, ENG_PART, r->id, str(x->q->path), &r->a, &own);
+  if (!s) return TAKEN_OVER; /* as this run found before a restart */
+  if (s == HDW_E_NOTFOUND) s = eng_redo_send(r, x, &how, &old);
+  if (s) {
+    eng_run_unread(r, s, x->q->path);
+    return TAKEN_STOPPED;
+  }
   if (how == REDO_REPLACE) (void)engine_discard(r->e, SUBJECT_DELIVERY, old, "reprocess", "reprocessed", NULL, NULL);
   if (how != REDO_TAKE) return TAKEN_NO;
-  return take_over(r, x, NULL, 0) ? TAKEN_FAILED : TAKEN_OVER;
+  if (!take_over(r, x, NULL, 0)) return TAKEN_OVER;
+  eng_run_abandon(r);
+  return TAKEN_STOPPED;
 }
 
 static bool send(eng_run *r, const ask *s) {
@@ -325,8 +338,7 @@ static bool send(eng_run *r, const ask *s) {
       return true;
     }
   taken how = send_taken(r, s);
-  if (how == TAKEN_FAILED) eng_run_abandon(r);
-  else if (how == TAKEN_OVER) vm_resume_branch(s->branch, VAL_NONE);
+  if (how == TAKEN_OVER) vm_resume_branch(s->branch, VAL_NONE);
   if (how != TAKEN_NO) return how == TAKEN_OVER;
   char idem[ENG_HEX + 1];
   rec_delivery d = {.run = r->id, .path = str(s->q->path), .sink = str(s->c->name), .operation = str(s->operation)};
@@ -419,7 +431,7 @@ bool eng_step_await(eng_run *r) {
   st = HDW_BROKEN("redo.again") ? HDW_E_NOTFOUND : eng_redo_step(r, &x, &before);
   if (st != HDW_E_NOTFOUND) {
     if (!st && !take_over(r, &x, before.body, before.body_len)) return eng_step_resume(r, branch, before.body, before.body_len);
-    eng_run_abandon(r); /* the disk: what was done is not done again because it cannot be read now */
+    eng_run_unread(r, st ? st : HDW_E_FULL, x.q->path); /* what was done is not done again because it cannot be read now */
     return false;
   }
   eng_step *s = eng_step_new(r, branch, x.c, x.klass, x.operation, x.hash, &x.packed);

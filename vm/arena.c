@@ -34,9 +34,12 @@ static uint8_t *payload(arena_chunk *c) { return (uint8_t *)c + HEAD; }
 static uint8_t *chunk_end(arena_chunk *c) { return (uint8_t *)c + c->size_bytes; }
 
 static arena_chunk *chunk_get(arena *a, size_t size_bytes) {
-  if (a->limit_bytes && (size_bytes > a->limit_bytes || a->used_bytes > a->limit_bytes - size_bytes)) return NULL;
-  arena_chunk *c = (arena_chunk *)a->mem->get(a->mem, size_bytes);
-  if (!c) return NULL;
+  bool over = a->limit_bytes && (size_bytes > a->limit_bytes || a->used_bytes > a->limit_bytes - size_bytes);
+  arena_chunk *c = over ? NULL : (arena_chunk *)a->mem->get(a->mem, size_bytes);
+  if (!c) {
+    a->over_limit = over;
+    return NULL;
+  }
   memset(c, 0, sizeof *c);
   c->size_bytes = size_bytes;
   a->used_bytes += size_bytes;

@@ -40,6 +40,7 @@ typedef struct arena {
   size_t used_bytes;       /* sum of chunk sizes taken from mem */
   size_t limit_bytes;      /* 0 = no limit of its own */
   size_t chunk_bytes;      /* size of the next ordinary chunk */
+  bool over_limit;         /* what failed last was refused because of limit_bytes: the mem may have had it */
 } arena;
 
 typedef struct arena_mark {

@@ -5,6 +5,10 @@
 
 static void *get(mem *m, size_t len_bytes) {
   test_mem *t = (test_mem *)m->user;
+  if (t->fail_after == 0 && t->fail_more > 0) {
+    t->fail_more--;
+    return NULL;
+  }
   if (t->fail_after >= 0 && t->fail_after-- == 0) return NULL;
   void *p = malloc(len_bytes);
   if (p) t->live_bytes += len_bytes;

@@ -8,11 +8,11 @@
 #include <cmocka.h>
 #include "arena.h"
 
-/* A mem on malloc. fail_after: -1 never, n = the n-th get from now on returns NULL (once). live_bytes must be 0 at the end of a test. */
+/* A mem on malloc. fail_after: -1 never, n = the n-th get from now on returns NULL (once; fail_more times more before it). live_bytes must be 0 at the end of a test. */
 typedef struct test_mem {
   mem m;
   size_t live_bytes;
-  long fail_after;
+  long fail_after, fail_more;
 } test_mem;
 void test_mem_init(test_mem *t);
 /* Whole file, NUL-terminated (not counted), from malloc; fails the test when it cannot be read. path is relative to the source folder. */

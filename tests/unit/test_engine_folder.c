@@ -1,15 +1,24 @@
 /* The folder driver at the seam: lines whose writing fails half-way. */
 #include "prog_rig.h"
 
-static prog *begin(const char *ambiguous) {
+#define PROGRAM(how) "hdw 1\nlistener adt = mllp(port: 2575)\nconnection out = folder(retry: retry(2, from: 1 second, to: 1 second))\n" \
+                     "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  " how " out.append(name: 'lines', content: \"line {disclose(msg.MSH-10)}\")\n  return { ok: true }\n}\n"
+
+static prog *begin_with(const char *program, const char *ambiguous) {
   static char text[600];
-  prog *p = prog_new("hdw 1\nlistener adt = mllp(port: 2575)\nconnection out = folder(retry: retry(2, from: 1 second, to: 1 second))\n"
-                     "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step x = out.append(name: 'lines', content: \"line {disclose(msg.MSH-10)}\")\n  return x\n}\n", NULL, NULL, 0);
+  prog *p = prog_new(program, NULL, NULL, prog_slow_us ? 1 : 0);
   engine_close(p->e); /* again, with drivers in the place of mocks */
   snprintf(text, sizeof text, "%s/out", p->dir);
   p->cfg.conns[0].o.folder = text, p->cfg.conns[0].o.ambiguous = ambiguous;
   prog_open_drivers(p);
   return p;
+}
+static prog *begin(const char *ambiguous) { return begin_with(PROGRAM("step x ="), ambiguous); }
+
+static bool lines_begun(prog *p) {
+  char path[100];
+  snprintf(path, sizeof path, "%s/out/lines", p->dir);
+  return !access(path, F_OK);
 }
 
 static void expect_lines(prog *p, const char *want) {
@@ -53,10 +62,33 @@ static void test_a_line_that_stays_is_for_a_person(void **state) {
   }
 }
 
+/* The process dies before it is durable that the line stands there, and the next one cannot read the request at first: that is as unknown as before, and a person decides. */
+static void test_a_line_of_a_dead_process_is_for_a_person_when_the_disk_does_not_read(void **state) {
+  (void)state;
+  prog_slow_us = 300000; /* the record of it */
+  for (int unread = 0; unread < 2; unread++) {
+    engine_sink sink;
+    prog *p = begin_with(PROGRAM("send"), "stop");
+    prog_submit(p, "M1", "4711", "");
+    for (unsigned i = 0; i < 1000 && !lines_begun(p); i++) io_sim_advance(p->io, 10000);
+    expect_lines(p, "line M1\n");
+    prog_kill9(p);
+    prog_open_drivers(p);
+    if (unread) io_sim_fault(p->io, IO_SIM_PREAD, 1, HDW_E_IO, false);
+    prog_run_for(p, 60000000);
+    expect_lines(p, "line M1\n");
+    assert_true(engine_sink_at(p->e, 0, &sink));
+    assert_int_equal(sink.dead, 1);
+    prog_free(p);
+  }
+  prog_slow_us = 0;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_line_that_may_be_lost_is_taken_back),
       cmocka_unit_test(test_a_line_that_stays_is_for_a_person),
+      cmocka_unit_test(test_a_line_of_a_dead_process_is_for_a_person_when_the_disk_does_not_read),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,20 +46,9 @@ static void move(prog *p, const char *base) {
   p->cfg.conns[0].o.base = base;
 }
 
-/* Nothing is closed: the folder as it is on the disk at this moment goes on in another process. */
-static void kill9(prog *p) {
-  char cmd[400];
-  snprintf(cmd, sizeof cmd, "cp -r %s %s.copy", p->dir, p->dir);
-  assert_int_equal(system(cmd), 0);
-  engine_close(p->e);
-  snprintf(cmd, sizeof cmd, "rm -rf %s/* && mv %s.copy/* %s/ && rmdir %s.copy", p->dir, p->dir, p->dir, p->dir);
-  assert_int_equal(system(cmd), 0);
-  p->restarts++;
-}
-
 /* The process ends, comes back with the connection at another address, and works for so long. */
 static void again_elsewhere(prog *p, bool killed, int64_t us) {
-  if (killed) kill9(p);
+  if (killed) prog_kill9(p);
   else engine_close(p->e);
   move(p, "http://127.0.0.1:2");
   prog_open(p);
@@ -208,7 +197,7 @@ static void test_a_delivery_in_flight_goes_again_to_the_same_address(void **stat
     peer x = {.silent = 1};
     prog *p;
     begin(&p, SENDS, &x, "M1");
-    if (killed) kill9(p);
+    if (killed) prog_kill9(p);
     else engine_close(p->e);
     prog_open(p);
     prog_run_for(p, 2000000);
@@ -234,7 +223,7 @@ static void test_heads_count_as_in_flight_when_the_process_was_killed(void **sta
   /* Once: the next start at that address takes nothing for unknown. */
   prog_submit(p, "M3", "4711", "");
   prog_run_for(p, 1000);
-  kill9(p);
+  prog_kill9(p);
   prog_open(p);
   prog_run_for(p, 2000000);
   assert_int_equal(the_delivery(p, 2).state, DELIVERY_DELIVERED);

@@ -1,0 +1,88 @@
+/* What a run has done and what was sent cannot be looked up: no memory, a disk that does not read. Nobody knows then, and nothing is done a second time. */
+#include "prog_rig.h"
+
+enum { EFFECTS = 120 }; /* so many that looking them up takes memory of its own */
+
+static const char program[] =
+    "hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:9001', retry: retry(0), breaker: breaker(failures: 0, cooldown: 1 second))\n"
+    "workflow w on msg = adt.message(types: ['ADT^A01'])\n  order by msg.PID-3.1\n{\n"
+    "  for n in range(1, 120) {\n    step a = crm.post('/a', body: { n: n, mrn: msg.PID-3.1 })\n    send crm.post('/b', body: { n: n, a: a })\n  }\n"
+    "  step c = crm.get('/c')\n"
+    "  return c\n}\n";
+
+typedef struct counts {
+  unsigned a, b, c;
+  bool up;
+} counts;
+
+static engine_mock_verdict count(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  counts *n = (counts *)p->user;
+  char path[64];
+  prog_path(a, f->request, path);
+  unsigned *which = !strcmp(path, "/a") ? &n->a : !strcmp(path, "/b") ? &n->b : &n->c;
+  ++*which;
+  if (which == &n->c && !n->up) {
+    out->status = 503;
+    return MOCK_ERROR;
+  }
+  out->value = val_int(17);
+  return MOCK_VALUE;
+}
+
+static void expect_once(prog *p, const counts *n, long at) {
+  store_run r = prog_only_run(p);
+  if (r.state != RUN_DONE || n->a != EFFECTS || n->b != EFFECTS) fail_msg("at %ld: state %d (%.*s), a %u times, b %u times", at, r.state, (int)r.reason.len, r.reason.p, n->a, n->b);
+}
+
+/* Parked with two of its effects done, and in no memory. */
+static prog *parked(counts *n) {
+  *n = (counts){0};
+  prog *p = prog_new(program, count, n, 0);
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 1000000);
+  assert_int_equal(prog_only_run(p).state, RUN_PARKED);
+  assert_true(n->a == EFFECTS && n->b == EFFECTS);
+  prog_restart(p);
+  n->up = true;
+  return p;
+}
+
+static void test_nothing_is_done_again_for_want_of_memory(void **state) {
+  (void)state;
+  long at = 0;
+  for (bool reached = true; reached; at++) {
+    counts n;
+    prog *p = parked(&n);
+    prog_run_for(p, 100000);
+    p->mem.fail_after = at, p->mem.fail_more = 3; /* an arena asks for less when it does not get much */
+    prog_run_for(p, 100000000);
+    reached = p->mem.fail_after < 0;
+    p->mem.fail_after = -1;
+    prog_run_for(p, 100000000);
+    expect_once(p, &n, at);
+    prog_free(p);
+  }
+  assert_true(at > 10);
+}
+
+static void test_nothing_is_done_again_because_the_disk_does_not_read(void **state) {
+  (void)state;
+  for (long at = 1; at < 20; at++) {
+    counts n;
+    prog *p = parked(&n);
+    io_sim_fault(p->io, IO_SIM_PREAD, (uint64_t)at, HDW_E_IO, false);
+    prog_run_for(p, 100000000);
+    io_sim_fault(p->io, IO_SIM_PREAD, 1, HDW_OK, false);
+    prog_run_for(p, 100000000);
+    expect_once(p, &n, at);
+    prog_free(p);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_nothing_is_done_again_for_want_of_memory),
+      cmocka_unit_test(test_nothing_is_done_again_because_the_disk_does_not_read),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
