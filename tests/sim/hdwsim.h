@@ -138,7 +138,7 @@ void login_free(world *w);
 /* A request for the FHIR server, with what the network does to its answer. */
 void fhir_request(world *w, uint64_t id, const io_http_req *q, bool lost);
 void fhir_start(world *w);
-void fhir_redriven(world *w);        /* an operator did: what ended for good is tried anew */
+void fhir_trouble(world *w);         /* whoever patches may have to begin anew: nothing was answered, somebody redrove, paused, killed or deployed */
 void fhir_free(world *w);
 
 /* Reference data that the laboratory has, and that the daemon keeps for a while (hdwsim_cached.c). The request at this port is for it: */

@@ -33,6 +33,7 @@ static void died(void *user) {
   (void)unlink("data/state.died");
   if (!copy_file("data/state.mdb", "data/state.died")) broken(w, "the store's file cannot be copied"); /* none yet: none then */
   model_died(w, now_us(w));
+  fhir_trouble(w);
 }
 
 static void on_log(void *user, engine_level level, const char *line, size_t len) {
@@ -153,6 +154,7 @@ void daemon_stop(world *w) {
 bool daemon_ended(world *w) {
   if (!w->d->ended || io_sim_dead(w->io)) return false;
   model_died(w, now_us(w)); /* what is under way is under way, here too */
+  fhir_trouble(w);
   close_engine(w);
   return true;
 }

@@ -32,7 +32,8 @@ struct fhir_state {
   uint8_t found[SIM_MSGS][2]; /* by message: fewest and most that there were to find */
   bool searched[SIM_MSGS], marked[SIM_MSGS];
   organization *organizations;
-  uint8_t conflicts[SIM_MSGS]; /* by message: patches in a row that came too late */
+  struct { uint8_t n; uint32_t trouble; } conflicts[SIM_MSGS]; /* by message: patches in a row that came too late */
+  uint32_t trouble;          /* how often anything went wrong: whoever patches may begin anew since */
   uint32_t both[SIM_MSGS];   /* number of the first of the two of its transaction, 0 = there are none */
   uint32_t branch[SIM_MSGS][BRANCHES];
   uint64_t asks[SIM_MSGS][BRANCHES]; /* the branches' latest requests */
@@ -268,13 +269,15 @@ static void patch(ask *a, const char *id, organization *o, bool spoil) {
   if (!match || strcmp(match, want) != 0) broken(w, "%s.%s patches %s with If-Match %s, and tests version %s", m->id, m->tag, id, match ? match : "none", version);
   model_attempt_freely(w, m, FX_BRANCH2);
   if (strtoul(version, NULL, 10) != o->version) {
-    uint8_t *late = &f->conflicts[m - w->msgs];
+    if (f->conflicts[m - w->msgs].trouble != f->trouble) f->conflicts[m - w->msgs].n = 0;
+    f->conflicts[m - w->msgs].trouble = f->trouble;
+    uint8_t *late = &f->conflicts[m - w->msgs].n;
     say(w, "ehr: %s.%s patches version %s of %s, and %u is there", m->id, m->tag, version, id, o->version);
     if (++*late > 1 + REAPPLIED) broken(w, "%s.%s patches %s for the %u. time in a row, and others were faster each time", m->id, m->tag, id, *late);
     reply(a, chance(w, 700) ? 412 : 409, "", NULL, NULL, NULL, NULL);
     return;
   }
-  f->conflicts[m - w->msgs] = 0;
+  f->conflicts[m - w->msgs].n = 0;
   snprintf(o->name, sizeof o->name, "%s.%s", m->id, m->tag);
   o->version++;
   say(w, "ehr %s: patched by %s.%s, version %u", id, m->id, m->tag, o->version);
@@ -302,7 +305,7 @@ static void organizations(ask *a, const char *id, organization *o, bool spoil) {
   say(w, "ehr %s: another one writes, version %u", id, o->version);
 }
 
-void fhir_redriven(world *w) { memset(w->fhir->conflicts, 0, sizeof w->fhir->conflicts); }
+void fhir_trouble(world *w) { w->fhir->trouble++; }
 
 /* ---- branches, transactions -------------------------------------------------------------------------------------------------------------------------- */
 
@@ -438,14 +441,19 @@ void fhir_request(world *w, uint64_t id, const io_http_req *q, bool lost) {
   ask a = {.w = w, .id = id, .q = q, .delay = chance(w, now->delay) ? draw_time(w, now->delay_us) : (int64_t)draw(w, 3000)};
   bool once = false;
   message *m = created(w, q, &once);
-  if (!login_admits(w, id, q, a.delay)) return;
+  if (!login_admits(w, id, q, a.delay)) {
+    fhir_trouble(w);
+    return;
+  }
   unsigned what = (unsigned)draw(w, 1000);
   if (what < now->busy + now->bad) {
+    fhir_trouble(w);
     refuse(&a, what < now->busy);
     return;
   }
   bool spoil = lost || what < now->busy + now->bad + now->silent + now->garbage;
   a.good = !spoil && a.delay < q->timeout_us - 100000;
+  if (!a.good) fhir_trouble(w);
   perform(&a, m, once, spoil);
 }
 

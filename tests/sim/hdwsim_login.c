@@ -85,7 +85,10 @@ void login_asked(world *w, uint64_t id, const io_http_req *q) {
   s->asked = id, s->failed_us = 0;
 }
 
-void login_failed(world *w, uint16_t port, int64_t at_us) { w->logins->of[login_of(port)].failed_us = at_us; }
+void login_failed(world *w, uint16_t port, int64_t at_us) {
+  w->logins->of[login_of(port)].failed_us = at_us;
+  fhir_trouble(w);
+}
 
 static void refuse(world *w, uint64_t id, const io_http_req *q, int64_t delay) {
   static const struct { int code; const char *body; bool after; } no[] = {

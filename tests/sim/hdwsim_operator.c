@@ -70,7 +70,7 @@ static void redrive_one(world *w, uint8_t subject, uint64_t id) {
 }
 
 static void redrive(world *w, unsigned per_mille) {
-  fhir_redriven(w);
+  fhir_trouble(w);
   for (uint8_t subject = SUBJECT_RUN; subject <= SUBJECT_DELIVERY; subject++) {
     ids dead = {.n = 0};
     (void)store_list_dead(engine_store(w->d->e), 0, subject, 0, 256, take_id, &dead);
@@ -186,6 +186,7 @@ enum { SINKS = sizeof sinks / sizeof *sinks };
 void daemon_operate(world *w) {
   struct daemon_state *d = w->d;
   if (!d->e || d->stopping || io_sim_dead(w->io)) return;
+  fhir_trouble(w);
   switch (draw(w, 14)) {
   case 0:
   case 1:

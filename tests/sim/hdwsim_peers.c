@@ -104,6 +104,7 @@ static void on_http(io *x, uint64_t id, const io_http_req *q, void *user) {
   if (login) login_asked(w, id, q);
   if (ref) cached_asked(w, id);
   peers_asked(w, q->port, id, q);
+  if (net < now->refuse + now->hang) fhir_trouble(w);
   if (net < now->refuse) {
     no_answer(w, id, q, false, 0);
     if (login) login_failed(w, q->port, now_us(w));

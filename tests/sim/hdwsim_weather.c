@@ -97,6 +97,7 @@ static void space_is_back(void *user) {
   io_sim_set_space(w->io, UINT64_C(1) << 40);
   if (w->sky->full_since_us) model_died(w, w->sky->full_since_us); /* what could not be written was done, and is done again */
   w->sky->full_since_us = 0;
+  fhir_trouble(w);
   say(w, "space is back");
 }
 
@@ -105,6 +106,7 @@ static void death(void *user) {
   struct weather_state *x = w->sky;
   io_timer_set(w->io, &x->death, draw_time(w, 2 * x->calm_death_us), death, w);
   if (io_sim_dead(w->io)) return;
+  fhir_trouble(w);
   switch (draw(w, 9)) {
   case 8: {
     int64_t by = draw_time(w, 600 * SECOND) * (draw(w, 2) ? 1 : -1);
