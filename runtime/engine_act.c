@@ -153,7 +153,7 @@ void eng_workflows_paused(engine *e) {
   arena a;
   arena_init(&a, e->mem, 0);
   e->paused_workflows = false;
-  (void)store_list_named(e->store, cod_cstr("paused"), &a, is_workflow, &e->paused_workflows);
+  if (!eng_state_said(e, store_list_named(e->store, cod_cstr("paused"), &a, is_workflow, &e->paused_workflows))) e->paused_workflows = true; /* each is asked for */
   arena_free(&a);
 }
 
@@ -163,7 +163,8 @@ bool eng_workflow_paused(engine *e, cod_str name) {
   cod_str v;
   char key[META_MAX_NAME + 16];
   arena_init(&a, e->mem, 65536);
-  bool paused = name.len <= META_MAX_NAME && !store_get_named(e->store, cod_cstr("paused"), paused_key(name.p, name.len, key), &a, &v);
+  bool paused = name.len <= META_MAX_NAME;
+  if (paused) paused = store_get_named(e->store, cod_cstr("paused"), paused_key(name.p, name.len, key), &a, &v) != HDW_E_NOTFOUND; /* not known: it is looked at again */
   arena_free(&a);
   return paused;
 }

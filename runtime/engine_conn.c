@@ -296,8 +296,9 @@ void eng_conn_restore(eng_conn *c) {
   char key[META_MAX_NAME + 8];
   arena_init(&a, e->mem, 65536);
   snprintf(key, sizeof key, "sink:%s", c->name);
-  c->paused = !store_get_named(e->store, cod_cstr("paused"), cod_cstr(key), &a, &v);
-  if (c->breaker_failures && !store_get_named(e->store, cod_cstr("breaker"), cod_cstr(c->name), &a, &v)) {
+  hdw_status s = store_get_named(e->store, cod_cstr("paused"), cod_cstr(key), &a, &v);
+  c->paused = eng_state_has(e, s) || (s != HDW_E_NOTFOUND && c->replaces && c->replaces->paused);
+  if (c->breaker_failures && eng_state_has(e, store_get_named(e->store, cod_cstr("breaker"), cod_cstr(c->name), &a, &v))) {
     int64_t until = 0;
     for (uint32_t i = 0; i < v.len && i < 18 && v.p[i] >= '0' && v.p[i] <= '9'; i++) until = until * 10 + (v.p[i] - '0');
     int64_t left = until - io_wall_us(e->io), most = c->breaker_cooldown_us > c->cfg->o.breaker_max_ms * 1000 ? c->breaker_cooldown_us : c->cfg->o.breaker_max_ms * 1000;

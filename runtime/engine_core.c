@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "audit.h"
 #include "engine_int.h"
+#include "points.h"
 #include "json.h"
 #include "metrics.h"
 #include "re.h"
@@ -115,6 +116,11 @@ bool eng_state_said(engine *e, hdw_status s) {
     fatal(e, "store", s);
   }
   return false;
+}
+
+bool eng_state_has(engine *e, hdw_status s) {
+  if (!eng_state_said(e, s)) e->unsettled = true;
+  return !s;
 }
 
 static void on_durable(hdw_status s, const log_rec *rec, void *user) {
@@ -291,11 +297,11 @@ static void on_intake_timer(void *user) {
   }
   /* Without disk every message is answered AE or 503 at once (T10); without memory not even read. */
   bool full = !memory_left(e);
-  for (uint32_t i = 0; full != e->unread && i < e->nlisteners; i++) {
+  for (uint32_t i = 0; full != e->unsettled && i < e->nlisteners; i++) {
     if (e->listeners[i].mllp) mllp_listener_pause(e->listeners[i].mllp, full);
     if (e->listeners[i].http) http_server_pause(e->listeners[i].http, full);
   }
-  e->unread = full;
+  e->unsettled = full;
   if ((!e->io->sim || e->o.daemon) && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
 }
 
@@ -336,6 +342,10 @@ hdw_status engine_start(engine *e, char text[200]) {
   }
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_restore(e->conns[i]);
   eng_workflows_paused(e);
+  if (e->unsettled && !HDW_BROKEN("unread.again")) { /* what is paused, and what may have arrived elsewhere */
+    snprintf(text, 200, "what is known of the connections cannot be read: %s", hdw_status_text(HDW_E_NOMEM));
+    return HDW_E_NOMEM;
+  }
   e->started = true;
   e->rescan = true;
   e->fresh_after = eng_last_seq(e);

@@ -402,6 +402,7 @@ struct engine {
   io_timer intake;           /* looks whether intake may go on */
   bool unclean;              /* the process before this one ended without a word */
   int64_t last_life_us;      /* wall; its last record */
+  bool unsettled;            /* what is known of a connection could not be looked up: engine_start gives up */
   bool started, draining, accepting, failed, closing, unread;
   bool unread_now;           /* eng_read could not, since somebody cleared this */
   void (*drained)(void *user);
@@ -445,6 +446,8 @@ typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *u
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
 /* Whether this is an answer of the state: yes, or HDW_E_NOTFOUND. False: nobody knows; a damaged state is told, and the engine ends. */
 bool eng_state_said(engine *e, hdw_status s);
+/* Whether the state has it, for connections that are made ready: what cannot be looked up is noted in e->unsettled. */
+bool eng_state_has(engine *e, hdw_status s);
 /* log_read; a record that cannot be read is said with its segment and place. What retention took is none. HDW_E_IO: the disk or the process (too many open
  * files) could not just now, though the record may be whole: no reason to give anything up. */
 hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out);

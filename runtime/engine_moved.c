@@ -77,7 +77,7 @@ static void give_to_a_person(eng_conn *c, uint64_t id) {
   store_delivery d;
   char number_text[24];
   arena_init(&a, e->mem, 65536);
-  if (!store_get_delivery(e->store, ENG_PART, id, &a, &d) && (d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT)) {
+  if (eng_state_has(e, store_get_delivery(e->store, ENG_PART, id, &a, &d)) && (d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT)) {
     rec_delivery_result r = {.delivery = id, .state = eng_out_dead_state(c, d.lane), .fail_class = FAIL_AMBIGUOUS, .attempts = d.attempts, .error_code = cod_cstr("ambiguous"), .error_text = cod_cstr(moved_text)};
     cod_w w = eng_writer(e);
     if (!rec_put_delivery_result(&w, &r) && !eng_append_rec(e, REC_DELIVERY_RESULT, &w, NULL, 0, on_ended, c, NULL)) {
@@ -110,7 +110,7 @@ static void maybe(eng_conn *c, uint64_t id) {
   arena a;
   store_delivery d;
   arena_init(&a, c->e->mem, 65536);
-  bool could = !store_get_delivery(c->e->store, ENG_PART, id, &a, &d);
+  bool could = eng_state_has(c->e, store_get_delivery(c->e->store, ENG_PART, id, &a, &d));
   if (could) could = (c->open || d.next_us <= c->e->last_life_us) && (c->driver->in_order || eng_out_first(c->e, c, &d));
   arena_free(&a);
   if (could) give_to_a_person(c, id);
@@ -148,19 +148,26 @@ bool eng_conn_settle(eng_conn *c) {
   char hex[2 * REC_LANE + 1], text[2 * REC_LANE + 24];
   bool first = !e->started;
   arena_init(&a, e->mem, 65536);
-  bool own = !store_get_named(e->store, cod_cstr("address"), cod_cstr(c->name), &a, &v);
-  bool had = own || (c->was && !store_get_named(e->store, cod_cstr("address"), cod_cstr(c->was), &a, &v));
-  bool same = had && at_address(c, v);
+  bool before = e->unsettled;
+  e->unsettled = false;
+  bool own = eng_state_has(e, store_get_named(e->store, cod_cstr("address"), cod_cstr(c->name), &a, &v));
+  bool had = own || (c->was && eng_state_has(e, store_get_named(e->store, cod_cstr("address"), cod_cstr(c->was), &a, &v)));
+  bool same = had && at_address(c, v), unknown = e->unsettled;
+  e->unsettled |= before;
   if (same) (void)number(v, &at, &since);
-  c->moved_us = same ? (int64_t)since : had ? io_wall_us(e->io) : 0;
-  if (!own || !same) {
+  c->moved_us = same ? (int64_t)since : had || unknown ? io_wall_us(e->io) : 0; /* not known: as if it had moved, what is ambiguous is for a person */
+  if (!unknown && (!own || !same)) {
     eng_hex(c->address, REC_LANE, hex);
     int n = snprintf(text, sizeof text, "%s %lld", hex, (long long)c->moved_us);
     put(e, "address", c->name, text, (size_t)n);
   }
   const char *key = c->name;
-  bool noted = first && !store_get_named(e->store, cod_cstr("flying"), cod_cstr(key), &a, &fly);
-  if (first && !noted && c->was) noted = !store_get_named(e->store, cod_cstr("flying"), cod_cstr(key = c->was), &a, &fly);
+  bool noted = first && eng_state_has(e, store_get_named(e->store, cod_cstr("flying"), cod_cstr(key), &a, &fly));
+  if (first && !noted && c->was) noted = eng_state_has(e, store_get_named(e->store, cod_cstr("flying"), cod_cstr(key = c->was), &a, &fly));
+  if (first && e->unsettled) { /* engine_start gives up: nothing of it is taken away */
+    arena_free(&a);
+    return false;
+  }
   if (noted) {
     at = 2 * REC_LANE;
     while (!at_address(c, fly) && number(fly, &at, &id)) give_to_a_person(c, id);

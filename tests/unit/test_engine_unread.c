@@ -79,10 +79,42 @@ static void test_nothing_is_done_again_because_the_disk_does_not_read(void **sta
   }
 }
 
+/* What an operator paused stays so, or the process does not start. */
+static void test_paused_is_paused_for_want_of_memory_too(void **state) {
+  (void)state;
+  counts n = {0};
+  mod_error err;
+  char text[200];
+  prog *p = prog_new(program, count, &n, 0);
+  assert_int_equal(engine_pause(p->e, "crm", true, "ann", NULL, NULL), HDW_OK);
+  prog_run_for(p, 1000000);
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 1000000);
+  long at = 0, refused = 0;
+  for (bool reached = true; reached; at++) {
+    if (p->e) engine_close(p->e);
+    engine_opts o = {.dir = p->dir, .config = &p->cfg, .host = host_get(), .model = &hdw_model, .schema = &hl7_dict_schema, .mock = prog_mock, .mock_user = p, .mock_only = true};
+    p->mem.fail_after = at, p->mem.fail_more = 3;
+    p->e = NULL;
+    hdw_status s = engine_open(p->io, &o, &p->e, text);
+    if (!s) s = engine_load(p->e, "test.hdwb", p->mod, p->mod_len, &err);
+    if (!s) s = engine_start(p->e, text);
+    reached = p->mem.fail_after < 0 || p->mem.fail_more < 3;
+    p->mem.fail_after = -1;
+    refused += s != HDW_OK;
+    if (!s) prog_run_for(p, 10000000);
+    if (n.a) fail_msg("at %ld: a paused connection was used", at);
+  }
+  assert_true(refused > 10);
+  assert_int_equal(prog_only_run(p).state, RUN_PARKED);
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_nothing_is_done_again_for_want_of_memory),
       cmocka_unit_test(test_nothing_is_done_again_because_the_disk_does_not_read),
+      cmocka_unit_test(test_paused_is_paused_for_want_of_memory_too),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
