@@ -253,9 +253,10 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
   emit_bx(&c->e, f->fn, OP_EFFECT, (uint32_t)w, emit_effect(&c->e, ef, argn));
   ty t = s->ret;
   if (fc.on && !send) t = fhir_result(c, &fc, w);
-  if (fc.on) quirks_call(c, conn, call_node, name, fc.resource ? fc.resource : written_type(name, t));
-  if (fc.on) against_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
-  if (fc.on) scope_call(c, conn, call_node, fc.given.kind == TY_FHIR ? fc.given : t);
+  ty subject = fc.given.kind == TY_FHIR ? fc.given : t;
+  if (fc.on) quirks_call(c, conn, call_node, name, fc.resource ? fc.resource : written_type(name, subject));
+  if (fc.on) against_call(c, conn, call_node, subject);
+  if (fc.on) scope_call(c, conn, call_node, subject);
   if (dst >= 0) op3(c, OP_MOVE, dst, w, 0);
   if (t.kind == TY_HL7_MSG) { int a = dict_message("ACK", 3); t.ref = a; }
   return ty_label(t, TY_PHI);

@@ -323,7 +323,6 @@ class Exchange(Case):
         self.assertEqual(set(self.tokens()), {'Bearer token-1', 'Bearer token-2'})
 
 
-
 class SealingKey(unittest.TestCase):
     def test_B15_a_sealing_key_that_is_too_short_is_told_before_anything_starts(self):
         d = Daemon("hdw 1\nlistener web = http()\nworkflow w on req = web.get('/') { return { ok: true } }\n",
