@@ -6,6 +6,7 @@
  * A run is in memory only to execute; a step that takes long costs its request and no more. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 
 enum { STEP_CHUNK = 2560 /* a request fits, mostly: there are as many as runs wait */ };
 
@@ -106,12 +107,25 @@ void eng_steps_leave(eng_run *r) {
     }
 }
 
+/* Its run may come back before the state knows how it ended, and would do it again: until then it is here to be met. */
+static void on_known(void *user) {
+  eng_step *s = (eng_step *)user;
+  engine *e = s->e;
+  if (store_applied(e->store) < s->seq) {
+    io_timer_set(e->io, &s->timer, 20000, on_known, s);
+    return;
+  }
+  eng_step_free(s);
+  eng_ended(e);
+}
+
 void eng_steps_drop(engine *e, uint64_t run, bool cancel) {
   for (eng_step *s = e->steps[eng_slot(run)], *next; s; s = next) {
     next = s->next;
     if (s->run != run || s->dropped || (s->state < STEP_DONE && !cancel)) continue;
     if (s->state == STEP_FAILED) (void)eng_step_record(s, EFFECT_FAILED, true, NULL); /* how it ended is known, to whoever comes here again */
-    eng_step_free(s);
+    if (cancel || store_applied(e->store) >= s->seq || HDW_BROKEN("step.early")) eng_step_free(s);
+    else io_timer_set(e->io, &s->timer, 20000, on_known, s);
   }
 }
 

@@ -110,8 +110,14 @@ static void on_wake_scan(void *user) {
   }
   if (eng_conn_hold_step(c, false, &wait) != HOLD_NONE) return; /* it went away again: its next return begins anew */
   scan s = {.c = c};
+  bool all_known = store_applied(e->store) >= c->wake_seq;
   (void)store_list_runs(e->store, ENG_PART, RUN_PARKED, c->wake_after, WAKE_CHUNK, wake_one, &s);
   c->wake_after = s.last;
+  if (s.n < WAKE_CHUNK && !all_known && (c->wake_all || !s.woken) && !HDW_BROKEN("wake.missed")) { /* whose hold is on its way into the state waits, too */
+    c->wake_after = 0;
+    io_timer_set(e->io, &c->wake, 20000, on_wake_scan, c);
+    return;
+  }
   if (s.n < WAKE_CHUNK || (s.woken && !c->wake_all)) {
     /* A run that was to be the probe may end elsewhere: then another one is. */
     if (c->open && s.woken) io_timer_set(e->io, &c->timer, c->breaker_cooldown_us, eng_conn_on_timer, c);
@@ -124,6 +130,7 @@ static void wake(eng_conn *c, bool all) {
   if (!c->e->started) return;
   c->wake_all = all;
   c->wake_after = 0;
+  c->wake_seq = eng_last_seq(c->e);
   io_timer_set(c->e->io, &c->wake, 0, on_wake_scan, c);
 }
 

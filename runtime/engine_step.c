@@ -221,6 +221,7 @@ static recalled meet(eng_run *r, const ask *x) {
     return RECALL_STOPPED;
   }
   if (!s->r) r->e->naway--;
+  if (s->state >= STEP_DONE) io_timer_cancel(r->e->io, &s->timer);
   r->e->nback -= s->back, s->back = false;
   s->r = r, s->branch = x->branch;
   if (s->state == STEP_FAILED) return eng_step_failed(r, s) ? RECALL_RESUMED : RECALL_STOPPED;

@@ -1,5 +1,6 @@
 /* What a run has done and what was sent cannot be looked up: no memory, a disk that does not read. Nobody knows then, and nothing is done a second time. */
 #include "prog_rig.h"
+#include "engine_int.h"
 
 enum { EFFECTS = 120 }; /* so many that looking them up takes memory of its own */
 
@@ -12,7 +13,8 @@ static const char program[] =
 
 typedef struct counts {
   unsigned a, b, c;
-  bool up;
+  bool up, down;             /* /c answers; nothing does */
+  int64_t delay_us;
 } counts;
 
 static engine_mock_verdict count(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
@@ -21,11 +23,11 @@ static engine_mock_verdict count(prog *p, const engine_effect *f, arena *a, engi
   prog_path(a, f->request, path);
   unsigned *which = !strcmp(path, "/a") ? &n->a : !strcmp(path, "/b") ? &n->b : &n->c;
   ++*which;
-  if (which == &n->c && !n->up) {
+  if (n->down || (which == &n->c && !n->up)) {
     out->status = 503;
     return MOCK_ERROR;
   }
-  out->value = val_int(17);
+  out->value = val_int(17), out->delay_us = n->delay_us;
   return MOCK_VALUE;
 }
 
@@ -110,10 +112,42 @@ static void test_paused_is_paused_for_want_of_memory_too(void **state) {
   prog_free(p);
 }
 
+/* One branch is the probe of a breaker, the other one is held, and the run with it. The probe's answer comes, and the connection comes back before the state knows of the answer. */
+static void test_what_the_state_does_not_know_yet_is_not_done_again(void **state) {
+  (void)state;
+  static const char branches[] = "hdw 1\nlistener adt = mllp(port: 2575)\nconnection crm = rest(base: 'http://127.0.0.1:9001', retry: retry(0), breaker: breaker(failures: 1, cooldown: 2 seconds))\n"
+                                 "workflow w on msg = adt.message(types: ['ADT^A01']) {\n"
+                                 "  step all = parallel for x in ['/a', '/b'] limit 2 {\n    step s = crm.post(x, body: { mrn: msg.PID-3.1 })\n    yield s\n  }\n  return {}\n}\n";
+  prog_slow_us = 300000;
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    counts n = {.down = true};
+    prog *p = prog_new(branches, count, &n, seed);
+    prog_submit(p, "M1", "4711", "");
+    prog_run_for(p, 3000000);
+    for (unsigned i = 0; i < 500 && prog_only_run(p).state != RUN_PARKED; i++) io_sim_advance(p->io, 10000);
+    n = (counts){.up = true, .delay_us = 3000000};
+    for (unsigned i = 0; i < 100000 && n.a + n.b == 0; i++) io_sim_advance(p->io, 10000);
+    if (n.a + n.b != 1) fail_msg("seed %d: the connection came back, and nobody waits for it", (int)seed);
+    prog_run_for(p, 2000000);
+    assert_int_equal(prog_only_run(p).state, RUN_PARKED);
+    eng_conn *c = p->e->conns[0];
+    c->paused = true; /* as while another run is the probe: nothing of it stands in the log */
+    for (unsigned i = 0; i < 1000 && c->places; i++) io_sim_advance(p->io, 10000);
+    c->paused = false;
+    eng_wake_connection(c);
+    prog_run_for(p, 600000000);
+    store_run r = prog_only_run(p);
+    if (r.state != RUN_DONE || n.a != 1 || n.b != 1) fail_msg("seed %d: state %d, a %u times, b %u times", (int)seed, r.state, n.a, n.b);
+    prog_free(p);
+  }
+  prog_slow_us = 0;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_nothing_is_done_again_for_want_of_memory),
       cmocka_unit_test(test_nothing_is_done_again_because_the_disk_does_not_read),
+      cmocka_unit_test(test_what_the_state_does_not_know_yet_is_not_done_again),
       cmocka_unit_test(test_paused_is_paused_for_want_of_memory_too),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
