@@ -112,7 +112,7 @@ static void on_known(void *user) {
   eng_step *s = (eng_step *)user;
   engine *e = s->e;
   if (store_applied(e->store) < s->seq) {
-    io_timer_set(e->io, &s->timer, 20000, on_known, s);
+    io_timer_set(e->io, &s->timer, 100000, on_known, s);
     return;
   }
   eng_step_free(s);
@@ -125,7 +125,7 @@ void eng_steps_drop(engine *e, uint64_t run, bool cancel) {
     if (s->run != run || s->dropped || (s->state < STEP_DONE && !cancel)) continue;
     if (s->state == STEP_FAILED) (void)eng_step_record(s, EFFECT_FAILED, true, NULL); /* how it ended is known, to whoever comes here again */
     if (cancel || store_applied(e->store) >= s->seq || HDW_BROKEN("step.early")) eng_step_free(s);
-    else io_timer_set(e->io, &s->timer, 20000, on_known, s);
+    else io_timer_set(e->io, &s->timer, 100000, on_known, s);
   }
 }
 

@@ -115,7 +115,8 @@ static void on_wake_scan(void *user) {
   c->wake_after = s.last;
   if (s.n < WAKE_CHUNK && !all_known && (c->wake_all || !s.woken) && !HDW_BROKEN("wake.missed")) { /* whose hold is on its way into the state waits, too */
     c->wake_after = 0;
-    io_timer_set(e->io, &c->wake, 20000, on_wake_scan, c);
+    io_timer_set(e->io, &c->wake, INT64_C(20000) << c->wake_again, on_wake_scan, c);
+    if (c->wake_again < 6) c->wake_again++;
     return;
   }
   if (s.n < WAKE_CHUNK || (s.woken && !c->wake_all)) {
@@ -131,6 +132,7 @@ static void wake(eng_conn *c, bool all) {
   c->wake_all = all;
   c->wake_after = 0;
   c->wake_seq = eng_last_seq(c->e);
+  c->wake_again = 0;
   io_timer_set(c->e->io, &c->wake, 0, on_wake_scan, c);
 }
 

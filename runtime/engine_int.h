@@ -168,6 +168,7 @@ struct eng_conn {
   io_timer pump;
   io_timer wake;             /* parked runs that wait for it are being looked for */
   uint64_t wake_after, wake_seq; /* of the log when it was asked for: the state knows later who waits */
+  unsigned wake_again;       /* looks since then */
   bool wake_all;
   uint64_t delivered, failed, dead, steps_done;
   uint64_t cache_hits, cache_asked, cache_joined, cache_stale; /* cached(...): answered from what is kept; asked; by another run's asking; with an old answer */
