@@ -236,10 +236,8 @@ static ty operation(comp *c, ast *call_node, decl *conn, bool send, int dst, int
     if (fc.on && fhir_own_argument(c, &fc, &s->p[k], e, w + (int)k, x->kind == AST_NAMED)) continue;
     ty t = argument(c, e, &s->p[k], w + (int)k);
     if (is_condition(s->p[k].name)) effect_condition(c, w + (int)k);
-    if (!t.min && !s->p[k].optional && s->p[k].type.min && !ty_is_open(t) && !ty_is_hl7(t)) {
-      diag *d = err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(s->p[k].name));
-      (void)d;
-    }
+    if (!t.min && !s->p[k].optional && s->p[k].type.min && !ty_is_open(t) && !ty_is_hl7(t))
+      err(c, W0301, e, "'%.*s' needs a value, but this may be empty", STR(s->p[k].name));
   }
   if (fc.on) fhir_call_needs(c, &fc, b, given, call_node->first);
   for (uint32_t i = 0; i < n && !fc.on; i++)
