@@ -297,11 +297,11 @@ static void on_intake_timer(void *user) {
   }
   /* Without disk every message is answered AE or 503 at once (T10); without memory not even read. */
   bool full = !memory_left(e);
-  for (uint32_t i = 0; full != e->unsettled && i < e->nlisteners; i++) {
+  for (uint32_t i = 0; full != e->unread && i < e->nlisteners; i++) {
     if (e->listeners[i].mllp) mllp_listener_pause(e->listeners[i].mllp, full);
     if (e->listeners[i].http) http_server_pause(e->listeners[i].http, full);
   }
-  e->unsettled = full;
+  e->unread = full;
   if ((!e->io->sim || e->o.daemon) && !e->failed) io_timer_set(e->io, &e->intake, 1000000, on_intake_timer, e);
 }
 
