@@ -206,6 +206,7 @@ static hdw_status open_fresh(store *s, store_info *info) {
 
 static hdw_status open_state(store *s, store_info *info) {
   hdw_status st = store_env_open(s);
+  if (!st && !s->opts.read_only) st = store_pages(s->x->mem, s->mdb_path);
   if (!st) st = meta_get(s);
   if (st == HDW_OK) return HDW_OK;
   if (s->opts.read_only) return st;
@@ -320,6 +321,7 @@ hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_
   e = io_file_stat(s->mdb_path, &st);
   *before_bytes = *after_bytes = st.size_bytes;
   if (!e) e = store_env_open(s);
+  if (!e) e = store_pages(s->x->mem, s->mdb_path);
   store_abort(s);
   (void)io_file_unlink(tmp);
   HDW_POINT("hold.before_copy"); /* of a command, as all of these */

@@ -58,7 +58,7 @@ struct store {
   unsigned nspare;
   bool stale;
   uint8_t known[STORE_TABLES]; /* of partition 0, in txn: 0 = not looked, STORE_EMPTY, STORE_USED */
-  uint64_t map_bytes;
+  uint64_t map_bytes, page_bytes;
   uint64_t applied, committed;
   uint64_t first, committed_first; /* where the log begins, as retention says */
   unsigned pending;         /* records applied since the last commit began */
@@ -100,6 +100,8 @@ typedef struct skey {
 void skey_begin(skey *k, uint16_t part, store_table t);
 
 hdw_status store_env_open(store *s);
+/* store_pages.c: looks at each page in use of a file that store_env_open opened, before anything is written. HDW_E_CORRUPT, HDW_E_IO, HDW_E_NOMEM. */
+hdw_status store_pages(mem *m, const char *path);
 void store_env_close(store *s);
 /* After a commit: the file is as long as its pages claim, so that check_size may take a shorter one for damaged. */
 void store_env_extend(store *s);
@@ -116,7 +118,7 @@ hdw_status store_with(store *s, const skey *prefix, cod_r *rest);
 /* HDW_OK also when it was not there. */
 hdw_status store_del(store *s, const skey *k);
 /* A row of the file without its CRC, which is checked. */
-hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out);
+hdw_status store_value(const store *s, const MDB_val *k, const MDB_val *v, cod_str *out);
 void store_abort(store *s);
 /* Doubles the map; the thread has nothing to do. */
 hdw_status store_grow(store *s);

@@ -109,13 +109,15 @@ hdw_status store_env_open(store *s) {
   if (!rc) rc = mdb_env_open(s->env, s->mdb_path, MDB_NOSUBDIR | MDB_NOTLS | read_only | (s->x->sim ? MDB_NOSYNC : 0u), 0600);
   if (!rc) rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->txn);
   if (!rc) rc = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
+  MDB_stat stat = {0};
+  if (!rc) rc = mdb_stat(s->txn, s->dbi, &stat);
   if (rc) {
     store_env_close(s);
     return store_error(rc);
   }
   int dead = 0;
   mdb_reader_check(s->env, &dead);
-  s->map_bytes = map;
+  s->map_bytes = map, s->page_bytes = stat.ms_psize;
   return HDW_OK;
 }
 
@@ -210,8 +212,14 @@ hdw_status store_del(store *s, const skey *k) {
   return st ? st : delta_del(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM;
 }
 
-hdw_status store_value(const MDB_val *k, const MDB_val *v, cod_str *out) {
-  if (v->mv_size < 4 || v->mv_size > UINT32_MAX) return HDW_E_CORRUPT;
+/* LMDB keeps a value behind its key in the same page, or in pages of its own. A damaged page may claim a length that leads far behind the map. */
+static bool fits(const store *s, const MDB_val *k, const MDB_val *v) {
+  bool same_page = (const char *)v->mv_data == (const char *)k->mv_data + k->mv_size;
+  return k->mv_size + (same_page ? v->mv_size : 0) <= s->page_bytes && v->mv_size <= s->map_bytes;
+}
+
+hdw_status store_value(const store *s, const MDB_val *k, const MDB_val *v, cod_str *out) {
+  if (v->mv_size < 4 || v->mv_size > UINT32_MAX || !fits(s, k, v)) return HDW_E_CORRUPT;
   const uint8_t *p = (const uint8_t *)v->mv_data;
   size_t len = v->mv_size - 4;
   cod_r r = cod_reader(p + len, 4);
@@ -239,7 +247,7 @@ hdw_status store_get(store *s, const skey *k, cod_str *out) {
   if (!st && empty_table(s, k->b)) return HDW_E_NOTFOUND;
   int rc = st ? 0 : cursor_of(s, k, &c);
   if (!st && !rc) rc = mdb_cursor_get(c, &mk, &mv, MDB_SET_KEY);
-  return st ? st : rc ? store_error(rc) : store_value(&mk, &mv, out);
+  return st ? st : rc ? store_error(rc) : store_value(s, &mk, &mv, out);
 }
 
 hdw_status store_with(store *s, const skey *prefix, cod_r *rest) {
@@ -346,7 +354,7 @@ bool sit_next(sit *i) {
     }
     if (!any || k.mv_size < i->prefix_len || memcmp(k.mv_data, i->prefix, i->prefix_len)) return false;
     if (from) i->value = cod_bytes(from->value, from->value_len);
-    else i->status = store_value(&k, &v, &i->value);
+    else i->status = store_value(i->s, &k, &v, &i->value);
     if (i->status) return false;
     for (unsigned d = 0; d < 3; d++) {
       const delta_node *n = i->at[d];

@@ -260,7 +260,9 @@ static int in_child(int *sig) {
   if (pid == 0) {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL);
-    if (!freopen("/dev/null", "w", stderr)) _exit(3);
+    char err[PATHS];
+    snprintf(err, sizeof err, "%s.err", g.out);
+    if (!freopen(err, "w", stderr)) _exit(3);
     int code = look(false);
     fflush(stdout);
     _exit(code);
@@ -268,6 +270,16 @@ static int in_child(int *sig) {
   if (pid < 0 || waitpid(pid, &status, 0) != pid) exit(3);
   *sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   return WIFEXITED(status) ? WEXITSTATUS(status) : VERDICT;
+}
+
+/* What a child said that ended in another way than by a verdict: a sanitizer's report. */
+static void said(void) {
+  char path[PATHS];
+  size_t len;
+  snprintf(path, sizeof path, "%s.err", g.out);
+  uint8_t *p = slurp(path, &len);
+  if (p) printf("%.*s\n", len < 4000 ? (int)len : 4000, (const char *)p);
+  free(p);
 }
 
 /* What BASE holds. */
@@ -309,7 +321,8 @@ int main(int argc, char **argv) {
     right += code == RIGHT, told += code == VERDICT && !sig, ended += sig != 0;
     if (code != RIGHT && code != VERDICT) {
       bad++;
-      printf("damage %llu of seed %llu: %s: wrong\n", (unsigned long long)i, (unsigned long long)seed, what);
+      printf("damage %llu of seed %llu: %s: wrong (the child ended with %d)\n", (unsigned long long)i, (unsigned long long)seed, what, code);
+      if (code != WRONG) said();
     }
     if (!state || code == RIGHT) continue;
     /* The log is whole: without the damaged state all is as it was. */
@@ -323,6 +336,9 @@ int main(int argc, char **argv) {
       printf("damage %llu of seed %llu: %s: not made again from the log\n", (unsigned long long)i, (unsigned long long)seed, what);
     }
   }
+  char err[PATHS];
+  snprintf(err, sizeof err, "%s.err", g.out);
+  unlink(err);
   nftw(g.out, remove_one, 16, FTW_DEPTH | FTW_PHYS);
   printf("%llu damages: %llu right, %llu told, %llu ended by a signal, %llu states made again, %llu violations\n", (unsigned long long)count, (unsigned long long)right, (unsigned long long)told, (unsigned long long)ended,
          (unsigned long long)again, (unsigned long long)bad);

@@ -226,6 +226,8 @@ def damage(a):
         for r in pool.map(part, range(2)):
             said = re.search(r'(\d+) damages: (\d+) right, (\d+) told, (\d+) ended by a signal, (\d+) states made again, (\d+) violations', r.stdout)
             bad += [x for x in r.stdout.splitlines() if x.startswith('damage ')] if said else [f'damage ended with {r.returncode}: {r.stderr[-300:]}']
+            if bad:
+                print(r.stdout[:4000])
             sums = [x + int(y) for x, y in zip(sums, said.groups())] if said else sums
     for x in bad[:20]:
         print('FAILED:', x)

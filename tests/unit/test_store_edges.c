@@ -244,6 +244,40 @@ static void test_keys_and_rows_that_do_not_read_are_damage(void **state) {
   }
 }
 
+/* The page says of a row that it is longer than a page, than the map: nothing is read there. */
+static void test_F1_a_row_that_claims_to_be_longer_than_the_map(void **state) {
+  (void)state;
+  static const uint32_t claims[] = {4097, 100u << 20, 0x7fffff00u, UINT32_MAX};
+  static const uint8_t key[] = {0, 0, T_INPUT, 0, 0, 0, 0, 0, 0, 0, 9};
+  for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+    world w;
+    uint8_t row[8] = {1}, file[1 << 20];
+    store_input in;
+    unsigned found = 0;
+    begin(&w);
+    open_all(&w);
+    settle(&w);
+    close_all(&w);
+    poke(w.mdb, key, sizeof key, row, sizeof row);
+    int fd = open(w.mdb, O_RDWR);
+    ssize_t n = pread(fd, file, sizeof file, 0);
+    for (ssize_t at = 8; at + (ssize_t)sizeof key < n; at++) /* a node: two halves of the row's length, flags, length of the key, the key */
+      if (!memcmp(file + at, key, sizeof key) && file[at - 2] == sizeof key && file[at - 8] == sizeof row + 4) {
+        assert_int_equal(pwrite(fd, &claims[i], 4, at - 8), 4);
+        found++;
+      }
+    close(fd);
+    assert_true(found > 0);
+    store_opts so = {.dir = w.dir, .read_only = true};
+    assert_int_equal(store_open(w.x, &so, &w.info, &w.s), HDW_OK);
+    assert_int_equal(store_get_input(w.s, 0, 9, &w.a, &in), HDW_E_CORRUPT);
+    assert_int_equal(store_check(w.s), HDW_E_CORRUPT);
+    store_close(w.s);
+    w.s = NULL;
+    end(&w);
+  }
+}
+
 /* ---- lists ---- */
 
 typedef struct times {
@@ -515,6 +549,7 @@ int main(void) {
       cmocka_unit_test(test_a_state_in_doubt_is_made_again),
       cmocka_unit_test(test_a_state_of_another_format_or_with_a_short_head_is_made_again),
       cmocka_unit_test(test_keys_and_rows_that_do_not_read_are_damage),
+      cmocka_unit_test(test_F1_a_row_that_claims_to_be_longer_than_the_map),
       cmocka_unit_test(test_lists_end_when_they_are_told),
       cmocka_unit_test(test_held_lanes_come_page_by_page),
       cmocka_unit_test(test_actions_on_runs),
