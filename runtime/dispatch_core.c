@@ -79,6 +79,14 @@ void eng_call_later(eng_call *call) {
   io_timer_set(call->e->io, &call->soon, 0, on_soon, call);
 }
 
+void eng_call_unsent(eng_call *call, uint8_t fail_class, const char *code, const char *text) {
+  if (!call->a->failed) eng_call_fail(call, fail_class, 0, code, "%s", text);
+  else if (call->a->over_limit) eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_NOMEM", "the request needs more memory than run_memory_bytes");
+  else eng_call_fail(call, FAIL_TRANSIENT, 0, "HDW_E_NOMEM", "the process is out of memory");
+  call->driver = NULL;
+  eng_call_later(call);
+}
+
 static void answer_after(eng_call *call, int64_t us) { io_timer_set(call->e->io, &call->soon, us > 0 ? us : 0, on_soon, call); }
 
 /* How long the attempt must wait for its turn: requests per time, with one time's worth at once. */
@@ -134,6 +142,7 @@ void eng_call_start(eng_call *call) {
   call->ok = call->sent = call->held = call->judged = call->probe = call->placed = call->once = call->left = false;
   call->result = VAL_NONE;
   call->driver = NULL;
+  call->a->failed = false;
   if (HDW_BROKEN("key.changes") && call->attempt > 1) call->idem[0] = 'x';
   if (!c->first && (c->places < eng_conn_limit(c) || HDW_BROKEN("places.many"))) {
     place(call);

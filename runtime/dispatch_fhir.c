@@ -8,7 +8,7 @@
 
 static const char *text_arg(fhir *f, const char *name) { return jv_text(f->call->a, jv_get(f->call->request, name)); }
 
-static void fail_soon(fhir *f, const char *code, const char *text) { eng_http_fail_soon(f->call, FAIL_DATA, code, text); }
+static void fail_soon(fhir *f, const char *code, const char *text) { eng_call_unsent(f->call, FAIL_DATA, code, text); }
 static void bad_path(fhir *f) { fail_soon(f, "bad_path", "the type, id or a parameter cannot stand in an address"); }
 
 /* ---- reads ---------------------------------------------------------------------------------------------------------------------- */
@@ -361,7 +361,7 @@ static const fhir_op ops[] = {
 static void start(eng_call *call) {
   fhir *f = (fhir *)arena_zalloc(call->a, 1, sizeof *f);
   if (!f) {
-    eng_http_fail_soon(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    eng_call_unsent(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
     return;
   }
   f->call = call;

@@ -208,12 +208,6 @@ bool eng_http_refused(eng_call *call, const io_http_res *res) {
   return false;
 }
 
-void eng_http_fail_soon(eng_call *call, uint8_t klass, const char *code, const char *text) {
-  eng_call_fail(call, klass, 0, code, "%s", text);
-  call->driver = NULL;
-  eng_call_later(call);
-}
-
 /* ---- what the peer names -------------------------------------------------------------------------------------------------------- */
 
 /* One of connections.NAME.origins: the same server under another name. */

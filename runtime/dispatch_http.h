@@ -83,8 +83,6 @@ int64_t eng_http_limit_us(eng_call *call, const io_http_res *res);
 void eng_http_failed(eng_http *x, const io_http_res *res);
 /* The call's outcome for a status that is no success; code is the status as text. retryable by the operator's reactions first. True: reactions say done. */
 bool eng_http_refused(eng_call *call, const io_http_res *res);
-/* Like eng_call_fail, and eng_call_done later. */
-void eng_http_fail_soon(eng_call *call, uint8_t fail_class, const char *code, const char *text);
 
 /* ---- addresses and texts */
 /* Sets the connection's address from base (in hdw.json or the program), its certificates and its login. */

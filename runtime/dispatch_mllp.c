@@ -199,9 +199,7 @@ static void mllp_start(eng_call *call) {
   if (!st && n && n->level == HL7_MSG) st = hl7_bytes(call->a, n->m, &s);
   else if (v.tag == VAL_STR) s = (hl7_slice){v.u.s, v.len};
   if (st || !s.len) {
-    if (st == HDW_E_NOMEM) eng_call_fail(call, FAIL_TRANSIENT, 0, hdw_status_name(st), "out of memory");
-    else eng_call_fail(call, FAIL_DATA, 0, "HDW_E_TYPE", "the argument is no HL7 message");
-    eng_call_later(call);
+    eng_call_unsent(call, FAIL_DATA, "HDW_E_TYPE", "the argument is no HL7 message");
     return;
   }
   *w = (wait){NULL, s.p, s.len, m};

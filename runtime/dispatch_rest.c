@@ -215,7 +215,7 @@ static void rest_start(eng_call *call) {
   bool page = !strcmp(call->op, "pages");
   char *m = page ? arena_dup(call->a, "GET", 3) : arena_dup(call->a, call->op, strlen(call->op));
   if (!r || !m) {
-    eng_http_fail_soon(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    eng_call_unsent(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
     return;
   }
   for (char *p = m; *p; p++)
@@ -228,12 +228,12 @@ static void rest_start(eng_call *call) {
   bool next = page && jv_get(call->request, "after").tag == VAL_OBJ; /* never from the beginning again */
   r->x.target = next ? rest_page_target(call) : make_target(call, &why);
   if (!r->x.target) {
-    eng_http_fail_soon(call, FAIL_DATA, next ? "bad_link" : "bad_path", next ? "`after` is no place where a page ended" : why);
+    eng_call_unsent(call, FAIL_DATA, next ? "bad_link" : "bad_path", next ? "`after` is no place where a page ended" : why);
     return;
   }
   hdw_status s = make_headers(r) ? make_body(r) : HDW_E_INVALID;
   if (s) {
-    eng_http_fail_soon(call, FAIL_DATA, hdw_status_name(s), s == HDW_E_INVALID ? "a header is malformed" : "the body cannot be written");
+    eng_call_unsent(call, FAIL_DATA, hdw_status_name(s), s == HDW_E_INVALID ? "a header is malformed" : "the body cannot be written");
     return;
   }
   eng_http_go(&r->x);

@@ -224,9 +224,12 @@ static void performed(eng_call *call, void *user) {
   hdw_status st = val_norm(&s->a, call->result, &result);
   if (!st) st = pack_val(&b, result, &h);
   if (st) { /* it took place, but the run cannot have what came back */
-    eng_call_fail(call, FAIL_PERMANENT, 0, hdw_status_name(st), "%s", st == HDW_E_NOMEM ? "the result is larger than the run's memory" : hdw_status_text(st));
+    bool process = st == HDW_E_NOMEM && !s->a.over_limit;
+    uint8_t klass = !process ? FAIL_PERMANENT : s->klass == MOD_CLASS_READ ? FAIL_TRANSIENT : FAIL_AMBIGUOUS;
+    eng_call_fail(call, klass, 0, hdw_status_name(st), "%s", process ? "the process had no memory for the answer" : st == HDW_E_NOMEM ? "the result is larger than the run's memory" : hdw_status_text(st));
     eng_cache_failed(s);
-    finally(s);
+    if (process) failed(s);
+    else finally(s);
     eng_ended(e);
     return;
   }

@@ -110,10 +110,10 @@ static void on_wake_scan(void *user) {
   }
   if (eng_conn_hold_step(c, false, &wait) != HOLD_NONE) return; /* it went away again: its next return begins anew */
   scan s = {.c = c};
-  bool all_known = store_applied(e->store) >= c->wake_seq;
+  if (!c->wake_after) c->wake_known = store_applied(e->store) >= c->wake_seq;
   (void)store_list_runs(e->store, ENG_PART, RUN_PARKED, c->wake_after, WAKE_CHUNK, wake_one, &s);
   c->wake_after = s.last;
-  if (s.n < WAKE_CHUNK && !all_known && (c->wake_all || !s.woken) && !HDW_BROKEN("wake.missed")) { /* whose hold is on its way into the state waits, too */
+  if (s.n < WAKE_CHUNK && !c->wake_known && (c->wake_all || !s.woken) && !HDW_BROKEN("wake.missed")) { /* whose hold is on its way into the state waits, too */
     c->wake_after = 0;
     io_timer_set(e->io, &c->wake, INT64_C(20000) << c->wake_again, on_wake_scan, c);
     if (c->wake_again < 6) c->wake_again++;

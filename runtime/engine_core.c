@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include "audit.h"
 #include "engine_int.h"
-#include "points.h"
 #include "json.h"
 #include "metrics.h"
+#include "points.h"
 #include "re.h"
 #include "term.h"
 #include "trace.h"
@@ -119,7 +119,7 @@ bool eng_state_said(engine *e, hdw_status s) {
 }
 
 bool eng_state_has(engine *e, hdw_status s) {
-  if (!eng_state_said(e, s)) e->unsettled = true;
+  if (!eng_state_said(e, s)) e->unsettled = s;
   return !s;
 }
 
@@ -343,8 +343,8 @@ hdw_status engine_start(engine *e, char text[200]) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_restore(e->conns[i]);
   eng_workflows_paused(e);
   if (e->unsettled && !HDW_BROKEN("unread.again")) { /* what is paused, and what may have arrived elsewhere */
-    snprintf(text, 200, "what is known of the connections cannot be read: %s", hdw_status_text(HDW_E_NOMEM));
-    return HDW_E_NOMEM;
+    snprintf(text, 200, "what is known of the connections cannot be read: %s", hdw_status_text(e->unsettled));
+    return e->unsettled;
   }
   e->started = true;
   e->rescan = true;

@@ -168,6 +168,7 @@ struct eng_conn {
   io_timer pump;
   io_timer wake;             /* parked runs that wait for it are being looked for */
   uint64_t wake_after, wake_seq; /* of the log when it was asked for: the state knows later who waits */
+  bool wake_known;           /* when this look began the state knew of all of them */
   unsigned wake_again;       /* looks since then */
   bool wake_all;
   uint64_t delivered, failed, dead, steps_done;
@@ -403,7 +404,7 @@ struct engine {
   io_timer intake;           /* looks whether intake may go on */
   bool unclean;              /* the process before this one ended without a word */
   int64_t last_life_us;      /* wall; its last record */
-  bool unsettled;            /* what is known of a connection could not be looked up: engine_start gives up */
+  hdw_status unsettled;      /* why what is known of a connection could not be looked up: engine_start gives up */
   bool started, draining, accepting, failed, closing, unread;
   bool unread_now;           /* eng_read could not, since somebody cleared this */
   void (*drained)(void *user);
@@ -818,7 +819,7 @@ hdw_status eng_step_describe(eng_run *r, eng_ask *x);
 
 /* Key of the effect at a path. A run that reprocesses has its own. */
 void eng_run_key(const eng_run *r, const char *path, char out[ENG_HEX + 1], uint8_t raw[REC_HASH]);
-/* The record of the result that the run before has for the effect at hand. HDW_E_NOTFOUND: perform it; HDW_E_IO: it cannot be read now. */
+/* The record of the result that the run before has for the effect at hand. HDW_E_NOTFOUND: perform it; another status: it cannot be read now. */
 hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec);
 typedef enum eng_redo { REDO_PERFORM, REDO_TAKE, REDO_REPLACE /* *old is given up first */ } eng_redo;
 /* Else than HDW_OK: nobody knows what that run has done. */
@@ -922,6 +923,8 @@ void eng_call_fail(eng_call *call, uint8_t fail_class, int status, const char *c
 void eng_call_text(const eng_call *call, char out[ENG_TEXT]);
 /* Fails or succeeds from the loop, soon. */
 void eng_call_later(eng_call *call);
+/* For drivers: it could not even be sent, and ends soon. Where there was no memory for it, that is the reason, whatever the caller says: transient, unless it is the run's own limit. */
+void eng_call_unsent(eng_call *call, uint8_t fail_class, const char *code, const char *text);
 /* Nothing of it has left, and the connection may have been taken away since its turn came: then it is no attempt, ends soon and says held. Else it may go, as the probe of an open breaker
  * perhaps. */
 bool eng_call_held(eng_call *call);

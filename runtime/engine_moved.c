@@ -148,12 +148,10 @@ bool eng_conn_settle(eng_conn *c) {
   char hex[2 * REC_LANE + 1], text[2 * REC_LANE + 24];
   bool first = !e->started;
   arena_init(&a, e->mem, 65536);
-  bool before = e->unsettled;
-  e->unsettled = false;
-  bool own = eng_state_has(e, store_get_named(e->store, cod_cstr("address"), cod_cstr(c->name), &a, &v));
-  bool had = own || (c->was && eng_state_has(e, store_get_named(e->store, cod_cstr("address"), cod_cstr(c->was), &a, &v)));
-  bool same = had && at_address(c, v), unknown = e->unsettled;
-  e->unsettled |= before;
+  hdw_status mine = store_get_named(e->store, cod_cstr("address"), cod_cstr(c->name), &a, &v), theirs = HDW_E_NOTFOUND; /* theirs: under its earlier name */
+  if (mine == HDW_E_NOTFOUND && c->was) theirs = store_get_named(e->store, cod_cstr("address"), cod_cstr(c->was), &a, &v);
+  bool own = eng_state_has(e, mine), had = eng_state_has(e, theirs) || own, same = had && at_address(c, v);
+  bool unknown = !had && (mine != HDW_E_NOTFOUND || theirs != HDW_E_NOTFOUND);
   if (same) (void)number(v, &at, &since);
   c->moved_us = same ? (int64_t)since : had || unknown ? io_wall_us(e->io) : 0; /* not known: as if it had moved, what is ambiguous is for a person */
   if (!unknown && (!own || !same)) {

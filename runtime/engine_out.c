@@ -121,7 +121,9 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
     return;
   }
   /* Not even tried: whether the attempt of an earlier life arrived is as unknown as before. */
-  r->state = HDW_BROKEN("send.once") ? DELIVERY_DELIVERED : call->judged && d->row.state == DELIVERY_INFLIGHT && !HDW_BROKEN("line.forgotten") ? DELIVERY_INFLIGHT : DELIVERY_PENDING;
+  bool untried = call->judged && !HDW_BROKEN("line.forgotten");
+  r->state = untried ? d->row.state : DELIVERY_PENDING;
+  if (HDW_BROKEN("send.once")) r->state = DELIVERY_DELIVERED;
   if (unsure) r->fail_class = FAIL_AMBIGUOUS; /* the same key again, as long as it is the same address */
   if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
@@ -201,9 +203,14 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   eng_call *call = &d->call;
   *call = (eng_call){.e = e, .c = c, .a = &d->a, .delivery = id, .writes = true, .done = delivered, .user = d};
   hdw_status s = store_get_delivery(e->store, ENG_PART, id, &d->a, &d->row);
-  if (!s) s = eng_read(e, d->row.pos, &d->a, &rec);
-  bool later = s == HDW_E_IO || s == HDW_E_FULL; /* it may be read the next time */
+  if (s) { /* what it is and how it stands is not known now */
+    (void)eng_state_said(e, s);
+    not_now(d);
+    return true;
+  }
+  s = eng_read(e, d->row.pos, &d->a, &rec);
   if (!s) s = engine_unpack(e, &d->a, rec.body, rec.body_len, &call->request);
+  bool later = s == HDW_E_IO || s == HDW_E_FULL || (s == HDW_E_NOMEM && !d->a.over_limit); /* it may be read the next time */
   call->attempt = d->row.attempts + 1;
   call->run = d->row.run;
   call->path = arena_dup(&d->a, d->row.path.p, d->row.path.len);

@@ -4,8 +4,8 @@
  * can be thrown away at any time: executing it again with the recorded results leads to the same place. */
 #include <stdio.h>
 #include "engine_int.h"
-#include "points.h"
 #include "json.h"
+#include "points.h"
 #include "watch.h"
 
 /* A run that waits for longer leaves memory. */
@@ -479,7 +479,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   hdw_status s = state == RUN_DONE ? result_body(r, &b) : HDW_OK;
   if (s == HDW_E_NOMEM) { /* of the process: it ends once more, in the same way */
     arena_free(&a);
-    eng_run_abandon(r);
+    eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
     return;
   }
   if (s) {

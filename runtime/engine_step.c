@@ -122,8 +122,8 @@ bool eng_step_resume(eng_run *r, vm_run *branch, const void *p, size_t len) {
     vm_resume_branch(branch, branch->parent && HDW_BROKEN("branch.empty") ? VAL_NONE : v);
     return true;
   }
-  bool memory = st == HDW_E_NOMEM;
-  eng_run_end(r, RUN_DEAD, memory ? FAIL_PERMANENT : FAIL_DATA, hdw_status_name(st), memory ? "the result is larger than the run's memory" : "the result cannot be read", branch->request.path);
+  if (st == HDW_E_NOMEM) eng_run_unread(r, st, branch->request.path);
+  else eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(st), "the result cannot be read", branch->request.path);
   return false;
 }
 
@@ -430,9 +430,10 @@ bool eng_step_await(eng_run *r) {
   }
   log_rec before;
   st = HDW_BROKEN("redo.again") ? HDW_E_NOTFOUND : eng_redo_step(r, &x, &before);
-  if (st != HDW_E_NOTFOUND) {
-    if (!st && !take_over(r, &x, before.body, before.body_len)) return eng_step_resume(r, branch, before.body, before.body_len);
-    eng_run_unread(r, st ? st : HDW_E_FULL, x.q->path); /* what was done is not done again because it cannot be read now */
+  if (!st && !take_over(r, &x, before.body, before.body_len)) return eng_step_resume(r, branch, before.body, before.body_len);
+  if (st != HDW_E_NOTFOUND) { /* what was done is not done again because it cannot be read, or written down, now */
+    if (st) eng_run_unread(r, st, x.q->path);
+    else eng_run_abandon(r);
     return false;
   }
   eng_step *s = eng_step_new(r, branch, x.c, x.klass, x.operation, x.hash, &x.packed);

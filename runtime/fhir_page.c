@@ -30,19 +30,19 @@ static bool begin(fhir *f, const char **query) {
   if (jv_int(jv_get(r, "pages"), &n) && n > 0) f->s.max_pages = (uint64_t)n;
   *query = fhir_query(f, &nothing);
   if (!*query) {
-    eng_http_fail_soon(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    eng_call_unsent(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
     return false;
   }
   f->s.asked = *query;
   const char *wide = fhir_unbounded(f->call->a, r);
   if (wide) {
-    eng_http_fail_soon(f->call, FAIL_DATA, "no_criteria", wide);
+    eng_call_unsent(f->call, FAIL_DATA, "no_criteria", wide);
     return false;
   }
   nothing |= jv_get(r, "within").tag == VAL_BOOL || jv_get(r, "id").tag == VAL_BOOL;
   if (!nothing) {
     if (f->op->start == fhir_search_start || f->op->start == fhir_pages_start) *query = fhir_quirks_query(f, *query);
-    if (!*query) eng_http_fail_soon(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    if (!*query) eng_call_unsent(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
     return *query != NULL;
   }
   f->call->ok = true; /* a parameter without a value: nothing is equal to it */
@@ -52,7 +52,7 @@ static bool begin(fhir *f, const char **query) {
   return false;
 }
 
-static void bad_path(fhir *f) { eng_http_fail_soon(f->call, FAIL_DATA, "bad_path", "the type, id or a parameter cannot stand in an address"); }
+static void bad_path(fhir *f) { eng_call_unsent(f->call, FAIL_DATA, "bad_path", "the type, id or a parameter cannot stand in an address"); }
 
 /* "Patient/17": a compartment. */
 static bool compartment(fhir *f, const char *out[2]) {
@@ -215,7 +215,7 @@ void fhir_pages_start(fhir *f) {
     next_page(f, next);
     return;
   }
-  eng_http_fail_soon(f->call, FAIL_DATA, "bad_link", "`after` is no place where a page ended");
+  eng_call_unsent(f->call, FAIL_DATA, "bad_link", "`after` is no place where a page ended");
 }
 
 /* ---- answers -------------------------------------------------------------------------------------------------------------------- */

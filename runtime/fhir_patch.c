@@ -204,7 +204,7 @@ static void on_present(fhir *f, const io_http_res *res, val body) {
     }
     f->version = version_of_etag(a, wanted); /* where the answer names none, the server compares */
   }
-  if (!plan(f, &ops, &whole, &changes)) fhir_fail(f, FAIL_PERMANENT, 0, "HDW_E_NOMEM", "out of memory");
+  if (!plan(f, &ops, &whole, &changes)) fhir_fail(f, f->call->a->over_limit ? FAIL_PERMANENT : FAIL_TRANSIENT, 0, "HDW_E_NOMEM", "out of memory"); /* nothing has changed yet */
   else if (!changes) fhir_done(f, fhir_versioned(a, body, f->id, version));
   else if (!write(f, "PATCH", ops, "application/json-patch+json")) fhir_fail(f, FAIL_DATA, 0, "bad_request", "the change cannot be written");
 }
@@ -220,13 +220,13 @@ void fhir_patch_start(fhir *f) {
   val body = jv_get(call->request, "body");
   const char *etag;
   if (!fhir_if_match(f, &etag) || !f->id[0]) {
-    eng_http_fail_soon(call, FAIL_DATA, f->id[0] ? "bad_version" : "no_id", f->id[0] ? "if_match is no version" : "there is no id to patch");
+    eng_call_unsent(call, FAIL_DATA, f->id[0] ? "bad_version" : "no_id", f->id[0] ? "if_match is no version" : "there is no id to patch");
     return;
   }
   if (body.tag == VAL_EMPTY) {
     fhir_begin(f, "GET", on_present);
     if (fhir_path(f, NULL, f->type, f->id, NULL)) fhir_go(f);
-    else eng_http_fail_soon(call, FAIL_DATA, "bad_path", "the id cannot stand in an address");
+    else eng_call_unsent(call, FAIL_DATA, "bad_path", "the id cannot stand in an address");
     return;
   }
   if (body.tag == VAL_OBJ && !fhir_type_of(call->a, body)[0]) body.flags |= VALF_ARRAY; /* one operation */
@@ -234,6 +234,6 @@ void fhir_patch_start(fhir *f) {
   fhir_begin(f, "PATCH", on_written);
   f->safe = f->conditional = etag != NULL;
   if (!fhir_path(f, NULL, f->type, f->id, NULL) || !fhir_body(f, body, parameters ? "application/fhir+json; charset=UTF-8" : "application/json-patch+json") || (etag && !eng_http_header(&f->x, "If-Match", etag)))
-    eng_http_fail_soon(call, FAIL_DATA, "bad_request", "the patch cannot be written");
+    eng_call_unsent(call, FAIL_DATA, "bad_request", "the patch cannot be written");
   else fhir_go(f);
 }

@@ -158,7 +158,7 @@ static void on_turn(void *user) {
   else {
     call->retry_after_us = asked;
     call->judged = true;
-    eng_http_fail_soon(call, FAIL_TRANSIENT, "asked_to_wait", "the server asked to be left alone before all was fetched");
+    eng_call_unsent(call, FAIL_TRANSIENT, "asked_to_wait", "the server asked to be left alone before all was fetched");
   }
 }
 

@@ -176,16 +176,12 @@ static void *alloc_big(arena *a, size_t n) {
 void *arena_alloc_slow(arena *a, size_t len_bytes) {
   if (len_bytes > SIZE_MAX / 2) return NULL;
   size_t n = (len_bytes + 15) & ~(size_t)15;
+  void *p = NULL;
   if (n == 0) n = 16;
-  if (n > CHUNK_LAST / 4) {
-    void *p = alloc_big(a, n);
-    if (p) arena_unpoison(p, len_bytes);
-    return p;
-  }
-  if (n > (size_t)(a->end - a->cur) && !push_chunk(a, n)) return NULL;
-  void *p = a->cur;
-  a->cur += n;
-  arena_unpoison(p, len_bytes);
+  if (n > CHUNK_LAST / 4) p = alloc_big(a, n);
+  else if (n <= (size_t)(a->end - a->cur) || push_chunk(a, n)) p = a->cur, a->cur += n;
+  if (p) arena_unpoison(p, len_bytes);
+  else a->failed = true;
   return p;
 }
 

@@ -41,6 +41,7 @@ typedef struct arena {
   size_t limit_bytes;      /* 0 = no limit of its own */
   size_t chunk_bytes;      /* size of the next ordinary chunk */
   bool over_limit;         /* what failed last was refused because of limit_bytes: the mem may have had it */
+  bool failed;             /* an allocation failed since somebody set this to false */
 } arena;
 
 typedef struct arena_mark {

@@ -36,7 +36,7 @@ static void expect_once(prog *p, const counts *n, long at) {
   if (r.state != RUN_DONE || n->a != EFFECTS || n->b != EFFECTS) fail_msg("at %ld: state %d (%.*s), a %u times, b %u times", at, r.state, (int)r.reason.len, r.reason.p, n->a, n->b);
 }
 
-/* Parked with two of its effects done, and in no memory. */
+/* Parked with all effects done but the last one, and not in memory. */
 static prog *parked(counts *n) {
   *n = (counts){0};
   prog *p = prog_new(program, count, n, 0);
