@@ -315,7 +315,7 @@ static void on_bundle(fhir *f, const io_http_res *res, val body) {
   }
   for (uint32_t i = 0; i < val_count(list); i++)
     if (!outcome_of(f, val_item(list, i), &entries, &failed)) {
-      fhir_fail(f, FAIL_PERMANENT, res->code, "HDW_E_NOMEM", "out of memory");
+      fhir_fail(f, FAIL_DATA, res->code, "HDW_E_NOMEM", "out of memory");
       return;
     }
   val e = val_build(&entries), x = val_build(&failed);

@@ -193,7 +193,7 @@ static void on_success(rest *r, const io_http_res *res) {
   hdw_status s = read_body(call, res);
   call->ok = !s;
   if (!s && r->page) rest_page_result(&r->x, res);
-  if (s) eng_call_fail(call, s == HDW_E_NOMEM ? FAIL_PERMANENT : FAIL_DATA, res->code, hdw_status_name(s), "the response's body is not what its type says");
+  if (s) eng_call_fail(call, FAIL_DATA, res->code, hdw_status_name(s), "the response's body is not what its type says");
 }
 
 static void on_response(eng_http *x, const io_http_res *res) {

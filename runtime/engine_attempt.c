@@ -24,6 +24,12 @@ bool eng_steps_open(const engine *e, uint64_t run) {
   return false;
 }
 
+bool eng_steps_wait(const engine *e, uint64_t run) {
+  for (const eng_step *s = e->steps[eng_slot(run)]; s; s = s->next)
+    if (s->run == run && !s->dropped && s->back) return true;
+  return false;
+}
+
 eng_step *eng_step_first(const eng_step *s) {
   eng_step *x = s->e->steps[eng_slot(s->run)];
   while (x->run != s->run || x->dropped) x = x->next;
@@ -224,12 +230,11 @@ static void performed(eng_call *call, void *user) {
   hdw_status st = val_norm(&s->a, call->result, &result);
   if (!st) st = pack_val(&b, result, &h);
   if (st) { /* it took place, but the run cannot have what came back */
-    bool process = st == HDW_E_NOMEM && !s->a.over_limit;
-    uint8_t klass = !process ? FAIL_PERMANENT : s->klass == MOD_CLASS_READ ? FAIL_TRANSIENT : FAIL_AMBIGUOUS;
-    eng_call_fail(call, klass, 0, hdw_status_name(st), "%s", process ? "the process had no memory for the answer" : st == HDW_E_NOMEM ? "the result is larger than the run's memory" : hdw_status_text(st));
+    if (st == HDW_E_NOMEM) eng_call_unkept(call);
+    else eng_call_fail(call, FAIL_PERMANENT, 0, hdw_status_name(st), "%s", hdw_status_text(st));
     eng_cache_failed(s);
-    if (process) failed(s);
-    else finally(s);
+    if (call->fail_class == FAIL_PERMANENT) finally(s);
+    else failed(s);
     eng_ended(e);
     return;
   }

@@ -158,6 +158,7 @@ struct eng_conn {
   uint32_t places;           /* attempts with the driver; at most in_flight of the configuration, one for an ordered driver */
   eng_call *first, *last;    /* attempts that wait for a place */
   bool starved;              /* deliveries wait for a place */
+  bool unread;               /* its queue could not be looked through: once more, a little later */
   eng_dlv *flying;
   uint8_t lane_at[REC_LANE]; /* the pump goes on behind this lane */
   uint32_t looked;           /* heads since something was started */
@@ -730,6 +731,8 @@ void eng_early_close(engine *e);
 const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input *in, unsigned index, val input, const val *result);
 /* The run cannot be written now: it leaves memory and is looked for again later. */
 void eng_run_abandon(eng_run *r);
+/* A second later the store is asked once more for runs that wait: what it says now cannot be had, or acted upon. */
+void eng_look_again(engine *e);
 /* What the run has done cannot be looked up, so nobody knows whether the next effect is a second one: as eng_run_abandon; a run whose own memory is too small for it dies. */
 void eng_run_unread(eng_run *r, hdw_status s, const char *path);
 /* The lanes of a run that ended are free: their next heads may start. */
@@ -776,6 +779,8 @@ void eng_steps_leave(eng_run *r);
 void eng_steps_drop(engine *e, uint64_t run, bool cancel);
 /* Has the run steps under way (that have not ended)? */
 bool eng_steps_open(const engine *e, uint64_t run);
+/* One of its steps has ended, and waits for the run to come back. */
+bool eng_steps_wait(const engine *e, uint64_t run);
 bool eng_steps_use(const engine *e, const eng_conn *c);
 /* A person has just stopped it. */
 bool eng_cancelled(const engine *e, uint64_t run);
@@ -925,6 +930,8 @@ void eng_call_text(const eng_call *call, char out[ENG_TEXT]);
 void eng_call_later(eng_call *call);
 /* For drivers: it could not even be sent, and ends soon. Where there was no memory for it, that is the reason, whatever the caller says: transient, unless it is the run's own limit. */
 void eng_call_unsent(eng_call *call, uint8_t fail_class, const char *code, const char *text);
+/* There was no memory for the answer: fails, ambiguous when it may have changed something. */
+void eng_call_unkept(eng_call *call);
 /* Nothing of it has left, and the connection may have been taken away since its turn came: then it is no attempt, ends soon and says held. Else it may go, as the probe of an open breaker
  * perhaps. */
 bool eng_call_held(eng_call *call);
@@ -951,7 +958,7 @@ const char *eng_moved_text(void);
 uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]);
 void eng_out_note_flying(eng_conn *c);
 /* It is the oldest in each of its lanes. */
-bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d);
+bool eng_out_first(engine *e, eng_conn *c, const store_delivery *d);
 /* Of the newest delivery in flight; NULL. */
 eng_call *eng_out_flying_call(eng_conn *c);
 /* Attempts at once, now. */

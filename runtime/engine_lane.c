@@ -1,17 +1,18 @@
 /* engine_lane.c - which run may start: room, lanes, wake times.
  *
  * Runs that may start wait in a ring of ids; what does not fit is found again in the store (rescan). A run with lanes may start when no
- * older run is in any of them; the store keeps who is. Ids rise with time, so all lanes agree about who is older and nobody waits in a circle. */
-#include <stdio.h>
+ * older run is in any of them; the store keeps who is. Ids rise with time, so all lanes agree about who is older and nobody waits in a
+ * circle. */
 #include "engine_int.h"
 #include "points.h"
+#include <stdio.h>
 
 enum { READY_MAX = 65536, SCAN_CHUNK = 512, DUE_MAX = 1024, COUNT_MAX = 10000 };
 
 static void on_sched(void *user);
 static void on_rescan_timer(void *user);
 
-static void look_again(engine *e) {
+void eng_look_again(engine *e) {
   if (!e->closing && !e->rescan_timer.set) io_timer_set(e->io, &e->rescan_timer, 1000000, on_rescan_timer, e);
 }
 
@@ -23,6 +24,10 @@ void eng_ready(engine *e, uint64_t id, bool fresh) {
   if (e->nready == e->ready_cap) {
     uint32_t cap = e->ready_cap ? e->ready_cap * 2 : 256;
     uint64_t *p = cap <= READY_MAX ? (uint64_t *)eng_get(e, cap * sizeof *p) : NULL;
+    if (!p && cap <= READY_MAX) { /* no memory: at once there would be none again */
+      eng_look_again(e);
+      return;
+    }
     if (!p) { /* a scan under way may be past it */
       if (e->rescan) e->rescan_again = true;
       e->rescan = true;
@@ -43,7 +48,7 @@ bool eng_lanes_free(engine *e, uint64_t id, const uint8_t (*lanes)[REC_LANE], un
     hdw_status s = store_lane_head(e->store, ENG_PART, lanes[i], &head, NULL);
     if (!s && head < id) return false;
     if (!eng_state_said(e, s)) { /* nobody knows: looked for again */
-      look_again(e);
+      eng_look_again(e);
       return false;
     }
   }
@@ -62,8 +67,8 @@ static bool other_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return !o->active;
 }
 
-/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. A lane that it was
- * taken out of (skip-lane) does not concern it any more. */
+/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. A lane that it
+ * was taken out of (skip-lane) does not concern it any more. */
 bool eng_lanes_busy(engine *e, const store_run *row) {
   others o = {e, row->id, false};
   for (unsigned i = 0; i < row->nlanes && !o.active; i++) {
@@ -101,7 +106,7 @@ void eng_lanes_release(engine *e, const store_run *row) {
     store_run next;
     hdw_status s = store_get_run(e->store, ENG_PART, head, &a, &next);
     if (!s && eng_lanes_free(e, head, next.lanes, next.nlanes)) eng_ready(e, head, eng_run_fresh(e, &next));
-    if (!eng_state_said(e, s)) look_again(e);
+    if (!eng_state_said(e, s)) eng_look_again(e);
     arena_free(&a);
   }
 }
@@ -126,14 +131,19 @@ static bool scan_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
 static void rescan(engine *e) {
   static const uint8_t states[] = {RUN_RUNNING, RUN_WAITING, RUN_QUEUED};
   scan s = {.e = e};
-  (void)store_list_runs(e->store, ENG_PART, states[e->rescan_state], e->rescan_after, SCAN_CHUNK, scan_one, &s);
+  if (!eng_state_said(e, store_list_runs(e->store, ENG_PART, states[e->rescan_state], e->rescan_after, SCAN_CHUNK, scan_one, &s))) {
+    e->rescan = false;
+    e->rescan_state = 0, e->rescan_after = 0;
+    eng_look_again(e);
+    return;
+  }
   for (uint32_t i = 0; i < s.n; i++) {
     arena a;
     arena_init(&a, e->mem, 0);
     store_run row;
     hdw_status said = eng_run_active(e, s.found[i]) ? HDW_E_NOTFOUND : store_get_run(e->store, ENG_PART, s.found[i], &a, &row);
     if (!said && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
-    if (!eng_state_said(e, said)) look_again(e);
+    if (!eng_state_said(e, said)) eng_look_again(e);
     arena_free(&a);
   }
   e->rescan_after = s.last;
@@ -167,6 +177,7 @@ static void on_rescan_timer(void *user) {
     io_timer_set(e->io, &e->rescan_timer, 100000, on_rescan_timer, e);
     return;
   }
+  if (e->rescan) e->rescan_again = true; /* one under way may be past those that are meant */
   e->rescan = true;
   eng_sched(e);
 }
@@ -175,12 +186,13 @@ void eng_run_abandon(eng_run *r) {
   engine *e = r->e;
   e->fresh_after = eng_last_seq(e);
   eng_run_free(r);
-  look_again(e);
+  eng_look_again(e);
 }
 
 void eng_run_unread(eng_run *r, hdw_status s, const char *path) {
   (void)eng_state_said(r->e, s); /* damaged: the engine ends */
-  if (s == HDW_E_NOMEM && r->a.over_limit) eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), "the run needs more memory than run_memory_bytes", path);
+  if (s == HDW_E_NOMEM && r->a.over_limit)
+    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), "the run needs more memory than run_memory_bytes", path);
   else eng_run_abandon(r);
 }
 
@@ -312,7 +324,7 @@ void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user) {
 typedef struct skipping {
   engine_done_cb cb;
   void *user;
-  store_run row;             /* of the holder; its texts are gone */
+  store_run row; /* of the holder; its texts are gone */
 } skipping;
 
 static void on_skipped(engine *e, hdw_status s, const log_rec *rec, void *user) {

@@ -1,14 +1,14 @@
 /* engine_out.c - the outbox: each sink's queue, first in first out within a lane, delivered when its run is long over or before.
  *
- * The store keeps the queues; in memory are only the deliveries in flight. A transient failure puts off the delivery, and with it its lane; what is wrong
- * with the sink as a whole is the breaker's business (engine_conn.c). A dead delivery leaves its queue, or holds it (on_dead; H-21): then it stays the head
- * until a person sends it again, discards it, or skips it.
+ * The store keeps the queues; in memory are only the deliveries in flight. A transient failure puts off the delivery, and with it its lane;
+ * what is wrong with the sink as a whole is the breaker's business (engine_conn.c). A dead delivery leaves its queue, or holds it (on_dead;
+ * H-21): then it stays the head until a person sends it again, discards it, or skips it.
  *
- * What the peer could not know for the same when it came twice (eng_driver.unsafe) is written down as in flight, and synced, before it leaves: a process that
- * ends meanwhile leaves it to a person, as a step of the same kind. */
-#include <stdio.h>
+ * What the peer could not know for the same when it came twice (eng_driver.unsafe) is written down as in flight, and synced, before it
+ * leaves: a process that ends meanwhile leaves it to a person, as a step of the same kind. */
 #include "engine_int.h"
 #include "points.h"
+#include <stdio.h>
 
 struct eng_dlv {
   engine *e;
@@ -17,8 +17,8 @@ struct eng_dlv {
   uint64_t id;
   arena a;
   store_delivery row;
-  bool marked;               /* recorded as in flight */
-  bool moved;                /* it may have reached another address than the connection's: nothing is sent */
+  bool marked; /* recorded as in flight */
+  bool moved;  /* it may have reached another address than the connection's: nothing is sent */
   eng_call call;
 };
 
@@ -75,9 +75,7 @@ static void on_result(engine *e, hdw_status s, const log_rec *rec, void *user) {
 }
 
 /* Counted from its first failure: waiting for an open breaker, for opening hours or for an operator is no failure of the delivery. */
-static bool gives_up(const eng_dlv *d) {
-  return d->row.failing_us && eng_clock_us(d->e) - d->row.failing_us > eng_give_up_us(d->c);
-}
+static bool gives_up(const eng_dlv *d) { return d->row.failing_us && eng_clock_us(d->e) - d->row.failing_us > eng_give_up_us(d->c); }
 
 uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]) {
   static const uint8_t none[REC_LANE] = {0};
@@ -125,24 +123,40 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   r->state = untried ? d->row.state : DELIVERY_PENDING;
   if (HDW_BROKEN("send.once")) r->state = DELIVERY_DELIVERED;
   if (unsure) r->fail_class = FAIL_AMBIGUOUS; /* the same key again, as long as it is the same address */
-  if (c->open) return; /* the breaker says when */
+  if (c->open) return;                        /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
   if (wait < call->retry_after_us) wait = call->retry_after_us;
   r->next_us = eng_clock_us(e) + eng_retry_after(c, wait);
 }
 
-/* The log cannot take what must be written: looked for again when there is space. */
+/* Looked for again when there is space, or memory. */
+static void look_again(eng_conn *c) {
+  int64_t until = io_mono_us(c->e->io) + 1000000;
+  if (until > c->hold_until_us) c->hold_until_us = until; /* what the peer asked for stays */
+  eng_conn_arm(c);
+}
+
+/* The log cannot take what must be written, or the state does not say what is to be sent. */
 static void not_now(eng_dlv *d) {
   eng_conn *c = d->c;
-  int64_t until = io_mono_us(d->e->io) + 1000000;
-  if (until > c->hold_until_us) c->hold_until_us = until; /* what the peer asked for stays */
   dlv_free(d);
-  eng_conn_arm(c);
+  look_again(c);
+}
+
+/* What the state says of a queue: nobody else comes to look when it cannot say it now. */
+static bool said(eng_conn *c, hdw_status s) {
+  if (!eng_state_said(c->e, s) && !HDW_BROKEN("queue.unread")) c->unread = true;
+  return !s;
 }
 
 /* The row as it is, in another state; attempts: those that were made. */
 static hdw_status mark(eng_dlv *d, uint8_t state, uint32_t attempts, eng_durable done) {
-  rec_delivery_result r = {.delivery = d->id, .state = state, .attempts = attempts, .next_us = d->row.next_us, .error_code = d->row.error_code, .error_text = d->row.error_text};
+  rec_delivery_result r = {.delivery = d->id,
+                           .state = state,
+                           .attempts = attempts,
+                           .next_us = d->row.next_us,
+                           .error_code = d->row.error_code,
+                           .error_text = d->row.error_text};
   if (state == DELIVERY_INFLIGHT) r.fail_class = d->row.fail_class;
   cod_w w = eng_writer(d->e);
   hdw_status s = rec_put_delivery_result(&w, &r);
@@ -175,7 +189,8 @@ static void delivered(eng_call *call, void *user) {
 
 /* ---- sending --------------------------------------------------------------------------------------------------------------------- */
 
-/* A second one would be a second effect. Where the outcome is unknown a person decides: always on a careful connection, else with ambiguous: stop. */
+/* A second one would be a second effect. Where the outcome is unknown a person decides: always on a careful connection, else with
+ * ambiguous: stop. */
 static bool unsafe(eng_call *call) {
   const eng_conn *c = call->c;
   return c->driver->unsafe && (c->careful || !strcmp(c->cfg->o.ambiguous, "stop")) && c->driver->unsafe(call);
@@ -193,7 +208,7 @@ static void on_marked(engine *e, hdw_status s, const log_rec *rec, void *user) {
 /* True: an attempt began. */
 static bool start(engine *e, eng_conn *c, uint64_t id) {
   eng_dlv *d = (eng_dlv *)eng_get(e, sizeof *d);
-  if (!d) return false;
+  if (!d) return said(c, HDW_E_NOMEM);
   d->e = e, d->c = c, d->id = id;
   arena_init(&d->a, e->mem, (size_t)e->o.config->top.run_memory_bytes);
   d->next = c->flying;
@@ -219,7 +234,8 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   const char *dot = s ? NULL : (const char *)memchr(d->row.operation.p, '.', d->row.operation.len);
   if (dot) snprintf(call->op, sizeof call->op, "%.*s", (int)(d->row.operation.p + d->row.operation.len - dot - 1), dot + 1);
   store_run run;
-  if (!s && !store_get_run(e->store, ENG_PART, d->row.run, &d->a, &run)) call->workflow = arena_dup(&d->a, run.workflow.p, run.workflow.len);
+  if (!s && !store_get_run(e->store, ENG_PART, d->row.run, &d->a, &run))
+    call->workflow = arena_dup(&d->a, run.workflow.p, run.workflow.len);
   bool once = !s && unsafe(call);
   d->moved = !s && d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS && d->row.changed_us < c->moved_us;
   if (d->moved) {
@@ -256,7 +272,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
 typedef struct heads {
   eng_conn *c;
   uint32_t n, want;
-  bool more;                 /* stopped because of want */
+  bool more; /* stopped because of want */
   uint64_t id[SCAN_MAX];
   uint8_t state[SCAN_MAX];
   uint8_t lane[SCAN_MAX][REC_LANE]; /* of lane_head */
@@ -283,10 +299,10 @@ static bool only_head(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return false;
 }
 
-bool eng_out_first(engine *e, const eng_conn *c, const store_delivery *d) {
+bool eng_out_first(engine *e, eng_conn *c, const store_delivery *d) {
   for (unsigned i = 0; d->nmore && i <= d->nmore; i++) {
     uint64_t head = 0;
-    (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), i ? d->more[i - 1] : d->lane, 0, 1, only_head, &head);
+    (void)said(c, store_list_queue(e->store, ENG_PART, cod_cstr(c->name), i ? d->more[i - 1] : d->lane, 0, 1, only_head, &head));
     if (head != d->id) return false;
   }
   return true;
@@ -297,7 +313,7 @@ static bool due(engine *e, eng_conn *c, uint64_t id) {
   arena a;
   store_delivery d;
   arena_init(&a, e->mem, 65536);
-  bool ok = !eng_discarding(e, SUBJECT_DELIVERY, id) && !store_get_delivery(e->store, ENG_PART, id, &a, &d);
+  bool ok = !eng_discarding(e, SUBJECT_DELIVERY, id) && said(c, store_get_delivery(e->store, ENG_PART, id, &a, &d));
   if (ok) {
     ok = (d.state == DELIVERY_PENDING || d.state == DELIVERY_INFLIGHT) && (c->driver->in_order || eng_out_first(e, c, &d));
     if (ok && !c->open && d.next_us > eng_clock_us(e)) {
@@ -330,7 +346,7 @@ static uint32_t pump_in_order(engine *e, eng_conn *c, heads *h) {
 static uint32_t pump_no_lane(engine *e, eng_conn *c, heads *h) {
   uint32_t started = 0;
   *h = (heads){.c = c, .want = SCAN_MAX};
-  (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), no_lane, 0, SCAN_MAX, head_one, h);
+  (void)said(c, store_list_queue(e->store, ENG_PART, cod_cstr(c->name), no_lane, 0, SCAN_MAX, head_one, h));
   for (uint32_t i = 0; i < h->n && eng_conn_room(c); i++)
     if (h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i])) started += start(e, c, h->id[i]);
   return started;
@@ -340,7 +356,7 @@ static uint32_t pump_no_lane(engine *e, eng_conn *c, heads *h) {
 static uint32_t pump_lanes(engine *e, eng_conn *c, heads *h, bool *around) {
   uint32_t started = 0;
   *h = (heads){.c = c, .want = SCAN_MAX};
-  (void)store_list_heads(e->store, ENG_PART, cod_cstr(c->name), c->lane_at, SCAN_MAX, lane_head, h);
+  (void)said(c, store_list_heads(e->store, ENG_PART, cod_cstr(c->name), c->lane_at, SCAN_MAX, lane_head, h));
   *around = !h->more;
   for (uint32_t i = 0; i < h->n; i++) {
     if (!eng_conn_room(c)) {
@@ -373,7 +389,7 @@ static void on_pump(void *user) {
   heads h = {.c = c, .want = SCAN_MAX};
   uint32_t started;
   if (c->driver->in_order) {
-    (void)store_list_queue(e->store, ENG_PART, cod_cstr(c->name), NULL, 0, SCAN_MAX, head_one, &h);
+    (void)said(c, store_list_queue(e->store, ENG_PART, cod_cstr(c->name), NULL, 0, SCAN_MAX, head_one, &h));
     started = pump_in_order(e, c, &h);
   } else {
     bool around = false;
@@ -387,6 +403,10 @@ static void on_pump(void *user) {
     }
   }
   if (!eng_conn_room(c)) c->starved = true;
+  if (c->unread) {
+    c->unread = false;
+    look_again(c);
+  }
   if (c->open && !started && !c->probing) eng_conn_probe_run(c);
 }
 
@@ -401,8 +421,8 @@ bool eng_out_late(eng_conn *c, int64_t us) {
     store_delivery d;
     if (c->driver->in_order && i != oldest(&h)) continue; /* waits for that one, dead or alive */
     arena_init(&a, e->mem, 65536);
-    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us && d.next_us < now - us &&
-           (c->driver->in_order || eng_out_first(e, c, &d));
+    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us &&
+           d.next_us < now - us && (c->driver->in_order || eng_out_first(e, c, &d));
     arena_free(&a);
   }
   return late;

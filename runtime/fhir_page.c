@@ -252,7 +252,7 @@ static bool take(fhir *f, val body, size_t bytes) {
   s->bytes += bytes;
   s->seen += val_count(fhir_get(a, page, "match"));
   s->pages++;
-  if (st) fhir_fail(f, FAIL_PERMANENT, 0, hdw_status_name(st), "the answer is larger than the run's memory");
+  if (st) fhir_fail(f, FAIL_DATA, 0, hdw_status_name(st), "the answer cannot be kept");
   return !st;
 }
 

@@ -204,7 +204,7 @@ static void on_present(fhir *f, const io_http_res *res, val body) {
     }
     f->version = version_of_etag(a, wanted); /* where the answer names none, the server compares */
   }
-  if (!plan(f, &ops, &whole, &changes)) fhir_fail(f, f->call->a->over_limit ? FAIL_PERMANENT : FAIL_TRANSIENT, 0, "HDW_E_NOMEM", "out of memory"); /* nothing has changed yet */
+  if (!plan(f, &ops, &whole, &changes)) fhir_fail(f, FAIL_DATA, 0, "HDW_E_NOMEM", "out of memory");
   else if (!changes) fhir_done(f, fhir_versioned(a, body, f->id, version));
   else if (!write(f, "PATCH", ops, "application/json-patch+json")) fhir_fail(f, FAIL_DATA, 0, "bad_request", "the change cannot be written");
 }

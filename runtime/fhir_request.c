@@ -251,7 +251,7 @@ static void answered(eng_http *x, const io_http_res *res) {
     refused(f, res, s || !json ? VAL_NONE : body);
     return;
   }
-  if (s) fhir_fail(f, s == HDW_E_NOMEM ? FAIL_PERMANENT : FAIL_DATA, res->code, hdw_status_name(s), "%s", s == HDW_E_NOMEM ? "the answer is larger than the run's memory" : "the answer is no JSON, or not all of it");
+  if (s) fhir_fail(f, FAIL_DATA, res->code, hdw_status_name(s), "the answer is no JSON, or not all of it");
   else if (!json) fhir_fail(f, FAIL_DATA, res->code, "not_fhir", "the answer is no FHIR JSON: its type is another");
   else f->answer(f, res, body);
 }

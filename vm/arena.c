@@ -225,10 +225,12 @@ int buf_reserve(buf *b, size_t more_bytes) {
   size_t cap = b->cap ? b->cap : 64;
   while (cap < need) cap = cap > SIZE_MAX / 4 ? need : cap * 2;
   if (cap > b->max && b->max >= need) cap = b->max;
+  bool failed = b->a->failed;
   char *p = (char *)arena_grow(b->a, b->p, b->cap, cap);
   if (!p && cap > need) {
     cap = need;
     p = (char *)arena_grow(b->a, b->p, b->cap, cap);
+    if (p) b->a->failed = failed;
   }
   if (!p) return b->status = HDW_E_NOMEM;
   b->p = p;

@@ -109,7 +109,7 @@ void peers_start(world *w);
 void peers_free(world *w);
 
 /* The peer at that port has asked to be left alone from then on, for so long. */
-void peers_leave_alone(world *w, uint16_t port, int64_t from_us, int64_t us);
+void peers_leave_alone(world *w, uint16_t port, uint64_t id, int64_t from_us, int64_t us);
 /* A request reaches the peer at that port: it may. */
 void peers_asked(world *w, uint16_t port, uint64_t id, const io_http_req *q);
 /* ... and the daemon hears the answer so much later. HEARD_BAD: it cannot but count it as a failure of the peer. Without it: it times out. */

@@ -102,7 +102,7 @@ static void refuse(const ask *a, bool busy) {
   snprintf(number, sizeof number, "%d", seconds);
   say(w, "ehr %s %s: refused with %d %s, Retry-After %d", a->q->method, a->q->target, code, issue, seconds);
   reply(a, code, body, seconds ? "Retry-After" : NULL, number, NULL, NULL);
-  if (seconds && a->delay < a->q->timeout_us - 100000) peers_leave_alone(w, PORT_EHR, now_us(w) + a->delay, seconds * SECOND);
+  if (seconds && a->delay < a->q->timeout_us - 100000) peers_leave_alone(w, PORT_EHR, a->id, now_us(w) + a->delay, seconds * SECOND);
 }
 
 /* ---- Basic --------------------------------------------------------------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@ typedef struct token {
   uint64_t refused;          /* the request that got it */
   bool doubted;              /* there was a 401, whoever saw it */
   bool narrow;               /* it is not for all that was asked for */
+  bool unkept;               /* the disk failed when it came: it may not outlive the process */
   uint8_t of;
 } token;
 
@@ -64,7 +65,7 @@ static void answer(world *w, uint64_t id, int code, const char *body, int retry_
 static void needed(world *w, const server *s, unsigned i) {
   const token *t = s->latest ? &w->logins->v[s->latest] : NULL;
   int64_t now = now_us(w);
-  if (!t || !t->known_us || t->doubted || t->narrow || w->clock_set || weather_disk(w)) return;
+  if (!t || !t->known_us || t->doubted || t->narrow || t->unkept || w->clock_set || weather_disk(w)) return;
   if (now > t->known_us + SLACK && now < t->early_us) broken(w, "login %u is asked for another token, and t%u came at %lld ms and is good until %lld ms", i, s->latest, (long long)t->known_us / 1000, (long long)t->until_us / 1000);
 }
 
@@ -99,7 +100,7 @@ static void refuse(world *w, uint64_t id, const io_http_req *q, int64_t delay) {
   answer(w, id, no[k].code, no[k].body, after, delay);
   say(w, "login %u: refused with %d, Retry-After %d", login_of(q->port), no[k].code, after);
   if (in_time) login_failed(w, q->port, now_us(w) + delay);
-  if (in_time && after) peers_leave_alone(w, q->port, now_us(w) + delay, after * SECOND);
+  if (in_time && after) peers_leave_alone(w, q->port, id, now_us(w) + delay, after * SECOND);
 }
 
 /* A quarter of its life is the most that it is renewed early: a tenth, 30 seconds at least, half at most; and a twentieth for who began together. */
@@ -122,7 +123,7 @@ static void grant(world *w, uint64_t id, const io_http_req *q, bool spoil, int64
   uint32_t n = ++l->n;
   token *t = &l->v[n];
   int64_t life = (s->life_s ? s->life_s : 300) * SECOND;
-  *t = (token){.of = (uint8_t)i, .ends_us = now_us(w) + life, .narrow = i && !w->now.calm && chance(w, 10)};
+  *t = (token){.of = (uint8_t)i, .ends_us = now_us(w) + life, .unkept = weather_disk(w), .narrow = i && !w->now.calm && chance(w, 10)};
   int at = snprintf(body, sizeof body, "{\"access_token\":\"t%u\",\"token_type\":\"%s\"", n, chance(w, 500) ? "Bearer" : "bearer");
   if (s->life_s) at += snprintf(body + at, sizeof body - (size_t)at, chance(w, 800) ? ",\"expires_in\":%lld" : ",\"expires_in\":\"%lld\"", (long long)s->life_s);
   if (i && (t->narrow || chance(w, 700))) at += snprintf(body + at, sizeof body - (size_t)at, ",\"scope\":\"%s\"", t->narrow ? fewer : scopes);

@@ -69,7 +69,7 @@ static void refuse(world *w, uint64_t id, const io_http_req *q, int64_t delay) {
     int code = busy[draw(w, 4)];
     int after = (code == 503 || code == 429) && chance(w, 300) ? 1 + (int)draw(w, 20) : 0;
     answer(w, id, q, code, "text/plain", "later", after, delay);
-    if (after && delay < q->timeout_us - 100000) peers_leave_alone(w, q->port, now_us(w) + delay, after * SECOND);
+    if (after && delay < q->timeout_us - 100000) peers_leave_alone(w, q->port, id, now_us(w) + delay, after * SECOND);
   } else answer(w, id, q, bad[draw(w, 4)], "text/plain", "no", 0, delay);
 }
 
