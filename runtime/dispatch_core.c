@@ -1,9 +1,9 @@
 /* dispatch_core.c - one attempt at an effect: mock or driver, its outcome; connections as the deployment binds them. */
+#include <stdarg.h>
+#include <stdio.h>
 #include "engine_int.h"
 #include "points.h"
 #include "watch.h"
-#include <stdarg.h>
-#include <stdio.h>
 
 /* ---- attempts ------------------------------------------------------------------------------------------------------------------- */
 
@@ -58,12 +58,7 @@ static void leave(eng_call *call) {
 
 void eng_call_unkept(eng_call *call) {
   bool over = call->a->over_limit;
-  eng_call_fail(call,
-                over           ? FAIL_PERMANENT
-                : call->writes ? FAIL_AMBIGUOUS
-                               : FAIL_TRANSIENT,
-                call->status, "HDW_E_NOMEM", "%s",
-                over ? "the answer needs more memory than run_memory_bytes" : "the process had no memory for the answer");
+  eng_call_fail(call, over ? FAIL_PERMANENT : call->writes ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, call->status, "HDW_E_NOMEM", "%s", over ? "the answer needs more memory than run_memory_bytes" : "the process had no memory for the answer");
 }
 
 /* A part of an answer would be taken for the whole: a search without memory found nothing. Of a delivery it is enough that it arrived. */
@@ -99,8 +94,7 @@ void eng_call_later(eng_call *call) {
 
 void eng_call_unsent(eng_call *call, uint8_t fail_class, const char *code, const char *text) {
   if (!call->a->failed) eng_call_fail(call, fail_class, 0, code, "%s", text);
-  else if (call->a->over_limit)
-    eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_NOMEM", "the request needs more memory than run_memory_bytes");
+  else if (call->a->over_limit) eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_NOMEM", "the request needs more memory than run_memory_bytes");
   else eng_call_fail(call, FAIL_TRANSIENT, 0, "HDW_E_NOMEM", "the process is out of memory");
   call->driver = NULL;
   eng_call_later(call);
@@ -180,10 +174,7 @@ static void go(eng_call *call) {
   if (e->o.mock) {
     char op[96];
     snprintf(op, sizeof op, "%.40s.%.47s", call->c->driver->kind, call->op);
-    engine_effect f = {call->c->name,      op,         call->workflow ? call->workflow : "",
-                       call->path,         call->run,  call->delivery,
-                       call->attempt,      call->idem, call->request,
-                       call->c->timeout_us};
+    engine_effect f = {call->c->name, op, call->workflow ? call->workflow : "", call->path, call->run, call->delivery, call->attempt, call->idem, call->request, call->c->timeout_us};
     engine_mock_answer ans = {0};
     switch (e->o.mock(e->o.mock_user, &f, call->a, &ans)) {
     case MOCK_VALUE:
@@ -194,8 +185,7 @@ static void go(eng_call *call) {
     case MOCK_ERROR: {
       char code[16];
       snprintf(code, sizeof code, "%d", ans.status);
-      eng_call_fail(call, ans.fail_class, ans.status, ans.code ? ans.code : code, "%s",
-                    ans.message ? ans.message : "the mock answers with this error");
+      eng_call_fail(call, ans.fail_class, ans.status, ans.code ? ans.code : code, "%s", ans.message ? ans.message : "the mock answers with this error");
       call->retry_after_us = ans.retry_after_us;
       answer_after(call, ans.delay_us);
       return;
@@ -204,8 +194,7 @@ static void go(eng_call *call) {
     }
   }
   if (e->o.mock_only) {
-    eng_call_fail(call, FAIL_PERMANENT, 0, "no_mock", "there is no mock for %s.%s, and nothing outside can be reached from here",
-                  call->c->name, call->op);
+    eng_call_fail(call, FAIL_PERMANENT, 0, "no_mock", "there is no mock for %s.%s, and nothing outside can be reached from here", call->c->name, call->op);
     eng_call_later(call);
     return;
   }
@@ -302,15 +291,13 @@ static hdw_status opening_hours(engine *e, eng_conn *c, char text[ENG_TEXT]) {
   val args = jv_get(jv_get(c->args, "hours"), "args");
   const config_list *closed = &c->cfg->o.closed_on;
   if (args.tag != VAL_OBJ && !closed->n) return HDW_OK;
-  const char *when = args.tag == VAL_OBJ ? jv_text(&e->a, jv_get(args, "when")) : "00:00-24:00",
-             *name = jv_text(&e->a, jv_get(args, "zone"));
+  const char *when = args.tag == VAL_OBJ ? jv_text(&e->a, jv_get(args, "when")) : "00:00-24:00", *name = jv_text(&e->a, jv_get(args, "zone"));
   zone *z = NULL;
   size_t at = 0;
   c->hours = (hours *)arena_zalloc(&e->a, 1, sizeof *c->hours);
   if (!c->hours) return HDW_E_NOMEM;
   if (!when || hours_parse(when, c->hours, &at)) {
-    snprintf(text, ENG_TEXT, "hours: '%.60s' is not understood at character %zu; 'Mon-Fri 08:00-18:00, Sat 09:00-12:00' is the form",
-             when ? when : "", at + 1);
+    snprintf(text, ENG_TEXT, "hours: '%.60s' is not understood at character %zu; 'Mon-Fri 08:00-18:00, Sat 09:00-12:00' is the form", when ? when : "", at + 1);
     return HDW_E_INVALID;
   }
   if (name && zone_load(e->io, &e->a, name, &z)) {

@@ -1,11 +1,10 @@
 /* engine_lane.c - which run may start: room, lanes, wake times.
  *
  * Runs that may start wait in a ring of ids; what does not fit is found again in the store (rescan). A run with lanes may start when no
- * older run is in any of them; the store keeps who is. Ids rise with time, so all lanes agree about who is older and nobody waits in a
- * circle. */
+ * older run is in any of them; the store keeps who is. Ids rise with time, so all lanes agree about who is older and nobody waits in a circle. */
+#include <stdio.h>
 #include "engine_int.h"
 #include "points.h"
-#include <stdio.h>
 
 enum { READY_MAX = 65536, SCAN_CHUNK = 512, DUE_MAX = 1024, COUNT_MAX = 10000 };
 
@@ -67,8 +66,8 @@ static bool other_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return !o->active;
 }
 
-/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. A lane that it
- * was taken out of (skip-lane) does not concern it any more. */
+/* An older run that a person sent back may find a younger one at work in its lane: it takes its turn when that has ended. A lane that it was
+ * taken out of (skip-lane) does not concern it any more. */
 bool eng_lanes_busy(engine *e, const store_run *row) {
   others o = {e, row->id, false};
   for (unsigned i = 0; i < row->nlanes && !o.active; i++) {
@@ -191,8 +190,7 @@ void eng_run_abandon(eng_run *r) {
 
 void eng_run_unread(eng_run *r, hdw_status s, const char *path) {
   (void)eng_state_said(r->e, s); /* damaged: the engine ends */
-  if (s == HDW_E_NOMEM && r->a.over_limit)
-    eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), "the run needs more memory than run_memory_bytes", path);
+  if (s == HDW_E_NOMEM && r->a.over_limit) eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), "the run needs more memory than run_memory_bytes", path);
   else eng_run_abandon(r);
 }
 
@@ -324,7 +322,7 @@ void engine_lanes(engine *e, unsigned limit, engine_lane_cb cb, void *user) {
 typedef struct skipping {
   engine_done_cb cb;
   void *user;
-  store_run row; /* of the holder; its texts are gone */
+  store_run row;             /* of the holder; its texts are gone */
 } skipping;
 
 static void on_skipped(engine *e, hdw_status s, const log_rec *rec, void *user) {

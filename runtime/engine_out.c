@@ -1,14 +1,14 @@
 /* engine_out.c - the outbox: each sink's queue, first in first out within a lane, delivered when its run is long over or before.
  *
- * The store keeps the queues; in memory are only the deliveries in flight. A transient failure puts off the delivery, and with it its lane;
- * what is wrong with the sink as a whole is the breaker's business (engine_conn.c). A dead delivery leaves its queue, or holds it (on_dead;
- * H-21): then it stays the head until a person sends it again, discards it, or skips it.
+ * The store keeps the queues; in memory are only the deliveries in flight. A transient failure puts off the delivery, and with it its lane; what is wrong
+ * with the sink as a whole is the breaker's business (engine_conn.c). A dead delivery leaves its queue, or holds it (on_dead; H-21): then it stays the head
+ * until a person sends it again, discards it, or skips it.
  *
- * What the peer could not know for the same when it came twice (eng_driver.unsafe) is written down as in flight, and synced, before it
- * leaves: a process that ends meanwhile leaves it to a person, as a step of the same kind. */
+ * What the peer could not know for the same when it came twice (eng_driver.unsafe) is written down as in flight, and synced, before it leaves: a process that
+ * ends meanwhile leaves it to a person, as a step of the same kind. */
+#include <stdio.h>
 #include "engine_int.h"
 #include "points.h"
-#include <stdio.h>
 
 struct eng_dlv {
   engine *e;
@@ -17,8 +17,8 @@ struct eng_dlv {
   uint64_t id;
   arena a;
   store_delivery row;
-  bool marked; /* recorded as in flight */
-  bool moved;  /* it may have reached another address than the connection's: nothing is sent */
+  bool marked;               /* recorded as in flight */
+  bool moved;                /* it may have reached another address than the connection's: nothing is sent */
   eng_call call;
 };
 
@@ -75,7 +75,9 @@ static void on_result(engine *e, hdw_status s, const log_rec *rec, void *user) {
 }
 
 /* Counted from its first failure: waiting for an open breaker, for opening hours or for an operator is no failure of the delivery. */
-static bool gives_up(const eng_dlv *d) { return d->row.failing_us && eng_clock_us(d->e) - d->row.failing_us > eng_give_up_us(d->c); }
+static bool gives_up(const eng_dlv *d) {
+  return d->row.failing_us && eng_clock_us(d->e) - d->row.failing_us > eng_give_up_us(d->c);
+}
 
 uint8_t eng_out_dead_state(const eng_conn *c, const uint8_t lane[REC_LANE]) {
   static const uint8_t none[REC_LANE] = {0};
@@ -123,7 +125,7 @@ static void failed(eng_dlv *d, rec_delivery_result *r) {
   r->state = untried ? d->row.state : DELIVERY_PENDING;
   if (HDW_BROKEN("send.once")) r->state = DELIVERY_DELIVERED;
   if (unsure) r->fail_class = FAIL_AMBIGUOUS; /* the same key again, as long as it is the same address */
-  if (c->open) return;                        /* the breaker says when */
+  if (c->open) return; /* the breaker says when */
   int64_t wait = eng_backoff(e, c->retry_from_us, c->retry_to_us, d->row.attempts);
   if (wait < call->retry_after_us) wait = call->retry_after_us;
   r->next_us = eng_clock_us(e) + eng_retry_after(c, wait);
@@ -151,12 +153,7 @@ static bool said(eng_conn *c, hdw_status s) {
 
 /* The row as it is, in another state; attempts: those that were made. */
 static hdw_status mark(eng_dlv *d, uint8_t state, uint32_t attempts, eng_durable done) {
-  rec_delivery_result r = {.delivery = d->id,
-                           .state = state,
-                           .attempts = attempts,
-                           .next_us = d->row.next_us,
-                           .error_code = d->row.error_code,
-                           .error_text = d->row.error_text};
+  rec_delivery_result r = {.delivery = d->id, .state = state, .attempts = attempts, .next_us = d->row.next_us, .error_code = d->row.error_code, .error_text = d->row.error_text};
   if (state == DELIVERY_INFLIGHT) r.fail_class = d->row.fail_class;
   cod_w w = eng_writer(d->e);
   hdw_status s = rec_put_delivery_result(&w, &r);
@@ -189,8 +186,7 @@ static void delivered(eng_call *call, void *user) {
 
 /* ---- sending --------------------------------------------------------------------------------------------------------------------- */
 
-/* A second one would be a second effect. Where the outcome is unknown a person decides: always on a careful connection, else with
- * ambiguous: stop. */
+/* A second one would be a second effect. Where the outcome is unknown a person decides: always on a careful connection, else with ambiguous: stop. */
 static bool unsafe(eng_call *call) {
   const eng_conn *c = call->c;
   return c->driver->unsafe && (c->careful || !strcmp(c->cfg->o.ambiguous, "stop")) && c->driver->unsafe(call);
@@ -234,8 +230,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   const char *dot = s ? NULL : (const char *)memchr(d->row.operation.p, '.', d->row.operation.len);
   if (dot) snprintf(call->op, sizeof call->op, "%.*s", (int)(d->row.operation.p + d->row.operation.len - dot - 1), dot + 1);
   store_run run;
-  if (!s && !store_get_run(e->store, ENG_PART, d->row.run, &d->a, &run))
-    call->workflow = arena_dup(&d->a, run.workflow.p, run.workflow.len);
+  if (!s && !store_get_run(e->store, ENG_PART, d->row.run, &d->a, &run)) call->workflow = arena_dup(&d->a, run.workflow.p, run.workflow.len);
   bool once = !s && unsafe(call);
   d->moved = !s && d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS && d->row.changed_us < c->moved_us;
   if (d->moved) {
@@ -272,7 +267,7 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
 typedef struct heads {
   eng_conn *c;
   uint32_t n, want;
-  bool more; /* stopped because of want */
+  bool more;                 /* stopped because of want */
   uint64_t id[SCAN_MAX];
   uint8_t state[SCAN_MAX];
   uint8_t lane[SCAN_MAX][REC_LANE]; /* of lane_head */
@@ -421,8 +416,8 @@ bool eng_out_late(eng_conn *c, int64_t us) {
     store_delivery d;
     if (c->driver->in_order && i != oldest(&h)) continue; /* waits for that one, dead or alive */
     arena_init(&a, e->mem, 65536);
-    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us &&
-           d.next_us < now - us && (c->driver->in_order || eng_out_first(e, c, &d));
+    late = !store_get_delivery(e->store, ENG_PART, h.id[i], &a, &d) && d.state == DELIVERY_PENDING && d.changed_us < now - us && d.next_us < now - us &&
+           (c->driver->in_order || eng_out_first(e, c, &d));
     arena_free(&a);
   }
   return late;

@@ -2,11 +2,11 @@
  *
  * A run lives in memory while it executes or waits for an effect in flight. It is made from its row, the input's bytes and the journal, and
  * can be thrown away at any time: executing it again with the recorded results leads to the same place. */
+#include <stdio.h>
 #include "engine_int.h"
 #include "json.h"
 #include "points.h"
 #include "watch.h"
-#include <stdio.h>
 
 /* A run that waits for longer leaves memory. */
 #ifdef HDW_STRESS
@@ -107,9 +107,7 @@ static hdw_status load_input(eng_run *r, const void *body, size_t len, val *out)
     }
     if (!s && !p) s = HDW_E_NOMEM;
   } else cod_sha256(&r->id, sizeof r->id, r->row.module, REC_HASH, r->identity);
-  return s || !p
-             ? s
-             : eng_input_value(e, &r->a, p, len, &(eng_reading){.charset = in.charset, .identity = identity, .pinned = r->app}, out, &why);
+  return s || !p ? s : eng_input_value(e, &r->a, p, len, &(eng_reading){.charset = in.charset, .identity = identity, .pinned = r->app}, out, &why);
 }
 
 static hdw_status start_vm(eng_run *r, val input) {
@@ -120,15 +118,7 @@ static hdw_status start_vm(eng_run *r, val input) {
   hdw_status s = r->row.of_run ? eng_redo_origin(e, &r->row, &origin) : HDW_OK;
   if (s) return s;
   cod_sha256(r->identity, REC_HASH, &origin, sizeof origin, h);
-  r->cx = (vm_cx){.a = &r->a,
-                  .fuel = e->o.config->top.run_fuel,
-                  .model = e->o.model,
-                  .seed = e->hash_seed,
-                  .now_us = r->row.of_run ? r->input_us : r->row.created_us,
-                  .env = &eng_env_run,
-                  .user = e,
-                  .regexes = e->regexes,
-                  .hits = e->o.hits};
+  r->cx = (vm_cx){.a = &r->a, .fuel = e->o.config->top.run_fuel, .model = e->o.model, .seed = e->hash_seed, .now_us = r->row.of_run ? r->input_us : r->row.created_us, .env = &eng_env_run, .user = e, .regexes = e->regexes, .hits = e->o.hits};
   memcpy(r->cx.run_id, h, sizeof r->cx.run_id);
   s = vm_start(&r->vm, &r->app->m, e->o.host, r->app->bound, &r->cx, r->wf->func, &input, 1);
   r->vm.copies = true; /* requests and results are copied */
@@ -158,9 +148,7 @@ static eng_run *run_new(engine *e, uint64_t id) {
 static void record_state(eng_run *r, uint8_t state, eng_durable then) {
   rec_run_change c = {.run = r->id, .state = state, .fail_class = r->row.fail_class, .path = r->row.path, .reason = r->row.reason};
   cod_w w = eng_writer(r->e);
-  if (!rec_put_run_change(&w, &c))
-    (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, then, NULL,
-                         &r->last_seq); /* out of memory only once the store knows it: parked still, it would not be taken in again */
+  if (!rec_put_run_change(&w, &c)) (void)eng_append_rec(r->e, REC_RUN_STATE, &w, NULL, 0, then, NULL, &r->last_seq); /* out of memory only once the store knows it: parked still, it would not be taken in again */
 }
 
 /* Whoever it waits for may have ended before the store knew that it waits for its turn, and then has passed it over. */
@@ -171,8 +159,7 @@ static void on_queued(engine *e, hdw_status s, const log_rec *rec, void *user) {
   (void)user;
   if (s || rec_get_run_change(rec, &c)) return;
   arena_init(&a, e->mem, 0);
-  if (!store_get_run(e->store, ENG_PART, c.run, &a, &row) && row.state == RUN_QUEUED && eng_lanes_free(e, row.id, row.lanes, row.nlanes))
-    eng_ready(e, row.id, false);
+  if (!store_get_run(e->store, ENG_PART, c.run, &a, &row) && row.state == RUN_QUEUED && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
   arena_free(&a);
 }
 
@@ -207,20 +194,17 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
   bool first = eng_lanes_free(e, id, r->row.lanes, r->row.nlanes);
   if (!first || (r->replay && eng_lanes_busy(e, &r->row))) {
     if (r->row.state == RUN_PARKED) record_state(r, RUN_QUEUED, on_queued); /* its time has come, its turn has not */
-    if (!first) eng_lanes_release(e, &r->row);                              /* nor need anybody else look for the older one */
+    if (!first) eng_lanes_release(e, &r->row);                   /* nor need anybody else look for the older one */
     eng_run_free(r);
     return;
   }
   s = eng_run_prepare(r, body, len);
-  if (s == HDW_E_IO || s == HDW_E_FULL ||
-      (s == HDW_E_NOMEM && !r->a.over_limit)) { /* the disk, the process: nothing is wrong with the run, later again */
+  if (s == HDW_E_IO || s == HDW_E_FULL || (s == HDW_E_NOMEM && !r->a.over_limit)) { /* the disk, the process: nothing is wrong with the run, later again */
     eng_run_abandon(r);
     return;
   }
   if (s) {
-    const char *why = s != HDW_E_NOTFOUND ? "the run cannot be loaded"
-                      : r->wf             ? "the bytes of its message have expired"
-                                          : "the module of this run is not available";
+    const char *why = s != HDW_E_NOTFOUND ? "the run cannot be loaded" : r->wf ? "the bytes of its message have expired" : "the module of this run is not available";
     eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(s), why, "");
     return;
   }
@@ -247,15 +231,7 @@ const eng_run *eng_run_early(engine *e, const rec_run_new *n, const store_input 
   eng_run *r = run_new(e, id);
   if (!r) return NULL;
   r->early = true;
-  r->row = (store_run){.id = id,
-                       .input = in->id,
-                       .partition = ENG_PART,
-                       .state = RUN_QUEUED,
-                       .flags = n->flags,
-                       .nlanes = n->nlanes,
-                       .created_us = in->time_us,
-                       .changed_us = in->time_us,
-                       .workflow = n->workflow};
+  r->row = (store_run){.id = id, .input = in->id, .partition = ENG_PART, .state = RUN_QUEUED, .flags = n->flags, .nlanes = n->nlanes, .created_us = in->time_us, .changed_us = in->time_us, .workflow = n->workflow};
   memcpy(r->row.module, n->module, REC_HASH);
   memcpy(r->row.deployment, n->deployment, REC_HASH);
   memcpy(r->row.lanes, n->lanes, sizeof r->row.lanes);
@@ -292,11 +268,8 @@ static void ended_by_fault(eng_run *r) {
 int64_t eng_duration_us(val v) {
   if (v.tag != VAL_QTY) return 0;
   const val_quantity *q = (const val_quantity *)v.u.p;
-  static const struct {
-    const char *unit;
-    int64_t us;
-  } units[] = {{"millisecond", 1000}, {"second", 1000000},    {"minute", 60000000}, {"hour", 3600000000},
-               {"day", 86400000000},  {"week", 604800000000}, {"s", 1000000},       {"ms", 1000}};
+  static const struct { const char *unit; int64_t us; } units[] = {
+      {"millisecond", 1000}, {"second", 1000000}, {"minute", 60000000}, {"hour", 3600000000}, {"day", 86400000000}, {"week", 604800000000}, {"s", 1000000}, {"ms", 1000}};
   dec us, n;
   int64_t out;
   for (size_t i = 0; i < sizeof units / sizeof *units; i++)
@@ -329,18 +302,13 @@ static void ended(eng_run *r) {
 static bool raised_again(eng_run *r, uint8_t *klass) {
   val e = r->vm.result, c = jv_get(e, "class");
   if (r->cx.err.status != HDW_E_IO || e.tag != VAL_OBJ || c.tag != VAL_STR) return false;
-  *klass = jv_is(c, "transient")   ? FAIL_TRANSIENT
-           : jv_is(c, "permanent") ? FAIL_PERMANENT
-           : jv_is(c, "ambiguous") ? FAIL_AMBIGUOUS
-                                   : FAIL_DATA;
+  *klass = jv_is(c, "transient") ? FAIL_TRANSIENT : jv_is(c, "permanent") ? FAIL_PERMANENT : jv_is(c, "ambiguous") ? FAIL_AMBIGUOUS : FAIL_DATA;
   return true;
 }
 
 /* Suspended for long: what it waits for goes on without it. */
 static void on_leave(void *user);
-static void leave_later(eng_run *r) {
-  io_timer_set(r->e->io, &r->leave, r->e->o.suspend_us ? r->e->o.suspend_us : SUSPEND_US, on_leave, r);
-}
+static void leave_later(eng_run *r) { io_timer_set(r->e->io, &r->leave, r->e->o.suspend_us ? r->e->o.suspend_us : SUSPEND_US, on_leave, r); }
 static void on_leave(void *user) {
   eng_run *r = (eng_run *)user;
   /* What comes back is made from the store: it must know what this run did. */
@@ -384,17 +352,14 @@ void eng_run_go(eng_run *r) {
     case VM_OUT_OF_SLICE:
       if (!r->early) eng_run_resume_soon(r);
       return;
-    case VM_OUT_OF_FUEL:
-      eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", "");
-      return;
+    case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
     case VM_OUT_OF_MEMORY:
       /* The process's budget, not the run's: it comes back when others have ended. */
       if (!r->a.over_limit) {
         eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
         return;
       }
-      eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", "");
-      return;
+      eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", ""); return;
     case VM_FAILED:
       if (raised_again(r, &klass)) {
         const char *path = jv_text(&r->a, jv_get(r->vm.result, "path")), *code = jv_text(&r->a, jv_get(r->vm.result, "code"));
@@ -407,8 +372,7 @@ void eng_run_go(eng_run *r) {
   }
 }
 
-/* How it leaves is on its way into the log. What steps of other branches get from now on stands behind that, and the state knows it later
- * than that the run has left. */
+/* How it leaves is on its way into the log. What steps of other branches get from now on stands behind that, and the state knows it later than that the run has left. */
 static void leaves(eng_run *r) {
   r->ending = true;
   if (!HDW_BROKEN("branch.late")) eng_steps_leave(r);
@@ -437,8 +401,7 @@ void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *
   rec_run_change c = {.run = r->id, .state = RUN_PARKED, .fail_class = fail_class, .wake_us = now + delay_us, .path = cod_cstr(path)};
   c.reason = cod_bytes(reason, strnlen(reason, REC_NAME_MAX));
   if (r->held) c.held = cod_cstr(r->held->name);
-  if (r->unsure && fail_class == FAIL_TRANSIENT && !strcmp(r->unsure, path))
-    c.fail_class = FAIL_AMBIGUOUS; /* the same key again, at the same address only */
+  if (r->unsure && fail_class == FAIL_TRANSIENT && !strcmp(r->unsure, path)) c.fail_class = FAIL_AMBIGUOUS; /* the same key again, at the same address only */
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_run_change(&w, &c);
   if (!s) s = eng_append_rec(e, REC_RUN_STATE, &w, NULL, 0, on_parked, (void *)(uintptr_t)r->id, NULL);
@@ -496,8 +459,8 @@ static void say_end(eng_run *r, uint8_t state, const char *code, const char *tex
   snprintf(id, sizeof id, "%llu", (unsigned long long)r->id);
   snprintf(wf, sizeof wf, "%.*s", (int)r->row.workflow.len, r->row.workflow.p);
   engine_where(r->e, r->row.module, r->row.file, r->row.line, r->row.column, where);
-  eng_say(r->e, ENGINE_WARN, state == RUN_DEAD ? "run_dead" : "run_failed", "run", id, "workflow", wf, "code", code, "reason", text, "step",
-          path, "at", where, "trace_id", watch_trace(r->e, &r->row, trace), "msg_ref", msg, NULL);
+  eng_say(r->e, ENGINE_WARN, state == RUN_DEAD ? "run_dead" : "run_failed", "run", id, "workflow", wf, "code", code, "reason", text, "step", path, "at", where,
+          "trace_id", watch_trace(r->e, &r->row, trace), "msg_ref", msg, NULL);
 }
 
 static void ack_after(eng_run *r, uint8_t state) {
@@ -532,17 +495,9 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
     state = RUN_DEAD, fail_class = FAIL_PERMANENT, code = "HDW_E_LIMIT", text = "the returned value cannot be stored";
     b.len = 0;
   }
-  rec_run_end end = {.run = r->id,
-                     .state = state,
-                     .fail_class = fail_class,
-                     .error_code = cod_cstr(code),
-                     .path = cod_cstr(path),
-                     .file = r->row.file,
-                     .line = r->row.line,
-                     .column = r->row.column};
+  rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_cstr(code), .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
   end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
-  /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without
-   * outcome. */
+  /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
   if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);
   cod_w w = eng_writer(e);
   s = rec_put_run_end(&w, &end);
@@ -571,7 +526,7 @@ void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32
 
 /* ---- ack after run ---------------------------------------------------------------------------------------------------------------- */
 
-typedef struct after { /* waits for ACK_OUTCOME to be durable */
+typedef struct after {       /* waits for ACK_OUTCOME to be durable */
   uint64_t input;
   char code[8], error[8];
   char text[VM_ERROR_TEXT];
@@ -589,16 +544,8 @@ static void on_after(engine *e, hdw_status s, const log_rec *rec, void *user) {
   (void)rec;
   eng_pending *p = eng_pending_by_input(e, x->input);
   if (p && p->armed && !s) { /* not armed: it was sent again meanwhile, and waits for its new run */
-    eng_outcome o = {.input = x->input,
-                     .code = x->code,
-                     .error = x->error,
-                     .text = x->text,
-                     .time_us = p->time_us,
-                     .content_hash = p->content_hash,
-                     .body = x->body,
-                     .body_len = x->body_len,
-                     .final = true,
-                     .waited = true};
+    eng_outcome o = {.input = x->input, .code = x->code, .error = x->error, .text = x->text, .time_us = p->time_us, .content_hash = p->content_hash,
+                     .body = x->body, .body_len = x->body_len, .final = true, .waited = true};
     eng_answer_all(p, &o);
     eng_pending_free(p);
   }

@@ -36,8 +36,8 @@ hdw_status store_error(int rc) {
   }
 }
 
-/* LMDB maps its file by the size that its own pages claim: a file that is shorter kills whoever reads it. Looked at before mapping. The
- * size is asked for after the claims were read: a daemon beside may be making the file longer (pages first, then the claim). */
+/* LMDB maps its file by the size that its own pages claim: a file that is shorter kills whoever reads it. Looked at before mapping. The size is asked for after the claims
+ * were read: a daemon beside may be making the file longer (pages first, then the claim). */
 static hdw_status check_size(const char *path, uint64_t *size) {
   enum { PAGE_HEADER = 16, META = 16 + 136, MAGIC_OFF = 16, VERSION_OFF = 20, PSIZE_OFF = 40, LAST_PG_OFF = 136, TXN_OFF = 144 };
   io_stat_info info;
@@ -75,16 +75,15 @@ static hdw_status check_size(const char *path, uint64_t *size) {
   return last > UINT64_MAX / 65536 - 1 || (last + 1) * psize > info.size_bytes ? HDW_E_CORRUPT : HDW_OK;
 }
 
-/* A transaction that took pages at the end of the file and gave them back leaves it shorter than it claims, which is no damage for LMDB and
- * cannot be told from damage by us: made as long as it claims. Lost in a crash before that it is made again from the log. */
+/* A transaction that took pages at the end of the file and gave them back leaves it shorter than it claims, which is no damage for LMDB and cannot be told from
+ * damage by us: made as long as it claims. Lost in a crash before that it is made again from the log. */
 void store_env_extend(store *s) {
   uint64_t used, map;
   io_stat_info info;
   mdb_filehandle_t fd;
   if (HDW_BROKEN("store.no_extend")) return;
   store_get_size(s, &used, &map);
-  if (io_file_stat(s->mdb_path, &info) == HDW_OK && info.size_bytes < used && mdb_env_get_fd(s->env, &fd) == 0)
-    (void)io_file_truncate(fd, used);
+  if (io_file_stat(s->mdb_path, &info) == HDW_OK && info.size_bytes < used && mdb_env_get_fd(s->env, &fd) == 0) (void)io_file_truncate(fd, used);
 }
 
 /* LMDB found its own pages impossible and is about to abort(). */
@@ -197,9 +196,7 @@ static hdw_status order_index(store *s) {
   return HDW_OK;
 }
 
-hdw_status store_put_index(store *s, const skey *k) {
-  return k->w.bad ? HDW_E_LIMIT : delta_later(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM;
-}
+hdw_status store_put_index(store *s, const skey *k) { return k->w.bad ? HDW_E_LIMIT : delta_later(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM; }
 
 hdw_status store_put(store *s, const skey *k, const void *value, size_t len) {
   if (k->w.bad) return HDW_E_LIMIT;
@@ -215,8 +212,7 @@ hdw_status store_del(store *s, const skey *k) {
   return st ? st : delta_del(s->now, k->b, k->w.len) ? HDW_OK : HDW_E_NOMEM;
 }
 
-/* LMDB keeps a value behind its key in the same page, or in pages of its own. A damaged page may claim a length that leads far behind the
- * map. */
+/* LMDB keeps a value behind its key in the same page, or in pages of its own. A damaged page may claim a length that leads far behind the map. */
 static bool fits(const store *s, const MDB_val *k, const MDB_val *v) {
   bool same_page = (const char *)v->mv_data == (const char *)k->mv_data + k->mv_size;
   return k->mv_size + (same_page ? v->mv_size : 0) <= s->page_bytes && v->mv_size <= s->map_bytes;

@@ -1,57 +1,32 @@
 /* store_pages.c - whether the pages of state.mdb hang together, before anything is written through them.
  *
- * LMDB trusts its pages: copying or changing one whose lengths are not true, it writes behind its own buffers, and into the memory of
- * whatever lies there. So before a process may write, each page in use is looked at once: that its rows lie within it, which pages it
- * names, and that no page is named twice (one in use that counts as free would be written over). What rows say is guarded by their own
- * checksums; their order is told by store_check. It takes one read of each page: some tenths of a second for a gigabyte that the system has
- * in memory.
+ * LMDB trusts its pages: copying or changing one whose lengths are not true, it writes behind its own buffers, and into the memory of whatever lies there. So before a process
+ * may write, each page in use is looked at once: that its rows lie within it, which pages it names, and that no page is named twice (one in use that counts as free would be
+ * written over). What rows say is guarded by their own checksums; their order is told by store_check. It takes one read of each page: some tenths of a second for a gigabyte
+ * that the system has in memory.
  *
  * The layout is that of LMDB 0.9 (MDB_page, MDB_node, MDB_meta of mdb.c) where pointers have 64 bits, all in the machine's order:
- *   page    0 number (8), 10 flags (2), 12 end of the offsets (2), 14 begin of the rows (2), 16 offsets of rows (2 each); an overflow page
- * has 12 number of pages (4) row     0 length of the value (4), 4 flags (2), 6 length of the key (2), key, value or number of the overflow
- * page (8); of a branch: 0 page (6), 6 length of the key, key meta    40 tree of free pages (48), 88 tree of rows (48), 136 last page (8),
- * 144 transaction (8); a tree: 6 depth (2), 40 root (8) */
+ *   page    0 number (8), 10 flags (2), 12 end of the offsets (2), 14 begin of the rows (2), 16 offsets of rows (2 each); an overflow page has 12 number of pages (4)
+ *   row     0 length of the value (4), 4 flags (2), 6 length of the key (2), key, value or number of the overflow page (8); of a branch: 0 page (6), 6 length of the key, key
+ *   meta    40 tree of free pages (48), 88 tree of rows (48), 136 last page (8), 144 transaction (8); a tree: 6 depth (2), 40 root (8) */
 #include "io_file.h"
 #include "store_int.h"
 
-enum {
-  HEADER = 16,
-  NODE = 8,
-  DEPTH = 32,
-  TREE = 48,
-  TREES = 40,
-  LAST = 136,
-  TXN = 144,
-  META = 152,
-  BRANCH = 1,
-  LEAF = 2,
-  OVERFLOW = 4,
-  BIG = 1,
-  KEY_MAX = 511
-};
+enum { HEADER = 16, NODE = 8, DEPTH = 32, TREE = 48, TREES = 40, LAST = 136, TXN = 144, META = 152, BRANCH = 1, LEAF = 2, OVERFLOW = 4, BIG = 1, KEY_MAX = 511 };
 
 typedef struct pages {
   int fd;
   size_t psize;
   uint64_t last;
-  uint8_t *named; /* one bit a page */
-  uint8_t *page;  /* one of each depth, and one for lists of free pages */
+  uint8_t *named;            /* one bit a page */
+  uint8_t *page;             /* one of each depth, and one for lists of free pages */
   size_t named_bytes, page_bytes;
   bool free_tree;
 } pages;
 
-static uint16_t u16(const uint8_t *p) {
-  cod_r r = cod_reader(p, 2);
-  return cod_get_u16(&r);
-}
-static uint32_t u32(const uint8_t *p) {
-  cod_r r = cod_reader(p, 4);
-  return cod_get_u32(&r);
-}
-static uint64_t u64(const uint8_t *p) {
-  cod_r r = cod_reader(p, 8);
-  return cod_get_u64(&r);
-}
+static uint16_t u16(const uint8_t *p) { cod_r r = cod_reader(p, 2); return cod_get_u16(&r); }
+static uint32_t u32(const uint8_t *p) { cod_r r = cod_reader(p, 4); return cod_get_u32(&r); }
+static uint64_t u64(const uint8_t *p) { cod_r r = cod_reader(p, 8); return cod_get_u64(&r); }
 
 /* False: there is no such page, or somebody else has it. */
 static bool name(pages *p, uint64_t first, uint64_t n) {
@@ -96,8 +71,7 @@ static hdw_status value(pages *p, uint64_t at, const uint8_t *node, size_t key_l
   if (big > p->last) return HDW_E_CORRUPT;
   hdw_status s = read_at(p, big * p->psize, head, HEADER);
   if (s) return s;
-  if (u64(head) != big || u16(head + 10) != OVERFLOW || HEADER + len > u32(head + 12) * (uint64_t)p->psize || !name(p, big, u32(head + 12)))
-    return HDW_E_CORRUPT;
+  if (u64(head) != big || u16(head + 10) != OVERFLOW || HEADER + len > u32(head + 12) * (uint64_t)p->psize || !name(p, big, u32(head + 12))) return HDW_E_CORRUPT;
   return p->free_tree ? free_list(p, big * p->psize + HEADER, len) : HDW_OK;
 }
 
@@ -109,17 +83,14 @@ static hdw_status enter(pages *p, uint64_t no, unsigned depth, bool leaf, unsign
   if (s) return s;
   size_t lower = u16(b + 12), upper = u16(b + 14), sum = 0;
   *n = (unsigned)((lower - HEADER) / 2);
-  if (u64(b) != no || u16(b + 10) != (leaf ? LEAF : BRANCH) || lower < HEADER + (leaf ? 2 : 4) || lower % 2 || lower > upper ||
-      upper > p->psize)
-    return HDW_E_CORRUPT;
+  if (u64(b) != no || u16(b + 10) != (leaf ? LEAF : BRANCH) || lower < HEADER + (leaf ? 2 : 4) || lower % 2 || lower > upper || upper > p->psize) return HDW_E_CORRUPT;
   for (unsigned i = 0; i < *n && !s; i++) {
     size_t at = u16(b + HEADER + 2 * (size_t)i);
     if (at < upper || at % 2 || at + NODE > p->psize) return HDW_E_CORRUPT;
     const uint8_t *node = b + at;
     size_t key = u16(node + 6), size = NODE + key;
     if (leaf) size += u16(node + 4) & BIG ? 8 : u32(node);
-    if (key > KEY_MAX || size > p->psize - at || (leaf && (!key || u16(node + 4) > BIG || (p->free_tree && key != 8))))
-      return HDW_E_CORRUPT;
+    if (key > KEY_MAX || size > p->psize - at || (leaf && (!key || u16(node + 4) > BIG || (p->free_tree && key != 8)))) return HDW_E_CORRUPT;
     sum += (size + 1) & ~(size_t)1;
     if (leaf) s = value(p, no * p->psize + at, node, key);
   }
@@ -127,9 +98,7 @@ static hdw_status enter(pages *p, uint64_t no, unsigned depth, bool leaf, unsign
 }
 
 static hdw_status tree(pages *p, const uint8_t *db) {
-  struct {
-    unsigned at, n;
-  } on[DEPTH];
+  struct { unsigned at, n; } on[DEPTH];
   unsigned depth = u16(db + 6), d = 0;
   uint64_t root = u64(db + 40);
   if (depth > DEPTH || (root == UINT64_MAX) != !depth) return HDW_E_CORRUPT;

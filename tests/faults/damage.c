@@ -1,13 +1,10 @@
-/* damage.c - a data folder with drawn damage: whoever opens it gets a verdict or the right data, never wrong data, and what the log still
- * says is found again.
+/* damage.c - a data folder with drawn damage: whoever opens it gets a verdict or the right data, never wrong data, and what the log still says is found again.
  *
  *   damage BASE OUT SEED FROM COUNT [canary]
  *
- * BASE is the folder of a daemon that was stopped; state.mdb.old in it, if there is one, an earlier state. Each time it is copied to OUT,
- * one of its files is damaged, and a child opens and reads it as the daemon does. Right: every record of the log that is read is the one
- * that was written, no record is missing without being told, the state's hash is the one of BASE. A child that is ended by a signal is a
- * verdict too; after every verdict about the state, a state made again from the log must have BASE's hash. canary: records are compared
- * with other ones. */
+ * BASE is the folder of a daemon that was stopped; state.mdb.old in it, if there is one, an earlier state. Each time it is copied to OUT, one of its files is damaged, and a child opens and reads it as
+ * the daemon does. Right: every record of the log that is read is the one that was written, no record is missing without being told, the state's hash is the one of BASE. A child that
+ * is ended by a signal is a verdict too; after every verdict about the state, a state made again from the log must have BASE's hash. canary: records are compared with other ones. */
 #include "draw.h"
 #include "io_linux.h"
 #include "log.h"
@@ -30,10 +27,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 static struct {
   const char *base, *out;
   uint64_t rng;
-  struct {
-    uint64_t seq;
-    uint8_t hash[32];
-  } rec[MAX_RECORDS];
+  struct { uint64_t seq; uint8_t hash[32]; } rec[MAX_RECORDS];
   unsigned nrec;
   uint8_t state[32];
   char files[MAX_FILES][80];
@@ -114,13 +108,9 @@ static unsigned damage(bool *state, char what[120]) {
   if (n > used - at) n = used - at;
   snprintf(what, 120, "%s at %zu of %.60s (%zu bytes)", kinds[kind], at, g.files[pick], len);
   switch (kind) {
-  case 0:
-    for (uint64_t k = 1 + below(3); k; k--) p[below(used)] ^= (uint8_t)(1u << below(8));
-    break;
+  case 0: for (uint64_t k = 1 + below(3); k; k--) p[below(used)] ^= (uint8_t)(1u << below(8)); break;
   case 1: memset(p + at, 0, n); break;
-  case 2:
-    for (size_t i = 0; i < n; i++) p[at + i] = (uint8_t)draw();
-    break;
+  case 2: for (size_t i = 0; i < n; i++) p[at + i] = (uint8_t)draw(); break;
   case 3:
     if (used >= 2 * PAGE) {
       uint8_t t[PAGE];
@@ -141,10 +131,7 @@ static unsigned damage(bool *state, char what[120]) {
     free(p);
     p = slurp(old, &len);
     break;
-  case 8:
-    free(p);
-    unlink(path);
-    return kind;
+  case 8: free(p); unlink(path); return kind;
   default:
     other = (size_t)below(used) / 8 * 8;
     if (other + n <= used) memmove(p + at, p + other, n);
@@ -244,8 +231,7 @@ static int look(bool remember) {
   hdw_status s = log_open(x, &lo, &li, &k.l);
   if (s) return VERDICT; /* it does not start, and says where */
   if (!remember && g.nrec && li.last_seq + 1 < g.rec[g.nrec - 1].seq && lo.synced_seq >= g.rec[g.nrec - 1].seq - 1) {
-    printf("the log ends with record %llu of %llu, and nobody says so\n", (unsigned long long)li.last_seq,
-           (unsigned long long)g.rec[g.nrec - 1].seq);
+    printf("the log ends with record %llu of %llu, and nobody says so\n", (unsigned long long)li.last_seq, (unsigned long long)g.rec[g.nrec - 1].seq);
     return WRONG;
   }
   int code = read_log(x, log, &last);
@@ -257,8 +243,7 @@ static int look(bool remember) {
   if (k.code > code) code = k.code;
   if (store_check(k.s) || store_hash(k.s, h)) code = code == WRONG ? WRONG : VERDICT;
   else if (remember) memcpy(g.state, h, 32);
-  else if (!si.skipped && code == RIGHT && last == g.rec[g.nrec - 1].seq &&
-           memcmp(h, g.state, 32)) { /* without the record of a clean end it is the same but for its position */
+  else if (!si.skipped && code == RIGHT && last == g.rec[g.nrec - 1].seq && memcmp(h, g.state, 32)) { /* without the record of a clean end it is the same but for its position */
     /* An older page in the place of a newer one: each row is whole. Told by whoever compares with the log, as hdwvm check does. */
     store_info again;
     code = store_rebuild(k.s, &again) || store_hash(k.s, h) || memcmp(h, g.state, 32) ? WRONG : VERDICT;
@@ -336,8 +321,7 @@ int main(int argc, char **argv) {
     right += code == RIGHT, told += code == VERDICT && !sig, ended += sig != 0;
     if (code != RIGHT && code != VERDICT) {
       bad++;
-      printf("damage %llu of seed %llu: %s: wrong (the child ended with %d)\n", (unsigned long long)i, (unsigned long long)seed, what,
-             code);
+      printf("damage %llu of seed %llu: %s: wrong (the child ended with %d)\n", (unsigned long long)i, (unsigned long long)seed, what, code);
       if (code != WRONG) said();
     }
     if (!state || code == RIGHT) continue;
@@ -356,8 +340,7 @@ int main(int argc, char **argv) {
   snprintf(err, sizeof err, "%s.err", g.out);
   unlink(err);
   nftw(g.out, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-  printf("%llu damages: %llu right, %llu told, %llu ended by a signal, %llu states made again, %llu violations\n",
-         (unsigned long long)count, (unsigned long long)right, (unsigned long long)told, (unsigned long long)ended,
+  printf("%llu damages: %llu right, %llu told, %llu ended by a signal, %llu states made again, %llu violations\n", (unsigned long long)count, (unsigned long long)right, (unsigned long long)told, (unsigned long long)ended,
          (unsigned long long)again, (unsigned long long)bad);
   return bad ? 1 : 0;
 }

@@ -1,54 +1,48 @@
 /* hdwsim_polite.c - how the daemon treats its peers, seen from theirs.
  *
  *   Retry-After  nothing comes before its time is over, but from a daemon that was started since
- *   breaker      after so many failures in a row it is open (it may open before: then the daemon says so), and nothing comes until the
- * cooldown is over; then one request, and the next one when that has its answer: a good one lets all come, a bad one begins the next
- * cooldown. It is remembered over restarts in_flight    no more requests wait for answers at once than the operator allows
+ *   breaker      after so many failures in a row it is open (it may open before: then the daemon says so), and nothing comes until the cooldown is over; then one
+ *                request, and the next one when that has its answer: a good one lets all come, a bad one begins the next cooldown. It is remembered over restarts
+ *   in_flight    no more requests wait for answers at once than the operator allows
  *
- * What the daemon heard is known here when its answer has arrived there: outcomes are looked at in the order of these times. Where it is
- * not certain how it took one the row of failures ends, and the breaker counts as closed: it may be stricter than this model, not laxer. */
-#include "hdwsim.h"
+ * What the daemon heard is known here when its answer has arrived there: outcomes are looked at in the order of these times. Where it is not certain how it took one the row
+ * of failures ends, and the breaker counts as closed: it may be stricter than this model, not laxer. */
 #include <stdlib.h>
 #include <string.h>
+#include "hdwsim.h"
 
 enum { UNDER_WAY = 400, WAITS = 64 };
 #define SLACK (SECOND / 10) /* what left just before arrives just after */
 
 typedef struct outcome {
-  uint64_t id;   /* of the request */
-  int64_t at_us; /* the daemon hears it then */
+  uint64_t id;               /* of the request */
+  int64_t at_us;             /* the daemon hears it then */
   heard how;
-  bool further; /* of one call that has more requests: how it takes the call is not known */
+  bool further;              /* of one call that has more requests: how it takes the call is not known */
 } outcome;
 
 typedef struct manners {
-  struct {
-    uint64_t id;
-    int64_t since_us, from_us, until_us;
-  } alone[WAITS]; /* asked to be left alone: by the answer to which request, said when, and what for */
+  struct { uint64_t id; int64_t since_us, from_us, until_us; } alone[WAITS]; /* asked to be left alone: by the answer to which request, said when, and what for */
   unsigned nalone;
-  unsigned most;     /* at once; 0 = not looked at */
-  unsigned failures; /* of the breaker */
+  unsigned most;             /* at once; 0 = not looked at */
+  unsigned failures;         /* of the breaker */
   int64_t cooldown_us;
   outcome v[UNDER_WAY];
   unsigned n;
-  unsigned row;    /* bad outcomes, one behind the other */
-  int64_t good_us; /* the latest other one */
+  unsigned row;              /* bad outcomes, one behind the other */
+  int64_t good_us;           /* the latest other one */
   bool open;
   int64_t opened_us, first_us, not_before_us; /* first_us: the end of its first cooldown, which is remembered */
-  bool says;                                  /* the daemon says that it is open */
-  int64_t said_us;                            /* since then */
-  uint64_t probe;                             /* 0 = it has not come */
+  bool says;                 /* the daemon says that it is open */
+  int64_t said_us;           /* since then */
+  uint64_t probe;            /* 0 = it has not come */
 } manners;
 
-struct polite_state {
-  manners of[PORT_EHR_LOGIN - PORT_CRM + 1];
-};
+struct polite_state { manners of[PORT_EHR_LOGIN - PORT_CRM + 1]; };
 
 static manners *of(world *w, uint16_t port) { return &w->polite->of[port - PORT_CRM]; }
 
-/* ---- Retry-After
- * ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Retry-After ---------------------------------------------------------------------------------------------------------------------------- */
 
 void peers_leave_alone(world *w, uint16_t port, uint64_t id, int64_t from_us, int64_t us) {
   manners *m = of(w, port);
@@ -66,12 +60,10 @@ static void left_alone(world *w, const manners *m, uint16_t port, const char *wh
   int64_t now = now_us(w);
   for (unsigned i = 0; i < m->nalone; i++)
     if (m->alone[i].since_us > w->died_us && now > m->alone[i].from_us && now < m->alone[i].until_us)
-      broken(w, "a request for %s at port %u, which has asked to be left alone until %lld ms", what, port,
-             (long long)m->alone[i].until_us / 1000);
+      broken(w, "a request for %s at port %u, which has asked to be left alone until %lld ms", what, port, (long long)m->alone[i].until_us / 1000);
 }
 
-/* ---- the breaker
- * ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the breaker ------------------------------------------------------------------------------------------------------------------------------- */
 
 static void take_out(manners *m, unsigned i) { m->v[i] = m->v[--m->n]; }
 
@@ -83,10 +75,7 @@ static void opens(manners *m, int64_t at_us) {
 }
 
 void polite_said(world *w, const char *line, size_t len) {
-  static const struct {
-    const char *name;
-    uint16_t port;
-  } of_name[] = {{"\"crm\"", PORT_CRM}, {"\"emr\"", PORT_EMR}, {"\"lab\"", PORT_LAB}, {"\"ehr\"", PORT_EHR}};
+  static const struct { const char *name; uint16_t port; } of_name[] = {{"\"crm\"", PORT_CRM}, {"\"emr\"", PORT_EMR}, {"\"lab\"", PORT_LAB}, {"\"ehr\"", PORT_EHR}};
   bool opens = memmem(line, len, "\"breaker_open\"", 14), closes = !opens && memmem(line, len, "\"breaker_closed\"", 16);
   for (unsigned i = 0; (opens || closes) && i < 4; i++) {
     manners *m = of(w, of_name[i].port);
@@ -130,27 +119,20 @@ void peers_asked(world *w, uint16_t port, uint64_t id, const io_http_req *q) {
   catch_up(w, m);
   if (m->n == UNDER_WAY) broken(w, "too many requests under way at port %u", port);
   for (unsigned i = 0; m->most && i < m->n; i++) waiting += io_sim_http_waits(w->io, m->v[i].id);
-  if (m->most && waiting >= m->most)
-    broken(w, "a request for %s at port %u, where %u wait for their answers, and %u are allowed", q->target, port, waiting, m->most);
+  if (m->most && waiting >= m->most) broken(w, "a request for %s at port %u, where %u wait for their answers, and %u are allowed", q->target, port, waiting, m->most);
   /* Nothing is known yet: it will time out. */
   m->v[m->n++] = (outcome){id, now_us(w) + q->timeout_us, further ? HEARD_OTHER : HEARD_BAD, further};
   if (!m->failures || !m->open || further || now_us(w) < m->opened_us + SLACK) return;
-  if (!m->says)
-    broken(w, "a request for %s at port %u, where %u failed in a row, the latest at %lld ms, and no breaker is open", q->target, port,
-           m->row, (long long)m->opened_us / 1000);
-  if (now_us(w) < m->not_before_us)
-    broken(w, "a request for %s at port %u, where the breaker must be open until %lld ms at least", q->target, port,
-           (long long)m->not_before_us / 1000);
-  if (m->probe && m->probe != id && io_sim_http_waits(w->io, m->probe))
-    broken(w, "a request for %s at port %u, where a probe is under way", q->target, port);
+  if (!m->says) broken(w, "a request for %s at port %u, where %u failed in a row, the latest at %lld ms, and no breaker is open", q->target, port, m->row, (long long)m->opened_us / 1000);
+  if (now_us(w) < m->not_before_us) broken(w, "a request for %s at port %u, where the breaker must be open until %lld ms at least", q->target, port, (long long)m->not_before_us / 1000);
+  if (m->probe && m->probe != id && io_sim_http_waits(w->io, m->probe)) broken(w, "a request for %s at port %u, where a probe is under way", q->target, port);
   m->probe = id;
 }
 
 void peers_heard(world *w, uint16_t port, uint64_t id, int64_t delay_us, heard how) {
   manners *m = of(w, port);
   for (unsigned i = 0; i < m->n; i++)
-    if (m->v[i].id == id && now_us(w) + delay_us < m->v[i].at_us)
-      m->v[i].at_us = now_us(w) + delay_us, m->v[i].how = m->v[i].further ? HEARD_OTHER : how;
+    if (m->v[i].id == id && now_us(w) + delay_us < m->v[i].at_us) m->v[i].at_us = now_us(w) + delay_us, m->v[i].how = m->v[i].further ? HEARD_OTHER : how;
 }
 
 void polite_cancelled(world *w, uint64_t id) {

@@ -1,8 +1,7 @@
-/* Pages of state.mdb that do not hang together are told before anything is written through them; those that LMDB wrote are not, whatever
- * happened to them. */
-#include "store_int.h"
-#include "store_rig.h"
+/* Pages of state.mdb that do not hang together are told before anything is written through them; those that LMDB wrote are not, whatever happened to them. */
 #include <lmdb.h>
+#include "store_rig.h"
+#include "store_int.h"
 
 enum { PAGE = 4096, MAX = 8 << 20 };
 
@@ -121,8 +120,7 @@ static void test_F1_pages_that_do_not_hang_together_are_told(void **state) {
   begin_file(&f);
   for (unsigned i = 0; i < 60; i++) change(&f, 60, false);
   size_t len = load(f.path);
-  uint8_t *claims = is + (u64(is + 144) < u64(is + PAGE + 144) ? PAGE : 0), *root = is + u64(claims + 128) * PAGE, *leaf = root,
-          *big = NULL;
+  uint8_t *claims = is + (u64(is + 144) < u64(is + PAGE + 144) ? PAGE : 0), *root = is + u64(claims + 128) * PAGE, *leaf = root, *big = NULL;
   unsigned depth = u16(claims + 94);
   assert_true(depth > 1);
   for (unsigned d = 1; d < depth; d++) leaf = child(leaf, 1);
