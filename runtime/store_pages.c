@@ -2,8 +2,8 @@
  *
  * LMDB trusts its pages: copying or changing one whose lengths are not true, it writes behind its own buffers, and into the memory of whatever lies there. So before a process
  * may write, each page in use is looked at once: that its rows lie within it, which pages it names, and that no page is named twice (one in use that counts as free would be
- * written over). What rows say is guarded by their own checksums; their order is told by store_check. It takes one read of each page: some tenths of a second for a gigabyte
- * that the system has in memory.
+ * written over). What rows say is guarded by their own checksums; their order is told by store_check. The leaves are read in the order of the file: some tenths of a second for
+ * a gigabyte that the system has in memory.
  *
  * The layout is that of LMDB 0.9 (MDB_page, MDB_node, MDB_meta of mdb.c) where pointers have 64 bits, all in the machine's order:
  *   page    0 number (8), 10 flags (2), 12 end of the offsets (2), 14 begin of the rows (2), 16 offsets of rows (2 each); an overflow page has 12 number of pages (4)
@@ -12,14 +12,14 @@
 #include "io_file.h"
 #include "store_int.h"
 
-enum { HEADER = 16, NODE = 8, DEPTH = 32, TREE = 48, TREES = 40, LAST = 136, TXN = 144, META = 152, BRANCH = 1, LEAF = 2, OVERFLOW = 4, BIG = 1, KEY_MAX = 511 };
+enum { HEADER = 16, NODE = 8, DEPTH = 32, TREE = 48, TREES = 40, LAST = 136, TXN = 144, META = 152, BRANCH = 1, LEAF = 2, OVERFLOW = 4, BIG = 1, KEY_MAX = 511, AHEAD = 256 };
 
 typedef struct pages {
   int fd;
   size_t psize;
   uint64_t last;
-  uint8_t *named;            /* one bit a page */
-  uint8_t *page;             /* one of each depth, and one for lists of free pages */
+  uint8_t *named, *leaf;     /* one bit a page */
+  uint8_t *page;             /* one of each depth, and one for lists of free pages; then AHEAD leaves */
   size_t named_bytes, page_bytes;
   bool free_tree;
 } pages;
@@ -75,12 +75,9 @@ static hdw_status value(pages *p, uint64_t at, const uint8_t *node, size_t key_l
   return p->free_tree ? free_list(p, big * p->psize + HEADER, len) : HDW_OK;
 }
 
-/* Reads the page into its depth's place; *n = its rows. */
-static hdw_status enter(pages *p, uint64_t no, unsigned depth, bool leaf, unsigned *n) {
-  uint8_t *b = p->page + depth * p->psize;
-  if (!name(p, no, 1)) return HDW_E_CORRUPT;
-  hdw_status s = read_at(p, no * p->psize, b, p->psize);
-  if (s) return s;
+/* The page as it was read; *n = its rows. */
+static hdw_status look(pages *p, uint64_t no, const uint8_t *b, bool leaf, unsigned *n) {
+  hdw_status s = HDW_OK;
   size_t lower = u16(b + 12), upper = u16(b + 14), sum = 0;
   *n = (unsigned)((lower - HEADER) / 2);
   if (u64(b) != no || u16(b + 10) != (leaf ? LEAF : BRANCH) || lower < HEADER + (leaf ? 2 : 4) || lower % 2 || lower > upper || upper > p->psize) return HDW_E_CORRUPT;
@@ -95,6 +92,36 @@ static hdw_status enter(pages *p, uint64_t no, unsigned depth, bool leaf, unsign
     if (leaf) s = value(p, no * p->psize + at, node, key);
   }
   return s ? s : sum == p->psize - upper ? HDW_OK : HDW_E_CORRUPT; /* they lie side by side */
+}
+
+/* A page of the tree, into its depth's place. Leaves of the rows wait for their turn. */
+static hdw_status enter(pages *p, uint64_t no, unsigned depth, bool leaf, unsigned *n) {
+  uint8_t *b = p->page + depth * p->psize;
+  *n = 0;
+  if (!name(p, no, 1)) return HDW_E_CORRUPT;
+  if (leaf && !p->free_tree) {
+    p->leaf[no / 8] |= (uint8_t)(1u << (no % 8));
+    return HDW_OK;
+  }
+  hdw_status s = read_at(p, no * p->psize, b, p->psize);
+  return s ? s : look(p, no, b, leaf, n);
+}
+
+static bool is_leaf(const pages *p, uint64_t no) { return p->leaf[no / 8] >> (no % 8) & 1; }
+
+static hdw_status leaves(pages *p) {
+  uint8_t *b = p->page + (DEPTH + 1) * p->psize;
+  hdw_status s = HDW_OK;
+  for (uint64_t from = 0; from <= p->last && !s; from += AHEAD) {
+    uint64_t first = from, end = from + AHEAD <= p->last ? from + AHEAD : p->last + 1;
+    unsigned rows;
+    while (first < end && !is_leaf(p, first)) first++;
+    while (end > first && !is_leaf(p, end - 1)) end--;
+    if (first < end) s = read_at(p, first * p->psize, b, (size_t)(end - first) * p->psize);
+    for (uint64_t no = first; no < end && !s; no++)
+      if (is_leaf(p, no)) s = look(p, no, b + (size_t)(no - first) * p->psize, true, &rows);
+  }
+  return s;
 }
 
 static hdw_status tree(pages *p, const uint8_t *db) {
@@ -129,18 +156,20 @@ hdw_status store_pages(mem *m, const char *path) {
   if (s) goto out;
   const uint8_t *meta = metas[u64(metas[0] + TXN) < u64(metas[1] + TXN)];
   p.last = u64(meta + LAST);
-  p.named_bytes = (size_t)(p.last / 8 + 1), p.page_bytes = (DEPTH + 1) * p.psize;
-  p.named = (uint8_t *)m->get(m, p.named_bytes), p.page = (uint8_t *)m->get(m, p.page_bytes);
+  p.named_bytes = (size_t)(p.last / 8 + 1), p.page_bytes = (DEPTH + 1 + AHEAD) * p.psize;
+  p.named = (uint8_t *)m->get(m, 2 * p.named_bytes), p.page = (uint8_t *)m->get(m, p.page_bytes);
   if (!p.named || !p.page) s = HDW_E_NOMEM;
   if (s) goto out;
-  memset(p.named, 0, p.named_bytes);
+  memset(p.named, 0, 2 * p.named_bytes);
+  p.leaf = p.named + p.named_bytes;
   p.free_tree = true;
   s = tree(&p, meta + TREES);
   p.free_tree = false;
   if (!s && u16(meta + TREES + TREE + 4)) s = HDW_E_CORRUPT; /* flags: another kind of tree */
   if (!s) s = tree(&p, meta + TREES + TREE);
+  if (!s) s = leaves(&p);
 out:
-  if (p.named) m->put(m, p.named, p.named_bytes);
+  if (p.named) m->put(m, p.named, 2 * p.named_bytes);
   if (p.page) m->put(m, p.page, p.page_bytes);
   io_file_close(p.fd);
   return s;
