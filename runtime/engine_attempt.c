@@ -26,7 +26,7 @@ bool eng_steps_open(const engine *e, uint64_t run) {
 
 bool eng_steps_wait(const engine *e, uint64_t run) {
   for (const eng_step *s = e->steps[eng_slot(run)]; s; s = s->next)
-    if (s->run == run && !s->dropped && s->back) return true;
+    if (s->run == run && !s->dropped && s->state >= STEP_DONE) return true;
   return false;
 }
 
@@ -130,6 +130,7 @@ void eng_steps_drop(engine *e, uint64_t run, bool cancel) {
     next = s->next;
     if (s->run != run || s->dropped || (s->state < STEP_DONE && !cancel)) continue;
     if (s->state == STEP_FAILED) (void)eng_step_record(s, EFFECT_FAILED, true, NULL); /* how it ended is known, to whoever comes here again */
+    if (s->unwritten) (void)eng_step_keep(s);
     if (cancel || store_applied(e->store) >= s->seq || HDW_BROKEN("step.early")) eng_step_free(s);
     else io_timer_set(e->io, &s->timer, 100000, on_known, s);
   }
@@ -188,17 +189,21 @@ void eng_step_missed(eng_step *s) {
   eng_ended(s->e);
 }
 
+hdw_status eng_step_keep(eng_step *s) {
+  buf b = {.p = (char *)s->result, .len = s->result_len};
+  hdw_status st = eng_step_record(s, EFFECT_DONE, false, &b);
+  s->unwritten = st != HDW_OK;
+  return st;
+}
+
 void eng_step_answered(eng_step *s) {
   engine *e = s->e;
   eng_run *r = s->r;
-  buf b = {.p = (char *)s->result, .len = s->result_len};
   s->state = STEP_DONE;
-  if (eng_step_record(s, EFFECT_DONE, false, &b)) { /* it cannot be written now: later it is performed again, with the same key */
-    eng_step_free(s);
-    if (r) eng_run_abandon(r);
-  } else if (!r) back(s);
+  if (eng_step_keep(s) && r) eng_run_abandon(r); /* it cannot be written now: it is here to be met */
+  else if (!r) back(s);
   else {
-    bool alive = eng_step_resume(r, s->branch, b.p, b.len);
+    bool alive = eng_step_resume(r, s->branch, s->result, s->result_len);
     eng_step_free(s);
     if (alive) eng_run_go(r);
   }

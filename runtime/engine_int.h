@@ -239,6 +239,7 @@ typedef struct eng_step {
   bool intent_due;           /* its record is not durable yet: the callback holds a pointer */
   bool dropped;              /* nobody wants it; goes with that callback */
   bool back;                 /* done while its run was away: among nback */
+  bool unwritten;            /* done, and its RESULT could not be appended: before anybody has it, it is */
   uint32_t attempts;
   bool unsure;               /* the peer may have it from an attempt before */
   arena_mark mark;           /* an attempt's memory begins here */
@@ -773,13 +774,15 @@ void eng_step_answered(eng_step *s);
 void eng_step_missed(eng_step *s);
 /* Records a RESULT of the step; failed: what of the call is recorded. */
 hdw_status eng_step_record(eng_step *s, uint8_t state, bool failed, const buf *body);
+/* Records its result; s->unwritten when that fails. */
+hdw_status eng_step_keep(eng_step *s);
 /* The run leaves memory, its steps go on. */
 void eng_steps_leave(eng_run *r);
 /* The run is not coming back: what has ended is forgotten, what is under way is cancelled when cancel. */
 void eng_steps_drop(engine *e, uint64_t run, bool cancel);
 /* Has the run steps under way (that have not ended)? */
 bool eng_steps_open(const engine *e, uint64_t run);
-/* One of its steps has ended, and waits for the run to come back. */
+/* One of its steps has ended, and is kept for the run. */
 bool eng_steps_wait(const engine *e, uint64_t run);
 bool eng_steps_use(const engine *e, const eng_conn *c);
 /* A person has just stopped it. */

@@ -127,6 +127,12 @@ bool eng_step_resume(eng_run *r, vm_run *branch, const void *p, size_t len) {
   return false;
 }
 
+/* The run ends or is parked, and the step is over. Where that cannot be written down the run comes again, and meets what is known of the step. */
+static void over(engine *e, uint64_t run, eng_step *s) {
+  const eng_run *r = eng_run_find(e, run);
+  if (r && r->ending) eng_step_free(s);
+}
+
 /* No attempt was made: the run comes back when the connection does, whatever handlers it has. */
 static bool held(eng_run *r, eng_step *s) {
   int64_t wait;
@@ -143,8 +149,10 @@ static bool held(eng_run *r, eng_step *s) {
   snprintf(path, sizeof path, "%s", s->path);
   r->tried = c, r->tries = s->attempts;
   if (s->unsure) r->unsure = path;
-  eng_step_free(s);
+  engine *e = r->e;
+  uint64_t id = r->id;
   eng_run_hold(r, c, wait, text, path);
+  over(e, id, s);
   return false;
 }
 
@@ -161,11 +169,13 @@ static void stop(eng_run *r, eng_step *s) {
   r->tried = conn, r->tries = s->attempts;
   if (s->unsure) r->unsure = path;
   if (!again) (void)eng_step_record(s, EFFECT_FAILED, true, NULL);
-  eng_step_free(s);
+  engine *e = r->e;
+  uint64_t id = r->id;
   eng_hold hold = again ? eng_conn_hold(conn, writes, &wait) : HOLD_NONE;
   if (hold != HOLD_NONE) eng_run_hold(r, conn, wait, reason, path);
   else if (again) eng_run_park(r, FAIL_TRANSIENT, eng_retry_after(conn, after), reason, path);
   else eng_run_end(r, RUN_DEAD, klass, code, text, path);
+  over(e, id, s);
 }
 
 bool eng_step_failed(eng_run *r, eng_step *s) {
@@ -173,9 +183,9 @@ bool eng_step_failed(eng_run *r, eng_step *s) {
   eng_call *c = &s->call;
   if (c->held) return held(r, s);
   bool again = c->fail_class == FAIL_TRANSIENT, handled = vm_handles(branch);
-  val err;
-  hdw_status st = error_value(r, s, &err);
-  if (st || !(handled || branch->parent)) {
+  val err = VAL_NONE;
+  hdw_status st = handled || branch->parent ? error_value(r, s, &err) : HDW_OK;
+  if (!(handled || branch->parent) || (st && r->a.over_limit)) {
     stop(r, s);
     return false;
   }
@@ -183,12 +193,16 @@ bool eng_step_failed(eng_run *r, eng_step *s) {
   buf b;
   pack_hl7 h = eng_pack_hooks(r->e);
   buf_init(&b, &r->a, 65536);
-  if (handled) st = pack_val(&b, err, &h);
-  else if (c->retry_after_us > r->retry_after_us) r->retry_after_us = c->retry_after_us;
+  if (!st && handled) st = pack_val(&b, err, &h);
+  if (!handled && c->retry_after_us > r->retry_after_us) r->retry_after_us = c->retry_after_us;
   if (!st && (handled || !again)) st = eng_step_record(s, EFFECT_FAILED, true, handled ? &b : NULL);
+  if (st) { /* it is met again */
+    eng_run_abandon(r);
+    return false;
+  }
   if (s->unsure) r->unsure = arena_dup(&r->a, s->path, strlen(s->path)); /* a handler may say retry */
   eng_step_free(s);
-  if (!st && vm_throw(branch, err)) return true;
+  if (vm_throw(branch, err)) return true;
   eng_run_abandon(r);
   return false;
 }
@@ -226,6 +240,10 @@ static recalled meet(eng_run *r, const ask *x) {
   s->r = r, s->branch = x->branch;
   if (s->state == STEP_FAILED) return eng_step_failed(r, s) ? RECALL_RESUMED : RECALL_STOPPED;
   if (s->state != STEP_DONE) return RECALL_RESUMED; /* it waits, as before */
+  if (s->unwritten && eng_step_keep(s)) {
+    eng_run_abandon(r);
+    return RECALL_STOPPED;
+  }
   bool alive = eng_step_resume(r, x->branch, s->result, s->result_len);
   eng_step_free(s);
   return alive ? RECALL_RESUMED : RECALL_STOPPED;
