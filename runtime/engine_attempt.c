@@ -185,8 +185,9 @@ static void failed(eng_step *s) {
 }
 
 void eng_step_missed(eng_step *s) {
+  engine *e = s->e;
   failed(s);
-  eng_ended(s->e);
+  eng_ended(e);
 }
 
 hdw_status eng_step_keep(eng_step *s) {

@@ -114,17 +114,39 @@ static void test_one_asks_for_all(void **state) {
   prog_free(p);
 }
 
-static void test_its_failure_is_that_of_all_who_wait(void **state) {
-  (void)state;
+/* Runs that wait for longer leave memory. */
+static void all_fail(int64_t delay_us) {
   world w;
   prog *p = begin(&w, "cached(crm.get('/wards'), for: 1 day) on error use 'none'", "");
-  w.delay_us = SECOND;
+  w.delay_us = delay_us;
   w.status = 503;
   for (int i = 0; i < 20; i++) message(p, i);
   prog_run_for(p, 10 * SECOND);
   assert_int_equal(w.asked, 2); /* once, and once again as retry() says: not twenty times */
   assert_int_equal(w.told, 20);
   for (unsigned i = 0; i < w.told; i++) assert_string_equal(w.saw[i], "none");
+  prog_free(p);
+}
+
+static void test_its_failure_is_that_of_all_who_wait(void **state) {
+  (void)state;
+  all_fail(SECOND);
+  all_fail(SECOND / 100);
+}
+
+/* The run is over, and its step with it, when the answer that it waited for does not come. */
+static void test_its_failure_ends_all_who_wait(void **state) {
+  (void)state;
+  world w;
+  prog *p = begin(&w, "cached(crm.get('/wards'), for: 1 day)", "");
+  w.delay_us = SECOND / 100;
+  w.status = 404;
+  for (int i = 0; i < 20; i++) message(p, i);
+  prog_run_for(p, 10 * SECOND);
+  engine_status st;
+  engine_get_status(p->e, &st);
+  assert_int_equal(w.asked, 1);
+  assert_int_equal(st.runs_dead, 20);
   prog_free(p);
 }
 
@@ -249,6 +271,7 @@ int main(void) {
       cmocka_unit_test(test_other_arguments_are_another_question),
       cmocka_unit_test(test_one_asks_for_all),
       cmocka_unit_test(test_its_failure_is_that_of_all_who_wait),
+      cmocka_unit_test(test_its_failure_ends_all_who_wait),
       cmocka_unit_test(test_whoever_asks_and_goes_leaves_it_to_the_next),
       cmocka_unit_test(test_an_old_answer_when_the_server_cannot_be_asked),
       cmocka_unit_test(test_without_stale_there_is_no_old_answer),
