@@ -26,7 +26,9 @@ static void on_acted(engine *e, hdw_status s, const log_rec *rec, void *user) {
     arena a;
     store_run row;
     arena_init(&a, e->mem, 0);
-    if (!store_get_run(e->store, ENG_PART, x.id, &a, &row)) {
+    hdw_status st = store_get_run(e->store, ENG_PART, x.id, &a, &row);
+    if (!eng_state_said(e, st)) eng_look_again(e);
+    if (!st) {
       if (x.action == ACTION_REDRIVE) {
         if (eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, x.id, false);
       } else eng_lanes_release(e, &row);

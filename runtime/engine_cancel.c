@@ -33,8 +33,10 @@ static void on_cancelled(engine *e, hdw_status s, const log_rec *rec, void *user
   arena a;
   store_run row;
   arena_init(&a, e->mem, 0);
-  if (!s && !store_get_run(e->store, ENG_PART, x->run, &a, &row)) {
-    if (r) eng_run_free(r);
+  hdw_status st = s ? s : store_get_run(e->store, ENG_PART, x->run, &a, &row);
+  if (!s && !eng_state_said(e, st)) eng_look_again(e);
+  if (!s && r) eng_run_free(r);
+  if (!st) {
     answer(e, &row, &a);
     eng_lanes_release(e, &row);
   }

@@ -80,6 +80,7 @@ typedef struct scan {
   eng_conn *c;
   uint64_t last;
   uint32_t n, woken;
+  bool unread;               /* one of them could not be looked up */
 } scan;
 
 static bool wake_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
@@ -91,7 +92,9 @@ static bool wake_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   s->last = id;
   s->n++;
   arena_init(&a, e->mem, 65536);
-  if (!store_get_run(e->store, ENG_PART, id, &a, &row) && cod_equal(row.held, cod_cstr(s->c->name)) && !eng_run_active(e, id)) {
+  hdw_status st = store_get_run(e->store, ENG_PART, id, &a, &row);
+  s->unread |= !eng_state_said(e, st);
+  if (!st && cod_equal(row.held, cod_cstr(s->c->name)) && !eng_run_active(e, id)) {
     eng_ready(e, id, false);
     s->woken++;
   }
@@ -111,7 +114,8 @@ static void on_wake_scan(void *user) {
   if (eng_conn_hold_step(c, false, &wait) != HOLD_NONE) return; /* it went away again: its next return begins anew */
   scan s = {.c = c};
   if (!c->wake_after) c->wake_known = store_applied(e->store) >= c->wake_seq;
-  (void)store_list_runs(e->store, ENG_PART, RUN_PARKED, c->wake_after, WAKE_CHUNK, wake_one, &s);
+  s.unread = !eng_state_said(e, store_list_runs(e->store, ENG_PART, RUN_PARKED, c->wake_after, WAKE_CHUNK, wake_one, &s)) || s.unread;
+  if (s.unread && !HDW_BROKEN("wake.missed")) c->wake_known = false;
   c->wake_after = s.last;
   if (s.n < WAKE_CHUNK && !c->wake_known && (c->wake_all || !s.woken) && !HDW_BROKEN("wake.missed")) { /* whose hold is on its way into the state waits, too */
     c->wake_after = 0;

@@ -73,8 +73,13 @@ bool eng_lanes_busy(engine *e, const store_run *row) {
   for (unsigned i = 0; i < row->nlanes && !o.active; i++) {
     uint64_t head;
     uint8_t state;
-    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || head != row->id) continue;
-    (void)store_list_lane(e->store, ENG_PART, row->lanes[i], 0, 0, other_one, &o);
+    hdw_status s = store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state);
+    if (!s && head != row->id) continue;
+    if (!s) s = store_list_lane(e->store, ENG_PART, row->lanes[i], 0, 0, other_one, &o);
+    if (!eng_state_said(e, s)) { /* nobody knows: looked for again */
+      eng_look_again(e);
+      return true;
+    }
   }
   return o.active;
 }
@@ -99,7 +104,9 @@ void eng_lanes_release(engine *e, const store_run *row) {
   for (unsigned i = 0; i < row->nlanes; i++) {
     uint64_t head;
     uint8_t state;
-    if (store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state) || state > RUN_WAITING || eng_run_active(e, head)) continue;
+    hdw_status there = store_lane_head(e->store, ENG_PART, row->lanes[i], &head, &state);
+    if (!eng_state_said(e, there)) eng_look_again(e);
+    if (there || state > RUN_WAITING || eng_run_active(e, head)) continue;
     arena a;
     arena_init(&a, e->mem, 0);
     store_run next;
@@ -219,7 +226,7 @@ void eng_wake(engine *e) {
     eng_wake_at(e, now + 100000);
     return;
   }
-  (void)store_list_due(e->store, ENG_PART, now, DUE_MAX, due_one, &d, &next);
+  if (!eng_state_said(e, store_list_due(e->store, ENG_PART, now, DUE_MAX, due_one, &d, &next))) eng_wake_at(e, now + 1000000);
   if (d.deliveries)
     for (uint32_t i = 0; i < e->nconns; i++) eng_out_new(e, e->conns[i]);
   /* What is due stays so until it has started: look again, but not at once. */

@@ -124,17 +124,17 @@ static void anything(eng_conn *c) {
   heads h = {.n = 0};
   if (c->driver->in_order) {
     uint64_t first = 0;
-    (void)store_list_queue(e->store, ENG_PART, name, NULL, 0, HEADS_MAX, head_one, &h);
+    (void)eng_state_has(e, store_list_queue(e->store, ENG_PART, name, NULL, 0, HEADS_MAX, head_one, &h));
     for (uint32_t i = 0; i < h.n; i++)
       if (!first || h.id[i] < first) first = h.id[i];
     if (first) maybe(c, first);
     return;
   }
-  (void)store_list_queue(e->store, ENG_PART, name, no_lane, 0, HEADS_MAX, head_one, &h);
+  (void)eng_state_has(e, store_list_queue(e->store, ENG_PART, name, no_lane, 0, HEADS_MAX, head_one, &h));
   for (uint32_t i = 0; i < h.n; i++) maybe(c, h.id[i]);
   do {
     h.n = h.looked = 0;
-    (void)store_list_heads(e->store, ENG_PART, name, h.lane, HEADS_MAX, lane_head, &h);
+    (void)eng_state_has(e, store_list_heads(e->store, ENG_PART, name, h.lane, HEADS_MAX, lane_head, &h));
     for (uint32_t i = 0; i < h.n; i++) maybe(c, h.id[i]);
   } while (h.looked == HEADS_MAX);
 }

@@ -100,12 +100,18 @@ typedef struct latest {      /* the last run of each workflow that the input had
   const char *workflow;      /* only this one; NULL = all */
   store_run *rows;
   uint32_t n;
+  hdw_status status;         /* one of them could not be looked up */
 } latest;
 static bool latest_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   latest *l = (latest *)user;
   store_run r;
   (void)part, (void)state;
-  if (store_get_run(l->e->store, ENG_PART, id, l->a, &r) || (l->workflow && !cod_equal(r.workflow, cod_cstr(l->workflow)))) return true;
+  hdw_status s = store_get_run(l->e->store, ENG_PART, id, l->a, &r);
+  if (s && s != HDW_E_NOTFOUND) {
+    l->status = s;
+    return false;
+  }
+  if (s || (l->workflow && !cod_equal(r.workflow, cod_cstr(l->workflow)))) return true;
   uint32_t at = 0;
   while (at < l->n && !cod_equal(l->rows[at].workflow, r.workflow)) at++;
   if (at == REC_MAX_RUNS) return false;
@@ -141,7 +147,10 @@ static hdw_status redo_load(engine *e, uint64_t input, const char *workflow, are
   if (s) snprintf(text, 200, "message %llu: it cannot be read, now as before", (unsigned long long)input);
   x->old.rows = (store_run *)arena_zalloc(a, REC_MAX_RUNS, sizeof *x->old.rows);
   if (!s && !x->old.rows) s = HDW_E_NOMEM;
-  if (!s) (void)store_list_runs_of_input(e->store, ENG_PART, input, latest_one, &x->old);
+  if (s) return s;
+  s = store_list_runs_of_input(e->store, ENG_PART, input, latest_one, &x->old);
+  if (!s) s = x->old.status;
+  if (s) snprintf(text, 200, "message %llu: what it has done cannot be looked up, so nothing is done again: %s", (unsigned long long)input, hdw_status_text(s));
   return s;
 }
 

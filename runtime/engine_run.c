@@ -159,7 +159,9 @@ static void on_queued(engine *e, hdw_status s, const log_rec *rec, void *user) {
   (void)user;
   if (s || rec_get_run_change(rec, &c)) return;
   arena_init(&a, e->mem, 0);
-  if (!store_get_run(e->store, ENG_PART, c.run, &a, &row) && row.state == RUN_QUEUED && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
+  hdw_status st = store_get_run(e->store, ENG_PART, c.run, &a, &row);
+  if (!eng_state_said(e, st)) eng_look_again(e);
+  if (!st && row.state == RUN_QUEUED && eng_lanes_free(e, row.id, row.lanes, row.nlanes)) eng_ready(e, row.id, false);
   arena_free(&a);
 }
 
