@@ -93,7 +93,7 @@ void eng_call_later(eng_call *call) {
 }
 
 void eng_call_unsent(eng_call *call, uint8_t fail_class, const char *code, const char *text) {
-  if (!call->a->failed) eng_call_fail(call, fail_class, 0, code, "%s", text);
+  if (!call->a->failed && strcmp(code, "HDW_E_NOMEM") != 0) eng_call_fail(call, fail_class, 0, code, "%s", text);
   else if (call->a->over_limit) eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_NOMEM", "the request needs more memory than run_memory_bytes");
   else eng_call_fail(call, FAIL_TRANSIENT, 0, "HDW_E_NOMEM", "the process is out of memory");
   call->driver = NULL;

@@ -361,7 +361,7 @@ static const fhir_op ops[] = {
 static void start(eng_call *call) {
   fhir *f = (fhir *)arena_zalloc(call->a, 1, sizeof *f);
   if (!f) {
-    eng_call_unsent(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    eng_call_unsent(call, FAIL_TRANSIENT, "HDW_E_NOMEM", "out of memory");
     return;
   }
   f->call = call;

@@ -215,7 +215,7 @@ static void rest_start(eng_call *call) {
   bool page = !strcmp(call->op, "pages");
   char *m = page ? arena_dup(call->a, "GET", 3) : arena_dup(call->a, call->op, strlen(call->op));
   if (!r || !m) {
-    eng_call_unsent(call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    eng_call_unsent(call, FAIL_TRANSIENT, "HDW_E_NOMEM", "out of memory");
     return;
   }
   for (char *p = m; *p; p++)

@@ -30,7 +30,7 @@ static bool begin(fhir *f, const char **query) {
   if (jv_int(jv_get(r, "pages"), &n) && n > 0) f->s.max_pages = (uint64_t)n;
   *query = fhir_query(f, &nothing);
   if (!*query) {
-    eng_call_unsent(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    eng_call_unsent(f->call, FAIL_TRANSIENT, "HDW_E_NOMEM", "out of memory");
     return false;
   }
   f->s.asked = *query;
@@ -42,7 +42,7 @@ static bool begin(fhir *f, const char **query) {
   nothing |= jv_get(r, "within").tag == VAL_BOOL || jv_get(r, "id").tag == VAL_BOOL;
   if (!nothing) {
     if (f->op->start == fhir_search_start || f->op->start == fhir_pages_start) *query = fhir_quirks_query(f, *query);
-    if (!*query) eng_call_unsent(f->call, FAIL_PERMANENT, "HDW_E_NOMEM", "out of memory");
+    if (!*query) eng_call_unsent(f->call, FAIL_TRANSIENT, "HDW_E_NOMEM", "out of memory");
     return *query != NULL;
   }
   f->call->ok = true; /* a parameter without a value: nothing is equal to it */

@@ -1,4 +1,5 @@
 """`./dev campaign sim`: tests/sim/hdwsim over thousands of seeds."""
+import hashlib
 import json
 import os
 import re
@@ -11,11 +12,13 @@ def run(a, record):
     """tests/sim/hdwsim in portions, with what was done so far kept beside the build."""
     program, state = os.path.join(a.bin, 'tests/hdwsim'), os.path.join(a.bin, 'campaign-sim.json')
     count, minutes = (8, 5) if a.quick else (a.count if a.count > 100 else 5000, 20)
-    done = {'first': a.seed, 'next': a.seed, 'seconds': 0.0, 'simulated': 0.0, 'failed': [], 'sums': {}}
+    with open(program, 'rb') as f:
+        digest = hashlib.sha256(f.read()).hexdigest()
+    done = {'program': digest, 'first': a.seed, 'next': a.seed, 'seconds': 0.0, 'simulated': 0.0, 'failed': [], 'sums': {}}
     if not a.quick and os.path.exists(state):
         with open(state, encoding='utf-8') as f:
             old = json.load(f)
-        if old['first'] == a.seed:
+        if old['first'] == a.seed and old.get('program') == digest:  # what another build did says nothing about this one
             done = old
             print(f'sim: goes on with seed {done["next"]}', flush=True)
     names = ('messages', 'acknowledged', 'sent again', 'attempts outside', 'deaths', 'disk faults', 'deployments')
