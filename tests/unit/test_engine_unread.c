@@ -128,17 +128,24 @@ static const char branches[] = "hdw 1\nlistener adt = mllp(port: 2575)\nconnecti
                                "  step all = parallel for x in ['/a', '/b'] limit 2 {\n    step s = crm.post(x, body: { mrn: msg.PID-3.1 "
                                "})\n    yield s\n  }\n  return {}\n}\n";
 
+/* Nothing answers, and the run is held. */
+static prog *branches_held(counts *n, uint64_t seed) {
+  *n = (counts){.down = true};
+  prog *p = prog_new(branches, count, n, seed);
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 3000000);
+  for (unsigned i = 0; i < 500 && prog_only_run(p).state != RUN_PARKED; i++) io_sim_advance(p->io, 10000);
+  return p;
+}
+
 /* One branch is the probe of a breaker, the other one is held, and the run with it. The probe's answer comes, and the connection comes back
  * before the state knows of the answer. */
 static void test_what_the_state_does_not_know_yet_is_not_done_again(void **state) {
   (void)state;
   prog_slow_us = 300000;
   for (uint64_t seed = 1; seed <= 20; seed++) {
-    counts n = {.down = true};
-    prog *p = prog_new(branches, count, &n, seed);
-    prog_submit(p, "M1", "4711", "");
-    prog_run_for(p, 3000000);
-    for (unsigned i = 0; i < 500 && prog_only_run(p).state != RUN_PARKED; i++) io_sim_advance(p->io, 10000);
+    counts n;
+    prog *p = branches_held(&n, seed);
     n = (counts){.up = true, .delay_us = 3000000};
     for (unsigned i = 0; i < 100000 && n.a + n.b == 0; i++) io_sim_advance(p->io, 10000);
     if (n.a + n.b != 1) fail_msg("seed %d: the connection came back, and nobody waits for it", (int)seed);
@@ -162,11 +169,8 @@ static void test_what_comes_while_the_run_leaves_is_not_done_again(void **state)
   (void)state;
   prog_slow_us = 300000;
   for (uint64_t seed = 1; seed <= 40; seed++) {
-    counts n = {.down = true};
-    prog *p = prog_new(branches, count, &n, seed);
-    prog_submit(p, "M1", "4711", "");
-    prog_run_for(p, 3000000);
-    for (unsigned i = 0; i < 500 && prog_only_run(p).state != RUN_PARKED; i++) io_sim_advance(p->io, 10000);
+    counts n;
+    prog *p = branches_held(&n, seed);
     n = (counts){.up = true, .delay_us = (int64_t)seed * 10000};
     prog_run_for(p, 600000000);
     store_run r = prog_only_run(p);
