@@ -165,6 +165,12 @@ static void on_queued(engine *e, hdw_status s, const log_rec *rec, void *user) {
   arena_free(&a);
 }
 
+/* It keeps its lanes, but is no longer at work in them: an older run that a person sent back has its turn. */
+static void left(eng_run *r) {
+  if (!HDW_BROKEN("lane.left")) eng_lanes_release(r->e, &r->row);
+  eng_run_free(r);
+}
+
 void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t len) {
   if (eng_run_find(e, id) || eng_cancelled(e, id)) return;
   eng_run *r = run_new(e, id);
@@ -183,8 +189,8 @@ void eng_run_start(engine *e, uint64_t id, bool fresh, const void *body, size_t 
     return;
   }
   if (r->row.state >= RUN_PARKED && r->row.wake_us > eng_clock_us(e) && !eng_run_unheld(r)) { /* it stood in the ring twice */
-    eng_run_free(r);
     eng_steps_drop(e, id, false);
+    left(r);
     return;
   }
   if (r->row.state == RUN_QUEUED && !r->row.attempts && !r->row.effects && eng_workflow_paused(e, r->row.workflow)) {
@@ -387,7 +393,7 @@ static void on_parked(engine *e, hdw_status s, const log_rec *rec, void *user) {
   (void)rec;
   if (s) return;
   eng_wake_at(e, eng_clock_us(e)); /* on a slow disk its time came before the store knew of it, and nobody found it due */
-  if (r) eng_run_free(r);
+  if (r) left(r);
 }
 
 void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *reason, const char *path) {
@@ -474,10 +480,8 @@ static void ack_after(eng_run *r, uint8_t state) {
     if (!val_to_str(&r->a, r->vm.outcome_args[1], &t) && t.tag == VAL_STR) text = arena_dup(&r->a, t.u.s, t.len);
   }
   val v = how == VM_REPLY ? r->vm.outcome_args[0] : r->vm.result;
-  val first = VAL_NONE;
   store_input in;
   bool hl7 = !store_get_input(r->e->store, ENG_PART, r->row.input, &r->a, &in) && !(in.type.len && memchr(in.type.p, ' ', in.type.len));
-  (void)first;
   eng_after_run(r->e, &r->row, hl7, state == RUN_DONE, how, v, code ? code : "", text ? text : "");
 }
 

@@ -228,6 +228,32 @@ static void test_a_redriven_run_waits_for_the_younger_one_at_work(void **state) 
   prog_free(p);
 }
 
+/* As before, but the younger one comes to be held: it has left the lane to the older one, at once and not when somebody looks. */
+static void test_a_redriven_run_goes_on_when_the_younger_one_is_held(void **state) {
+  (void)state;
+  seen s = {.bad = "/A"};
+  prog *p = prog_new(program, world, &s, 0);
+  prog_submit(p, "A", "1", "");
+  prog_run_for(p, 1000000);
+  assert_int_equal(engine_skip(p->e, SUBJECT_RUN, prog_the_run(p, 0).id, "test", NULL, NULL), HDW_OK);
+  prog_run_for(p, 100000);
+  s.bad = NULL;
+  s.delay_us = 400000;
+  prog_submit(p, "B", "1", "");
+  prog_run_for(p, 100000);
+  assert_int_equal(prog_redrive_all(p), 1);
+  assert_int_equal(engine_pause(p->e, "crm", true, "test", NULL, NULL), HDW_OK);
+  prog_run_for(p, 200000);
+  assert_int_equal(prog_the_run(p, 0).state, RUN_QUEUED); /* B is at work: its first answer has not come */
+  prog_run_for(p, 1000000);
+  assert_int_equal(prog_the_run(p, 1).state, RUN_PARKED);
+  assert_int_equal(prog_the_run(p, 0).state, RUN_PARKED); /* it began, and is held as well */
+  assert_int_equal(engine_pause(p->e, "crm", false, "test", NULL, NULL), HDW_OK);
+  prog_run_for(p, 10000000);
+  expect(&s, 5, (const char *const[]){"/A/1", "/B/1", "/A/1", "/A/2", "/B/2"});
+  prog_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_one_key_is_in_order_and_other_keys_do_not_wait),
@@ -238,6 +264,7 @@ int main(void) {
       cmocka_unit_test(test_skip_lane_lets_the_others_go_on),
       cmocka_unit_test(test_on_failure_skip_does_not_hold),
       cmocka_unit_test(test_a_redriven_run_waits_for_the_younger_one_at_work),
+      cmocka_unit_test(test_a_redriven_run_goes_on_when_the_younger_one_is_held),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
