@@ -164,6 +164,7 @@ static void in_turn(world *w, message *m, unsigned fx) {
   for (uint32_t i = 0; i < w->nmsgs; i++) {
     const message *x = &w->msgs[i];
     if (x->group != m->group || !x->turn || x == m || loose(x)) continue;
+    if (m->skipped) continue; /* sent back to work, it stands where it stood, before who began meanwhile */
     if (x->turn < m->turn) goes_before(w, x, m, fx);
     else if (!sent(fx) && !loose(m)) broken(w, "%s.%s/%u is tried when %s.%s of the same group has begun", m->id, m->tag, fx, x->id, x->tag);
   }

@@ -220,7 +220,7 @@ static void test_discard_of_a_dead_run_lets_its_lane_go_on(void **state) {
   prog_free(p);
 }
 
-/* skip: the dead run stays a dead letter, its lane goes on; sent back later it is younger than who passed it. */
+/* skip: the dead run stays a dead letter, its lane goes on; sent back later it stands where it stood, before who has not begun. */
 static void test_skip_keeps_the_dead_letter(void **state) {
   (void)state;
   peer x = {.status = 400};
