@@ -78,7 +78,7 @@ static int change(admin_query *q, admin_change *c, const char *what) {
     int n = snprintf(text, sizeof text, "the %s is refused; nothing has changed", what);
     admin_text(q->b, &f, "error", text, (size_t)n);
     admin_key(q->b, &f, "problems");
-    buf_puts(q->b, "[");
+    buf_puts(q->b, problems.status && !problems.len ? "[\"out of memory\"" : "[");
     for (size_t at = 0, n_line = 0; at < problems.len; at++, n_line++) {
       const char *end = (const char *)memchr(problems.p + at, '\n', problems.len - at);
       size_t len = end ? (size_t)(end - (problems.p + at)) : problems.len - at;
@@ -146,7 +146,7 @@ int admin_kept(admin_query *q) {
   const char *name = admin_param(q, "name");
   engine_lost l;
   if (!name) return admin_error(q, 400, "name: of which connection, workflow or listener?");
-  engine_kept(q->ad->e, name, &l);
+  if (engine_kept(q->ad->e, name, &l)) return admin_error(q, 503, "it cannot be looked up now");
   return kept(q, name, &l);
 }
 
@@ -156,7 +156,7 @@ int admin_forget(admin_query *q) {
   if (!name) return admin_error(q, 400, "name: of which connection, workflow or listener?");
   hdw_status s = engine_forget(q->ad->e, name, admin_actor(q), &l);
   if (s == HDW_E_NOTFOUND) return admin_error(q, 404, "nothing is kept under the name '%.100s'", name);
-  if (s) return admin_error(q, 503, "it cannot be recorded now");
+  if (s) return admin_error(q, 503, "not all of it can be given up now; try it again");
   (void)kept(q, name, &l);
   return answer(q);
 }

@@ -130,8 +130,10 @@ typedef struct engine_lost {
   bool listener, once;
   bool declared;             /* a current module declares the name */
 } engine_lost;
-void engine_kept(engine *e, const char *name, engine_lost *out);
-/* Gives it up: now (out: what was discarded), or, when the name is declared, with the deployment that drops it. HDW_E_NOTFOUND: nothing is kept under it. */
+/* HDW_E_...: not everything could be looked up. */
+hdw_status engine_kept(engine *e, const char *name, engine_lost *out);
+/* Gives it up: now (out: what was discarded), or, when the name is declared, with the deployment that drops it. HDW_E_NOTFOUND: nothing is kept under it;
+ * another: not everything could be found or written; what is said in out is discarded all the same. */
 hdw_status engine_forget(engine *e, const char *name, const char *who, engine_lost *out);
 /* c has been bound to the stage's metas without problems, and stays while engine_uses_config says so. */
 hdw_status engine_switch(engine_stage *st, const config *c, const char *who, char text[200]);

@@ -68,12 +68,19 @@ static hdw_status hl7_pack_read(void *user, arena *a, const void *p, size_t len,
 
 pack_hl7 eng_pack_hooks(engine *e) { return (pack_hl7){hl7_pack_write, hl7_pack_read, e}; }
 
-eng_conn *eng_conn_find(engine *e, const char *name, size_t len) {
+hdw_status eng_conn_look(engine *e, const char *name, size_t len, eng_conn **out) {
   for (uint32_t i = 0; i < e->nconns; i++)
-    if (strlen(e->conns[i]->name) == len && !memcmp(e->conns[i]->name, name, len)) return e->conns[i];
+    if (strlen(e->conns[i]->name) == len && !memcmp(e->conns[i]->name, name, len)) return *out = e->conns[i], HDW_OK;
   for (eng_conn *c = e->old_conns; c; c = c->next_old) /* runs of an earlier deployment */
-    if (!c->replaced_by && strlen(c->name) == len && !memcmp(c->name, name, len)) return c;
-  return e->store ? eng_conn_renamed(e, name, len) : NULL;
+    if (!c->replaced_by && strlen(c->name) == len && !memcmp(c->name, name, len)) return *out = c, HDW_OK;
+  *out = NULL;
+  return e->store ? eng_conn_renamed(e, name, len, out) : HDW_E_NOTFOUND;
+}
+
+eng_conn *eng_conn_find(engine *e, const char *name, size_t len) {
+  eng_conn *c;
+  (void)eng_conn_look(e, name, len, &c);
+  return c;
 }
 
 eng_listener *eng_listener_find(engine *e, const char *name) {
@@ -121,6 +128,12 @@ bool eng_state_said(engine *e, hdw_status s) {
 bool eng_state_has(engine *e, hdw_status s) {
   if (!eng_state_said(e, s)) e->unsettled = s;
   return !s;
+}
+
+hdw_status eng_settled(engine *e) {
+  hdw_status s = HDW_BROKEN("names.unread") ? HDW_OK : e->unsettled;
+  e->unsettled = HDW_OK;
+  return s;
 }
 
 static void on_durable(hdw_status s, const log_rec *rec, void *user) {
@@ -334,7 +347,7 @@ hdw_status engine_start(engine *e, char text[200]) {
   for (uint32_t i = 0; i < e->nconns; i++) eng_conn_print(e, e->conns[i]);
   if (!rs && !e->refused) rs = eng_app_withdraw(e, e->apps, e->napps, who); /* of a refused one we may not know the name */
   if (!rs) rs = eng_names_move(e, e->apps, e->napps, who);
-  eng_window_names(e);
+  if (!rs) rs = eng_window_names(e, e->apps, e->napps);
   if (!rs && !e->refused) eng_names_forget(e, e->apps, e->napps);
   if (rs) {
     snprintf(text, 200, "the deployment cannot be recorded: %s", hdw_status_text(rs));

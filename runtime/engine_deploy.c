@@ -297,8 +297,10 @@ static hdw_status deployment_text(engine *e, const eng_app *app, buf *b) {
   bool first = true;
   for (uint32_t i = 0; i < app->meta.nconns; i++) {
     const char *name = app->meta.conns[i].name;
-    eng_conn *c = eng_conn_find(e, name, strlen(name));
-    if (!c) continue;
+    eng_conn *c;
+    hdw_status there = eng_conn_look(e, name, strlen(name), &c);
+    if (there && there != HDW_E_NOTFOUND) return there;
+    if (there) continue;
     buf_puts(b, first ? "" : ",");
     first = false;
     json_write_str(b, name, strlen(name));

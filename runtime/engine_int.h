@@ -450,8 +450,10 @@ typedef void (*eng_durable)(engine *e, hdw_status s, const log_rec *rec, void *u
 hdw_status eng_append_rec(engine *e, uint8_t type, const cod_w *w, const void *body, size_t len, eng_durable fn, void *user, uint64_t *seq);
 /* Whether this is an answer of the state: yes, or HDW_E_NOTFOUND. False: nobody knows; a damaged state is told, and the engine ends. */
 bool eng_state_said(engine *e, hdw_status s);
-/* Whether the state has it, for connections that are made ready: what cannot be looked up is noted in e->unsettled. */
+/* Whether the state has it, for connections that are made ready and names: what cannot be looked up is noted in e->unsettled. */
 bool eng_state_has(engine *e, hdw_status s);
+/* What was noted since it was asked for; HDW_OK: all that was looked up is known. */
+hdw_status eng_settled(engine *e);
 /* log_read; a record that cannot be read is said with its segment and place. What retention took is none. HDW_E_IO: the disk or the process (too many open
  * files) could not just now, though the record may be whole: no reason to give anything up. */
 hdw_status eng_read(engine *e, log_pos pos, arena *a, log_rec *out);
@@ -492,6 +494,8 @@ void eng_refuse(engine *e, const char *name, const char *file, const char *reaso
 void eng_conn_print(engine *e, eng_conn *c);
 /* engine_names.c. What hashes of the workflows' state are made of. */
 hdw_status eng_names_bind(engine *e, eng_app *app);
+/* Named state with the key KINDname (eng_state_has); *out is in the arena. */
+bool eng_named(engine *e, arena *a, const char *space, const char *kind, const char *name, size_t len, cod_str *out);
 /* Names that these modules (retired ones aside) no longer declare while something is kept under them, or that c does not bind any more while runs of
  * other modules need them: a line each. */
 void eng_names_check(engine *e, eng_app *const *apps, uint32_t n, const config *c, buf *problems);
@@ -501,8 +505,8 @@ void eng_each_pinned(engine *e, eng_app *const *apps, uint32_t n, void (*fn)(voi
 hdw_status eng_names_move(engine *e, eng_app *const *apps, uint32_t n, const char *who);
 /* Discards what is kept under dropped names that the operator gave up. */
 void eng_names_forget(engine *e, eng_app *const *apps, uint32_t n);
-/* engine_window.c. Which names the listeners of the current modules had: after each change of modules. */
-void eng_window_names(engine *e);
+/* engine_window.c. Which names the listeners of these modules had: before they take the place of others. HDW_E_...: it is not known, all stays as it was. */
+hdw_status eng_window_names(engine *e, eng_app *const *apps, uint32_t n);
 /* The first name of a listener: what durable keys of it are made of. */
 const char *eng_listener_root(const engine *e, const char *name);
 /* As store_find_duplicate, under the listener's name of today and those of before. */
@@ -517,11 +521,14 @@ bool eng_window_open(engine *e, eng_window kind, cod_str name, cod_str value);
 bool eng_window_known(engine *e, eng_window kind, const char *name);
 /* Nobody asks for it any more. Keys that are taken stay so until their time is over. */
 void eng_window_drop(engine *e, const char *name);
-/* The connection that took the place of this name; NULL. */
-eng_conn *eng_conn_renamed(engine *e, const char *name, size_t len);
+/* The connection that took the place of this name. HDW_E_NOTFOUND: none; another: nobody knows. */
+hdw_status eng_conn_renamed(engine *e, const char *name, size_t len, eng_conn **out);
 /* Closes and frees what no run, call or connection needs any more. */
 void eng_reap(engine *e);
 const meta_workflow *eng_workflow(const eng_app *a, const char *name, size_t len);
+/* By its name of today, or that of an earlier deployment, or one that it had before. HDW_E_NOTFOUND: none (*out: NULL); another: nobody knows. */
+hdw_status eng_conn_look(engine *e, const char *name, size_t len, eng_conn **out);
+/* The same; NULL: none, or nobody knows. */
 eng_conn *eng_conn_find(engine *e, const char *name, size_t len);
 eng_listener *eng_listener_find(engine *e, const char *name);
 /* engine_listen.c. open: from l's name, kind, o and cfg; text says what is wrong. prepare: reads what a reload may change of l into next (allow list,

@@ -11,22 +11,27 @@ typedef enum name_kind { NAME_SINK, NAME_WORKFLOW, NAME_LISTENER } name_kind;
 
 /* ---- aliases ------------------------------------------------------------------------------------------------------------------------------ */
 
-static bool named(engine *e, arena *a, const char *space, const char *kind, const char *name, size_t len, cod_str *out) {
+static hdw_status look(engine *e, arena *a, const char *space, const char *kind, const char *name, size_t len, cod_str *out) {
   char key[META_MAX_NAME + 16];
   int n = snprintf(key, sizeof key, "%s%.*s", kind, (int)(len < META_MAX_NAME ? len : META_MAX_NAME), name);
-  return !store_get_named(e->store, cod_cstr(space), cod_bytes(key, (size_t)n), a, out);
+  return store_get_named(e->store, cod_cstr(space), cod_bytes(key, (size_t)n), a, out);
 }
 
-eng_conn *eng_conn_renamed(engine *e, const char *name, size_t len) {
+bool eng_named(engine *e, arena *a, const char *space, const char *kind, const char *name, size_t len, cod_str *out) {
+  return eng_state_has(e, look(e, a, space, kind, name, len, out));
+}
+
+hdw_status eng_conn_renamed(engine *e, const char *name, size_t len, eng_conn **out) {
   arena a;
   cod_str v = {name, (uint32_t)len};
-  eng_conn *found = NULL;
+  hdw_status s = HDW_OK;
+  *out = NULL;
   arena_init(&a, e->mem, 65536);
-  for (int hop = 0; hop < 8 && !found && named(e, &a, "alias", "sink:", v.p, v.len, &v); hop++)
-    for (uint32_t i = 0; i < e->nconns && !found; i++)
-      if (cod_equal(cod_cstr(e->conns[i]->name), v)) found = e->conns[i];
+  for (int hop = 0; hop < 8 && !*out && !(s = look(e, &a, "alias", "sink:", v.p, v.len, &v)); hop++)
+    for (uint32_t i = 0; i < e->nconns && !*out; i++)
+      if (cod_equal(cod_cstr(e->conns[i]->name), v)) *out = e->conns[i];
   arena_free(&a);
-  return found;
+  return *out ? HDW_OK : s ? s : HDW_E_NOTFOUND;
 }
 
 hdw_status eng_names_bind(engine *e, eng_app *app) {
@@ -34,12 +39,12 @@ hdw_status eng_names_bind(engine *e, eng_app *app) {
     meta_workflow *w = &app->meta.workflows[i];
     cod_str v;
     const char *name = w->name;
-    if (named(e, &app->a, "alias", "workflow:", name, strlen(name), &v)) name = arena_dup(&app->a, v.p, v.len);
-    else if (w->was) name = named(e, &app->a, "alias", "workflow:", w->was, strlen(w->was), &v) ? arena_dup(&app->a, v.p, v.len) : w->was;
+    if (eng_named(e, &app->a, "alias", "workflow:", name, strlen(name), &v)) name = arena_dup(&app->a, v.p, v.len);
+    else if (w->was) name = eng_named(e, &app->a, "alias", "workflow:", w->was, strlen(w->was), &v) ? arena_dup(&app->a, v.p, v.len) : w->was;
     if (!name) return HDW_E_NOMEM;
     w->state_name = name;
   }
-  return HDW_OK;
+  return eng_settled(e);
 }
 
 /* ---- what a set of modules declares --------------------------------------------------------------------------------------------------------- */
@@ -80,7 +85,7 @@ static bool census_run(uint16_t part, uint64_t id, uint8_t state, void *user) {
   store_run r;
   (void)part, (void)state;
   arena_init(&a, c->e->mem, 0);
-  if (!store_get_run(c->e->store, ENG_PART, id, &a, &r)) {
+  if (eng_state_has(c->e, store_get_run(c->e->store, ENG_PART, id, &a, &r))) {
     uint32_t at = 0;
     while (at < c->n && !cod_equal(cod_cstr(c->v[at].name), r.workflow)) at++;
     if (at == c->n && c->n < sizeof c->v / sizeof *c->v) snprintf(c->v[c->n++].name, sizeof c->v[0].name, "%.*s", (int)r.workflow.len, r.workflow.p);
@@ -94,9 +99,12 @@ static const uint8_t unfinished[] = {RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_P
 
 static census *take_census(engine *e) {
   census *c = (census *)eng_get(e, sizeof *c);
-  if (!c) return NULL;
+  if (!c) {
+    e->unsettled = HDW_E_NOMEM;
+    return NULL;
+  }
   c->e = e;
-  for (size_t i = 0; i < sizeof unfinished; i++) (void)store_list_runs(e->store, ENG_PART, unfinished[i], 0, MANY, census_run, c);
+  for (size_t i = 0; i < sizeof unfinished; i++) (void)eng_state_has(e, store_list_runs(e->store, ENG_PART, unfinished[i], 0, MANY, census_run, c));
   return c;
 }
 
@@ -111,7 +119,7 @@ typedef struct checking {
 
 static bool given_up(engine *e, arena *a, cod_str name) {
   cod_str v;
-  return named(e, a, "forget", "", name.p, name.len, &v);
+  return eng_named(e, a, "forget", "", name.p, name.len, &v);
 }
 
 static bool check_sink(cod_str sink, uint64_t depth, void *user) {
@@ -143,7 +151,7 @@ static void check_was(checking *c) {
 /* The name's state is known by the name that the first of them had: then one of today's workflows has it. */
 static cod_str root(engine *e, arena *a, cod_str name) {
   cod_str v;
-  return named(e, a, "alias", "workflow:", name.p, name.len, &v) ? v : name;
+  return eng_named(e, a, "alias", "workflow:", name.p, name.len, &v) ? v : name;
 }
 static bool has_root(checking *c, cod_str of) {
   cod_str want = root(c->e, c->a, of);
@@ -180,7 +188,7 @@ void eng_names_check(engine *e, eng_app *const *apps, uint32_t n, const config *
   checking c = {e, &a, apps, n, config_next, problems};
   check_was(&c);
   eng_each_pinned(e, apps, n, check_pinned, &c);
-  (void)store_list_sinks(e->store, ENG_PART, &a, check_sink, &c);
+  (void)eng_state_has(e, store_list_sinks(e->store, ENG_PART, &a, check_sink, &c));
   eng_window_each(e, check_window, &c);
   census *s = take_census(e);
   for (uint32_t i = 0; s && i < s->n; i++) {
@@ -193,6 +201,8 @@ void eng_names_check(engine *e, eng_app *const *apps, uint32_t n, const config *
   }
   eng_put(e, s, sizeof *s);
   arena_free(&a);
+  hdw_status known = eng_settled(e);
+  if (known) buf_putf(problems, "what is kept under the names of connections, workflows and listeners cannot be looked up: %s; try it again\n", hdw_status_text(known));
 }
 
 /* ---- moving --------------------------------------------------------------------------------------------------------------------------------- */
@@ -221,15 +231,20 @@ hdw_status eng_names_move(engine *e, eng_app *const *apps, uint32_t n, const cha
     if (apps[i]->retired) continue;
     for (uint32_t k = 0; k < m->nconns && !s; k++) {
       const meta_conn *c = &m->conns[k];
-      bool done = c->was && named(e, &a, "alias", "sink:", c->was, strlen(c->was), &v) && cod_equal(v, cod_cstr(c->name));
-      if (c->was && (!done || store_depth(e->store, ENG_PART, cod_cstr(c->was)))) s = move(e, SUBJECT_SINK, c->was, c->name, who);
+      bool done = c->was && eng_named(e, &a, "alias", "sink:", c->was, strlen(c->was), &v) && cod_equal(v, cod_cstr(c->name));
+      if (e->unsettled) s = e->unsettled;
+      else if (c->was && (!done || store_depth(e->store, ENG_PART, cod_cstr(c->was)))) s = move(e, SUBJECT_SINK, c->was, c->name, who);
     }
     for (uint32_t k = 0; k < m->nworkflows && !s; k++) {
       const meta_workflow *w = &m->workflows[k];
-      if (w->was && !named(e, &a, "alias", "workflow:", w->name, strlen(w->name), &v)) s = move(e, SUBJECT_WORKFLOW, w->was, w->name, who);
+      bool done = w->was && eng_named(e, &a, "alias", "workflow:", w->name, strlen(w->name), &v);
+      if (e->unsettled) s = e->unsettled;
+      else if (w->was && !done) s = move(e, SUBJECT_WORKFLOW, w->was, w->name, who);
     }
   }
   arena_free(&a);
+  hdw_status known = eng_settled(e);
+  if (!s) s = known;
   return s ? s : eng_window_note(e, apps, n, who);
 }
 
@@ -253,25 +268,26 @@ static bool lose_run(uint16_t part, uint64_t id, uint8_t state, void *user) {
   store_run r;
   (void)part, (void)state;
   arena_init(&a, l->e->mem, 0);
-  if (!store_get_run(l->e->store, ENG_PART, id, &a, &r) && cod_equal(r.workflow, cod_cstr(l->name))) l->id[l->n++] = id;
+  if (eng_state_has(l->e, store_get_run(l->e->store, ENG_PART, id, &a, &r)) && cod_equal(r.workflow, cod_cstr(l->name))) l->id[l->n++] = id;
   arena_free(&a);
   return l->n < DISCARD_AT_ONCE;
 }
 
-/* Discards what is kept under the name; *left: what is under way just now or was too much for once. */
-static void discard(engine *e, const char *name, const char *who, engine_lost *out) {
+/* Discards what is kept under the name, but for what is under way just now or was too much for once. HDW_E_...: not all of it was found. */
+static hdw_status discard(engine *e, const char *name, const char *who, engine_lost *out) {
   char why[META_MAX_NAME + 16];
   losing *l = (losing *)eng_get(e, sizeof *l);
-  if (!l) return;
+  if (!l) return HDW_E_NOMEM;
   snprintf(why, sizeof why, "forget %s", name);
   l->e = e, l->name = name;
-  (void)store_list_sink(e->store, ENG_PART, cod_cstr(name), DISCARD_AT_ONCE, lose_delivery, l);
+  (void)eng_state_has(e, store_list_sink(e->store, ENG_PART, cod_cstr(name), DISCARD_AT_ONCE, lose_delivery, l));
   for (uint32_t i = 0; i < l->n; i++) out->deliveries += !engine_discard(e, SUBJECT_DELIVERY, l->id[i], who, why, NULL, NULL);
   l->n = 0;
-  for (size_t i = 0; i < sizeof unfinished && l->n < DISCARD_AT_ONCE; i++) (void)store_list_runs(e->store, ENG_PART, unfinished[i], 0, MANY, lose_run, l);
+  for (size_t i = 0; i < sizeof unfinished && l->n < DISCARD_AT_ONCE; i++) (void)eng_state_has(e, store_list_runs(e->store, ENG_PART, unfinished[i], 0, MANY, lose_run, l));
   for (uint32_t i = 0; i < l->n; i++) out->runs += !engine_discard(e, SUBJECT_RUN, l->id[i], who, why, NULL, NULL);
   eng_window_drop(e, name);
   eng_put(e, l, sizeof *l);
+  return eng_settled(e);
 }
 
 static hdw_status mark(engine *e, const char *name, const char *who) {
@@ -281,7 +297,7 @@ static hdw_status mark(engine *e, const char *name, const char *who) {
   return s ? s : eng_append_rec(e, REC_PUT, &w, who, strlen(who), NULL, NULL, NULL);
 }
 
-void engine_kept(engine *e, const char *name, engine_lost *out) {
+hdw_status engine_kept(engine *e, const char *name, engine_lost *out) {
   *out = (engine_lost){0};
   out->deliveries = store_depth(e->store, ENG_PART, cod_cstr(name));
   census *s = take_census(e);
@@ -291,16 +307,17 @@ void engine_kept(engine *e, const char *name, engine_lost *out) {
   out->listener = eng_window_known(e, WINDOW_LISTENER, name);
   out->once = eng_window_known(e, WINDOW_ONCE, name);
   out->declared = declared(e->apps, e->napps, cod_cstr(name));
+  return eng_settled(e);
 }
 
 hdw_status engine_forget(engine *e, const char *name, const char *who, engine_lost *out) {
-  engine_kept(e, name, out);
+  hdw_status s = engine_kept(e, name, out);
+  if (s) return s;
   if (strlen(name) > META_MAX_NAME) return HDW_E_NOTFOUND;
   if (out->declared || config_find_conn(e->o.config, name)) return mark(e, name, who); /* it goes with the deployment that drops it */
   if (!out->deliveries && !out->runs && !out->listener && !out->once) return HDW_E_NOTFOUND;
   out->deliveries = out->runs = 0;
-  discard(e, name, who, out);
-  return HDW_OK;
+  return discard(e, name, who, out);
 }
 
 typedef struct marks {
@@ -315,8 +332,7 @@ static bool one_mark(cod_str key, cod_str value, void *user) {
   if (declared(m->apps, m->n, key)) return true; /* not yet dropped */
   snprintf(name, sizeof name, "%.*s", (int)key.len, key.p);
   snprintf(who, sizeof who, "%.*s", (int)value.len, value.p);
-  discard(m->e, name, who, &lost);
-  (void)mark(m->e, name, "");
+  if (!discard(m->e, name, who, &lost)) (void)mark(m->e, name, ""); /* else the next deployment finds the mark again */
   snprintf(number, sizeof number, "%llu", (unsigned long long)(lost.deliveries + lost.runs));
   eng_say(m->e, ENGINE_WARN, "name_forgotten", "name", name, "who", who, "discarded", number, NULL);
   return true;

@@ -64,8 +64,7 @@ static hdw_status find_connection(eng_run *r, ask *x) {
   if (x->effect->conn == MOD_NO_INDEX) return HDW_OK;
   uint32_t len = 0;
   const char *name = mod_text(&r->app->m, x->effect->conn, &len);
-  x->c = eng_conn_find(r->e, name, len);
-  return x->c ? HDW_OK : HDW_E_NOTFOUND;
+  return eng_conn_look(r->e, name, len, &x->c);
 }
 
 /* Packs the request and hashes operation, connection and request. */
@@ -425,7 +424,12 @@ bool eng_step_await(eng_run *r) {
     return false;
   }
   hdw_status st = make_request(r, &x);
-  if (!st) st = find_connection(r, &x);
+  bool made = !st;
+  if (made) st = find_connection(r, &x);
+  if (made && st && st != HDW_E_NOTFOUND) {
+    eng_run_unread(r, st, x.q->path);
+    return false;
+  }
   if (st) {
     eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, hdw_status_name(st), st == HDW_E_NOTFOUND ? "the connection is not configured" : hdw_status_text(st), x.q->path);
     return false;

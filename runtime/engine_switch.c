@@ -414,7 +414,8 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   places ps = {.slots = e->nlisteners};
   const config *config_before = e->o.config;
   eng_conn **conns = e->conns, *old = e->old_conns;
-  uint32_t nconns = e->nconns;
+  uint32_t nconns = e->nconns, nolds = e->nolds;
+  struct eng_olds *olds = e->olds;
   text[0] = 0;
   if (e->draining || e->failed || e->closing) {
     snprintf(text, 200, "the daemon is stopping");
@@ -433,6 +434,7 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   hdw_status s = ps.v ? make_conns(st, text) : HDW_E_NOMEM;
   if (!s) s = bind_apps(st, text);
   if (!s && e->listeners) s = make_places(st, &ps, text);
+  if (!s) s = eng_window_names(e, st->apps, st->n);
   if (!s) s = record(st, who, text);
   if (s) {
     if (!text[0]) snprintf(text, 200, "%s", hdw_status_text(s));
@@ -440,6 +442,7 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
     for (uint32_t i = 0; i < e->nconns; i++) eng_conn_close(e->conns[i]);
     e->o.config = config_before;
     e->conns = conns, e->nconns = nconns, e->old_conns = old;
+    e->olds = olds, e->nolds = nolds;
     arena_free(&a);
     return s;
   }
@@ -447,7 +450,6 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   swap_conns(e, conns, nconns);
   if (e->listeners) swap_places(e, &ps);
   swap_apps(st);
-  eng_window_names(e);
   for (uint32_t i = 0; i < e->nconns; i++) {
     bool kept = false;
     for (uint32_t k = 0; k < nconns; k++) kept |= conns[k] == e->conns[i];

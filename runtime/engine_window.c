@@ -15,12 +15,6 @@ struct eng_olds {            /* a listener that had other names */
   unsigned n;
 };
 
-static bool named(engine *e, arena *a, const char *space, const char *kind, const char *name, size_t len, cod_str *out) {
-  char key[META_MAX_NAME + 16];
-  int n = snprintf(key, sizeof key, "%s%.*s", kind, (int)(len < META_MAX_NAME ? len : META_MAX_NAME), name);
-  return !store_get_named(e->store, cod_cstr(space), cod_bytes(key, (size_t)n), a, out);
-}
-
 static hdw_status put(engine *e, const char *space, const char *name, const char *value) {
   rec_put r = {.space = cod_cstr(space), .key = cod_cstr(name)};
   cod_w w = eng_writer(e);
@@ -30,32 +24,43 @@ static hdw_status put(engine *e, const char *space, const char *name, const char
 
 /* ---- listeners' names ------------------------------------------------------------------------------------------------------------------------ */
 
-static void olds_of(engine *e, const meta_listener *m) {
-  struct eng_olds o = {.name = m->name};
+static hdw_status olds_of(engine *e, const meta_listener *m, struct eng_olds *o) {
   arena a;
   cod_str v;
   const char *at = m->was;
+  hdw_status s = HDW_OK;
   arena_init(&a, e->mem, 65536);
-  if (!at && named(e, &a, "alias", "listener:", m->name, strlen(m->name), &v)) at = arena_dup(&a, v.p, v.len);
-  while (at && o.n < OLD_MAX && strcmp(at, m->name)) {
+  if (!at && eng_named(e, &a, "alias", "listener:", m->name, strlen(m->name), &v) && !(at = arena_dup(&a, v.p, v.len))) s = HDW_E_NOMEM;
+  while (at && o->n < OLD_MAX && strcmp(at, m->name)) {
     bool seen = false;
-    for (unsigned i = 0; i < o.n; i++) seen |= !strcmp(o.old[i], at);
-    if (seen || !(o.old[o.n] = arena_dup(&e->a, at, strlen(at)))) break;
-    o.n++;
-    at = named(e, &a, "alias", "listener:", at, strlen(at), &v) ? arena_dup(&a, v.p, v.len) : NULL;
+    for (unsigned i = 0; i < o->n; i++) seen |= !strcmp(o->old[i], at);
+    if (seen) break;
+    if (!(o->old[o->n++] = arena_dup(&e->a, at, strlen(at)))) s = HDW_E_NOMEM;
+    if (s) break;
+    bool more = eng_named(e, &a, "alias", "listener:", at, strlen(at), &v);
+    if (more && !(at = arena_dup(&a, v.p, v.len))) s = HDW_E_NOMEM;
+    if (!more) at = NULL;
   }
   arena_free(&a);
-  o.name = o.n ? arena_dup(&e->a, m->name, strlen(m->name)) : NULL;
-  if (o.name) e->olds[e->nolds++] = o;
+  if (!s && o->n && !(o->name = arena_dup(&e->a, m->name, strlen(m->name)))) s = HDW_E_NOMEM;
+  return s;
 }
 
-void eng_window_names(engine *e) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < e->napps; i++) n += e->apps[i]->retired ? 0 : e->apps[i]->meta.nlisteners;
-  e->nolds = 0;
-  e->olds = n ? (struct eng_olds *)arena_zalloc(&e->a, n, sizeof *e->olds) : NULL;
-  for (uint32_t i = 0; e->olds && i < e->napps; i++)
-    for (uint32_t k = 0; !e->apps[i]->retired && k < e->apps[i]->meta.nlisteners; k++) olds_of(e, &e->apps[i]->meta.listeners[k]);
+hdw_status eng_window_names(engine *e, eng_app *const *apps, uint32_t napps) {
+  uint32_t n = 0, nolds = 0;
+  hdw_status s = HDW_OK;
+  for (uint32_t i = 0; i < napps; i++) n += apps[i]->retired ? 0 : apps[i]->meta.nlisteners;
+  struct eng_olds *v = n ? (struct eng_olds *)arena_zalloc(&e->a, n, sizeof *v) : NULL;
+  if (n && !v) return HDW_E_NOMEM;
+  for (uint32_t i = 0; i < napps; i++)
+    for (uint32_t k = 0; !apps[i]->retired && k < apps[i]->meta.nlisteners && !s; k++) {
+      s = olds_of(e, &apps[i]->meta.listeners[k], &v[nolds]);
+      nolds += v[nolds].n > 0;
+    }
+  hdw_status known = eng_settled(e);
+  if (!s) s = known;
+  if (!s) e->olds = v, e->nolds = nolds;
+  return s;
 }
 
 static const struct eng_olds *olds(const engine *e, const char *name) {
@@ -83,7 +88,8 @@ static hdw_status note(engine *e, arena *a, const meta_listener *m, const char *
   char window[24];
   cod_str v;
   hdw_status s = HDW_OK;
-  bool done = m->was && named(e, a, "alias", "listener:", m->name, strlen(m->name), &v) && cod_equal(v, cod_cstr(m->was));
+  bool done = m->was && eng_named(e, a, "alias", "listener:", m->name, strlen(m->name), &v) && cod_equal(v, cod_cstr(m->was));
+  if (e->unsettled) return e->unsettled;
   if (m->was && !done) {
     rec_action r = {.action = ACTION_RENAME, .subject = SUBJECT_LISTENER, .name = cod_cstr(m->name), .who = cod_cstr(who), .reason = cod_cstr(m->was)};
     cod_w w = eng_writer(e);
@@ -92,7 +98,8 @@ static hdw_status note(engine *e, arena *a, const meta_listener *m, const char *
     if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, NULL, NULL, NULL);
   }
   snprintf(window, sizeof window, "%lld", (long long)(c ? c->o.duplicate_window_ms : INT64_C(604800000)));
-  if (s || (named(e, a, "listener", "", m->name, strlen(m->name), &v) && cod_equal(v, cod_cstr(window)))) return s;
+  if (s || (eng_named(e, a, "listener", "", m->name, strlen(m->name), &v) && cod_equal(v, cod_cstr(window)))) return s;
+  if (e->unsettled) return e->unsettled;
   return put(e, "listener", m->name, window);
 }
 
@@ -103,7 +110,8 @@ hdw_status eng_window_note(engine *e, eng_app *const *apps, uint32_t n, const ch
   for (uint32_t i = 0; i < n && !s; i++)
     for (uint32_t k = 0; !apps[i]->retired && k < apps[i]->meta.nlisteners && !s; k++) s = note(e, &a, &apps[i]->meta.listeners[k], who);
   arena_free(&a);
-  return s;
+  hdw_status known = eng_settled(e);
+  return s ? s : known;
 }
 
 /* ---- what is still open under a name ------------------------------------------------------------------------------------------------------------- */
@@ -121,7 +129,7 @@ static bool recent_one(uint16_t part, uint64_t id, uint8_t state, void *user) {
   store_input in;
   (void)part, (void)state;
   arena_init(&a, r->e->mem, 65536);
-  bool on = !store_get_input(r->e->store, ENG_PART, id, &a, &in) && in.received_us >= r->since_us && ++r->looked < LOOK_MAX;
+  bool on = eng_state_has(r->e, store_get_input(r->e->store, ENG_PART, id, &a, &in)) && in.received_us >= r->since_us && ++r->looked < LOOK_MAX;
   r->found = (on && cod_equal(in.source, r->name) && in.dedup_key.len) || r->looked == LOOK_MAX; /* too many others: better asked once too often */
   arena_free(&a);
   return on && !r->found;
@@ -135,7 +143,7 @@ static uint64_t number(cod_str v) {
 
 static bool listener_open(engine *e, cod_str name, cod_str window) {
   recent r = {.e = e, .name = name, .since_us = io_wall_us(e->io) - (int64_t)number(window) * 1000};
-  (void)store_list_inputs(e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), 0, true, LOOK_MAX, recent_one, &r);
+  (void)eng_state_has(e, store_list_inputs(e->store, ENG_PART, STORE_BY_TIME, cod_cstr(""), 0, true, LOOK_MAX, recent_one, &r));
   return r.found;
 }
 
@@ -159,8 +167,8 @@ static bool each_one(cod_str key, cod_str value, void *user) {
 void eng_window_each(engine *e, eng_window_cb cb, void *user) {
   arena a;
   arena_init(&a, e->mem, 0);
-  (void)store_list_named(e->store, cod_cstr("listener"), &a, each_one, &(each){e, cb, user, WINDOW_LISTENER});
-  (void)store_list_named(e->store, cod_cstr("once.last"), &a, each_one, &(each){e, cb, user, WINDOW_ONCE});
+  (void)eng_state_has(e, store_list_named(e->store, cod_cstr("listener"), &a, each_one, &(each){e, cb, user, WINDOW_LISTENER}));
+  (void)eng_state_has(e, store_list_named(e->store, cod_cstr("once.last"), &a, each_one, &(each){e, cb, user, WINDOW_ONCE}));
   arena_free(&a);
 }
 
@@ -170,7 +178,7 @@ bool eng_window_known(engine *e, eng_window kind, const char *name) {
   arena a;
   cod_str v;
   arena_init(&a, e->mem, 65536);
-  bool known = named(e, &a, kind == WINDOW_LISTENER ? "listener" : "once.last", "", name, strlen(name), &v) && eng_window_open(e, kind, cod_cstr(name), v);
+  bool known = eng_named(e, &a, kind == WINDOW_LISTENER ? "listener" : "once.last", "", name, strlen(name), &v) && eng_window_open(e, kind, cod_cstr(name), v);
   arena_free(&a);
   return known;
 }
@@ -179,7 +187,7 @@ void eng_window_drop(engine *e, const char *name) {
   arena a;
   cod_str v;
   arena_init(&a, e->mem, 65536);
-  if (named(e, &a, "listener", "", name, strlen(name), &v)) (void)put(e, "listener", name, "");
-  if (named(e, &a, "once.last", "", name, strlen(name), &v)) (void)put(e, "once.last", name, "");
+  if (eng_named(e, &a, "listener", "", name, strlen(name), &v)) (void)put(e, "listener", name, "");
+  if (eng_named(e, &a, "once.last", "", name, strlen(name), &v)) (void)put(e, "once.last", name, "");
   arena_free(&a);
 }

@@ -95,6 +95,9 @@ static void forget_unused(hv_daemon *d) {
   }
 }
 
+/* Something is wrong, or would have been said for which there was no memory. */
+static bool refused(const buf *problems) { return problems->len || problems->status; }
+
 bool hv_change(void *user, const admin_change *c, buf *problems) {
   hv_daemon *d = (hv_daemon *)user;
   if (c->what == ADMIN_FENCE) return hv_fenced(d, c, problems);
@@ -113,14 +116,14 @@ bool hv_change(void *user, const admin_change *c, buf *problems) {
     check_fixed(&s->cfg, &d->now->cfg);
     check_folders(d, &s->cfg);
     engine_stage_each_pinned(st, use, &s->cfg);
-    if (!problems->len && config_bind(&s->cfg, metas, n, false)) add(problems, "", "out of memory");
+    if (!refused(problems) && config_bind(&s->cfg, metas, n, false)) add(problems, "", "out of memory");
     for (uint32_t i = 0; i < s->cfg.nproblems && i < CONFIG_MAX_PROBLEMS; i++) add(problems, s->cfg.file, s->cfg.problems[i]);
-    if (!problems->len) engine_stage_names(st, &s->cfg, problems);
-    if (!problems->len && engine_switch(st, &s->cfg, c->who, text)) add(problems, "", text);
-    if (problems->len) engine_stage_free(st);
+    if (!refused(problems)) engine_stage_names(st, &s->cfg, problems);
+    if (!refused(problems) && engine_switch(st, &s->cfg, c->who, text)) add(problems, "", text);
+    if (refused(problems)) engine_stage_free(st);
   }
   arena_free(&a);
-  if (problems->len) {
+  if (refused(problems)) {
     if (s) hv_settings_free(d, s);
     return false;
   }

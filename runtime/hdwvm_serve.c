@@ -72,8 +72,9 @@ static bool bind(hv_daemon *d) {
   arena_init(&a, &d->mem.m, 1 << 20);
   buf_init(&dropped, &a, 1 << 20);
   if (!refused) engine_names(d->e, &dropped);
-  bool kept = dropped.len > 0;
-  if (kept) fwrite(dropped.p, 1, dropped.len, stderr);
+  bool kept = dropped.len > 0 || dropped.status;
+  if (dropped.len) fwrite(dropped.p, 1, dropped.len, stderr);
+  if (dropped.status) fputs("what is kept under the names of connections, workflows and listeners cannot be looked up: out of memory\n", stderr);
   arena_free(&a);
   if (kept) return false;
   uint32_t from = c->nproblems;

@@ -176,6 +176,80 @@ static void test_a_parked_run_reads_its_message_as_its_own_version_does(void **s
   prog_free(p);
 }
 
+/* ---- what cannot be looked up -------------------------------------------------------------------------------------------------------------- */
+
+/* A deployment for which memory fails at its at-th allocation; false: it did not need so many. *done: it was made. */
+static bool deployed_short(prog *p, const char *text, long at, bool *done) {
+  const meta *metas[8];
+  char why[200] = "";
+  mod_error err;
+  engine_stage *st;
+  test_mem own;
+  arena a;
+  buf problems;
+  config *c = (config *)arena_zalloc(&p->a, 1, sizeof *c);
+  deploy_module m = deploy_compile(p, text);
+  config_init(c, &p->a);
+  assert_int_equal(engine_stage_new(p->e, &st), HDW_OK);
+  assert_int_equal(engine_stage_module(st, "test.hdwb", m.p, m.n, &err), HDW_OK);
+  assert_int_equal(config_bind(c, metas, engine_stage_metas(st, metas, 8), true), HDW_OK);
+  test_mem_init(&own);
+  arena_init(&a, &own.m, 0);
+  buf_init(&problems, &a, 4000);
+  p->mem.fail_after = at, p->mem.fail_more = 3; /* an arena asks for less when it does not get much */
+  engine_stage_names(st, c, &problems);
+  *done = !problems.len && !engine_switch(st, c, "test", why);
+  bool failed = p->mem.fail_more < 3;
+  p->mem.fail_after = -1, p->mem.fail_more = 0;
+  if (!*done) engine_stage_free(st);
+  arena_free(&a);
+  return failed;
+}
+
+static void test_H40_a_name_that_cannot_be_looked_up_is_not_a_new_one(void **state) {
+  (void)state;
+  unsigned refused = 0, times = 0;
+  for (bool failed = true; failed; times++) {
+    seen s = {0};
+    bool done;
+    prog *p = prog_new(adt, world, &s, 0);
+    deploy_submit(p, "adt", "M1", "1", "A");
+    prog_run_for(p, 1000000);
+    deploy_ok(deploy_text(p, adt2));
+    prog_run_for(p, 1000000);
+    failed = deployed_short(p, adt2_later, times, &done); /* that adt2 was adt stands in the state alone */
+    refused += !done;
+    prog_run_for(p, 1000000);
+    deploy_submit(p, "adt2", "M1", "1", "A");
+    prog_run_for(p, 1000000);
+    if (s.n != 1) fail_msg("at %u (%s): the resend was performed", times, done ? "deployed" : "refused");
+    if (!done) deploy_ok(deploy_text(p, adt2_later));
+    deploy_submit(p, "adt2", "M1", "1", "A");
+    prog_run_for(p, 1000000);
+    assert_int_equal(s.n, 1);
+    prog_free(p);
+  }
+  assert_true(refused > 0 && times > refused);
+}
+
+static void test_what_cannot_be_looked_up_is_not_dropped(void **state) {
+  (void)state;
+  static const char was[] = LISTENS("adt", "connection old = rest(base: 'http://127.0.0.1:2')\nworkflow w on msg = adt.message(types: ['ADT^A01']) {\n  send old.put('/y', body: {:})\n  return {}\n}\nworkflow v on msg = adt.message(types: ['ADT^A08'])");
+  static const char later[] = LISTENS("lab", "workflow u on msg = lab.message(types: ['ADT^A01'])");
+  unsigned times = 0;
+  for (bool failed = true; failed; times++) {
+    seen s = {.down = true};
+    bool done;
+    prog *p = prog_new(was, world, &s, 0);
+    deploy_submit(p, "adt", "M1", "1", "A");
+    prog_run_for(p, 1000000);
+    failed = deployed_short(p, later, times, &done);
+    if (done) fail_msg("at %u: a listener with an open window and a queue were dropped", times);
+    prog_free(p);
+  }
+  assert_true(times > 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H40_a_renamed_listener_knows_the_resends_of_before),
@@ -184,6 +258,8 @@ int main(void) {
       cmocka_unit_test(test_once_keys_alone_keep_a_workflow),
       cmocka_unit_test(test_once_keys_can_be_given_up),
       cmocka_unit_test(test_a_parked_run_reads_its_message_as_its_own_version_does),
+      cmocka_unit_test(test_H40_a_name_that_cannot_be_looked_up_is_not_a_new_one),
+      cmocka_unit_test(test_what_cannot_be_looked_up_is_not_dropped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
