@@ -1,6 +1,7 @@
 /* engine_act.c - what an operator does: redrive, discard, pause, resume. */
 #include <stdio.h>
 #include "engine_int.h"
+#include "points.h"
 
 typedef struct eng_act {
   struct eng_act *next;
@@ -55,6 +56,32 @@ static hdw_status append(engine *e, uint8_t action, uint8_t subject, uint64_t id
   return s;
 }
 
+typedef struct place {
+  engine *e;
+  arena *a;
+  const store_run *run;
+  bool taken;
+  hdw_status status;
+} place;
+static bool in_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  place *x = (place *)user;
+  store_run row;
+  (void)part, (void)state;
+  if (id <= x->run->id) return true;
+  x->status = store_get_run(x->e->store, ENG_PART, id, x->a, &row);
+  x->taken = !x->status && cod_equal(row.workflow, x->run->workflow);
+  return !x->status && !x->taken;
+}
+
+/* A later run of the same input has its place (the sender sent it again, an operator reprocessed it): beside that one it would do everything once more. It is given
+ * up when that one is made, and that is not one record. */
+static hdw_status superseded(engine *e, arena *a, const store_run *run) {
+  place x = {.e = e, .a = a, .run = run};
+  hdw_status s = run->input ? store_list_runs_of_input(e->store, ENG_PART, run->input, in_its_place, &x) : HDW_OK;
+  if (!s) s = x.status;
+  return s ? s : x.taken && !HDW_BROKEN("dead.beside") ? HDW_E_INVALID : HDW_OK;
+}
+
 /* HDW_OK when the subject is a dead letter (or, for discarding, not yet done). */
 static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
   arena a;
@@ -68,9 +95,14 @@ static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
     if (!s && eng_run_active(e, id)) s = HDW_E_INVALID;
     if (!s && run.state == RUN_FAILED && !discard && eng_retain_takes(e)) s = HDW_E_AGAIN;
     if (!s && run.state != RUN_DEAD && run.state != RUN_FAILED && !(run.state == RUN_PARKED || (discard && run.state == RUN_QUEUED))) s = HDW_E_INVALID;
+    if (!s && !discard && run.state != RUN_PARKED) s = superseded(e, &a, &run);
   } else if (subject == SUBJECT_DELIVERY) {
     s = store_get_delivery(e->store, ENG_PART, id, &a, &d);
     if (!s && d.state != DELIVERY_DEAD && d.state != DELIVERY_PARKED && !(discard && d.state == DELIVERY_PENDING)) s = HDW_E_INVALID;
+    if (!s && !discard && d.state == DELIVERY_DEAD && d.run) {
+      s = store_get_run(e->store, ENG_PART, d.run, &a, &run);
+      s = s == HDW_E_NOTFOUND ? HDW_OK : s ? s : superseded(e, &a, &run);
+    }
   }
   arena_free(&a);
   return s;

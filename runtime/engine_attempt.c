@@ -129,6 +129,7 @@ void eng_steps_drop(engine *e, uint64_t run, bool cancel) {
   for (eng_step *s = e->steps[eng_slot(run)], *next; s; s = next) {
     next = s->next;
     if (s->run != run || s->dropped || (s->state < STEP_DONE && !cancel)) continue;
+    if (s->state >= STEP_DONE && s->timer.set && !cancel) continue; /* it is written, and waits to be known */
     if (s->state == STEP_FAILED) (void)eng_step_record(s, EFFECT_FAILED, true, NULL); /* how it ended is known, to whoever comes here again */
     if (s->unwritten) (void)eng_step_keep(s);
     if (cancel || store_applied(e->store) >= s->seq || HDW_BROKEN("step.early")) eng_step_free(s);

@@ -40,13 +40,13 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
   const rec_input *in = s || rec->type != REC_INPUT ? NULL : store_applied_input(e->store, rec->seq); /* it has just been applied */
-  rec_input_verdict *again = s || rec->type != REC_VERDICT ? NULL : (rec_input_verdict *)arena_alloc(&a, sizeof *again);
+  rec_input_verdict again HDW_UNSET; /* no memory of the process is asked for it: it is stored, and its runs must start */
   const rec_verdict *v = NULL;
   if (in) {
     v = &in->verdict;
     p->input = rec->seq;
     watch_committed(e, in, rec->seq, p->began_us);
-  } else if (again && !rec_get_verdict(rec, again)) v = &again->verdict;
+  } else if (!s && rec->type == REC_VERDICT && !rec_get_verdict(rec, &again)) v = &again.verdict;
   if (!v) { /* not stored: the sender keeps it */
     eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true, .http = 503};
     eng_answer_all(p, &o);

@@ -338,7 +338,11 @@ static taken send_taken(eng_run *r, const ask *x) {
     eng_run_unread(r, s, x->q->path);
     return TAKEN_STOPPED;
   }
-  if (how == REDO_REPLACE) (void)engine_discard(r->e, SUBJECT_DELIVERY, old, "reprocess", "reprocessed", NULL, NULL);
+  if (how == REDO_REPLACE) s = engine_discard(r->e, SUBJECT_DELIVERY, old, "reprocess", "reprocessed", NULL, NULL);
+  if (s && s != HDW_E_INVALID && s != HDW_E_NOTFOUND) { /* it would be delivered beside the new one */
+    eng_run_unread(r, s, x->q->path);
+    return TAKEN_STOPPED;
+  }
   if (how != REDO_TAKE) return TAKEN_NO;
   if (!take_over(r, x, NULL, 0)) return TAKEN_OVER;
   eng_run_abandon(r);

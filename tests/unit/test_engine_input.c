@@ -137,6 +137,36 @@ static void test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_aga
   ack_free(x);
 }
 
+/* However little memory there was when it was sent again. */
+static void test_H40_no_dead_letter_stays_beside_the_run_in_its_place(void **state) {
+  (void)state;
+  long at = 0;
+  for (bool failed = true; failed; at++) {
+    ackrig *x = ack_new(after_program, "", "");
+    peer *p = ack_connect(x, 2575);
+    const char *m = ack_adt(x, "M1", "1", "");
+    x->status = 422;
+    ack_say(x, p, m);
+    x->status = 0;
+    unsigned before = x->calls;
+    x->p->mem.fail_after = at, x->p->mem.fail_more = 3;
+    ack_say(x, p, m);
+    failed = x->p->mem.fail_more < 3;
+    x->p->mem.fail_after = -1, x->p->mem.fail_more = 0;
+    ack_hang_up(p);
+    prog_run_for(x->p, 60000000);
+    p = ack_connect(x, 2575);
+    const char *said = ack_codes(x, ack_say_for(x, p, m, strlen(m), 6000000));
+    if (strcmp(said, "AA")) fail_msg("at %ld: '%s'", at, said);
+    (void)prog_redrive_all(x->p);
+    prog_run_for(x->p, 10000000);
+    if (x->calls != before + 1) fail_msg("at %ld: %u times", at, x->calls - before);
+    ack_hang_up(p);
+    ack_free(x);
+  }
+  assert_true(at > 20);
+}
+
 /* One of two workflows failed: only that one runs again, and only its run is no dead letter any more. */
 static const char two_program[] =
     "hdw 1\n"
@@ -555,6 +585,7 @@ int main(void) {
       cmocka_unit_test(test_H40_answer_of_a_run_is_never_behind_its_end),
       cmocka_unit_test(test_H40_discarded_run_gives_way_to_a_further_attempt),
       cmocka_unit_test(test_H40_a_failed_run_is_no_dead_letter_once_the_sender_has_sent_again),
+      cmocka_unit_test(test_H40_no_dead_letter_stays_beside_the_run_in_its_place),
       cmocka_unit_test(test_H40_a_further_attempt_runs_only_what_has_not_succeeded),
       cmocka_unit_test(test_a_daemon_that_ends_while_senders_wait_gives_back_everything),
       cmocka_unit_test(test_H40_contents_are_known_again_by_their_mark),
