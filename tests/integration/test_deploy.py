@@ -150,7 +150,7 @@ class Deploy(unittest.TestCase):
         self.sink.answer = lambda r: (201, {}, {})
         lines = self.serve('app.hdwb')  # the old file: it was deployed before and does not undo the deployment
         self.assertTrue([l for l in lines if 'deployed_module_kept' in l], lines)
-        wait_for(lambda: [b for b in self.bodies('/two') if b['id'] == 'OLD' and b['v'] == 'v1'], 60, 'the old run')
+        wait_for(lambda: {b['id'] for b in self.bodies('/two')} == {'OLD', 'NEW'}, 60, 'both runs')
         self.assertEqual({(b['id'], b['v'], b['place']) for b in self.bodies('/two')}, {('OLD', 'v1', 'here'), ('NEW', 'v2', 'there')})
         wait_for(lambda: self.d.ask('status')['runs'].get('done') == 2, 60, 'both are done')
 

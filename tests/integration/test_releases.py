@@ -195,7 +195,7 @@ class Releases(unittest.TestCase):
                 p = s.serve(killed_at=at, half=half)
                 if p:  # a write behind the beginning
                     try:
-                        died += p.wait(timeout=1) == -signal.SIGKILL
+                        died += p.wait(timeout=SLOW) == -signal.SIGKILL
                         p.stderr.close()
                     except subprocess.TimeoutExpired:
                         s.end(p, signal.SIGKILL)
