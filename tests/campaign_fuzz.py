@@ -2,12 +2,14 @@
 
 Every fuzz target in rounds, until it found no new edge for --idle seconds (or for --seconds in all, 60 by default). What it found is kept in build/fuzz/corpus; --keep merges it into
 tests/fuzz/corpus, made as small as it can be (at most 120 files of at most 4 KiB each, the smallest first). --resume goes on with the targets and counts of an interrupted run."""
+import concurrent.futures
 import glob
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 from campaign_state import ROOT, State
@@ -74,13 +76,23 @@ def keep(a, name):
 
 def run(a, record):
     s = State('fuzz', a.resume, targets={})
-    names = targets(a)
+    names, one_at_a_time = targets(a), threading.Lock()
     for name in names:
-        t = s['targets'].setdefault(name, {'runs': 0, 'seconds': 0, 'rounds': 0, 'idle': 0, 'edges': 0, 'slowest': 0, 'bad': ''})
-        rounds(a, name, t, s.save)
+        s['targets'].setdefault(name, {'runs': 0, 'seconds': 0, 'rounds': 0, 'idle': 0, 'edges': 0, 'slowest': 0, 'bad': ''})
+
+    def save():
+        with one_at_a_time:
+            s.save()
+
+    def one(name):
+        t = s['targets'][name]
+        rounds(a, name, t, save)
         kept = keep(a, name) if a.keep and not t['bad'] else 0
         print(f'{name:16} {t["runs"]:>13,} executions {t["runs"] / max(1, t["seconds"]):>9,.0f}/s {t["edges"]:>7,} edges, none new for {t["idle"]} s, slowest input {t["slowest"]} s'
               + (f', {kept} inputs kept' if a.keep else '') + (f'  FAILED {t["bad"]}' if t['bad'] else ''), flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # each target has its own corpus
+        list(pool.map(one, names))
     all_of = [s['targets'][n] for n in names]
     bad = [n for n in names if s['targets'][n]['bad']]
     result = f'{sum(t["runs"] for t in all_of):,} executions, {sum(t["edges"] for t in all_of):,} edges, {len(bad)} findings' + (': ' + ' '.join(bad) if bad else '')
