@@ -141,9 +141,9 @@ int64_t eng_http_retry_after_us(eng_call *call, const io_http_res *res) {
   if (!v) return 0;
   if (v[0] >= '0' && v[0] <= '9') {
     unsigned long seconds = strtoul(v, &end, 10);
-    us = *end ? 0 : seconds > 3600 ? INT64_C(3600000000) : (int64_t)seconds * 1000000;
+    us = *end ? 0 : seconds > 3600 ? ENG_ASKED_MAX_US : (int64_t)seconds * 1000000;
   } else if (http_date_us(v, &when)) us = when - io_wall_us(call->e->io);
-  return us < 0 ? 0 : us > INT64_C(3600000000) ? INT64_C(3600000000) : us;
+  return us < 0 ? 0 : us > ENG_ASKED_MAX_US ? ENG_ASKED_MAX_US : us;
 }
 
 /* The number behind key in text, -1: there is none. */

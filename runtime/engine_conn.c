@@ -13,7 +13,7 @@
 #include "points.h"
 #include "watch.h"
 
-enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024, PROBES = 2 };
+enum { WAKE_CHUNK = 256, WAKE_ROOM = 1024, PROBES = 2, NOTED_US = 5000000 /* shorter waits are not remembered over a restart */ };
 #define SAFETY_US INT64_C(3600000000) /* a parked run looks by itself now and then: a lost wake costs an hour, not a patient */
 
 const char *eng_hold_text(eng_hold h) {
@@ -174,17 +174,36 @@ void eng_conn_resumed(eng_conn *c) {
   if (!c->open) eng_wake_connection(c);
 }
 
-/* ---- breaker ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- what is remembered over a restart ---------------------------------------------------------------------------------------------- */
 
-/* The open breaker is remembered, or every start would send all that waits to a peer that is down. Body: when its cooldown ends, wall clock. */
-static void remember(eng_conn *c) {
+/* An open breaker, or what a peer asked for: every start would send all that waits to a peer that is down or wants to be left alone. Named state, key = connection:
+ * until when, wall clock, decimal; until_us: monotonic, 0 = no longer. */
+static void remember_until(eng_conn *c, const char *space, int64_t until_us) {
   engine *e = c->e;
   char until[24];
-  int n = c->open ? snprintf(until, sizeof until, "%lld", (long long)(io_wall_us(e->io) + c->open_until_us - io_mono_us(e->io))) : 0;
-  rec_put p = {.space = cod_cstr("breaker"), .key = cod_cstr(c->name)};
+  int n = until_us ? snprintf(until, sizeof until, "%lld", (long long)(io_wall_us(e->io) + until_us - io_mono_us(e->io))) : 0;
+  rec_put p = {.space = cod_cstr(space), .key = cod_cstr(c->name)};
   cod_w w = eng_writer(e);
   if (!rec_put_named(&w, &p)) (void)eng_append_rec(e, REC_PUT, &w, until, (size_t)n, NULL, NULL, NULL);
 }
+
+/* How long it still holds, at most most_us: the wall clock may have been set. False: nothing is remembered. */
+static bool remembered(eng_conn *c, const char *space, int64_t most_us, int64_t *left_us) {
+  arena a;
+  cod_str v;
+  int64_t until = 0;
+  arena_init(&a, c->e->mem, 65536);
+  bool there = eng_state_has(c->e, store_get_named(c->e->store, cod_cstr(space), cod_cstr(c->name), &a, &v));
+  for (uint32_t i = 0; there && i < v.len && i < 18 && v.p[i] >= '0' && v.p[i] <= '9'; i++) until = until * 10 + (v.p[i] - '0');
+  int64_t left = until - io_wall_us(c->e->io);
+  *left_us = left < 0 ? 0 : left > most_us ? most_us : left;
+  arena_free(&a);
+  return there;
+}
+
+/* ---- breaker ---------------------------------------------------------------------------------------------------------------------- */
+
+static void remember(eng_conn *c) { remember_until(c, "breaker", c->open ? c->open_until_us : 0); }
 
 /* Twice as long for each time that a probe reached the peer and failed. */
 static int64_t grown(const eng_conn *c) {
@@ -267,6 +286,10 @@ int64_t eng_conn_asked_us(const eng_conn *c) {
 void eng_conn_asked(eng_conn *c, int64_t wait_us) {
   int64_t until = io_mono_us(c->e->io) + wait_us;
   if (until > c->hold_until_us) c->hold_until_us = until;
+  if (wait_us >= NOTED_US && until > c->noted_until_us + NOTED_US / 5) { /* many may be told at once, and then again and again */
+    c->noted_until_us = until;
+    remember_until(c, "wait", until);
+  }
   eng_conn_arm(c);
   if (c->replaced_by && same_server(c->replaced_by, c)) eng_conn_asked(c->replaced_by, wait_us); /* the answer to what left before a deployment */
 }
@@ -295,6 +318,7 @@ void eng_conn_outcome(eng_call *call) {
 /* A new definition begins where the one before it stood. */
 static void inherit(eng_conn *c, const eng_conn *old) {
   if (old->hold_until_us > c->hold_until_us) c->hold_until_us = old->hold_until_us;
+  c->noted_until_us = old->noted_until_us;
   c->window = old->window < (uint32_t)c->cfg->o.in_flight ? old->window : 0;
   if (!c->breaker_failures) return;
   c->open = old->open, c->open_until_us = old->open_until_us, c->again = old->again, c->came_through = old->came_through;
@@ -306,22 +330,24 @@ void eng_conn_restore(eng_conn *c) {
   engine *e = c->e;
   arena a;
   cod_str v;
+  int64_t left, asked = 0, most = c->breaker_cooldown_us > c->cfg->o.breaker_max_ms * 1000 ? c->breaker_cooldown_us : c->cfg->o.breaker_max_ms * 1000;
   char key[META_MAX_NAME + 8];
   arena_init(&a, e->mem, 65536);
   snprintf(key, sizeof key, "sink:%s", c->name);
   hdw_status s = store_get_named(e->store, cod_cstr("paused"), cod_cstr(key), &a, &v);
   c->paused = eng_state_has(e, s) || (s != HDW_E_NOTFOUND && c->replaces && c->replaces->paused);
-  if (c->breaker_failures && eng_state_has(e, store_get_named(e->store, cod_cstr("breaker"), cod_cstr(c->name), &a, &v))) {
-    int64_t until = 0;
-    for (uint32_t i = 0; i < v.len && i < 18 && v.p[i] >= '0' && v.p[i] <= '9'; i++) until = until * 10 + (v.p[i] - '0');
-    int64_t left = until - io_wall_us(e->io), most = c->breaker_cooldown_us > c->cfg->o.breaker_max_ms * 1000 ? c->breaker_cooldown_us : c->cfg->o.breaker_max_ms * 1000;
-    c->open = true;
-    c->open_until_us = io_mono_us(e->io) + (left < 0 ? 0 : left > most ? most : left);
-  }
   arena_free(&a);
+  if (c->breaker_failures && remembered(c, "breaker", most, &left)) {
+    c->open = true;
+    c->open_until_us = io_mono_us(e->io) + left;
+  }
+  bool waits = remembered(c, "wait", ENG_ASKED_MAX_US, &asked);
   bool moved = eng_conn_settle(c);
   if (c->replaces) moved = !same_server(c, c->replaces);
   if (!moved && c->replaces) inherit(c, c->replaces);
+  if (!moved && asked) c->noted_until_us = io_mono_us(e->io) + asked;
+  if (c->noted_until_us > c->hold_until_us) c->hold_until_us = c->noted_until_us;
+  if (moved && waits) remember_until(c, "wait", 0);
   if (moved && c->open) { /* another server's failures say nothing about this one */
     c->open = false;
     remember(c);

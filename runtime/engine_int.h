@@ -163,6 +163,7 @@ struct eng_conn {
   uint8_t lane_at[REC_LANE]; /* the pump goes on behind this lane */
   uint32_t looked;           /* heads since something was started */
   int64_t hold_until_us;     /* monotonic; Retry-After */
+  int64_t noted_until_us;    /* what of it the state knows, for a restart */
   uint64_t held_by;          /* the dead delivery that holds an ordered queue; 0 = none */
   bool paused;
   io_timer timer;            /* the end of what holds it */
@@ -977,6 +978,8 @@ uint32_t eng_conn_limit(const eng_conn *c);
 int64_t eng_conn_connect_us(const eng_conn *c);
 /* One more request of a call that is under way (a page, a second look): how long it waits for its turn. */
 int64_t eng_conn_turn_us(eng_conn *c);
+/* A peer that asks for more gets this much. */
+#define ENG_ASKED_MAX_US INT64_C(3600000000)
 /* How long the peer still wants to be left alone; 0. */
 int64_t eng_conn_asked_us(const eng_conn *c);
 egress_policy eng_egress(const eng_conn *c);

@@ -161,6 +161,32 @@ static void test_R3_retry_after_holds_over_a_deployment(void **state) {
   }
 }
 
+/* A restart is no reason to ask again; another server under the same name has not asked for anything. */
+static void test_R3_retry_after_holds_over_a_restart(void **state) {
+  (void)state;
+  for (int same = 0; same < 2; same++) {
+    server s = {.bad = 1, .says = {429, "", "Retry-After", "100"}, .base = HERE};
+    world w;
+    prog *p = begin(&w, &s, PROGRAM(HERE, BREAKER));
+    give(p, 0, 1);
+    prog_run_for(p, 10000000);
+    assert_int_equal(s.asked, 1);
+    if (!same) s.base = "https://new.example.org/r4";
+    world_restart(p, &w);
+    assert_string_equal(look(p).state, same ? "asked to wait" : "ok");
+    give(p, 1, 1);
+    prog_run_for(p, 80000000);
+    assert_int_equal(s.asked, same ? 1 : 2);
+    world_restart(p, &w);
+    prog_run_for(p, 20000000);
+    assert_int_equal(s.asked, 3);
+    assert_string_equal(look(p).state, "ok");
+    world_restart(p, &w); /* its time is over */
+    assert_string_equal(look(p).state, "ok");
+    prog_free(p);
+  }
+}
+
 /* The attempt left before the deployment, and its answer asks to wait: the new definition does. */
 static void test_R3_an_answer_to_what_left_before_holds_the_new_definition(void **state) {
   (void)state;
@@ -226,6 +252,7 @@ int main(void) {
       cmocka_unit_test(test_R5_a_second_probe_that_fails_opens_it_for_longer),
       cmocka_unit_test(test_R5_a_half_open_breaker_waits_for_the_next_one_without_holding_it),
       cmocka_unit_test(test_R3_retry_after_holds_over_a_deployment),
+      cmocka_unit_test(test_R3_retry_after_holds_over_a_restart),
       cmocka_unit_test(test_R3_an_answer_to_what_left_before_holds_the_new_definition),
       cmocka_unit_test(test_R5_an_open_breaker_stays_with_its_server),
       cmocka_unit_test(test_R5_an_open_breaker_is_not_taken_to_another_server),
