@@ -97,15 +97,26 @@ static bool is_ours(void *user, const uint8_t *p, size_t len) {
   return !eng_ack_code(p, len, code) || strcmp(code, "CA") != 0 || m->accept_now;
 }
 
+/* What an operator can act upon. */
+static const char *why(const eng_mllp *m, hdw_status s, bool sent, char text[ENG_TEXT]) {
+  const eng_conn *c = m->c;
+  /* A certificate that is over or not yet known here is somebody's to repair: what waits for it goes out then. Nothing was sent. */
+  if (s == HDW_E_DENIED) return "the server's certificate is not accepted: its dates, its name or its authority (tls.ca)";
+  if (s != HDW_E_CLOSED && s != HDW_E_TIMEOUT) return hdw_status_text(s);
+  if (sent) snprintf(text, ENG_TEXT, "%s", s == HDW_E_CLOSED ? "the receiver ended the connection without an answer" : "the receiver did not answer in time (timeout)");
+  else if (s == HDW_E_TIMEOUT) snprintf(text, ENG_TEXT, "no connection to %.80s:%u in time", c->host, c->port);
+  else snprintf(text, ENG_TEXT, "no connection to %.80s:%u: nothing listens there, or it was ended at once%s", c->host, c->port, c->tls ? " (does the server want a certificate, tls.cert?)" : "");
+  return text;
+}
+
 static void on_answer(void *user, hdw_status s, bool sent, const uint8_t *p, size_t len) {
   eng_mllp *m = (eng_mllp *)user;
   eng_call *call = m->current;
   if (!call) return;
   call->sent = sent;
   m->turn += s && !sent;
-  /* A certificate that is over or not yet known here is somebody's to repair: what waits for it goes out then. Nothing was sent. */
-  const char *text = s == HDW_E_DENIED ? "the server's certificate is not accepted: its dates, its name or its authority (tls.ca)" : hdw_status_text(s);
-  if (s) eng_call_fail(call, sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", text);
+  char text[ENG_TEXT];
+  if (s) eng_call_fail(call, sent ? FAIL_AMBIGUOUS : FAIL_TRANSIENT, 0, hdw_status_name(s), "%s", why(m, s, sent, text));
   else if (len) eng_ack_judge(call, p, len, m->id, m->id_len);
   else call->ok = true; /* the commit block */
   finish(m);

@@ -61,6 +61,7 @@ static void test_another_address_of_the_host_is_tried_and_kept(void **state) {
   assert_true(engine_sink_at(p->e, 0, &s));
   assert_int_equal(s.delivered, 1);
   assert_int_equal(s.failed, 1); /* the one that is not there */
+  assert_non_null(strstr(s.last_error, "no connection to ward.example.org:2599: nothing listens there"));
   prog_submit(p, "M2", "1", "");
   prog_submit(p, "M3", "2", "");
   prog_run_for(p, 5000000);
