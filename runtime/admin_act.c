@@ -174,6 +174,7 @@ static int act(admin_query *q, deed what) {
   if (!bad && what == REDRIVE) bad = not_now(q);
   if (bad) return bad;
   const char *who = admin_actor(q), *reason = admin_param(q, "reason");
+  if (reason && strlen(reason) > ENG_REASON_MAX) return admin_error(q, 400, "reason: at most %d bytes", ENG_REASON_MAX);
   acting *x = acting_new(q);
   hdw_status s = HDW_OK;
   if (!x) return admin_error(q, 503, "out of memory");
@@ -204,6 +205,7 @@ static bool lane_hash(const char *s, uint8_t out[REC_LANE]) {
 int admin_skip_lane(admin_query *q) {
   const char *lane = admin_param(q, "lane"), *reason = admin_param(q, "reason");
   uint8_t hash[REC_LANE];
+  if (reason && strlen(reason) > ENG_REASON_MAX) return admin_error(q, 400, "reason: at most %d bytes", ENG_REASON_MAX);
   if (!lane) return act(q, SKIP);
   if (!lane_hash(lane, hash)) return admin_error(q, 400, "lane: 32 hexadecimal digits are expected (hdwvm lanes lists them)");
   acting *x = acting_new(q);

@@ -286,6 +286,8 @@ typedef void (*engine_done_cb)(void *user, hdw_status s);
 hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 /* Stops a run that has not ended; what it sent stays sent. HDW_E_INVALID: it has ended, or is just ending. */
 hdw_status engine_cancel(engine *e, uint64_t run, const char *who, const char *reason, engine_done_cb cb, void *user);
+/* Operators give reasons of at most so many bytes; what is beyond is cut off. */
+enum { ENG_REASON_MAX = 1000 };
 hdw_status engine_discard(engine *e, uint8_t subject, uint64_t id, const char *who, const char *reason, engine_done_cb cb, void *user);
 
 /* One lane (`order by`): its key is known by hash only. held: its first run failed, died or is parked, and what comes behind waits for it;

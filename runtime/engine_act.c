@@ -45,7 +45,7 @@ static hdw_status append(engine *e, uint8_t action, uint8_t subject, uint64_t id
   eng_act *x = (eng_act *)eng_get(e, sizeof *x);
   if (!x) return HDW_E_NOMEM;
   *x = (eng_act){e->acts, subject, action, id, cb, user};
-  rec_action r = {.action = action, .subject = subject, .id = id, .who = cod_cstr(who), .reason = cod_cstr(reason)};
+  rec_action r = {.action = action, .subject = subject, .id = id, .who = cod_cstr(who), .reason = cod_bytes(reason, strnlen(reason, ENG_REASON_MAX))};
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_action(&w, &r);
   uint64_t seq = 0;

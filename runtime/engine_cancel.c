@@ -56,7 +56,8 @@ hdw_status engine_cancel(engine *e, uint64_t run, const char *who, const char *r
   eng_cancel *x = s ? NULL : (eng_cancel *)eng_get(e, sizeof *x);
   if (!x) return s ? s : HDW_E_NOMEM;
   *x = (eng_cancel){e->cancels, run, cb, user};
-  rec_action c = {.action = ACTION_DISCARD, .subject = SUBJECT_RUN, .id = run, .who = cod_cstr(who), .reason = cod_cstr(reason && reason[0] ? reason : "cancelled")};
+  if (!reason || !reason[0]) reason = "cancelled";
+  rec_action c = {.action = ACTION_DISCARD, .subject = SUBJECT_RUN, .id = run, .who = cod_cstr(who), .reason = cod_bytes(reason, strnlen(reason, ENG_REASON_MAX))};
   cod_w w = eng_writer(e);
   s = rec_put_action(&w, &c);
   if (!s) s = eng_append_rec(e, REC_ACTION, &w, NULL, 0, on_cancelled, x, NULL);

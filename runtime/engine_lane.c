@@ -353,7 +353,7 @@ hdw_status engine_skip_lane(engine *e, const uint8_t lane[REC_LANE], const char 
   arena_free(&a);
   if (!s) {
     x->cb = cb, x->user = user;
-    rec_action r = {.action = ACTION_SKIP_LANE, .subject = SUBJECT_LANE, .id = head, .who = cod_cstr(who), .reason = cod_cstr(reason)};
+    rec_action r = {.action = ACTION_SKIP_LANE, .subject = SUBJECT_LANE, .id = head, .who = cod_cstr(who), .reason = cod_bytes(reason, strnlen(reason, ENG_REASON_MAX))};
     memcpy(r.lane, lane, REC_LANE);
     cod_w w = eng_writer(e);
     s = rec_put_action(&w, &r);

@@ -501,7 +501,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
     state = RUN_DEAD, fail_class = FAIL_PERMANENT, code = "HDW_E_LIMIT", text = "the returned value cannot be stored";
     b.len = 0;
   }
-  rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_cstr(code), .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
+  rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_bytes(code, strnlen(code, REC_NAME_MAX)) /* a program may have made it */, .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
   end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
   /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
   if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);

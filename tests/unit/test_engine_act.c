@@ -240,6 +240,20 @@ static void test_skip_keeps_the_dead_letter(void **state) {
   prog_free(p);
 }
 
+/* However long a reason is: the rows of the state keep their bounds. */
+static void test_a_reason_is_cut_off(void **state) {
+  (void)state;
+  peer x = {.status = 400};
+  prog *p = began(STEPS(""), &x, "4711");
+  char *reason = arena_zalloc(&p->a, 1, 40001);
+  memset(reason, 'r', 40000);
+  assert_int_equal(engine_discard(p->e, SUBJECT_RUN, prog_the_run(p, 0).id, "test", reason, NULL, NULL), HDW_OK);
+  prog_run_for(p, 1000000);
+  assert_int_equal(prog_the_run(p, 0).state, RUN_DISCARDED);
+  assert_int_equal(prog_the_run(p, 0).reason.len, ENG_REASON_MAX);
+  prog_free(p);
+}
+
 /* ---- pause ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void test_a_paused_connection_keeps_steps_and_deliveries(void **state) {
@@ -398,6 +412,7 @@ int main(void) {
       cmocka_unit_test(test_redrive_and_discard_of_deliveries),
       cmocka_unit_test(test_discard_of_a_dead_run_lets_its_lane_go_on),
       cmocka_unit_test(test_skip_keeps_the_dead_letter),
+      cmocka_unit_test(test_a_reason_is_cut_off),
       cmocka_unit_test(test_a_paused_connection_keeps_steps_and_deliveries),
       cmocka_unit_test(test_a_paused_workflow_keeps_new_runs),
       cmocka_unit_test(test_acts_that_cross),
