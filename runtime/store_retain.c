@@ -9,10 +9,9 @@
 uint64_t store_committed(const store *s) { return s->committed; }
 uint64_t store_first(const store *s) { return s->first; }
 
-/* A copy of the row, in s->copy, where it lives until the next one. */
+/* A copy of the row, in s->copy, where it lives until the next one. After store_txn: what is young is in the tables. */
 static hdw_status load(store *s, const skey *k, cod_str *v) {
-  hdw_status st = store_txn(s);
-  if (!st) st = store_get(s, k, v);
+  hdw_status st = store_get(s, k, v);
   if (st) return st;
   if (v->len > sizeof s->copy) return HDW_E_CORRUPT;
   memcpy(s->copy, v->p, v->len);
