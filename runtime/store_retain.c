@@ -244,7 +244,8 @@ static bool has_heir(store *s, uint16_t part, uint64_t input, uint64_t run) {
 }
 static bool run_has_heir(store *s, uint16_t part, uint64_t run) {
   store_run r;
-  return run && !get_run(s, part, run, &r) && has_heir(s, part, r.input, run);
+  hdw_status st = run ? get_run(s, part, run, &r) : HDW_E_NOTFOUND;
+  return st ? st != HDW_E_NOTFOUND : has_heir(s, part, r.input, run); /* one that does not read may have one */
 }
 
 typedef struct group {

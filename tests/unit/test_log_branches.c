@@ -1,6 +1,5 @@
 /* What the log does when a call in the middle fails: a digest, an unpacking, a look into a file that became shorter meanwhile, memory for one more record. Nothing that is there is
  * passed over, and no segment changes that was not to. */
-#define _GNU_SOURCE
 #include "log_rig.h"
 #include <dlfcn.h>
 #include <fcntl.h>
