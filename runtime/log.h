@@ -126,7 +126,8 @@ hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped);
 /* Reading in order, without a hlog or beside one (then only what was durable when the iterator reached it). from_seq 0 = from the oldest. HDW_E_NOTFOUND: from_seq is older
  * than the oldest segment. A from_seq beyond the end gives an iterator at its end. */
 hdw_status log_iter_open(io *x, const char *dir, uint64_t from_seq, log_iter **out);
-/* HDW_OK: *rec valid until the next call. HDW_E_NOTFOUND: the end. HDW_E_CORRUPT: rec->pos and rec->seq (expected) tell where; the iterator stays there. */
+/* HDW_OK: *rec valid until the next call. HDW_E_NOTFOUND: the end. HDW_E_CORRUPT: rec->pos and rec->seq (expected) tell where; the iterator stays there. Anything else may be
+ * asked again; it stays so when a segment could not be opened. */
 hdw_status log_iter_next(log_iter *it, log_rec *rec);
 /* After HDW_E_CORRUPT: goes on with the next segment. HDW_E_NOTFOUND when there is none. *lost = sequences skipped. */
 hdw_status log_iter_skip_segment(log_iter *it, uint64_t *lost);
@@ -159,7 +160,7 @@ typedef enum log_verdict { LOG_V_DROP, LOG_V_BARE, LOG_V_KEEP } log_verdict;
 /* klass: index for class_bytes of what is kept. */
 typedef log_verdict (*log_judge)(const log_rec *rec, bool *pinned, unsigned *klass, void *user);
 typedef struct log_compaction log_compaction;
-/* Makes DIR/compact.tmp out of a closed segment. info: as_of, at_us, horizon_us. HDW_E_CORRUPT: the segment is damaged; then it stays as it is. */
+/* Makes DIR/compact.tmp out of a closed segment. info: as_of, at_us, horizon_us. HDW_E_CORRUPT: the segment is damaged; then it stays as it is. HDW_E_LIMIT: over 3 GiB. */
 hdw_status log_compact_begin(io *x, const char *dir, uint64_t seg, const log_compact_info *info, log_compaction **out);
 /* Looks at n records. *done: everything was looked at and written. */
 hdw_status log_compact_step(log_compaction *c, log_judge judge, void *user, unsigned n, bool *done);

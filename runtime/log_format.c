@@ -125,7 +125,7 @@ hdw_status log_unpack(mem *m, log_rec *rec, uint8_t **raw, size_t *cap, uint64_t
 
 hdw_status log_join(const char *dir, const char *name, char out[LOG_PATH]) {
   int n = snprintf(out, LOG_PATH, "%s/%s", dir, name);
-  return n < 0 || n >= LOG_PATH ? HDW_E_INVALID : HDW_OK;
+  return (unsigned)n >= LOG_PATH ? HDW_E_INVALID : HDW_OK; /* a failure is below 0, which is beyond any length */
 }
 
 hdw_status log_seg_path(const char *dir, uint64_t first_seq, char out[LOG_PATH]) {

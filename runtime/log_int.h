@@ -74,7 +74,7 @@ typedef struct log_scan {
   log_compacted comp;      /* when head.compacted */
   uint32_t entries, last_off;
 } log_scan;
-/* HDW_E_CORRUPT when the header is bad. On failure nothing is left open. */
+/* HDW_E_CORRUPT when the header is bad: then s->size is what the file has. On failure nothing is left open. */
 hdw_status log_scan_open(log_scan *s, io *x, const char *path, uint64_t first_seq, uint64_t max_bytes, bool chain);
 /* HDW_OK; HDW_E_NOTFOUND: zeros or end of file at s->off; HDW_E_CORRUPT: no valid record at s->off, or a wrong sequence; HDW_E_NOMEM, HDW_E_IO. Unless HDW_OK, s->off stays: it can be asked again. */
 hdw_status log_scan_next(log_scan *s, log_rec *rec);

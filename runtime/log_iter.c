@@ -9,7 +9,7 @@ struct log_iter {
   log_scan scan;
   uint64_t next_seq, read_bytes, total_bytes;
   uint64_t skip_to;      /* records before are read but not given */
-  hdw_status stuck;      /* HDW_E_CORRUPT until log_iter_skip_segment */
+  hdw_status stuck;      /* HDW_E_CORRUPT until log_iter_skip_segment; anything else: the next segment could not be opened, and what is behind it is not given in its place */
   bool gap;              /* stuck because the open segment does not follow the one before; it is itself whole so far */
 };
 
@@ -92,7 +92,7 @@ static hdw_status end_or_damage(log_iter *it, log_rec *rec) {
 hdw_status log_iter_next(log_iter *it, log_rec *rec) {
   memset(rec, 0, sizeof *rec);
   if (!it->list.n) return HDW_E_NOTFOUND;
-  if (it->stuck) return stuck_at(it, rec, it->open ? it->scan.off : 0);
+  if (it->stuck) return it->stuck == HDW_E_CORRUPT ? stuck_at(it, rec, it->open ? it->scan.off : 0) : it->stuck;
   for (;;) {
     hdw_status s = log_scan_next(&it->scan, rec);
     if (s == HDW_OK) {
@@ -110,14 +110,10 @@ hdw_status log_iter_next(log_iter *it, log_rec *rec) {
     s = open_at(it, it->at + 1);
     if (s == HDW_E_CORRUPT) {
       /* A last segment that has no header yet is the end. */
-      if (!it->open && it->at + 1 == it->list.n) {
-        io_stat_info info;
-        char path[LOG_PATH];
-        if (log_seg_path(it->dir, it->list.seq[it->at], path) == HDW_OK && io_stat(it->x, path, &info) == HDW_OK && info.size_bytes == 0) return HDW_E_NOTFOUND;
-      }
+      if (!it->open && it->at + 1 == it->list.n && !it->scan.size) return HDW_E_NOTFOUND;
       return stuck_at(it, rec, it->open ? it->scan.off : 0);
     }
-    if (s) return s;
+    if (s) return it->stuck = s;
   }
 }
 
@@ -141,7 +137,7 @@ hdw_status log_iter_skip_segment(log_iter *it, uint64_t *lost) {
       *lost = it->next_seq > expected ? it->next_seq - expected : 0;
       return HDW_OK;
     }
-    if (s != HDW_E_CORRUPT) return s;
+    if (s != HDW_E_CORRUPT) return it->stuck = s;
   }
   it->next_seq = expected;
   it->list.n = 0; /* nothing more */
@@ -173,7 +169,7 @@ hdw_status log_segments(io *x, const char *dir, log_segment_info *out, size_t ca
   hdw_status s = log_list_get(x, dir, &list);
   if (s) return s;
   *n = list.n;
-  for (size_t i = 0; i < list.n && i < cap && !s; i++) {
+  for (size_t i = 0; i < list.n && i < cap; i++) {
     char path[LOG_PATH];
     io_stat_info info;
     out[i] = (log_segment_info){.first_seq = list.seq[i]};

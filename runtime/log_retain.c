@@ -17,7 +17,9 @@ struct log_compaction {
   hdw_status status;
 };
 
+/* Places in a segment have 32 bits. An entry needs 8 bytes more than its record, which has 40 at least: what comes out of so much is below 4 GiB. */
 enum { BUFFER = 256 * 1024 };
+#define COMPACT_MAX ((uint64_t)3 << 30)
 
 /* ---- LOG_T_COMPACT ---- */
 
@@ -59,7 +61,7 @@ hdw_status log_compacted_read(io *x, int fd, const log_head *h, log_compacted *o
   for (int i = 0; i < 4; i++) out->info.class_bytes[i] = cod_get_u64(&c);
   cod_get_raw(&c, out->digest, LOG_DIGEST);
   out->index_off = cod_get_u64(&c);
-  bool ok = !c.bad && out->info.as_of && out->info.next_seq > h->first_seq && out->index_off >= LOG_COMPACT_BEGIN;
+  bool ok = out->info.as_of && out->info.next_seq > h->first_seq && out->index_off >= LOG_COMPACT_BEGIN;
   return ok ? HDW_OK : HDW_E_CORRUPT;
 }
 
@@ -172,6 +174,7 @@ hdw_status log_compact_begin(io *x, const char *dir, uint64_t seg, const log_com
   if (!s) s = log_join(dir, "compact.tmp", c->tmp);
   if (!s) s = log_scan_open(&c->in, x, c->path, seg, LOG_RECORD_MAX, true);
   c->in_open = !s;
+  if (!s && c->in.size > COMPACT_MAX) s = HDW_E_LIMIT;
   if (!s) s = io_open(x, c->tmp, IO_O_WRITE | IO_O_CREATE | IO_O_TRUNC, &c->fd);
   if (s) {
     log_compact_end(c);
@@ -189,7 +192,7 @@ hdw_status log_compact_begin(io *x, const char *dir, uint64_t seg, const log_com
 static hdw_status put_entry(log_compaction *c, const log_rec *r, bool bare) {
   uint32_t at = (uint32_t)c->off;
   size_t size = bare ? (size_t)log_rec_size(r->meta_len, 0) : c->in.stored_size;
-  if (c->off + LOG_ENTRY + size > UINT32_MAX || !grow(c->x, &c->index, c->index_len, &c->index_cap, c->index_len + 8)) return HDW_E_NOMEM;
+  if (!grow(c->x, &c->index, c->index_len, &c->index_cap, c->index_len + 8)) return HDW_E_NOMEM;
   uint8_t *p = take(c, LOG_ENTRY + size);
   if (!p) return c->status;
   cod_w w = cod_writer(p, LOG_ENTRY);

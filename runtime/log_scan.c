@@ -57,7 +57,10 @@ hdw_status log_scan_open(log_scan *s, io *x, const char *path, uint64_t first_se
   }
   s->off = s->head.compacted ? LOG_COMPACT_BEGIN : LOG_HEADER;
   s->next_seq = first_seq;
-  if (st) log_scan_close(s);
+  if (st) {
+    log_scan_close(s);
+    s->size = info.size_bytes;
+  }
   return st;
 }
 
@@ -93,7 +96,7 @@ static hdw_status next_entry(log_scan *s, log_rec *rec) {
     was = cod_get_u32(&c);
     if (cod_get_u32(&c)) return HDW_E_CORRUPT;
     st = log_rec_get(p + LOG_ENTRY, avail - LOG_ENTRY, log_crc_seed(s->head.salt, was), s->max_bytes, &r, &need);
-  } while (st == HDW_E_AGAIN && avail < LOG_ENTRY + need);
+  } while (st == HDW_E_AGAIN); /* more than there was is needed */
   if (st) return HDW_E_CORRUPT;
   if (r.seq < s->next_seq || r.seq >= s->comp.info.next_seq || was <= s->last_off) return HDW_E_CORRUPT;
   s->stored = s->win + (s->off - s->win_off) + LOG_ENTRY, s->stored_size = need;
@@ -125,18 +128,19 @@ hdw_status log_scan_next(log_scan *s, log_rec *rec) {
   rec->seq = s->next_seq;
   if (s->head.compacted) return next_entry(s, rec);
   log_rec r;
-  hdw_status st = HDW_E_AGAIN;
+  hdw_status st;
   uint32_t seed = log_crc_seed(s->head.salt, (uint32_t)s->off);
   if (s->off >= s->size) return HDW_E_NOTFOUND;
-  while (st == HDW_E_AGAIN) {
+  do {
     st = win_fill(s, s->off, need, &avail);
     if (st) return st;
     const uint8_t *p = s->win + (s->off - s->win_off);
     /* Less than a header is left of a preallocated file. */
     if (s->size - s->off < LOG_RECORD_HEADER) return zero_bytes(p, avail) == avail ? HDW_E_NOTFOUND : HDW_E_CORRUPT;
+    if (avail < need) return HDW_E_CORRUPT; /* the file became shorter: whoever opened it cut off a torn tail */
     st = log_rec_get(p, avail, seed, s->max_bytes, &r, &need);
-    if (st == HDW_E_AGAIN && (avail >= need || s->off + need > s->size || s->win_off + s->win_len >= s->size)) return HDW_E_CORRUPT;
-  }
+    if (st == HDW_E_AGAIN && s->off + need > s->size) return HDW_E_CORRUPT;
+  } while (st == HDW_E_AGAIN);
   if (st) return st;
   if (r.seq != s->next_seq || (r.flags & LOG_F_BARE)) return HDW_E_CORRUPT;
   s->stored = s->win + (s->off - s->win_off), s->stored_size = need;
@@ -160,13 +164,13 @@ static hdw_status begins_batch(log_scan *s, uint64_t off, bool *yes) {
     hdw_status st = win_fill(s, off, need, &avail);
     if (st) return st;
     const uint8_t *p = s->win + (off - s->win_off);
-    if (avail < LOG_RECORD_HEADER || p[0] == 0 || !(p[3] & LOG_F_FIRST >> 8)) return HDW_OK;
+    if (avail < need || p[0] == 0 || !(p[3] & LOG_F_FIRST >> 8)) return HDW_OK;
     cod_r c = cod_reader(p + 8, 8);
     uint64_t seq = cod_get_u64(&c);
     if (seq <= s->next_seq || seq > s->next_seq + s->size / LOG_RECORD_HEADER) return HDW_OK;
     log_rec r;
     st = log_rec_get(p, avail, log_crc_seed(s->head.salt, (uint32_t)off), s->max_bytes, &r, &need);
-    if (st != HDW_E_AGAIN || avail >= need || off + need > s->size) {
+    if (st != HDW_E_AGAIN || off + need > s->size) {
       *yes = st == HDW_OK;
       return HDW_OK;
     }

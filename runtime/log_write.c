@@ -327,8 +327,8 @@ static void plan(hlog *l, log_node *n, log_rec *rec) {
 
 /* Packs rec's body into scratch (rec->body_len bytes). 0 when it does not get smaller. */
 static uint32_t compress(uint8_t *scratch, const log_rec *rec) {
-  size_t z = ZSTD_compress(scratch + 4, rec->body_len - 4, rec->body, rec->body_len, 1);
-  if (ZSTD_isError(z) || z + 4 >= rec->body_len) return 0;
+  size_t z = ZSTD_compress(scratch + 4, rec->body_len - 5, rec->body, rec->body_len, 1);
+  if (ZSTD_isError(z)) return 0;
   cod_w w = cod_writer(scratch, 4);
   cod_put_u32(&w, rec->body_len);
   return (uint32_t)z + 4;
@@ -444,7 +444,7 @@ static hdw_status headless(hlog *l, const char *path, uint64_t first, bool *remo
   if (s) return s;
   size_t got = 0;
   bool zero = true;
-  for (uint64_t off = LOG_HEADER; zero && !s; off += got) {
+  for (uint64_t off = LOG_HEADER; zero; off += got) {
     s = io_pread(l->x, fd, b, sizeof b, off, &got);
     if (s || !got) break;
     for (size_t i = 0; i < got; i++) zero = zero && b[i] == 0;
@@ -473,11 +473,9 @@ static hdw_status cut_tail(hlog *l, const log_scan *sc, bool dirty) {
 
 /* A last segment that retention rewrote: it was closed, and those behind it are not here (a standby that takes over before they came). It stays as it is. */
 static hdw_status open_behind(hlog *l, log_scan *sc) {
-  uint8_t prev[LOG_DIGEST];
   if (l->opts.synced_seq >= sc->next_seq) return HDW_E_CORRUPT;
   if (sc->comp.info.last_us > l->last_time_us) l->last_time_us = sc->comp.info.last_us;
-  hdw_status s = log_scan_digest(sc, prev);
-  return s ? s : open_new(l, sc->next_seq, prev);
+  return open_new(l, sc->next_seq, sc->comp.digest);
 }
 
 static hdw_status open_last(hlog *l, uint64_t first, log_open_info *info, bool *removed) {
@@ -732,8 +730,8 @@ hdw_status log_drop_before(hlog *l, uint64_t seq, uint64_t *dropped) {
   for (size_t i = 0; !s && i + 1 < list.n && list.seq[i + 1] <= seq && list.seq[i + 1] <= l->synced_seq; i++) {
     char path[LOG_PATH];
     log_forget(l, list.seq[i]);
-    s = log_seg_path(l->opts.dir, list.seq[i], path);
-    if (!s) s = io_unlink(l->x, path);
+    (void)log_seg_path(l->opts.dir, list.seq[i], path); /* as long as the name of the segment that is open */
+    s = io_unlink(l->x, path);
     if (!s) s = io_sync_dir(l->x, l->opts.dir); /* each by itself: after a power cut there is no hole between those that are left */
     if (!s) n++;
   }

@@ -64,7 +64,7 @@ static void lane_key(skey *k, uint16_t part, store_table t, const uint8_t lane[R
 }
 
 static void run_lanes(store *s, hdw_status *st, const store_run *r, bool on) {
-  for (unsigned i = 0; i < r->nlanes && i < REC_MAX_LANES; i++) {
+  for (unsigned i = 0; i < r->nlanes; i++) {
     skey k HDW_UNSET;
     lane_key(&k, r->partition, T_LANE, r->lanes[i], r->id);
     if (on) put(s, st, &k, NULL, 0);
@@ -74,12 +74,13 @@ static void run_lanes(store *s, hdw_status *st, const store_run *r, bool on) {
 
 static bool there(store *s, hdw_status *st, const skey *k) {
   cod_str v;
-  hdw_status g = *st ? HDW_E_NOTFOUND : store_get(s, k, &v);
-  if (g && g != HDW_E_NOTFOUND && !*st) *st = g;
+  if (*st) return false;
+  hdw_status g = store_get(s, k, &v);
+  if (g != HDW_E_NOTFOUND) *st = g;
   return g == HDW_OK;
 }
 
-/* Another run that holds the same lane. */
+/* Another run that holds the same lane; nothing has failed yet. */
 static bool held_by_other(store *s, hdw_status *st, uint16_t part, const uint8_t lane[REC_LANE], uint64_t id) {
   skey k HDW_UNSET;
   sit i HDW_UNSET;
@@ -89,7 +90,7 @@ static bool held_by_other(store *s, hdw_status *st, uint16_t part, const uint8_t
   sit_begin(&i, s, &k, NULL, false);
   while (!found && sit_next(&i)) found = cod_get_be64(&i.key) != id;
   sit_end(&i);
-  if (i.status && !*st) *st = i.status;
+  *st = i.status;
   return found;
 }
 
@@ -152,7 +153,7 @@ static hdw_status run_new(store *s, const log_rec *rec, unsigned index, uint64_t
   memcpy(r.deployment, n->deployment, REC_HASH);
   memcpy(r.lanes, n->lanes, sizeof r.lanes);
   s->counts.runs++;
-  if (young && !(n->flags & RUN_F_ONCE) && n->workflow.len <= sizeof s->young_workflow) {
+  if (young && !(n->flags & RUN_F_ONCE)) { /* records name workflows with at most REC_NAME_MAX bytes */
     memcpy(s->young_workflow, n->workflow.p, n->workflow.len);
     r.workflow.p = s->young_workflow;
     s->young = r;
@@ -255,12 +256,12 @@ static hdw_status fold_run_end(store *s, const log_rec *rec) {
 
 /* ---- inputs ---- */
 
+/* The first to be written about an input: nothing has failed yet. */
 static void input_row(store *s, hdw_status *st, const store_input *in) {
   skey k HDW_UNSET;
   key_id(&k, in->partition, T_INPUT, in->id);
-  size_t n = *st ? 0 : row_put_input(s, in);
-  if (!*st && !n) *st = HDW_E_LIMIT;
-  put(s, st, &k, s->row, n);
+  size_t n = row_put_input(s, in);
+  *st = n ? store_put(s, &k, s->row, n) : HDW_E_LIMIT;
 }
 
 static void input_index(store *s, hdw_status *st, const store_input *in, store_table t, cod_str what) {
@@ -432,7 +433,7 @@ static void delivery_move(store *s, hdw_status *st, const store_delivery *old, c
       cod_put_raw(&k.w, i ? now->more[i - 1] : now->lane, REC_LANE);
       cod_put_be64(&k.w, now->id);
       if (delivery_queued(b)) put(s, st, &k, value, i ? 2 : 1);
-      else if (a) del(s, st, &k);
+      else del(s, st, &k); /* a new one is pending */
     }
     if (!*st && delivery_queued(a) != delivery_queued(b)) *st = store_fold_depth(s, now->partition, now->sink, delivery_queued(b));
     if (delivery_dead(a)) id_index(s, st, now->partition, T_DEAD, SUBJECT_DELIVERY, now->id, false);
@@ -537,7 +538,7 @@ static hdw_status act_on_delivery(store *s, const log_rec *rec, const rec_action
   if (old.state == DELIVERY_DELIVERED || (old.state == DELIVERY_DISCARDED && a->action != ACTION_REDRIVE)) return HDW_OK;
   if (a->action == ACTION_REDRIVE) now.state = DELIVERY_PENDING;
   else if (a->action == ACTION_DISCARD) now.state = DELIVERY_DISCARDED;
-  else if (a->action == ACTION_SKIP_LANE && old.state == DELIVERY_PARKED) now.state = DELIVERY_DEAD; /* its queue goes on without it */
+  else if (old.state == DELIVERY_PARKED) now.state = DELIVERY_DEAD; /* ACTION_SKIP_LANE: its queue goes on without it */
   else return HDW_OK;
   now.next_us = now.failing_us = 0;
   now.changed_us = rec->time_us;

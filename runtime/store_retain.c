@@ -9,10 +9,9 @@
 uint64_t store_committed(const store *s) { return s->committed; }
 uint64_t store_first(const store *s) { return s->first; }
 
-/* A copy of the row, in s->copy, where it lives until the next one. */
+/* A copy of the row, in s->copy, where it lives until the next one. After store_txn: what is young is in the tables. */
 static hdw_status load(store *s, const skey *k, cod_str *v) {
-  hdw_status st = store_txn(s);
-  if (!st) st = store_get(s, k, v);
+  hdw_status st = store_get(s, k, v);
   if (st) return st;
   if (v->len > sizeof s->copy) return HDW_E_CORRUPT;
   memcpy(s->copy, v->p, v->len);
@@ -245,7 +244,8 @@ static bool has_heir(store *s, uint16_t part, uint64_t input, uint64_t run) {
 }
 static bool run_has_heir(store *s, uint16_t part, uint64_t run) {
   store_run r;
-  return run && !get_run(s, part, run, &r) && has_heir(s, part, r.input, run);
+  hdw_status st = run ? get_run(s, part, run, &r) : HDW_E_NOTFOUND;
+  return st ? st != HDW_E_NOTFOUND : has_heir(s, part, r.input, run); /* one that does not read may have one */
 }
 
 typedef struct group {
