@@ -154,7 +154,7 @@ static hdw_status collect(store *s) {
   delta_clear(&s->side);
   s->sided = false;
   st = make_room(s);
-  return st ? fail(s, st) : HDW_OK;
+  return st ? fail(s, st) : s->failed; /* a record failed meanwhile: what it changed half is not for the file */
 }
 
 static void on_ended(void *user) {

@@ -171,15 +171,16 @@ static void test_keys_of_different_lengths_are_in_order(void **state) {
 static void test_values_of_impossible_lengths_are_damage(void **state) {
   (void)state;
   world w;
-  uint8_t key[3] = {0, 0, T_META}, elsewhere[8] = {0};
+  uint8_t page[64] = {0, 0, T_META};
   cod_str v;
   begin(&w);
   open_all(&w);
   const size_t lengths[] = {0, 3, w.s->map_bytes + 1, (size_t)UINT32_MAX + 1, SIZE_MAX};
-  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-    MDB_val k = {sizeof key, key}, mv = {lengths[i], elsewhere};
-    assert_int_equal(store_value(w.s, &k, &mv, &v), HDW_E_CORRUPT);
-  }
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+    for (size_t at = 3; at < 64; at += 29) { /* in the page of its key, and in pages of its own */
+      MDB_val k = {3, page}, mv = {lengths[i], page + at};
+      assert_int_equal(store_value(w.s, &k, &mv, &v), HDW_E_CORRUPT);
+    }
   end(&w);
 }
 

@@ -308,6 +308,40 @@ static void test_a_record_that_does_not_read_ends_the_store(void **state) {
   end(&w);
 }
 
+/* A record that fails half way, a commit under way and the next one wanted: the one ends, the other does not begin. */
+static void test_half_of_a_record_is_never_committed(void **state) {
+  (void)state;
+  world w;
+  uint8_t before[32], after[32];
+  skey k;
+  rec_input in = {.source = cod_cstr("adt_in"), .control_id = cod_cstr("C1"), .sequence_key = cod_cstr("LAB"), .sequence_next = 7, .verdict = {.state = INPUT_ACCEPTED}};
+  begin(&w);
+  w.commit_records = 1;
+  open_all(&w);
+  put_named(&w, "cursor", "k", "v");
+  put_named(&w, "cursor", "l", "v");
+  while (store_applied(w.s) < w.seq) assert_int_equal(io_sim_step(w.x, 1), 1);
+  assert_true(w.s->handed && w.s->due);
+  key_named(&k, cod_cstr("sequence"));
+  cod_put_raw(&k.w, "LAB", 3);
+  assert_int_equal(store_put(w.s, &k, "damage", 6), HDW_OK);
+  cod_w m = out();
+  assert_int_equal(rec_put_input(&m, &in), HDW_OK);
+  const log_rec rec = {.seq = w.seq + 1, .type = REC_INPUT, .version = REC_VERSION, .meta = m.p, .meta_len = (uint32_t)m.len};
+  assert_int_equal(store_apply(w.s, &rec), HDW_E_CORRUPT);
+  settle(&w);
+  assert_false(w.s->handed);
+  assert_int_equal(store_committed(w.s), w.seq - 1);
+  close_all(&w);
+  assert_int_equal(open_state(&w), HDW_OK);
+  hash(&w, before);
+  assert_int_equal(store_rebuild(w.s, &w.info), HDW_OK);
+  hash(&w, after);
+  assert_memory_equal(before, after, 32);
+  close_state(&w);
+  end(&w);
+}
+
 static bool no_audit(const rec_audit *r, cod_str bytes, void *user) { return (void)r, (void)bytes, (void)user, true; }
 
 /* Nobody is told that nothing is there. */
@@ -433,6 +467,7 @@ int main(void) {
       cmocka_unit_test(test_records_that_are_in_two_segments_count_once),
       cmocka_unit_test(test_a_commit_that_fails_loses_nothing),
       cmocka_unit_test(test_a_record_that_does_not_read_ends_the_store),
+      cmocka_unit_test(test_half_of_a_record_is_never_committed),
       cmocka_unit_test(test_a_store_that_failed_says_so_to_whoever_reads),
       cmocka_unit_test(test_nothing_is_done_twice_about_a_commit),
       cmocka_unit_test(test_a_catch_up_that_fails_loses_nothing),
