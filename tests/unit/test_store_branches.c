@@ -353,6 +353,57 @@ static void test_a_duplicate_is_what_the_row_says(void **state) {
   }
 }
 
+static void test_the_duplicate_before_an_input(void **state) {
+  (void)state;
+  world w;
+  store_input in;
+  uint64_t id[3];
+  begin(&w);
+  open_all(&w);
+  for (unsigned i = 0; i < 3; i++) {
+    id[i] = put_input(&w, "C1", "content", INPUT_ACCEPTED, 0, NULL);
+    settle(&w);
+  }
+  for (unsigned i = 0; i < 4; i++) { /* 3: of all */
+    hdw_status st = store_find_duplicate(w.s, cod_cstr("adt_in"), cod_cstr("C1"), i < 3 ? id[i] : 0, &w.a, &in);
+    assert_int_equal(st, i ? HDW_OK : HDW_E_NOTFOUND);
+    if (i) assert_int_equal(in.id, id[i - 1]);
+  }
+  end(&w);
+}
+
+typedef struct lanes {
+  unsigned n;
+  uint8_t h[8][REC_LANE];
+} lanes;
+static bool keep_lane(const uint8_t l[REC_LANE], uint64_t id, uint8_t st, void *user) {
+  lanes *t = (lanes *)user;
+  (void)id, (void)st;
+  memcpy(t->h[t->n++], l, REC_LANE);
+  return true;
+}
+
+static void test_heads_go_on_behind_a_lane(void **state) {
+  (void)state;
+  static const char *const keys[] = {"a", "b", "c", "d"};
+  world w;
+  lanes all = {0};
+  begin(&w);
+  open_all(&w);
+  uint64_t run = rec_run_id(put_input(&w, "C", "c", INPUT_ACCEPTED, 1, NULL), 0);
+  for (unsigned i = 0; i < 8; i++) put_delivery(&w, run, "s1", keys[i % 4], "body");
+  settle(&w);
+  assert_int_equal(store_list_heads(w.s, 0, cod_cstr("s1"), NULL, 0, keep_lane, &all), HDW_OK);
+  assert_int_equal(all.n, 4);
+  for (unsigned i = 0; i < 4; i++) {
+    lanes rest = {0};
+    assert_int_equal(store_list_heads(w.s, 0, cod_cstr("s1"), all.h[i], 0, keep_lane, &rest), HDW_OK);
+    assert_int_equal(rest.n, 3 - i);
+    if (rest.n) assert_memory_equal(rest.h, all.h[i + 1], rest.n * REC_LANE);
+  }
+  end(&w);
+}
+
 static void test_a_lane_whose_first_run_is_not_there(void **state) {
   (void)state;
   world w;
@@ -520,6 +571,8 @@ int main(void) {
       cmocka_unit_test(test_a_row_that_rotted_ends_its_list),
       cmocka_unit_test(test_keys_that_are_too_short_are_damage),
       cmocka_unit_test(test_a_duplicate_is_what_the_row_says),
+      cmocka_unit_test(test_the_duplicate_before_an_input),
+      cmocka_unit_test(test_heads_go_on_behind_a_lane),
       cmocka_unit_test(test_a_lane_whose_first_run_is_not_there),
       cmocka_unit_test(test_the_oldest_of_a_sink_over_all_lanes),
       cmocka_unit_test(test_the_oldest_of_a_damaged_queue_is_not_known),
