@@ -157,6 +157,59 @@ static void test_a_state_that_was_left_behind_and_no_memory(void **state) {
   end(&w);
 }
 
+static uint64_t number(const uint8_t *p, size_t bytes) {
+  uint64_t v = 0;
+  memcpy(&v, p, bytes);
+  return v;
+}
+
+/* Rows of a page that changed their places, or took another's: the check finds it, whoever goes over them in order, and whoever looks for one. */
+static void test_rows_out_of_order_are_found_by_the_check(void **state) {
+  (void)state;
+  enum { PAGE = 4096, ROWS = 12 };
+  static const unsigned swaps[][2] = {{1, ROWS - 1}, {5, 6}, {1, 2}, {4, 4}}; /* the first is the head; the same: a row twice */
+  for (size_t i = 0; i < sizeof swaps / sizeof *swaps; i++) {
+    world w;
+    uint8_t claims[2][152], leaf[PAGE];
+    begin(&w);
+    open_all(&w);
+    for (unsigned n = 0; n + 1 < ROWS; n++) put_named(&w, "cursor", (char[]){(char)('a' + n), 0}, "v");
+    settle(&w);
+    close_all(&w);
+    int fd = open(w.mdb, O_RDWR);
+    for (unsigned p = 0; p < 2; p++) assert_int_equal(pread(fd, claims[p], sizeof *claims, (off_t)p * PAGE), sizeof *claims);
+    const uint8_t *newer = claims[number(claims[1] + 144, 8) > number(claims[0] + 144, 8)];
+    assert_int_equal(number(newer + 94, 2), 1); /* one page, of all rows */
+    off_t at = (off_t)number(newer + 128, 8) * PAGE;
+    assert_int_equal(pread(fd, leaf, PAGE, at), PAGE);
+    assert_true(number(leaf + 12, 2) >= 16 + 2 * ROWS);
+    unsigned a = swaps[i][0], b = swaps[i][1];
+    uint8_t *x = leaf + 16 + 2 * a, *y = leaf + 16 + 2 * b, keep[2];
+    if (a == b) memcpy(x, x + 2, 2);
+    memcpy(keep, x, 2), memcpy(x, y, 2), memcpy(y, keep, 2);
+    assert_int_equal(pwrite(fd, leaf, PAGE, at), PAGE);
+    close(fd);
+    assert_int_equal(open_with(&w, (store_opts){.read_only = true}, &w.s), HDW_OK);
+    assert_int_equal(store_check(w.s), HDW_E_CORRUPT);
+    close_state(&w);
+    end(&w);
+  }
+}
+
+static void test_an_empty_file_is_no_state_to_read(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  open_all(&w);
+  close_all(&w);
+  assert_int_equal(truncate(w.mdb, 0), 0);
+  assert_int_equal(open_with(&w, (store_opts){.read_only = true}, &w.s), HDW_E_NOTFOUND);
+  assert_int_equal(open_state(&w), HDW_OK);
+  assert_true(w.info.rebuilt);
+  close_state(&w);
+  end(&w);
+}
+
 /* ---- a log with more than one damage ---- */
 
 static void numbers(world *w, unsigned from, unsigned to) {
@@ -463,6 +516,8 @@ int main(void) {
       cmocka_unit_test(test_a_file_larger_than_the_map_may_be_is_read),
       cmocka_unit_test(test_pages_that_the_database_finds_impossible_are_set_aside),
       cmocka_unit_test(test_a_state_that_was_left_behind_and_no_memory),
+      cmocka_unit_test(test_rows_out_of_order_are_found_by_the_check),
+      cmocka_unit_test(test_an_empty_file_is_no_state_to_read),
       cmocka_unit_test(test_of_several_damages_the_first_is_told),
       cmocka_unit_test(test_records_that_are_in_two_segments_count_once),
       cmocka_unit_test(test_a_commit_that_fails_loses_nothing),
