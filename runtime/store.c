@@ -307,7 +307,13 @@ uint64_t store_peek_applied(io *x, const char *dir) {
 
 hdw_status store_catch_up(store *s, store_info *info) {
   memset(info, 0, sizeof *info);
-  return bring_up(s, info);
+  hdw_status st = bring_up(s, info);
+  if (!st || s->failed) return st;
+  /* What was folded and is not in the file is forgotten: the next call goes on from what the file says, and no commit says more. */
+  s->pending = 0;
+  s->failed = meta_get(s);
+  info->applied_seq = s->applied;
+  return st;
 }
 
 hdw_status store_compact(io *x, const char *dir, uint64_t *before_bytes, uint64_t *after_bytes) {

@@ -17,9 +17,8 @@ static hdw_status drop_until(store *s, uint64_t until) {
     sit_begin(&i, s, &prefix, NULL, false);
     more = sit_next(&i) && (number = cod_get_be64(&i.key)) <= until;
     sit_end(&i);
-    st = i.status;
     key_id(&k, 0, T_AUDIT, number);
-    if (more && !st) st = store_del(s, &k);
+    st = more ? store_del(s, &k) : i.status;
   }
   return st;
 }

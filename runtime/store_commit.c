@@ -33,6 +33,8 @@ static hdw_status write_node(MDB_cursor *c, const delta_node *n) {
   return rc == MDB_NOTFOUND ? HDW_OK : store_error(rc);
 }
 
+_Static_assert(sizeof((store *)0)->batch.meta >= STORE_META_MAX, "the meta row has room for its numbers, however large they are");
+
 /* The meta row is the last one. How many keys there are, this one included, ends it: a tree that lost a leaf shows in store_check. */
 static hdw_status write_meta(store *s, MDB_txn *txn, MDB_cursor *c) {
   skey k HDW_UNSET;
@@ -47,7 +49,7 @@ static hdw_status write_meta(store *s, MDB_txn *txn, MDB_cursor *c) {
   cod_w w = cod_writer(s->batch.meta, sizeof s->batch.meta);
   w.len = s->batch.meta_len;
   cod_put_var(&w, s->batch.keys);
-  return w.bad ? HDW_E_LIMIT : put_row(c, k.b, k.w.len, s->batch.meta, w.len);
+  return put_row(c, k.b, k.w.len, s->batch.meta, w.len);
 }
 
 static hdw_status write_batch(store *s) {
@@ -152,7 +154,7 @@ static hdw_status collect(store *s) {
   delta_clear(&s->side);
   s->sided = false;
   st = make_room(s);
-  return st ? fail(s, st) : HDW_OK;
+  return st ? fail(s, st) : s->failed; /* a record failed meanwhile: what it changed half is not for the file */
 }
 
 static void on_ended(void *user) {
@@ -194,7 +196,7 @@ hdw_status store_settle(store *s) {
 hdw_status store_flush(store *s) {
   if (s->opts.read_only) return s->failed;
   hdw_status st = wait_for(s);
-  return !st && (s->pending || s->now->keys || s->has_young) ? store_settle(s) : st;
+  return !st && s->pending ? store_settle(s) : st; /* each change, and a young run, came with a record that is pending */
 }
 
 void store_idle(store *s) {

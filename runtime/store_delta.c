@@ -131,8 +131,8 @@ static delta_node *node_for(delta *d, const void *key, size_t len) {
 }
 
 uint8_t *delta_put(delta *d, const void *key, size_t key_len, size_t len) {
-  delta_node *n = node_for(d, key, key_len);
-  if (!n || len > UINT32_MAX - 8) return NULL;
+  delta_node *n = len > UINT32_MAX - 8 ? NULL : node_for(d, key, key_len);
+  if (!n) return NULL;
   if (!n->value || n->value_cap < len) {
     uint8_t *p = (uint8_t *)take(d, len ? len : 1);
     if (!p) return NULL;

@@ -15,7 +15,8 @@
 #include <lmdb.h>
 #include <stdatomic.h>
 
-enum { STORE_FORMAT = 3, STORE_PATH = 1024, STORE_NAME = 16 /* the longest of our files' names */, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16, STORE_TABLES = 64 };
+enum { STORE_FORMAT = 3, STORE_PATH = 1024, STORE_NAME = 16 /* the longest of our files' names */, STORE_KEY_MAX = 511, STORE_ROW_MAX = 2 * REC_META_MAX, STORE_SIP = 16, STORE_TABLES = 64,
+       STORE_META_MAX = 4 + 8 + 8 + 35 * 10 /* format, applied, first; 34 counts and the number of keys as numbers of up to 10 bytes */ };
 
 /* Tables and their keys behind partition and table. */
 typedef enum store_table {

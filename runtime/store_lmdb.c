@@ -80,10 +80,12 @@ static hdw_status check_size(const char *path, uint64_t *size) {
 void store_env_extend(store *s) {
   uint64_t used, map;
   io_stat_info info;
-  mdb_filehandle_t fd;
+  mdb_filehandle_t fd = -1;
   if (HDW_BROKEN("store.no_extend")) return;
   store_get_size(s, &used, &map);
-  if (io_file_stat(s->mdb_path, &info) == HDW_OK && info.size_bytes < used && mdb_env_get_fd(s->env, &fd) == 0) (void)io_file_truncate(fd, used);
+  if (io_file_stat(s->mdb_path, &info) || info.size_bytes >= used) return;
+  (void)mdb_env_get_fd(s->env, &fd);
+  (void)io_file_truncate(fd, used);
 }
 
 /* LMDB found its own pages impossible and is about to abort(). */

@@ -10,7 +10,7 @@
  *   "sequence"     key of the sender        -> next u64, input u64
  *   "sequence.of"  input be64               -> key of the sender */
 
-enum { SWEEP = 4, ALL = REC_MAX_RUNS }; /* more than one run adds, so that old keys go away faster than new ones come */
+enum { SWEEP = 4 }; /* more than one run adds, so that old keys go away faster than new ones come */
 
 static void once_key(skey *k, const uint8_t key[REC_LANE]) {
   key_named(k, cod_cstr("once"));
@@ -33,18 +33,25 @@ static hdw_status read_two(store *s, const skey *k, uint64_t *a, uint64_t *b) {
   return cod_done(&r) ? HDW_OK : HDW_E_CORRUPT;
 }
 
-/* Removes what the key's owner has of it; nothing when nobody has it. */
+/* Removes what the key's owner has of it. HDW_E_NOTFOUND: nobody has it. */
 static hdw_status release(store *s, const uint8_t key[REC_LANE]) {
   skey k;
   uint64_t input, until;
   once_key(&k, key);
   hdw_status st = read_two(s, &k, &input, &until);
-  if (st) return st == HDW_E_NOTFOUND ? HDW_OK : st;
+  if (st) return st;
   st = store_del(s, &k);
   two_part(&k, "once.until", until, key);
   if (!st) st = store_del(s, &k);
   two_part(&k, "once.of", input, key);
   return st ? st : store_del(s, &k);
+}
+
+/* The same for keys that an index names: one that nobody has is damage, and would be found there again and again. */
+static hdw_status release_all(store *s, uint8_t (*keys)[REC_LANE], unsigned n) {
+  hdw_status st = HDW_OK;
+  for (unsigned i = 0; !st && i < n; i++) st = release(s, keys[i]);
+  return st == HDW_E_NOTFOUND ? HDW_E_CORRUPT : st;
 }
 
 /* At most cap keys of an index, with numbers below `below`. */
@@ -54,8 +61,8 @@ static hdw_status some(store *s, const skey *prefix, bool numbered, uint64_t bel
   sit_begin(&i, s, prefix, NULL, false);
   while (*n < cap && sit_next(&i)) {
     if (numbered && cod_get_be64(&i.key) >= below) break;
-    if (!cod_get_raw(&i.key, keys[*n], REC_LANE)) break;
-    ++*n;
+    cod_get_raw(&i.key, keys[(*n)++], REC_LANE);
+    if (!cod_done(&i.key)) i.status = HDW_E_CORRUPT;
   }
   sit_end(&i);
   return i.status;
@@ -81,9 +88,10 @@ hdw_status store_once_take(store *s, const log_rec *rec, uint64_t input, const r
   uint8_t keys[SWEEP][REC_LANE], b[16];
   unsigned n;
   hdw_status st = release(s, r->once);
+  if (st == HDW_E_NOTFOUND) st = HDW_OK;
   key_named(&k, cod_cstr("once.until"));
   if (!st) st = some(s, &k, true, (uint64_t)rec->time_us, keys, SWEEP, &n); /* a function of the log, like everything here */
-  for (unsigned i = 0; !st && i < n; i++) st = release(s, keys[i]);
+  if (!st) st = release_all(s, keys, n);
   if (st) return st;
   cod_w w = cod_writer(b, sizeof b);
   cod_put_u64(&w, input);
@@ -140,21 +148,24 @@ hdw_status store_get_sequence(store *s, cod_str key, int64_t *next) {
 
 bool store_input_counts(store *s, uint64_t input, int64_t until_us) {
   skey k;
+  sit i;
   cod_str v;
-  uint8_t keys[ALL][REC_LANE];
   uint64_t owner, until;
-  unsigned n = 0;
   key_named(&k, cod_cstr("sequence.of"));
   cod_put_be64(&k.w, input);
   if (store_get(s, &k, &v) != HDW_E_NOTFOUND) return true;
   key_named(&k, cod_cstr("once.of"));
   cod_put_be64(&k.w, input);
-  bool counts = some(s, &k, false, 0, keys, ALL, &n) != HDW_OK || n == ALL;
-  for (unsigned i = 0; i < n; i++) {
-    once_key(&k, keys[i]);
-    counts |= read_two(s, &k, &owner, &until) != HDW_OK || (int64_t)until >= until_us;
+  bool counts = false;
+  sit_begin(&i, s, &k, NULL, false);
+  while (!counts && sit_next(&i)) {
+    uint8_t key[REC_LANE];
+    cod_get_raw(&i.key, key, REC_LANE);
+    once_key(&k, key);
+    counts = read_two(s, &k, &owner, &until) != HDW_OK || (int64_t)until >= until_us; /* a key that does not read: nobody has it */
   }
-  return counts;
+  sit_end(&i);
+  return counts || i.status;
 }
 
 hdw_status store_once_drop(store *s, uint64_t input) {
@@ -166,7 +177,7 @@ hdw_status store_once_drop(store *s, uint64_t input) {
     key_named(&k, cod_cstr("once.of"));
     cod_put_be64(&k.w, input);
     st = some(s, &k, false, 0, keys, SWEEP, &n);
-    for (unsigned i = 0; !st && i < n; i++) st = release(s, keys[i]);
+    if (!st) st = release_all(s, keys, n);
   } while (!st && n);
   return st;
 }

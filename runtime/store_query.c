@@ -445,7 +445,7 @@ static hdw_status walk(store *s, EVP_MD_CTX *hash) {
     keys++;
     /* Rising: a page that took another's place repeats keys. */
     int order = memcmp(last.b, k.mv_data, last.w.len < k.mv_size ? last.w.len : k.mv_size);
-    if (order > 0 || (!order && last.w.len >= k.mv_size)) st = HDW_E_CORRUPT;
+    if (order > 0 || (!order && last.w.len >= k.mv_size) || k.mv_size < 3) st = HDW_E_CORRUPT;
     last.w = cod_writer(last.b, sizeof last.b);
     cod_put_raw(&last.w, k.mv_data, k.mv_size);
     if (st) break;
