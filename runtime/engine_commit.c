@@ -274,6 +274,18 @@ static bool find_after(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return !c->status;
 }
 
+/* What the run answered with, if it did. False: it cannot be read now, and without it the answer would be another one than the first. What retention took, or
+ * nothing can read any more, stays away. */
+static bool answer_of(eng_message *m, const store_run *run, eng_outcome *o) {
+  vm_outcome how;
+  val v;
+  hl7_slice b;
+  m->a.failed = false;
+  hdw_status s = engine_result(m->e, run, &m->a, &how, &v);
+  if (!s && eng_reply_bytes(m->e, &m->a, m->hl7, how, v, &b)) o->body = b.p, o->body_len = b.len;
+  return s != HDW_E_IO && (!m->a.failed || m->a.over_limit);
+}
+
 /* The answer that the first one got, built again from its record: the same bytes. */
 static void stored_answer(eng_message *m, const store_input *in, const after_run *run) {
   engine *e = m->e;
@@ -281,12 +293,8 @@ static void stored_answer(eng_message *m, const store_input *in, const after_run
   w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
                    .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = HDW_BROKEN("answer.changes") ? io_wall_us(e->io) : in->time_us, .content_hash = in->content_hash, .duplicate = true, .final = true, .waited = run->found};
-  vm_outcome how;
-  val v;
-  hl7_slice s;
-  if (run->found && run->row.state == RUN_DONE && !engine_result(e, &run->row, &m->a, &how, &v) && eng_reply_bytes(e, &m->a, m->hl7, how, v, &s)) o.body = s.p, o.body_len = s.len;
-  if (!o.code || !o.error || !o.text) {
-    eng_message_refuse(m, "AE", 207, "Out of memory");
+  if (!o.code || !o.error || !o.text || (run->found && run->row.state == RUN_DONE && !answer_of(m, &run->row, &o))) {
+    eng_message_refuse(m, "AE", 207, "The answer cannot be looked up now");
     return;
   }
   e->st.duplicates++;
