@@ -1,7 +1,7 @@
 /* What a sender hears, and what is done, when the memory or the state fails anywhere between a message's bytes and its record: either the answer is the right one,
  * or it says that the message is to come again; and then it is done, once. */
 #include "walk_rig.h"
-#include "points.h"
+#include "mllp.h"
 
 #define EXPECT(x, p, want, id, pid3, rest) assert_string_equal(ack_codes(x, ack_say(x, p, ack_adt(x, id, pid3, rest))), want)
 
@@ -104,9 +104,95 @@ static void test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothi
     }
 }
 
+/* ---- frames --------------------------------------------------------------------------------------------------------------------------- */
+
+/* Fed with these two pieces, there is no memory for what the second one asks for: an error, and nothing else comes of it. */
+static void short_of_memory(const char *one, size_t one_len, const char *two, size_t two_len, size_t most) {
+  test_mem m;
+  mllp_decoder d;
+  mllp_event ev;
+  test_mem_init(&m);
+  mllp_decoder_init(&d, &m.m, most, false);
+  mllp_feed(&d, one, one_len);
+  assert_int_equal(mllp_next(&d, &ev), HDW_E_AGAIN);
+  m.fail_after = 0;
+  mllp_feed(&d, two, two_len);
+  assert_int_equal(mllp_next(&d, &ev), HDW_E_NOMEM);
+  assert_int_equal(m.fail_after, -1);
+  assert_int_equal(mllp_next(&d, &ev), HDW_E_AGAIN); /* dead */
+  mllp_decoder_free(&d);
+  assert_int_equal(m.live_bytes, 0);
+}
+
+static void test_H3_a_frame_that_finds_no_memory_is_none(void **state) {
+  (void)state;
+  static char big[30000], first[1026];
+  memset(big, 'x', sizeof big);
+  memset(first, 'x', sizeof first);
+  first[0] = 0x0B, first[1025] = 0x1C; /* as much as is held at first */
+  short_of_memory(LIT("\x0BMSH|"), big, sizeof big, 20000);
+  short_of_memory(first, sizeof first, LIT("x"), 20000);
+  big[5000] = 0x1C, big[5001] = '\r';
+  short_of_memory(LIT("\x0BMSH|"), big, 5002, 20000);
+}
+
+static void test_H4_white_space_between_frames_is_no_junk(void **state) {
+  (void)state;
+  test_mem m;
+  mllp_decoder d;
+  mllp_event ev;
+  test_mem_init(&m);
+  mllp_decoder_init(&d, &m.m, 0, false);
+  mllp_feed(&d, LIT(" \t\r\n\x01z~\x0Bx\x1C\r"));
+  assert_int_equal(mllp_next(&d, &ev), HDW_OK);
+  assert_true(ev.kind == MLLP_JUNK && ev.len == 3);
+  assert_int_equal(mllp_next(&d, &ev), HDW_OK);
+  assert_true(ev.kind == MLLP_FRAME && ev.len == 1);
+  mllp_decoder_free(&d);
+}
+
+typedef struct pauser {
+  mllp_listener *l;
+  unsigned n;
+} pauser;
+static void pause_now(void *user, mllp_token t, const mllp_peer *from, const uint8_t *p, size_t len) {
+  pauser *o = (pauser *)user;
+  (void)from;
+  o->n++;
+  mllp_listener_pause(o->l, true);
+  assert_int_equal(mllp_reply(o->l, t, p, len), HDW_OK);
+}
+
+/* Paused by its first frame, a connection that may have many open gives no second one before it goes on. */
+static void test_H8_what_is_read_already_waits_while_the_listener_is_paused(void **state) {
+  (void)state;
+  rig r;
+  peer p;
+  io_addr a;
+  pauser o = {.n = 0};
+  rig_init(&r, false, 5);
+  mllp_listener_opts lo = {.addr = loopback(), .frame = pause_now, .user = &o};
+  assert_int_equal(mllp_listener_new(r.x, &lo, &o.l), HDW_OK);
+  mllp_listener_addr(o.l, &a);
+  peer_open(&p, &r, &a);
+  peer_say(&p, LIT("\x0B" "1\x1C\r\x0B" "2\x1C\r\x0B" "3\x1C\r"));
+  for (unsigned i = 1; i <= 3; i++) {
+    rig_run(&r, 50000, NULL, NULL);
+    assert_int_equal(o.n, i);
+    mllp_listener_pause(o.l, false);
+  }
+  assert_int_equal(p.in_len, 12);
+  peer_close(&p);
+  mllp_listener_free(o.l);
+  rig_free(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothing_is_done_twice),
+      cmocka_unit_test(test_H3_a_frame_that_finds_no_memory_is_none),
+      cmocka_unit_test(test_H4_white_space_between_frames_is_no_junk),
+      cmocka_unit_test(test_H8_what_is_read_already_waits_while_the_listener_is_paused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
