@@ -341,6 +341,13 @@ void eng_runs_make_room(engine *e) {
   if (!e->crowd.set) io_timer_set(e->io, &e->crowd, CROWD_US, on_crowd, e);
 }
 
+/* The process's budget, not the run's: it comes back when others have ended. */
+static bool process_is_full(eng_run *r) {
+  bool full = !r->a.over_limit;
+  if (full) eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+  return full;
+}
+
 void eng_run_go(eng_run *r) {
   engine *e = r->e;
   if (r->ending || e->failed) return;
@@ -362,11 +369,7 @@ void eng_run_go(eng_run *r) {
       return;
     case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
     case VM_OUT_OF_MEMORY:
-      /* The process's budget, not the run's: it comes back when others have ended. */
-      if (!r->a.over_limit) {
-        eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
-        return;
-      }
+      if (process_is_full(r)) return;
       eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", ""); return;
     case VM_FAILED:
       if (raised_again(r, &klass)) {
@@ -374,7 +377,7 @@ void eng_run_go(eng_run *r) {
         const char *msg = jv_text(&r->a, jv_get(r->vm.result, "message"));
         if (klass == FAIL_TRANSIENT) eng_run_park(r, klass, r->retry_after_us, msg ? msg : "", path ? path : "");
         else eng_run_end(r, RUN_DEAD, klass, code ? code : "", msg ? msg : "", path ? path : "");
-      } else ended_by_fault(r);
+      } else if (r->cx.err.status != HDW_E_NOMEM || !process_is_full(r)) ended_by_fault(r);
       return;
     }
   }

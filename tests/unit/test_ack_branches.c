@@ -52,7 +52,15 @@ static const char replies[] =
     "  reply(msg)\n"
     "}\n";
 
-typedef enum fate { NEW, DONE, DEAD, LATE } fate;
+static const char beside[] =
+    HEAD
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) ack after run within 5 seconds else AE {\n"
+    "  step x = crm.post('/x', body: { id: msg.PID-3.idNumber })\n"
+    "  return 1\n"
+    "}\n"
+    "workflow other on msg = adt.message(types: ['ADT^A01']) { send crm.post('/y', body: { id: msg.PID-3.idNumber }) }\n";
+
+typedef enum fate { NEW, DONE, DEAD, LATE, ECHO } fate; /* ECHO: it never came, but it went out from here */
 typedef struct scene {
   const char *name, *program, *options;
   fate first;                /* what became of the message when it came the first time */
@@ -62,7 +70,12 @@ typedef struct scene {
 static void prepare(ackrig *x, const scene *s, const char *m) {
   x->status = s->first == DEAD ? 422 : 0;
   x->delay_us = s->first == LATE ? 8000000 : 0;
-  if (s->first != NEW) {
+  if (s->first == ECHO) {
+    eng_call out = {.e = x->p->e, .c = x->p->e->conns[0]};
+    eng_echo_sends(&out, m, strlen(m));
+    prog_run_for(x->p, 1000000);
+    memset(x->p->e->echoes, 0, sizeof x->p->e->echoes); /* of an earlier life: only the state knows */
+  } else if (s->first != NEW) {
     kept k = give_bytes(x, m, s->first == LATE ? 6000000 : 1000000);
     assert_string_equal(k.r.code, s->first == DONE ? "AA" : "AE");
   }
@@ -93,7 +106,8 @@ static void test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothi
   (void)state;
   static const scene scenes[] = {
       {"new", once_program, "\"echo_of\":[\"crm\"]", NEW, 1}, {"done", once_program, "", DONE, 0},  {"dead", once_after, "", DEAD, 1},
-      {"late", once_after, "", LATE, 0},                    {"reply", replies, "", DONE, 0}};
+      {"late", once_after, "", LATE, 0},                    {"reply", replies, "", DONE, 0},
+      {"beside", beside, "", DEAD, 1},                      {"echo", once_program, "\"echo_of\":[\"crm\"]", ECHO, 0}};
   for (unsigned i = 0; i < sizeof scenes / sizeof *scenes; i++)
     for (walk_how how = 0; how < WALK_HOWS; how++) {
       ackrig *x = ack_new(scenes[i].program, scenes[i].options, "");
@@ -102,6 +116,219 @@ static void test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothi
       if (at < 5) fail_msg("%s: %ld places", scenes[i].name, at);
       ack_free(x);
     }
+}
+
+/* No head can be read: it is kept, and nobody has to send it again; without memory for the record it is to come again. */
+static void test_H13_what_nobody_can_read_is_kept_or_refused_for_a_retry(void **state) {
+  (void)state;
+  long at = 0;
+  bool reached = true;
+  ackrig *x = ack_new(once_program, "", "");
+  for (unsigned kept_ones = 0; reached; at++) {
+    uint64_t before = ack_stored(x);
+    walk_begin(x, WALK_ONE, at);
+    kept k = give_bytes(x, at & 1 ? "hello" : "MSH|^~\\&|LAB|HOSP|HUB|HUB|20260101120000||ADT^A01|\"\"|P|2.5.1\rPID|1||1\r", 1000000);
+    reached = walk.n > walk.at;
+    memset(&walk, 0, sizeof walk);
+    kept_ones += strcmp(k.r.code, "AR") == 0;
+    if (k.n != 1 || ack_stored(x) != before + !strcmp(k.r.code, "AR") || (strcmp(k.r.code, "AR") && strcmp(k.r.code, "AE"))) fail_msg("at %ld: '%s'", at, k.r.code);
+    if (!reached) assert_true(kept_ones > 0);
+  }
+  assert_true(at > 4);
+  ack_free(x);
+}
+
+/* ---- repetitions ---------------------------------------------------------------------------------------------------------------------- */
+
+static const char fails[] =
+    HEAD
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) ack after run within 5 seconds else AE {\n"
+    "  step x = crm.post('/x', body: { id: msg.PID-3.idNumber })\n"
+    "  fail('it cannot be')\n"
+    "}\n";
+static const char rejects[] =
+    HEAD
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) ack after run within 5 seconds else AE {\n"
+    "  step x = crm.post('/x', body: { id: msg.PID-3.idNumber })\n"
+    "  reject('AE', 'not now')\n"
+    "}\n"
+    "workflow other on msg = adt.message(types: ['ADT^A01']) { send crm.post('/y', body: { id: msg.PID-3.idNumber }) }\n";
+
+/* A run that ended with fail(...) is tried anew and is no dead letter any more; one that rejected runs again, and what was done beside it does not. */
+static void test_H40_what_failed_or_said_not_now_runs_again_and_nothing_else(void **state) {
+  (void)state;
+  ackrig *x = ack_new(fails, "", "");
+  peer *p = ack_connect(x, 2575);
+  for (unsigned i = 1; i <= 3; i++) {
+    EXPECT(x, p, "AE", "M1", "1", "");
+    assert_int_equal(x->calls, i);
+    assert_int_equal(prog_the_run(x->p, i - 1).state, RUN_FAILED);
+    if (i > 1) assert_int_equal(prog_the_run(x->p, i - 2).state, RUN_DISCARDED);
+  }
+  ack_hang_up(p);
+  ack_free(x);
+  x = ack_new(rejects, "", "");
+  p = ack_connect(x, 2575);
+  for (unsigned i = 1; i <= 3; i++) {
+    EXPECT(x, p, "AE", "M1", "1", "");
+    prog_run_for(x->p, 1000000);
+    assert_int_equal(x->calls, 1 + i); /* one of them the other workflow's */
+  }
+  assert_int_equal(ack_stored(x), 1);
+  ack_hang_up(p);
+  ack_free(x);
+}
+
+/* There are senders that know one id only. So many contents are compared, and what is older than those is taken as new. */
+static void test_H40_one_id_for_many_messages(void **state) {
+  (void)state;
+  ackrig *x = ack_new(ack_program, "", "");
+  peer *p = ack_connect(x, 2575);
+  char pid[8];
+  for (unsigned i = 0; i < 17; i++) {
+    snprintf(pid, sizeof pid, "%u", i);
+    EXPECT(x, p, "AA", "1", pid, "");
+  }
+  EXPECT(x, p, "AA", "1", "1", "");
+  assert_int_equal(ack_stored(x), 17);
+  EXPECT(x, p, "AA", "1", "0", "");
+  assert_int_equal(ack_stored(x), 18);
+  ack_hang_up(p);
+  ack_free(x);
+}
+
+/* Twice in one breath: the second one waits for the same run, whether it is the first attempt or a further one. */
+static void test_H40_twice_in_one_breath_before_it_is_stored(void **state) {
+  (void)state;
+  ackrig *x = ack_new(after_program, "", "");
+  peer *p = ack_connect(x, 2575);
+  char two[1200];
+  const char *m = ack_adt(x, "M1", "1", "P|2.5.1|||AL|AL");
+  snprintf(two, sizeof two, "%s%s", m, m);
+  x->status = 422;
+  assert_string_equal(ack_codes(x, ack_say(x, p, two)), "CA CA AE AE");
+  assert_int_equal(x->calls, 1);
+  x->status = 0;
+  assert_string_equal(ack_codes(x, ack_say(x, p, two)), "CA CA AA AA");
+  assert_int_equal(x->calls, 2);
+  assert_int_equal(ack_stored(x), 1);
+  ack_hang_up(p);
+  ack_free(x);
+}
+
+/* At a listener that is not open (any more) it is known again, too, and waits for the run that is under way. */
+static void test_H40_a_repetition_at_no_listener(void **state) {
+  (void)state;
+  ackrig *x = ack_new(after_program, "", "");
+  x->delay_us = 8000000;
+  (void)give_bytes(x, message(x, "M1"), 6000000);
+  (void)give_bytes(x, message(x, "M2"), 100000);
+  prog_restart(x->p); /* and nobody listens */
+  prog_run_for(x->p, 100000);
+  kept k = give_bytes(x, message(x, "M2"), 20000000);
+  assert_string_equal(k.r.code, "AA");
+  assert_true(k.r.duplicate);
+  k = give_bytes(x, message(x, "M2"), 1000000);
+  assert_string_equal(k.r.code, "AA");
+  ack_free(x);
+}
+
+/* The state cannot be read, the verdict cannot be written: a further attempt is refused for a retry, and nothing begins. */
+static void test_H40_a_further_attempt_that_cannot_be_looked_up_or_written(void **state) {
+  (void)state;
+  ackrig *x = ack_new(after_program, "", "");
+  static char huge[40000];
+  store_input old;
+  x->status = 422;
+  (void)give_bytes(x, message(x, "M1"), 1000000);
+  prog_ids in = {.n = 0};
+  (void)store_list_inputs(engine_store(x->p->e), 0, STORE_BY_TIME, cod_cstr(""), 0, false, 1, prog_take_id, &in);
+  assert_int_equal(store_get_input(engine_store(x->p->e), 0, in.id[0], &x->p->a, &old), HDW_OK);
+  memset(huge, 'x', sizeof huge - 1);
+  for (int how = 0; how < 4; how++) {
+    kept k = {.n = 0};
+    engine_source src = {.listener = "adt", .path = how == 3 ? "/x" : NULL};
+    const char *text = message(x, "M1");
+    eng_answer w = eng_answer_for(x->p->e, &src, false, keep, &k);
+    eng_message *m = eng_message_begin(x->p->e, &src, &w);
+    meta_workflow wf = {.ack_within_us = 1000000, .ack_else = "AE"};
+    m->p = text, m->len = strlen(text), m->hl7 = how < 3;
+    eng_message_verdict(m, INPUT_FAILED, "AE", "207", how == 1 ? huge : "no");
+    if (how >= 2) m->after = &wf, m->rec.verdict.state = INPUT_RUNNING; /* the run that is to answer is there already */
+    if (how == 0) engine_store(x->p->e)->failed = HDW_E_IO;
+    eng_message_again(m, &old);
+    engine_store(x->p->e)->failed = HDW_OK;
+    eng_message_end(m);
+    prog_run_for(x->p, 1000000);
+    assert_int_equal(k.n, 1);
+    assert_string_equal(k.r.code, how < 2 ? "AE" : how == 2 ? "AA" : "");
+    if (how == 3) assert_int_equal(k.r.http_status, 202);
+  }
+  assert_int_equal(x->calls, 1);
+  ack_free(x);
+}
+
+/* ---- the record ----------------------------------------------------------------------------------------------------------------------- */
+
+/* What cannot be written is refused for a retry: no room for what is not on the disk yet, or more than a record holds. */
+static void test_H13_a_record_that_cannot_be_written(void **state) {
+  (void)state;
+  enum { BIG = 15 << 20 };
+  ackrig *x = ack_new(once_program, "", "");
+  char *m = (char *)malloc(BIG + 1), name[200];
+  kept k[6];
+  memset(k, 0, sizeof k);
+  memset(m, 'x', BIG);
+  m[BIG] = 0;
+  engine_source src = {.listener = "adt"};
+  for (unsigned i = 0; i < 6; i++) {
+    int n = snprintf(name, sizeof name, "MSH|^~\\&|LAB|HOSP|HUB|HUB|20260101120000||ADT^A01|B%u|P|2.5.1\rPID|1||%u^^^H\rOBX|1|TX|", i, i);
+    memcpy(m, name, (size_t)n);
+    eng_submit_message(x->p->e, &src, m, BIG, false, keep, &k[i]);
+  }
+  unsigned full = 0;
+  for (unsigned i = 0; i < 6; i++)
+    if (k[i].n) assert_non_null(strstr(k[i].text, "MSA|AE")), assert_non_null(strstr(k[i].text, "No space is left")), full++;
+  assert_in_range(full, 1, 3);
+  prog_run_for(x->p, 1000000);
+  for (unsigned i = 0; i < 6; i++) assert_int_equal(k[i].n, 1);
+  free(m);
+  assert_int_equal(ack_stored(x), 6 - full);
+  memset(name, 'l', sizeof name);
+  name[130] = 0;
+  kept one = {.n = 0};
+  src.listener = name;
+  const char *text = message(x, "M1");
+  engine_submit_hl7(x->p->e, &src, text, strlen(text), keep, &one);
+  assert_string_equal(one.r.code, "AE");
+  assert_int_equal(ack_stored(x), 6 - full);
+  ack_free(x);
+}
+
+static void test_H37_a_character_set_that_nobody_knows_says_nothing(void **state) {
+  (void)state;
+  ackrig *x = ack_new(ack_program, "", "");
+  kept k = {.n = 0};
+  engine_source src = {.listener = "adt", .charset = "klingon"};
+  const char *m = "MSH|^~\\&|LAB|HOSP|HUB|HUB|20260101120000||ADT^A01|M1|P|2.5.1||||||UNICODE UTF-8\rPID|1||1^^^J\xC3\xB6\r";
+  engine_submit_hl7(x->p->e, &src, m, strlen(m), keep, &k);
+  prog_run_for(x->p, 1000000);
+  assert_string_equal(k.r.code, "AA");
+  assert_int_equal(x->calls, 1);
+  val v;
+  hl7_problem why;
+  assert_int_not_equal(eng_input_value(x->p->e, &x->p->a, "", 0, &(eng_reading){.identity = NULL}, &v, &why), HDW_OK); /* retention took the bytes */
+  ack_free(x);
+}
+
+/* reply(...) before any effect, and no word of when to acknowledge: the run answers, within half a minute. */
+static void test_a_reply_without_an_ack_clause_has_half_a_minute(void **state) {
+  (void)state;
+  ackrig *x = ack_new(HEAD "workflow admit on msg = adt.message(types: ['ADT^A01']) {\n  if msg.PID-3.idNumber = 'Q' { reply(msg) }\n  step x = crm.post('/x', body: { id: 1 })\n}\n", "", "");
+  kept k = give_bytes(x, message(x, "Q"), 1000000);
+  assert_string_equal(k.r.code, "AA");
+  assert_non_null(strstr(k.text, "ADT^A01|Q"));
+  ack_free(x);
 }
 
 /* ---- frames --------------------------------------------------------------------------------------------------------------------------- */
@@ -190,6 +417,15 @@ static void test_H8_what_is_read_already_waits_while_the_listener_is_paused(void
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothing_is_done_twice),
+      cmocka_unit_test(test_H13_what_nobody_can_read_is_kept_or_refused_for_a_retry),
+      cmocka_unit_test(test_H40_what_failed_or_said_not_now_runs_again_and_nothing_else),
+      cmocka_unit_test(test_H40_one_id_for_many_messages),
+      cmocka_unit_test(test_H40_twice_in_one_breath_before_it_is_stored),
+      cmocka_unit_test(test_H40_a_repetition_at_no_listener),
+      cmocka_unit_test(test_H40_a_further_attempt_that_cannot_be_looked_up_or_written),
+      cmocka_unit_test(test_H13_a_record_that_cannot_be_written),
+      cmocka_unit_test(test_H37_a_character_set_that_nobody_knows_says_nothing),
+      cmocka_unit_test(test_a_reply_without_an_ack_clause_has_half_a_minute),
       cmocka_unit_test(test_H3_a_frame_that_finds_no_memory_is_none),
       cmocka_unit_test(test_H4_white_space_between_frames_is_no_junk),
       cmocka_unit_test(test_H8_what_is_read_already_waits_while_the_listener_is_paused),

@@ -2,11 +2,12 @@
  * from it on do, or the state cannot be read any more from there on. */
 #ifndef HDW_WALK_RIG_H
 #define HDW_WALK_RIG_H
+#include <limits.h>
 #include "ack_rig.h"
 #include "engine_int.h"
 #include "store_int.h"
 
-typedef enum walk_how { WALK_ONE, WALK_ALL, WALK_UNREAD, WALK_HOWS } walk_how;
+typedef enum walk_how { WALK_ONE, WALK_ALL, WALK_UNREAD, WALK_HOWS, WALK_THREE /* in a row: what asks for less when it does not get much */ } walk_how;
 
 static struct walk {
   void *(*get)(mem *m, size_t len);
@@ -18,7 +19,8 @@ static struct walk {
 static inline void *walk_get(mem *m, size_t len) {
   bool chunk = len >= 4096 && len <= 256 << 10 && (len & (len - 1)) == 0; /* an arena's: it asks again for just what it needs */
   if (chunk) return NULL;
-  bool now = walk.how == WALK_ONE ? walk.n == walk.at : walk.n >= walk.at;
+  long until = walk.how == WALK_ONE ? walk.at : walk.how == WALK_THREE ? walk.at + 2 : LONG_MAX;
+  bool now = walk.n >= walk.at && walk.n <= until;
   walk.n++;
   if (!now) return walk.get(m, len);
   if (walk.how != WALK_UNREAD) return NULL;
