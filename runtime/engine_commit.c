@@ -188,7 +188,7 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
   c->status = store_get_run(c->m->e->store, ENG_PART, id, &a, &row);
   if (!c->status) {
     rec_verdict *v = &c->m->rec.verdict;
-    for (unsigned i = 0; i < v->nruns && !(c->rejected && row.flags & RUN_F_ACK_AFTER && state == RUN_DONE); i++)
+    for (unsigned i = 0; i < v->nruns && !(c->rejected && state == RUN_DONE && row.flags & RUN_F_ACK_AFTER); i++)
       if (cod_equal(v->runs[i].workflow, row.workflow)) v->runs[i--] = v->runs[--v->nruns];
   }
   arena_free(&a);

@@ -152,7 +152,15 @@ static const char rejects[] =
     "  step x = crm.post('/x', body: { id: msg.PID-3.idNumber })\n"
     "  reject('AE', 'not now')\n"
     "}\n"
-    "workflow other on msg = adt.message(types: ['ADT^A01']) { send crm.post('/y', body: { id: msg.PID-3.idNumber }) }\n";
+    "workflow other on msg = adt.message(types: ['ADT^A01']) { send crm.post('/y', body: { id: msg.PID-3.idNumber }) }\n"
+    "workflow third on msg = adt.message(types: ['ADT^A01']) {\n"
+    "  step x = crm.post('/z', body: { id: msg.PID-3.idNumber })\n"
+    "  step y = crm.post('/z', body: { id: msg.PID-3.idNumber })\n"
+    "  return 1\n"
+    "}\n";
+static const char commits[] =
+    HEAD
+    "workflow admit on msg = adt.message(types: ['ADT^A01']) { reject('CE', 'not now') }\n";
 
 /* A run that ended with fail(...) is tried anew and is no dead letter any more; one that rejected runs again, and what was done beside it does not. */
 static void test_H40_what_failed_or_said_not_now_runs_again_and_nothing_else(void **state) {
@@ -172,10 +180,25 @@ static void test_H40_what_failed_or_said_not_now_runs_again_and_nothing_else(voi
   for (unsigned i = 1; i <= 3; i++) {
     EXPECT(x, p, "AE", "M1", "1", "");
     prog_run_for(x->p, 1000000);
-    assert_int_equal(x->calls, 1 + i); /* one of them the other workflow's */
+    assert_int_equal(x->calls, 3 + i); /* the others' are made once */
   }
-  assert_int_equal(ack_stored(x), 1);
+  x->delay_us = 2000000; /* the third workflow goes on while the first one has answered */
+  unsigned before = x->calls;
+  for (unsigned i = 0; i < 2; i++) {
+    kept k = give_bytes(x, message(x, "M2"), 2500000);
+    assert_string_equal(k.r.code, "AE");
+  }
+  prog_run_for(x->p, 10000000);
+  assert_int_equal(x->calls, before + 2 + 1 + 2);
+  assert_int_equal(ack_stored(x), 2);
   ack_hang_up(p);
+  ack_free(x);
+  x = ack_new(commits, "", "");
+  for (unsigned i = 0; i < 2; i++) {
+    kept k = give_bytes(x, message(x, "M1"), 100000);
+    assert_string_equal(k.r.code, "AE");
+    assert_false(k.r.duplicate); /* a further attempt */
+  }
   ack_free(x);
 }
 

@@ -7,7 +7,7 @@ static engine_mock_verdict listen_world(prog *p, const engine_effect *f, arena *
   buf b;
   buf_init(&b, a, 4096);
   (void)json_write(jv_get(f->request, "body"), &b, NULL);
-  snprintf(heard, sizeof heard, "%.*s", (int)b.len, b.p ? b.p : "");
+  if (!b.status) snprintf(heard, sizeof heard, "%.*s", (int)b.len, b.p); /* else the test's own memory failed */
   return ack_world(p, f, a, out);
 }
 
@@ -40,18 +40,19 @@ static int status(const char *answer) { return strlen(answer) > 12 ? atoi(answer
 /* ---- every step of the way, on the wire -------------------------------------------------------------------------------------------------- */
 
 /* One request while the nth allocation fails; true: there was one. whole: what the program must have seen when it saw anything. */
-static bool one_request(ackrig *x, long at, bool hl7, const char *whole) {
-  char id[40], headers[300], body[300];
-  snprintf(id, sizeof id, "W%d-%ld", hl7, at);
+static bool one_request(ackrig *x, walk_how how, long at, bool hl7, const char *whole) {
+  char id[40], headers[300], body[300], line[400];
+  snprintf(id, sizeof id, "W%d-%d-%ld", hl7, (int)how, at);
   snprintf(headers, sizeof headers, "X-One: 1\r\nX-One: 2\r\nContent-Type: %s\r\nIdempotency-Key: %s\r\n", hl7 ? "application/hl7-v2" : "application/json", id);
   snprintf(body, sizeof body, hl7 ? HL7 : "{\"id\":\"%s\"}", id);
-  const char *line = hl7 ? "POST /hl7" : "POST /api?a=1&a=2&a=3&b=x";
+  snprintf(line, sizeof line, hl7 ? "POST /hl7" : "POST /api?a=1&a=2&a=3&b=x%0300d", 0);
+  heard[0] = 0;
   unsigned before = x->calls;
   uint64_t stored = ack_stored(x);
   peer *p = ack_connect(x, 8080);
-  char t[1000];
+  char t[1500];
   int len = snprintf(t, sizeof t, "%s HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n%s\r\n%s", line, strlen(body), headers, body);
-  walk_begin(x, WALK_ONE, at);
+  walk_begin(x, how, at);
   const char *got = ack_say_for(x, p, t, (size_t)len, 20000);
   bool reached = walk_end(x);
   ack_hang_up(p);
@@ -66,20 +67,23 @@ static bool one_request(ackrig *x, long at, bool hl7, const char *whole) {
   bool once = x->calls == before + 1 || (reached && x->calls == before + 2); /* a delivery whose end could not be written goes again, under its key */
   if (code != (hl7 ? 200 : 202) || ack_stored(x) != stored + 1 || !once)
     fail_msg("%s: %d when it came again, %u calls, %u stored", id, code, x->calls - before, (unsigned)(ack_stored(x) - stored));
-  if (!strstr(heard, whole)) fail_msg("%s: %s", id, heard);
+  if (!strstr(heard, whole) && (heard[0] || !reached)) fail_msg("%s: %s", id, heard);
   return reached;
 }
 
 static void test_H49_without_memory_a_request_is_taken_whole_or_comes_again(void **state) {
   (void)state;
-  for (int hl7 = 0; hl7 < 2; hl7++) {
+  for (int kind = 0; kind < 8; kind++) {
+    int hl7 = kind & 1;
     ackrig *x = begin(program, "");
     long at = 0;
-    while (one_request(x, at, hl7, hl7 ? "\"id\":[\"1\"]" : "\"q\":{\"a\":[\"1\",\"2\",\"3\"],\"b\":\"x\"}")) at++;
+    walk_given = kind & 4 ? 8192 : 0;
+    while (one_request(x, kind & 2 ? WALK_THREE : WALK_ONE, at, hl7, hl7 ? "\"id\":[\"1\"]" : "\"q\":{\"a\":[\"1\",\"2\",\"3\"],\"b\":\"x0")) at++;
     assert_true(at > 10);
     if (!hl7) assert_non_null(strstr(heard, "\"x-one\":\"1, 2\""));
     ack_free(x);
   }
+  walk_given = 0;
 }
 
 /* B-13: half a list of keys would make the others' signatures wrong. */
@@ -115,8 +119,8 @@ static void keep(void *user, const engine_reply *r) {
 }
 static kept give(ackrig *x, const char *id, int64_t us) {
   kept *k = (kept *)arena_zalloc(&x->p->a, 1, sizeof *k); /* answers may come later than we wait */
-  char body[100];
-  snprintf(body, sizeof body, "{\"id\":\"%s\"}", id);
+  char body[6000];
+  snprintf(body, sizeof body, "{\"id\":\"%s\",\"pad\":\"%05000d\"}", id, 0); /* more than an arena's first chunk */
   post_request(x->p->e, "application/json", "/api", body, id, keep, k);
   if (walk.get) (void)walk_end(x);
   prog_run_for(x->p, us);
@@ -173,6 +177,7 @@ static void test_H13_H53_whatever_fails_on_the_way_the_caller_hears_it_and_nothi
   (void)state;
   static const scene scenes[] = {{"new", once_program, "\"echo_of\":[\"crm\"]", NEW, 1}, {"done", once_after, "", DONE, 0}, {"dead", once_after, "", DEAD, 1},
                                  {"late", once_after, "", LATE, 0},                    {"echo", once_program, "\"echo_of\":[\"crm\"]", ECHO, 0}};
+  walk_given = 8192;
   for (unsigned i = 0; i < sizeof scenes / sizeof *scenes; i++)
     for (walk_how how = 0; how < WALK_HOWS; how++) {
       ackrig *x = ack_new(scenes[i].program, "", scenes[i].options);

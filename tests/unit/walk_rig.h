@@ -7,7 +7,7 @@
 #include "engine_int.h"
 #include "store_int.h"
 
-typedef enum walk_how { WALK_ONE, WALK_ALL, WALK_UNREAD, WALK_HOWS, WALK_THREE /* in a row: what asks for less when it does not get much */ } walk_how;
+typedef enum walk_how { WALK_ONE, WALK_THREE /* in a row: who asks for less when it does not get much */, WALK_ALL, WALK_UNREAD, WALK_HOWS } walk_how;
 
 static struct walk {
   void *(*get)(mem *m, size_t len);
@@ -16,8 +16,10 @@ static struct walk {
   long at, n;
 } walk;
 
+static size_t walk_given;    /* what others than arenas need, too, is given: the stack of a JSON reader */
+
 static inline void *walk_get(mem *m, size_t len) {
-  bool chunk = len >= 4096 && len <= 256 << 10 && (len & (len - 1)) == 0; /* an arena's: it asks again for just what it needs */
+  bool chunk = len != walk_given && len >= 4096 && len <= 256 << 10 && (len & (len - 1)) == 0; /* an arena's: it asks again for just what it needs */
   if (chunk) return NULL;
   long until = walk.how == WALK_ONE ? walk.at : walk.how == WALK_THREE ? walk.at + 2 : LONG_MAX;
   bool now = walk.n >= walk.at && walk.n <= until;
