@@ -39,14 +39,16 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   HDW_POINT("input.durable");
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
-  const rec_input *in = s || rec->type != REC_INPUT ? NULL : store_applied_input(e->store, rec->seq); /* it has just been applied */
+  const rec_input *in = NULL;
   rec_input_verdict again HDW_UNSET; /* no memory of the process is asked for it: it is stored, and its runs must start */
-  const rec_verdict *v = NULL;
+  rec_verdict_clear(&again.verdict);
+  if (!s && rec->type == REC_VERDICT) s = rec_get_verdict(rec, &again);
+  else if (!s) in = store_applied_input(e->store, rec->seq); /* it has just been applied */
+  const rec_verdict *v = in ? &in->verdict : s ? NULL : &again.verdict;
   if (in) {
-    v = &in->verdict;
     p->input = rec->seq;
     watch_committed(e, in, rec->seq, p->began_us);
-  } else if (!s && rec->type == REC_VERDICT && !rec_get_verdict(rec, &again)) v = &again.verdict;
+  }
   if (!v) { /* not stored: the sender keeps it */
     eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true, .http = 503};
     eng_answer_all(p, &o);
@@ -293,7 +295,7 @@ static void stored_answer(eng_message *m, const store_input *in, const after_run
   w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
                    .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = HDW_BROKEN("answer.changes") ? io_wall_us(e->io) : in->time_us, .content_hash = in->content_hash, .duplicate = true, .final = true, .waited = run->found};
-  if (!o.code || !o.error || !o.text || (run->found && run->row.state == RUN_DONE && !answer_of(m, &run->row, &o))) {
+  if (!o.code || !o.error || !o.text || (run->row.state == RUN_DONE && !answer_of(m, &run->row, &o))) {
     eng_message_refuse(m, "AE", 207, "The answer cannot be looked up now");
     return;
   }

@@ -291,6 +291,33 @@ static void test_H40_a_further_attempt_that_cannot_be_looked_up_or_written(void 
   ack_free(x);
 }
 
+/* The reply is read from the log. While the disk does not give it, the repetition comes again; what no memory of a run is enough for any more stays away. */
+static void test_H40_a_reply_that_cannot_be_read(void **state) {
+  (void)state;
+  ackrig *x = ack_new(replies, "", "");
+  kept first = give_bytes(x, message(x, "M1"), 1000000), k;
+  assert_non_null(strstr(first.text, "ADT^A01|M1"));
+  io_sim_fault(x->p->io, IO_SIM_PREAD, 1, HDW_E_IO, false);
+  k = give_bytes(x, message(x, "M1"), 1000000);
+  assert_string_equal(k.r.code, "AE");
+  io_sim_fault(x->p->io, IO_SIM_PREAD, 0, HDW_OK, false);
+  int64_t all = x->p->cfg.top.run_memory_bytes;
+  unsigned refused = 0, plain = 0;
+  for (int64_t room = 64; room < 6000; room += 32) {
+    x->p->cfg.top.run_memory_bytes = room;
+    k = give_bytes(x, message(x, "M1"), 100000);
+    bool ack = strstr(k.text, "MSA|AA|M1") != NULL;
+    refused += strcmp(k.r.code, "AE") == 0, plain += ack;
+    if (strcmp(k.r.code, "AE") && !ack && strcmp(k.text, first.text)) fail_msg("%d bytes: %s", (int)room, k.text);
+  }
+  assert_true(refused && plain);
+  x->p->cfg.top.run_memory_bytes = all;
+  k = give_bytes(x, message(x, "M1"), 100000);
+  assert_string_equal(k.text, first.text);
+  assert_int_equal(x->calls, 1);
+  ack_free(x);
+}
+
 /* ---- the record ----------------------------------------------------------------------------------------------------------------------- */
 
 /* What cannot be written is refused for a retry: no room for what is not on the disk yet, or more than a record holds. */
@@ -446,6 +473,7 @@ int main(void) {
       cmocka_unit_test(test_H40_twice_in_one_breath_before_it_is_stored),
       cmocka_unit_test(test_H40_a_repetition_at_no_listener),
       cmocka_unit_test(test_H40_a_further_attempt_that_cannot_be_looked_up_or_written),
+      cmocka_unit_test(test_H40_a_reply_that_cannot_be_read),
       cmocka_unit_test(test_H13_a_record_that_cannot_be_written),
       cmocka_unit_test(test_H37_a_character_set_that_nobody_knows_says_nothing),
       cmocka_unit_test(test_a_reply_without_an_ack_clause_has_half_a_minute),
