@@ -318,6 +318,28 @@ static void test_H40_a_reply_that_cannot_be_read(void **state) {
   ack_free(x);
 }
 
+/* The run says "not now". Without memory as it ends it says so later, or the time for an answer is over; it never becomes a "never", which would be final. */
+static void test_H40_not_now_never_becomes_never(void **state) {
+  (void)state;
+  ackrig *x = ack_new(after_program, "", "");
+  long at = 0;
+  for (bool reached = true; reached; at++) {
+    char t[300];
+    int n = snprintf(t, sizeof t, "MSH|^~\\&|LAB|HOSP|HUB|HUB|20260101120000||ADT^A01|S%ld|P|2.5.1\rPID|1||E^^^H\r", at);
+    kept *k = (kept *)arena_zalloc(&x->p->a, 1, sizeof *k);
+    engine_source src = {.listener = "adt"};
+    engine_submit_hl7(x->p->e, &src, t, (size_t)n, keep, k);
+    walk_begin(x, WALK_ONE, at);
+    prog_run_for(x->p, 200000);
+    reached = walk_end(x);
+    memset(&walk, 0, sizeof walk);
+    prog_run_for(x->p, 20000000);
+    if (k->n != 1 || strcmp(k->r.code, "AE")) fail_msg("at %ld: %u answers, %s", at, k->n, k->text);
+  }
+  assert_true(at > 20);
+  ack_free(x);
+}
+
 /* ---- the record ----------------------------------------------------------------------------------------------------------------------- */
 
 /* What cannot be written is refused for a retry: no room for what is not on the disk yet, or more than a record holds. */
@@ -474,6 +496,7 @@ int main(void) {
       cmocka_unit_test(test_H40_a_repetition_at_no_listener),
       cmocka_unit_test(test_H40_a_further_attempt_that_cannot_be_looked_up_or_written),
       cmocka_unit_test(test_H40_a_reply_that_cannot_be_read),
+      cmocka_unit_test(test_H40_not_now_never_becomes_never),
       cmocka_unit_test(test_H13_a_record_that_cannot_be_written),
       cmocka_unit_test(test_H37_a_character_set_that_nobody_knows_says_nothing),
       cmocka_unit_test(test_a_reply_without_an_ack_clause_has_half_a_minute),
