@@ -85,7 +85,7 @@ static bool mode_is(const eng_answer *w, const char *mode) { return w->l && !str
 static const char *mapped(const eng_answer *w, const char *code) {
   for (uint32_t i = 0; w->l && i < w->l->o->ack_codes.n; i++) {
     const char *m = w->l->o->ack_codes.v[i];
-    if (strncmp(m, code, 2) || m[2] != '=') continue;
+    if (strncmp(m, code, 2)) continue; /* CODE=...: config.c has looked */
     return strcmp(m + 3, "none") ? m + 3 : NULL;
   }
   return code;

@@ -39,14 +39,16 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   HDW_POINT("input.durable");
   eng_once_durable(e, rec->seq);
   arena_init(&a, e->mem, 0);
-  const rec_input *in = s || rec->type != REC_INPUT ? NULL : store_applied_input(e->store, rec->seq); /* it has just been applied */
+  const rec_input *in = NULL;
   rec_input_verdict again HDW_UNSET; /* no memory of the process is asked for it: it is stored, and its runs must start */
-  const rec_verdict *v = NULL;
+  rec_verdict_clear(&again.verdict);
+  if (!s && rec->type == REC_VERDICT) s = rec_get_verdict(rec, &again);
+  else if (!s) in = store_applied_input(e->store, rec->seq); /* it has just been applied */
+  const rec_verdict *v = in ? &in->verdict : s ? NULL : &again.verdict;
   if (in) {
-    v = &in->verdict;
     p->input = rec->seq;
     watch_committed(e, in, rec->seq, p->began_us);
-  } else if (!s && rec->type == REC_VERDICT && !rec_get_verdict(rec, &again)) v = &again.verdict;
+  }
   if (!v) { /* not stored: the sender keeps it */
     eng_outcome o = {.code = p->hl7 ? "AE" : "503", .error = "207", .text = "The message could not be stored", .time_us = io_wall_us(e->io), .content_hash = p->content_hash, .final = true, .http = 503};
     eng_answer_all(p, &o);
@@ -188,7 +190,7 @@ static bool drop_seen(uint16_t part, uint64_t id, uint8_t state, void *user) {
   c->status = store_get_run(c->m->e->store, ENG_PART, id, &a, &row);
   if (!c->status) {
     rec_verdict *v = &c->m->rec.verdict;
-    for (unsigned i = 0; i < v->nruns && !(c->rejected && row.flags & RUN_F_ACK_AFTER && state == RUN_DONE); i++)
+    for (unsigned i = 0; i < v->nruns && !(c->rejected && state == RUN_DONE && row.flags & RUN_F_ACK_AFTER); i++)
       if (cod_equal(v->runs[i].workflow, row.workflow)) v->runs[i--] = v->runs[--v->nruns];
   }
   arena_free(&a);
@@ -274,6 +276,18 @@ static bool find_after(uint16_t part, uint64_t id, uint8_t state, void *user) {
   return !c->status;
 }
 
+/* What the run answered with, if it did. False: it cannot be read now, and without it the answer would be another one than the first. What retention took, or
+ * nothing can read any more, stays away. */
+static bool answer_of(eng_message *m, const store_run *run, eng_outcome *o) {
+  vm_outcome how;
+  val v;
+  hl7_slice b;
+  m->a.failed = false;
+  hdw_status s = engine_result(m->e, run, &m->a, &how, &v);
+  if (!s && eng_reply_bytes(m->e, &m->a, m->hl7, how, v, &b)) o->body = b.p, o->body_len = b.len;
+  return s != HDW_E_IO && (!m->a.failed || m->a.over_limit);
+}
+
 /* The answer that the first one got, built again from its record: the same bytes. */
 static void stored_answer(eng_message *m, const store_input *in, const after_run *run) {
   engine *e = m->e;
@@ -281,12 +295,8 @@ static void stored_answer(eng_message *m, const store_input *in, const after_run
   w.joined = true;
   eng_outcome o = {.input = in->id, .code = arena_dup(&m->a, in->ack_code.p, in->ack_code.len), .error = arena_dup(&m->a, in->error_code.p, in->error_code.len),
                    .text = arena_dup(&m->a, in->text.p, in->text.len), .time_us = HDW_BROKEN("answer.changes") ? io_wall_us(e->io) : in->time_us, .content_hash = in->content_hash, .duplicate = true, .final = true, .waited = run->found};
-  vm_outcome how;
-  val v;
-  hl7_slice s;
-  if (run->found && run->row.state == RUN_DONE && !engine_result(e, &run->row, &m->a, &how, &v) && eng_reply_bytes(e, &m->a, m->hl7, how, v, &s)) o.body = s.p, o.body_len = s.len;
-  if (!o.code || !o.error || !o.text) {
-    eng_message_refuse(m, "AE", 207, "Out of memory");
+  if (!o.code || !o.error || !o.text || (run->row.state == RUN_DONE && !answer_of(m, &run->row, &o))) {
+    eng_message_refuse(m, "AE", 207, "The answer cannot be looked up now");
     return;
   }
   e->st.duplicates++;

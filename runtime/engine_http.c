@@ -21,7 +21,7 @@ static void on_http_reply(void *user, const engine_reply *r) {
     http_header h[2] = {{lit("Content-Type"), lit(r->json ? (r->http_status >= 400 ? "application/problem+json" : "application/json") : w->type)}, {lit("Retry-After"), lit("5")}};
     (void)http_reply(w->l->http, w->t, r->http_status, h, r->http_status == 503 ? 2 : 1, r->p, r->len);
   }
-  if (r->last) eng_wait_end(w->l, &w->wait);
+  eng_wait_end(w->l, &w->wait);
 }
 
 typedef enum body_type { BODY_OTHER, BODY_ER7, BODY_XML, BODY_TEXT } body_type;
@@ -38,7 +38,7 @@ static body_type type_of(http_str t, char *charset, size_t cap) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (http_str_is(name, names[i].name)) type = names[i].type;
   charset[0] = 0;
-  for (const char *p = semi, *end = t.p + t.len; p && p < end;) { /* parameters: NAME=VALUE, VALUE perhaps quoted (H-48) */
+  for (const char *p = semi, *end = t.p + t.len; p;) { /* parameters: NAME=VALUE, VALUE perhaps quoted (H-48) */
     do p++;
     while (p < end && (*p == ' ' || *p == '\t'));
     const char *next = p < end ? (const char *)memchr(p, ';', (size_t)(end - p)) : NULL, *stop = next ? next : end;

@@ -62,11 +62,11 @@ static bool set_type(eng_message *m) {
 void eng_message_verdict(eng_message *m, uint8_t state, const char *code, const char *error, const char *text) {
   rec_verdict *v = &m->rec.verdict;
   rec_verdict_clear(v);
-  v->state = state, v->ack_code = cod_cstr(code), v->error_code = cod_cstr(error), v->text = cod_cstr(text ? text : "");
+  v->state = state, v->ack_code = cod_cstr(code), v->error_code = cod_cstr(error), v->text = cod_cstr(text);
   m->after = NULL;
 }
 
-/* The message cannot be taken apart: its place and code go into the record. AR where the code says so (H-25). */
+/* The message cannot be taken apart: its place and code go into the record. */
 static void problem(eng_message *m, const char *code, const hl7_problem *why) {
   char t[ENG_CODE];
   eng_problem_text(why, t);
@@ -106,8 +106,7 @@ static bool decide(eng_message *m, uint64_t known) {
     return false;
   }
   if (s) {
-    if (!why.code) why.code = 102;
-    problem(m, why.code >= 200 && why.code <= 203 ? "AR" : "AE", &why);
+    problem(m, "AE", &why); /* its code is never one of those that mean AR (H-25): reading a message knows nothing of types and versions */
     return true;
   }
   eng_patients_hl7(m, msg);
@@ -143,10 +142,8 @@ static void handle(eng_message *m) {
   if (m->src->charset) snprintf(m->charset, sizeof m->charset, "!%.40s", m->src->charset);
   else if (m->l && m->l->o->charset[0]) snprintf(m->charset, sizeof m->charset, "%.40s", m->l->o->charset);
   if (!identify(m, &old, &again, &why)) return;
-  if (!m->has_head) {
-    if (!why.code) why.code = 100;
-    problem(m, "AR", &why);
-  } else if (!m->head.control_id.len || (m->head.control_id.len == 2 && !memcmp(m->head.control_id.p, "\"\"", 2))) problem(m, "AR", &no_id);
+  if (!m->has_head) problem(m, "AR", &why);
+  else if (!m->head.control_id.len || (m->head.control_id.len == 2 && !memcmp(m->head.control_id.p, "\"\"", 2))) problem(m, "AR", &no_id);
   else if (!eng_echo_heard(m, m->p, m->len, NULL) && (is_unsure(m) || !decide(m, again ? old.id : 0))) return;
   if (again) eng_message_again(m, &old);
   else eng_message_commit(m);

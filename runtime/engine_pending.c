@@ -10,7 +10,7 @@ static unsigned slot_of(const char *key, uint32_t len) {
 }
 
 eng_pending *eng_pending_find(const eng_message *m, bool *other) {
-  for (eng_pending *p = m->key_len ? m->e->pending_hash[slot_of(m->key, m->key_len)] : NULL; p; p = p->hash_next) {
+  for (eng_pending *p = m->e->pending_hash[slot_of(m->key, m->key_len)]; p; p = p->hash_next) {
     if (p->key_len != m->key_len || memcmp(p->key, m->key, m->key_len) != 0) continue;
     if (eng_content_is(p->content_hash, m)) return p;
     *other = true;

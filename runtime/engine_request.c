@@ -159,11 +159,10 @@ int engine_route(const engine *e, const char *listener, const char *method, cons
         }
         if (best == 0) best = 1;
         size_t n = strlen(allow);
-        if (n + strlen(want) + 3 < 64 && !strcasestr(allow, want)) {
-          snprintf(allow + n, 64 - n, "%s%s", n ? ", " : "", want);
-          for (char *p = allow + n; *p; p++)
-            if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 32);
-        }
+        if (strcasestr(allow, want)) continue;
+        snprintf(allow + n, 64 - n, "%s%s", n ? ", " : "", want); /* each method once: there is room for all */
+        for (char *p = allow + n; *p; p++)
+          if (*p >= 'a') *p = (char)(*p - 32);
       }
   return best;
 }

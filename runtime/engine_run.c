@@ -341,6 +341,13 @@ void eng_runs_make_room(engine *e) {
   if (!e->crowd.set) io_timer_set(e->io, &e->crowd, CROWD_US, on_crowd, e);
 }
 
+/* The process's budget, not the run's: it comes back when others have ended. */
+static bool process_is_full(eng_run *r) {
+  bool full = !r->a.over_limit;
+  if (full) eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+  return full;
+}
+
 void eng_run_go(eng_run *r) {
   engine *e = r->e;
   if (r->ending || e->failed) return;
@@ -362,11 +369,7 @@ void eng_run_go(eng_run *r) {
       return;
     case VM_OUT_OF_FUEL: eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_FUEL", "the run took more instructions than run_fuel allows", ""); return;
     case VM_OUT_OF_MEMORY:
-      /* The process's budget, not the run's: it comes back when others have ended. */
-      if (!r->a.over_limit) {
-        eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
-        return;
-      }
+      if (process_is_full(r)) return;
       eng_run_end(r, RUN_DEAD, FAIL_PERMANENT, "HDW_E_NOMEM", "the run took more memory than run_memory_bytes allows", ""); return;
     case VM_FAILED:
       if (raised_again(r, &klass)) {
@@ -374,7 +377,7 @@ void eng_run_go(eng_run *r) {
         const char *msg = jv_text(&r->a, jv_get(r->vm.result, "message"));
         if (klass == FAIL_TRANSIENT) eng_run_park(r, klass, r->retry_after_us, msg ? msg : "", path ? path : "");
         else eng_run_end(r, RUN_DEAD, klass, code ? code : "", msg ? msg : "", path ? path : "");
-      } else ended_by_fault(r);
+      } else if (r->cx.err.status != HDW_E_NOMEM || !process_is_full(r)) ended_by_fault(r);
       return;
     }
   }
@@ -471,18 +474,30 @@ static void say_end(eng_run *r, uint8_t state, const char *code, const char *tex
           "trace_id", watch_trace(r->e, &r->row, trace), "msg_ref", msg, NULL);
 }
 
-static void ack_after(eng_run *r, uint8_t state) {
-  vm_outcome how = r->vm.outcome;
+typedef struct ack_words {
+  const char *code, *text;
+  bool hl7;
+} ack_words;
+
+/* What the answer of an ack-after-run input is made of. False: no memory of the process, or no state: with less than all of it a "not now" would become a "never". */
+static bool words_of(eng_run *r, ack_words *o) {
   const char *code = "", *text = "";
-  if (how == VM_REJECT) {
+  store_input in;
+  r->a.failed = false;
+  if (r->vm.outcome == VM_REJECT) {
     val c, t;
     if (!val_to_str(&r->a, r->vm.outcome_args[0], &c) && c.tag == VAL_STR) code = arena_dup(&r->a, c.u.s, c.len);
     if (!val_to_str(&r->a, r->vm.outcome_args[1], &t) && t.tag == VAL_STR) text = arena_dup(&r->a, t.u.s, t.len);
   }
+  hdw_status s = store_get_input(r->e->store, ENG_PART, r->row.input, &r->a, &in);
+  *o = (ack_words){code ? code : "", text ? text : "", !s && !(in.type.len && memchr(in.type.p, ' ', in.type.len))};
+  return s != HDW_E_IO && (!r->a.failed || r->a.over_limit);
+}
+
+static void ack_after(eng_run *r, uint8_t state, const ack_words *o) {
+  vm_outcome how = r->vm.outcome;
   val v = how == VM_REPLY ? r->vm.outcome_args[0] : r->vm.result;
-  store_input in;
-  bool hl7 = !store_get_input(r->e->store, ENG_PART, r->row.input, &r->a, &in) && !(in.type.len && memchr(in.type.p, ' ', in.type.len));
-  eng_after_run(r->e, &r->row, hl7, state == RUN_DONE, how, v, code ? code : "", text ? text : "");
+  eng_after_run(r->e, &r->row, o->hl7, state == RUN_DONE, how, v, o->code, o->text);
 }
 
 void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code, const char *text, const char *path) {
@@ -492,6 +507,9 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   arena_init(&a, e->mem, 0);
   buf_init(&b, &a, (size_t)e->o.config->top.run_memory_bytes);
   hdw_status s = state == RUN_DONE ? result_body(r, &b) : HDW_OK;
+  bool acks = r->row.flags & RUN_F_ACK_AFTER;
+  ack_words words;
+  if (acks && !words_of(r, &words) && state == RUN_DONE && !s) s = HDW_E_NOMEM;
   if (s == HDW_E_NOMEM) { /* of the process: it ends once more, in the same way */
     arena_free(&a);
     eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
@@ -504,7 +522,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_bytes(code, strnlen(code, REC_NAME_MAX)) /* a program may have made it */, .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
   end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
   /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
-  if (r->row.flags & RUN_F_ACK_AFTER) ack_after(r, state);
+  if (acks) ack_after(r, state, &words);
   cod_w w = eng_writer(e);
   s = rec_put_run_end(&w, &end);
   if (!s) s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, (void *)(uintptr_t)r->id, NULL);

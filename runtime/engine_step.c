@@ -430,7 +430,7 @@ bool eng_step_await(eng_run *r) {
   hdw_status st = make_request(r, &x);
   bool made = !st;
   if (made) st = find_connection(r, &x);
-  if (made && st && st != HDW_E_NOTFOUND) {
+  if ((made && st && st != HDW_E_NOTFOUND) || st == HDW_E_NOMEM) { /* the state, the process: nothing is wrong with the run, later again */
     eng_run_unread(r, st, x.q->path);
     return false;
   }
@@ -444,6 +444,10 @@ bool eng_step_await(eng_run *r) {
     return true;
   }
   st = hash_request(r, &x);
+  if (st == HDW_E_NOMEM) {
+    eng_run_unread(r, st, x.q->path);
+    return false;
+  }
   if (st) {
     eng_run_end(r, RUN_DEAD, FAIL_DATA, hdw_status_name(st), "the request cannot be recorded", x.q->path);
     return false;

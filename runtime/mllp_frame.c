@@ -175,7 +175,7 @@ static hdw_status step_in(mllp_decoder *d, mllp_event *ev) {
     hdw_status s = settle_end1(d, ev, &done);
     if (done) return s;
   }
-  while (d->in_pos < d->in_len) {
+  for (;;) { /* something is left: who calls has looked, and so has each round */
     if (d->next_end == NOT_LOOKED || d->next_end < d->in_pos) {
       const uint8_t *e = memchr(d->in + d->in_pos, MLLP_END1, d->in_len - d->in_pos);
       d->next_end = e ? (size_t)(e - d->in) : d->in_len;

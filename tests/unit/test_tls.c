@@ -164,6 +164,105 @@ static void test_H12_mutual_tls(void **st) {
   }
 }
 
+/* ---- a listener that is short of something, and connections whose handshake is not over ---- */
+
+static void *no_room_for_names(mem *m, size_t len) {
+  test_mem *t = m->user;
+  if (len == 2 * TLS_NAME_BYTES + TLS_NAMES_BYTES) return NULL;
+  void *p = malloc(len);
+  if (p) t->live_bytes += len;
+  return p;
+}
+
+static bool poor;
+static void *ssl_malloc(size_t n, const char *file, int line) { return (void)file, (void)line, poor ? NULL : malloc(n); }
+static void *ssl_realloc(void *p, size_t n, const char *file, int line) { return (void)file, (void)line, poor ? NULL : realloc(p, n); }
+static void ssl_free(void *p, const char *file, int line) {
+  (void)file, (void)line;
+  free(p);
+}
+
+typedef struct pair {
+  run x;
+  tls_ctx *st, *ct;
+  mllp_client *c;
+  io_addr addr;
+} pair;
+static void pair_open(pair *p) {
+  memset(p, 0, sizeof *p);
+  rig_init(&p->x.r, false, 3);
+  p->st = context(true, &server, &ca), p->ct = context(false, &client, &ca);
+  mllp_listener_opts lo = {.addr = loopback(), .tls = p->st, .frame = on_frame, .user = &p->x};
+  assert_int_equal(mllp_listener_new(p->x.r.x, &lo, &p->x.l), HDW_OK);
+  mllp_listener_addr(p->x.l, &p->addr);
+  mllp_client_opts co = {.tls = p->ct, .host = "hub.example", .reply_timeout_us = 3000000, .max_frame_bytes = 1 << 20, .addr = p->addr};
+  assert_int_equal(mllp_client_new(p->x.r.x, &co, &p->c), HDW_OK);
+}
+static void pair_close(pair *p) {
+  mllp_client_free(p->c);
+  mllp_listener_free(p->x.l);
+  tls_ctx_free(p->st);
+  tls_ctx_free(p->ct);
+  rig_free(&p->x.r);
+}
+static hdw_status pair_send(pair *p) {
+  p->x.done = 0;
+  assert_int_equal(mllp_client_send(p->c, LIT("hello"), NULL, on_sent, &p->x), HDW_OK);
+  assert_true(rig_run(&p->x.r, 8000000, is_done, &p->x));
+  return p->x.s;
+}
+
+/* Whoever cannot be named, or be spoken to, is nobody: the connection ends, and the next one is taken. */
+static void test_H12_without_memory_for_it_a_connection_is_not_taken(void **st) {
+  (void)st;
+  pair p;
+  peer plain;
+  pair_open(&p);
+  void *(*get)(mem *, size_t) = p.x.r.tm.m.get;
+  p.x.r.tm.m.get = no_room_for_names;
+  assert_int_not_equal(pair_send(&p), HDW_OK);
+  assert_int_equal(p.x.frames, 0);
+  assert_int_equal(mllp_listener_stats(p.x.l)->open, 0);
+  p.x.r.tm.m.get = get;
+  uint64_t refused = mllp_listener_stats(p.x.l)->refused;
+  poor = true;
+  peer_open(&plain, &p.x.r, &p.addr);
+  rig_run(&p.x.r, 20000, NULL, NULL);
+  poor = false;
+  assert_int_equal(mllp_listener_stats(p.x.l)->refused, refused + 1);
+  assert_int_equal(mllp_listener_stats(p.x.l)->open, 0);
+  assert_true(plain.eof || plain.reset);
+  peer_close(&plain);
+  rig_run(&p.x.r, 5000000, NULL, NULL);
+  assert_int_equal(pair_send(&p), HDW_OK);
+  assert_string_equal(p.x.san, "lab.example");
+  pair_close(&p);
+}
+
+/* Paused and let go, an open connection stays and one in its handshake is left alone; stopped, the second one has nothing to wait for. */
+static void test_H12_pause_and_stop_beside_a_handshake(void **st) {
+  (void)st;
+  for (int graceful = 0; graceful < 2; graceful++) {
+    pair p;
+    peer plain;
+    pair_open(&p);
+    assert_int_equal(pair_send(&p), HDW_OK);
+    peer_open(&plain, &p.x.r, &p.addr);
+    rig_run(&p.x.r, 20000, NULL, NULL);
+    assert_int_equal(mllp_listener_stats(p.x.l)->open, 2);
+    mllp_listener_pause(p.x.l, true);
+    mllp_listener_pause(p.x.l, false);
+    assert_int_equal(pair_send(&p), HDW_OK);
+    assert_int_equal(p.x.frames, 2);
+    mllp_listener_stop(p.x.l, graceful);
+    assert_int_equal(mllp_listener_stats(p.x.l)->open, graceful);
+    rig_run(&p.x.r, 3000000, NULL, NULL);
+    assert_int_equal(mllp_listener_stats(p.x.l)->open, 0);
+    peer_close(&plain);
+    pair_close(&p);
+  }
+}
+
 static void test_large_messages_cross_records(void **st) {
   (void)st;
   run x;
@@ -444,8 +543,10 @@ static void test_https_client_and_server(void **st) {
 }
 
 int main(void) {
+  if (!CRYPTO_set_mem_functions(ssl_malloc, ssl_realloc, ssl_free)) return 1; /* before anything of it is allocated */
   const struct CMUnitTest t[] = {cmocka_unit_test(test_H12_mutual_tls), cmocka_unit_test(test_large_messages_cross_records), cmocka_unit_test(test_S36_bad_certificates), cmocka_unit_test(test_contexts_refuse_bad_material),
                                  cmocka_unit_test(test_old_versions_are_refused), cmocka_unit_test(test_renegotiation_is_refused), cmocka_unit_test(test_garbage_and_cut_off_ends), cmocka_unit_test(test_T7_handshake_deadline),
-                                 cmocka_unit_test(test_https_client_and_server)};
+                                 cmocka_unit_test(test_https_client_and_server), cmocka_unit_test(test_H12_without_memory_for_it_a_connection_is_not_taken),
+                                 cmocka_unit_test(test_H12_pause_and_stop_beside_a_handshake)};
   return cmocka_run_group_tests(t, make_all, free_all);
 }
