@@ -21,7 +21,7 @@ static void answer(engine *e, const store_run *row, arena *a) {
   store_input in;
   if (!(row->flags & RUN_F_ACK_AFTER) || store_get_input(e->store, ENG_PART, row->input, a, &in)) return;
   bool request = in.type.len && memchr(in.type.p, ' ', in.type.len);
-  eng_after_run(e, row, !request, false, VM_OUTCOME_NONE, VAL_NONE, "", "The run was cancelled");
+  (void)eng_after_run(e, row, !request, false, VM_OUTCOME_NONE, VAL_NONE, "", "The run was cancelled");
 }
 
 static void on_cancelled(engine *e, hdw_status s, const log_rec *rec, void *user) {

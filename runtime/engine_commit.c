@@ -41,10 +41,10 @@ static void on_committed(engine *e, hdw_status s, const log_rec *rec, void *user
   arena_init(&a, e->mem, 0);
   const rec_input *in = NULL;
   rec_input_verdict again HDW_UNSET; /* no memory of the process is asked for it: it is stored, and its runs must start */
-  rec_verdict_clear(&again.verdict);
   if (!s && rec->type == REC_VERDICT) s = rec_get_verdict(rec, &again);
   else if (!s) in = store_applied_input(e->store, rec->seq); /* it has just been applied */
-  const rec_verdict *v = in ? &in->verdict : s ? NULL : &again.verdict;
+  const rec_verdict *v = in ? &in->verdict : NULL;
+  if (!s && rec->type == REC_VERDICT) v = &again.verdict;
   if (in) {
     p->input = rec->seq;
     watch_committed(e, in, rec->seq, p->began_us);

@@ -673,8 +673,8 @@ void eng_pending_arm(eng_pending *p);
 /* What the end of an ack-after-run input's run says: the state of the input; code, error and text of the answer (given: those of a reject). */
 uint8_t eng_after_verdict(bool hl7, bool ok, vm_outcome how, const char **code, const char **error, const char **text);
 /* The run of an ack-after-run input ended: its outcome is recorded, then everybody who waits is answered. value is read when how is
- * VM_OUTCOME_NONE or VM_REPLY; code and text else. */
-void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text);
+ * VM_OUTCOME_NONE or VM_REPLY; code and text else. False: there is no memory for it, or no log: nothing is recorded, and nobody is answered. */
+bool eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text);
 
 /* An answer's own bytes: a replied message, or the returned payload as JSON. False: the plain acknowledgement. */
 bool eng_reply_bytes(engine *e, arena *a, bool hl7, vm_outcome how, val v, hl7_slice *out);

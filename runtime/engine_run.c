@@ -494,10 +494,10 @@ static bool words_of(eng_run *r, ack_words *o) {
   return s != HDW_E_IO && (!r->a.failed || r->a.over_limit);
 }
 
-static void ack_after(eng_run *r, uint8_t state, const ack_words *o) {
+static bool ack_after(eng_run *r, uint8_t state, const ack_words *o) {
   vm_outcome how = r->vm.outcome;
   val v = how == VM_REPLY ? r->vm.outcome_args[0] : r->vm.result;
-  eng_after_run(r->e, &r->row, o->hl7, state == RUN_DONE, how, v, o->code, o->text);
+  return eng_after_run(r->e, &r->row, o->hl7, state == RUN_DONE, how, v, o->code, o->text);
 }
 
 void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code, const char *text, const char *path) {
@@ -522,7 +522,11 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   rec_run_end end = {.run = r->id, .state = state, .fail_class = fail_class, .error_code = cod_bytes(code, strnlen(code, REC_NAME_MAX)) /* a program may have made it */, .path = cod_cstr(path), .file = r->row.file, .line = r->row.line, .column = r->row.column};
   end.error_text = cod_bytes(text, strnlen(text, VM_ERROR_TEXT));
   /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
-  if (acks) ack_after(r, state, &words);
+  if (acks && !ack_after(r, state, &words) && state == RUN_DONE) { /* its answer would be lost, not only late: as above */
+    arena_free(&a);
+    eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+    return;
+  }
   cod_w w = eng_writer(e);
   s = rec_put_run_end(&w, &end);
   if (!s) s = eng_append_rec(e, REC_RUN_END, &w, b.p, b.len, on_ended, (void *)(uintptr_t)r->id, NULL);
@@ -546,89 +550,4 @@ void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32
   if (!app) return;
   const char *name = mod_text(&app->m, file, &n);
   snprintf(out, 200, "%.*s:%u:%u", (int)(n > 150 ? 150 : n), name, line, col);
-}
-
-/* ---- ack after run ---------------------------------------------------------------------------------------------------------------- */
-
-typedef struct after {       /* waits for ACK_OUTCOME to be durable */
-  uint64_t input;
-  char code[8], error[8];
-  char text[VM_ERROR_TEXT];
-  char *body;
-  size_t body_len;
-} after;
-
-static void after_free(engine *e, after *x) {
-  eng_put(e, x->body, x->body_len);
-  eng_put(e, x, sizeof *x);
-}
-
-static void on_after(engine *e, hdw_status s, const log_rec *rec, void *user) {
-  after *x = (after *)user;
-  (void)rec;
-  eng_pending *p = eng_pending_by_input(e, x->input);
-  if (p && p->armed && !s) { /* not armed: it was sent again meanwhile, and waits for its new run */
-    eng_outcome o = {.input = x->input, .code = x->code, .error = x->error, .text = x->text, .time_us = p->time_us, .content_hash = p->content_hash,
-                     .body = x->body, .body_len = x->body_len, .final = true, .waited = true};
-    eng_answer_all(p, &o);
-    eng_pending_free(p);
-  }
-  after_free(e, x);
-}
-
-bool eng_reply_bytes(engine *e, arena *a, bool hl7, vm_outcome how, val v, hl7_slice *out) {
-  buf b;
-  (void)e;
-  *out = (hl7_slice){NULL, 0};
-  if (how != VM_REPLY && (hl7 || how != VM_OUTCOME_NONE)) return false;
-  if (hl7) return hl7_of(v) && hl7_of(v)->level == HL7_MSG && !hl7_bytes(a, hl7_of(v)->m, out);
-  buf_init(&b, a, 64 << 20);
-  if (json_write(v, &b, NULL) || b.status) return false;
-  *out = (hl7_slice){b.p, (uint32_t)b.len};
-  return true;
-}
-
-static void after_body(engine *e, after *x, bool hl7, vm_outcome how, val v) {
-  arena a;
-  hl7_slice s;
-  arena_init(&a, e->mem, 0);
-  if (eng_reply_bytes(e, &a, hl7, how, v, &s) && s.len && (x->body = (char *)eng_get(e, s.len))) {
-    memcpy(x->body, s.p, s.len);
-    x->body_len = s.len;
-  }
-  arena_free(&a);
-}
-
-uint8_t eng_after_verdict(bool hl7, bool ok, vm_outcome how, const char **code, const char **error, const char **text) {
-  *error = "";
-  if (!ok) {
-    *code = hl7 ? "AE" : "500", *error = "207";
-    if (!(*text)[0]) *text = hl7 ? "The message could not be processed" : "The request could not be processed";
-    return INPUT_FAILED;
-  }
-  if (how == VM_REJECT) {
-    if (!(*code)[0]) *code = "AR";
-    const char *colon = strchr(*code, ':');
-    if (colon) *error = colon + 1; /* whoever asked cuts the code there: eng_reject_code */
-    return INPUT_REJECTED;
-  }
-  *code = hl7 ? "AA" : "200";
-  return INPUT_ACCEPTED;
-}
-
-void eng_after_run(engine *e, const store_run *row, bool hl7, bool ok, vm_outcome how, val value, const char *code, const char *text) {
-  after *x = (after *)eng_get(e, sizeof *x);
-  const char *error;
-  if (!x) return;
-  rec_ack_outcome o = {.input = row->input, .state = eng_after_verdict(hl7, ok, how, &code, &error, &text)};
-  x->input = row->input;
-  (void)eng_reject_code(code, x->code);
-  snprintf(x->error, sizeof x->error, "%.7s", error);
-  snprintf(x->text, sizeof x->text, "%s", text);
-  if (o.state == INPUT_ACCEPTED) after_body(e, x, hl7, how, value);
-  o.ack_code = cod_cstr(x->code), o.error_code = cod_cstr(x->error), o.text = cod_cstr(x->text);
-  cod_w w = eng_writer(e);
-  hdw_status s = rec_put_ack_outcome(&w, &o);
-  if (!s) s = eng_append_rec(e, REC_ACK_OUTCOME, &w, NULL, 0, on_after, x, NULL);
-  if (s) after_free(e, x);
 }

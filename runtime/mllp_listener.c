@@ -74,7 +74,8 @@ static void release(mconn *c) {
 /* The connection ends now; its tokens are stale from here on. Memory stays while one of its callbacks runs. */
 static void drop(mconn *c) {
   mllp_listener *l = c->l;
-  c->dead = true; /* once: its socket, its timers and its place in the pool are gone, so nobody comes to it any more */
+  if (c->dead) return;
+  c->dead = true;
   net_close(&c->net);
   io_timer_cancel(l->io, &c->timer);
   io_timer_cancel(l->io, &c->resume);

@@ -107,6 +107,7 @@ static void test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothi
   static const scene scenes[] = {
       {"new", once_program, "\"echo_of\":[\"crm\"]", NEW, 1}, {"done", once_program, "", DONE, 0},  {"dead", once_after, "", DEAD, 1},
       {"late", once_after, "", LATE, 0},                    {"reply", replies, "", DONE, 0},
+      {"replied", replies, "", NEW, 1},
       {"beside", beside, "", DEAD, 1},                      {"echo", once_program, "\"echo_of\":[\"crm\"]", ECHO, 0}};
   for (unsigned i = 0; i < sizeof scenes / sizeof *scenes; i++)
     for (walk_how how = 0; how < WALK_HOWS; how++) {
