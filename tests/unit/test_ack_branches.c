@@ -119,6 +119,39 @@ static void test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothi
     }
 }
 
+/* From its call's answer to the end of its run: whoever hears AA hears the whole reply, at once or when it comes again. */
+static void test_H40_an_answer_after_the_run_is_whole_or_none(void **state) {
+  (void)state;
+  for (walk_how how = 0; how < WALK_UNREAD; how++) {
+    ackrig *x = ack_new(replies, "", "");
+    x->delay_us = 300000;
+    bool reached = true;
+    long at = 0;
+    for (; reached; at++) {
+      char id[24];
+      snprintf(id, sizeof id, "R%d-%ld", (int)how, at);
+      const char *m = message(x, id);
+      unsigned before = x->calls;
+      kept *k = (kept *)arena_zalloc(&x->p->a, 1, sizeof *k);
+      engine_source src = {.listener = "adt", .peer = "127.0.0.1:9"};
+      engine_submit_hl7(x->p->e, &src, m, strlen(m), keep, k);
+      prog_run_for(x->p, 200000);
+      walk_begin(x, how, at);
+      prog_run_for(x->p, 200000);
+      reached = walk_end(x);
+      memset(&walk, 0, sizeof walk);
+      prog_run_for(x->p, 10000000);
+      bool taken = !strcmp(k->r.code, "AA");
+      if (k->n != 1 || (!taken && strcmp(k->r.code, "AE"))) fail_msg("%s: %u answers, '%s'", id, k->n, k->r.code);
+      if (taken && k->r.len && !strstr(k->text, "SMITH")) fail_msg("%s: '%s'", id, k->text);
+      kept again = give_bytes(x, m, 10000000);
+      if (!strstr(again.text, "SMITH") || x->calls != before + 1) fail_msg("%s: %u calls, '%s' when it came again", id, x->calls - before, again.text);
+    }
+    assert_true(at > 3);
+    ack_free(x);
+  }
+}
+
 /* No head can be read: it is kept, and nobody has to send it again; without memory for the record it is to come again. */
 static void test_H13_what_nobody_can_read_is_kept_or_refused_for_a_retry(void **state) {
   (void)state;
@@ -490,6 +523,7 @@ static void test_H8_what_is_read_already_waits_while_the_listener_is_paused(void
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothing_is_done_twice),
+      cmocka_unit_test(test_H40_an_answer_after_the_run_is_whole_or_none),
       cmocka_unit_test(test_H13_what_nobody_can_read_is_kept_or_refused_for_a_retry),
       cmocka_unit_test(test_H40_what_failed_or_said_not_now_runs_again_and_nothing_else),
       cmocka_unit_test(test_H40_one_id_for_many_messages),
