@@ -415,6 +415,43 @@ static void test_flipped_bytes_in_a_compacted_segment_are_noticed(void **state) 
   end(&w);
 }
 
+static log_verdict first_ones(const log_rec *rec, bool *pinned, unsigned *klass, void *user) {
+  (void)pinned, (void)klass;
+  return rec->seq <= *(uint64_t *)user ? LOG_V_KEEP : LOG_V_DROP;
+}
+
+/* A standby that has got only what is left of the first segment, of which the last records were taken: its state stands behind them, where the next segment begins. */
+static void test_state_goes_on_behind_records_that_were_taken_at_the_end(void **state) {
+  (void)state;
+  world w;
+  log_segment_info segs[256];
+  log_compact_info info;
+  log_compaction *c;
+  uint64_t size, keep = 3;
+  size_t n;
+  char cmd[300];
+  bool done = false;
+  begin(&w);
+  open_all(&w);
+  live(&w, 9, 500);
+  assert_int_equal(store_flush(w.s), HDW_OK);
+  assert_int_equal(log_segments(w.x, w.log, segs, 256, &n), HDW_OK);
+  assert_true(n > 1 && segs[1].first_seq > 10);
+  log_compact_info as = {.as_of = store_applied(w.s), .at_us = io_wall_us(w.x)};
+  assert_int_equal(log_compact_begin(w.x, w.log, 1, &as, &c), HDW_OK);
+  while (!done) assert_int_equal(log_compact_step(c, first_ones, &keep, 17, &done), HDW_OK);
+  assert_int_equal(log_compact_commit(c, &info, &size), HDW_OK);
+  log_compact_end(c);
+  close_all(&w);
+  snprintf(cmd, sizeof cmd, "cd %s && mkdir keep && mv log/00000000000000000001.seg keep && rm -f log/*.seg state.* && mv keep/*.seg log", w.dir);
+  assert_int_equal(system(cmd), 0);
+  assert_int_equal(open_state(&w), HDW_OK);
+  assert_int_equal(w.info.caught_up, keep);
+  assert_int_equal(store_applied(w.s), segs[1].first_seq - 1);
+  store_close(w.s);
+  end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rebuild_after_retention_gives_equal_state),
@@ -423,6 +460,7 @@ int main(void) {
       cmocka_unit_test(test_older_state_is_made_again),
       cmocka_unit_test(test_every_failure_leaves_a_log_that_reads),
       cmocka_unit_test(test_flipped_bytes_in_a_compacted_segment_are_noticed),
+      cmocka_unit_test(test_state_goes_on_behind_records_that_were_taken_at_the_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
