@@ -520,10 +520,45 @@ static void test_H8_what_is_read_already_waits_while_the_listener_is_paused(void
   rig_free(&r);
 }
 
+/* The outcome of the run could not be stored: nobody hears it (the process ends). */
+static void test_an_answer_after_the_run_does_not_leave_without_its_record(void **state) {
+  (void)state;
+  ackrig *x = ack_new(replies, "", "");
+  x->delay_us = 300000;
+  kept *k = (kept *)arena_zalloc(&x->p->a, 1, sizeof *k);
+  engine_source src = {.listener = "adt", .peer = "127.0.0.1:9"};
+  const char *m = message(x, "S1");
+  engine_submit_hl7(x->p->e, &src, m, strlen(m), keep, k);
+  prog_run_for(x->p, 200000);
+  io_sim_fault(x->p->io, IO_SIM_SYNC, 1, HDW_E_IO, true);
+  io_sim_advance(x->p->io, 1000000);
+  assert_true(!k->n || strcmp(k->r.code, "AA"));
+  ack_free(x);
+}
+
+/* What a changed module could try: a reply that is no message, an outcome that is none, a reject without a code. */
+static void test_H40_what_is_no_reply_gives_the_plain_answer(void **state) {
+  (void)state;
+  ackrig *x = ack_new(replies, "", "");
+  arena *a = &x->p->a;
+  hl7_slice out;
+  hl7_node segment = {.level = HL7_SEG};
+  assert_false(eng_reply_bytes(x->p->e, a, true, VM_REPLY, val_int(1), &out));
+  assert_false(eng_reply_bytes(x->p->e, a, true, VM_REPLY, (val){.tag = VAL_HL7, .u.p = &segment}, &out));
+  assert_false(eng_reply_bytes(x->p->e, a, false, VM_SKIP, val_int(1), &out));
+  assert_true(eng_reply_bytes(x->p->e, a, false, VM_OUTCOME_NONE, val_int(1), &out) && out.len == 1);
+  const char *code = "", *error, *text = "";
+  assert_int_equal(eng_after_verdict(true, true, VM_REJECT, &code, &error, &text), INPUT_REJECTED);
+  assert_string_equal(code, "AR");
+  ack_free(x);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_H13_H40_whatever_fails_on_the_way_the_answer_is_right_and_nothing_is_done_twice),
       cmocka_unit_test(test_H40_an_answer_after_the_run_is_whole_or_none),
+      cmocka_unit_test(test_an_answer_after_the_run_does_not_leave_without_its_record),
+      cmocka_unit_test(test_H40_what_is_no_reply_gives_the_plain_answer),
       cmocka_unit_test(test_H13_what_nobody_can_read_is_kept_or_refused_for_a_retry),
       cmocka_unit_test(test_H40_what_failed_or_said_not_now_runs_again_and_nothing_else),
       cmocka_unit_test(test_H40_one_id_for_many_messages),
