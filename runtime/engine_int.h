@@ -271,7 +271,7 @@ struct eng_run {
   bool done;                 /* ... that says RUN_DONE */
   eng_recorded *sent;
   char parked_path[REC_PATH_MAX];
-  const char *unsure;        /* path of a step whose last attempt may have arrived */
+  char unsure[REC_PATH_MAX]; /* path of a step whose last attempt may have arrived; "": none. Its own bytes: the arena gives some back while the run goes on */
   bool known;                /* how the attempt at parked_path ended is known: it waited for a time or a person, no crash came between */
   eng_conn *tried;           /* it parks because of a step of this connection, after so many attempts */
   uint32_t tries;

@@ -412,7 +412,7 @@ void eng_run_park(eng_run *r, uint8_t fail_class, int64_t delay_us, const char *
   rec_run_change c = {.run = r->id, .state = RUN_PARKED, .fail_class = fail_class, .wake_us = now + delay_us, .path = cod_cstr(path)};
   c.reason = cod_bytes(reason, strnlen(reason, REC_NAME_MAX));
   if (r->held) c.held = cod_cstr(r->held->name);
-  if (r->unsure && fail_class == FAIL_TRANSIENT && !strcmp(r->unsure, path)) c.fail_class = FAIL_AMBIGUOUS; /* the same key again, at the same address only */
+  if (r->unsure[0] && fail_class == FAIL_TRANSIENT && !strcmp(r->unsure, path)) c.fail_class = FAIL_AMBIGUOUS; /* the same key again, at the same address only */
   cod_w w = eng_writer(e);
   hdw_status s = rec_put_run_change(&w, &c);
   if (!s) s = eng_append_rec(e, REC_RUN_STATE, &w, NULL, 0, on_parked, (void *)(uintptr_t)r->id, NULL);

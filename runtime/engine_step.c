@@ -147,7 +147,7 @@ static bool held(eng_run *r, eng_step *s) {
   snprintf(text, sizeof text, "%.80s: %s", c->name, eng_hold_text(hold));
   snprintf(path, sizeof path, "%s", s->path);
   r->tried = c, r->tries = s->attempts;
-  if (s->unsure) r->unsure = path;
+  if (s->unsure) snprintf(r->unsure, sizeof r->unsure, "%s", path);
   engine *e = r->e;
   uint64_t id = r->id;
   eng_run_hold(r, c, wait, text, path);
@@ -166,7 +166,7 @@ static void stop(eng_run *r, eng_step *s) {
   uint8_t klass = c->fail_class;
   int64_t after = c->retry_after_us, wait;
   r->tried = conn, r->tries = s->attempts;
-  if (s->unsure) r->unsure = path;
+  if (s->unsure) snprintf(r->unsure, sizeof r->unsure, "%s", path);
   if (!again) (void)eng_step_record(s, EFFECT_FAILED, true, NULL);
   engine *e = r->e;
   uint64_t id = r->id;
@@ -199,7 +199,7 @@ bool eng_step_failed(eng_run *r, eng_step *s) {
     eng_run_abandon(r);
     return false;
   }
-  if (s->unsure) r->unsure = arena_dup(&r->a, s->path, strlen(s->path)); /* a handler may say retry */
+  if (s->unsure) snprintf(r->unsure, sizeof r->unsure, "%s", s->path); /* a handler may say retry */
   eng_step_free(s);
   if (vm_throw(branch, err)) return true;
   eng_run_abandon(r);
@@ -468,7 +468,7 @@ bool eng_step_await(eng_run *r) {
   }
   eng_step *s = eng_step_new(r, branch, x.c, x.klass, x.operation, x.hash, &x.packed);
   if (!s) {
-    if (x.unsure) r->unsure = x.q->path;
+    if (x.unsure) snprintf(r->unsure, sizeof r->unsure, "%s", x.q->path);
     eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", x.q->path);
     return false;
   }
