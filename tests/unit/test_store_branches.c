@@ -1,8 +1,7 @@
 /* What the store does where nothing usual leads: keys that are none, memory that is not there, rows that rotted or name what is not there, numbers at their ends. */
 #include <errno.h>
 #include <lmdb.h>
-#include "store_rig.h"
-#include "store_int.h"
+#include "rows_rig.h"
 
 static bool any_id(uint16_t part, uint64_t id, uint8_t st, void *user) { return (void)part, (void)id, (void)st, (void)user, true; }
 static bool any_head(const uint8_t l[REC_LANE], uint64_t id, uint8_t st, void *user) { return (void)l, (void)id, (void)st, (void)user, true; }
@@ -266,25 +265,6 @@ static void test_numbers_of_the_database_have_a_status(void **state) {
 }
 
 /* ---- rows that rotted, and rows that name what is not there ---- */
-
-/* Puts a row into state.mdb, from outside; sum: what is wrong with its CRC. */
-static void poke(const char *path, const void *key, size_t key_len, const void *value, size_t len, uint32_t sum) {
-  MDB_env *env;
-  MDB_txn *txn;
-  MDB_dbi dbi;
-  uint8_t b[200];
-  if (len) memcpy(b, value, len);
-  cod_w cw = cod_writer(b + len, 4);
-  cod_put_u32(&cw, cod_crc32c(cod_crc32c(0, key, key_len), b, len) ^ sum);
-  MDB_val k = {key_len, (void *)(uintptr_t)key}, v = {len + 4, b};
-  assert_int_equal(mdb_env_create(&env), 0);
-  assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
-  assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
-  assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
-  assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
-  assert_int_equal(mdb_txn_commit(txn), 0);
-  mdb_env_close(env);
-}
 
 static void test_a_row_that_rotted_ends_its_list(void **state) {
   (void)state;

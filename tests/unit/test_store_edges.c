@@ -1,8 +1,7 @@
 /* The state at its edges: folders and files that are not as they should be, pages and rows that contradict each other, lists that are left early, and what an operator
  * asks of what has ended. */
 #include <lmdb.h>
-#include "store_rig.h"
-#include "store_int.h"
+#include "rows_rig.h"
 
 /* ---- folders and files ---- */
 
@@ -134,26 +133,6 @@ static void test_a_state_in_doubt_is_made_again(void **state) {
 
 /* ---- pages and rows written by somebody else ---- */
 
-/* Puts a row into state.mdb, with the CRC that fits. */
-static void poke(const char *path, const void *key, size_t key_len, const void *value, size_t len) {
-  MDB_env *env;
-  MDB_txn *txn;
-  MDB_dbi dbi;
-  uint8_t row[4096];
-  if (len) memcpy(row, value, len);
-  cod_w w = cod_writer(row + len, 4);
-  cod_put_u32(&w, cod_crc32c(cod_crc32c(0, key, key_len), row, len));
-  MDB_val k = {key_len, (void *)(uintptr_t)key}, v = {len + 4, row};
-  assert_int_equal(mdb_env_create(&env), 0);
-  assert_int_equal(mdb_env_set_mapsize(env, 64u << 20), 0);
-  assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
-  assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
-  assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
-  assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
-  assert_int_equal(mdb_txn_commit(txn), 0);
-  mdb_env_close(env);
-}
-
 static void test_a_state_of_another_format_or_with_a_short_head_is_made_again(void **state) {
   (void)state;
   for (int kind = 0; kind < 3; kind++) {
@@ -165,7 +144,7 @@ static void test_a_state_of_another_format_or_with_a_short_head_is_made_again(vo
     live(&w, 5, 60);
     close_all(&w);
     closed_hash(&w, h1);
-    poke(w.mdb, key, 3, old, kind == 1 ? 10 : 200); /* 200: more than a head has */
+    poke(w.mdb, key, 3, old, kind == 1 ? 10 : 200, 0); /* 200: more than a head has */
     assert_int_equal(open_in(&w, w.dir, NULL, true), kind ? HDW_E_CORRUPT : HDW_E_VERSION);
     assert_int_equal(open_state(&w), HDW_OK);
     assert_true(w.info.rebuilt);
@@ -208,7 +187,7 @@ static void test_keys_and_rows_that_do_not_read_are_damage(void **state) {
     settle(&w);
     close_all(&w);
     memcpy(key + 3, pokes[i].key, pokes[i].key_len);
-    poke(w.mdb, key, 3 + pokes[i].key_len, row, pokes[i].row);
+    poke(w.mdb, key, 3 + pokes[i].key_len, row, pokes[i].row, 0);
     store_opts so = {.dir = w.dir, .read_only = true};
     assert_int_equal(store_open(w.x, &so, &w.info, &w.s), HDW_OK);
     assert_int_equal(store_check(w.s), HDW_E_CORRUPT); /* it has one row more than it says */
@@ -258,7 +237,7 @@ static void test_F1_a_row_that_claims_to_be_longer_than_the_map(void **state) {
     open_all(&w);
     settle(&w);
     close_all(&w);
-    poke(w.mdb, key, sizeof key, row, sizeof row);
+    poke(w.mdb, key, sizeof key, row, sizeof row, 0);
     int fd = open(w.mdb, O_RDWR);
     ssize_t n = pread(fd, file, sizeof file, 0);
     for (ssize_t at = 8; at + (ssize_t)sizeof key < n; at++) /* a node: two halves of the row's length, flags, length of the key, the key */

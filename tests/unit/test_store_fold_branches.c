@@ -1,34 +1,11 @@
 /* Folding and retention at their edges: rows that are not as ours are, records that come out of turn, queues longer than what is moved at once. */
 #include <lmdb.h>
-#include "store_int.h"
-#include "store_rig.h"
-
-enum { LONG = STORE_ROW_MAX + 1000 };
-static uint8_t long_bytes[3 * LONG];
+#include "rows_rig.h"
 
 /* Folds a record that the log does not have, as the next one. */
 static hdw_status fold(world *w, uint8_t type, uint16_t part, const cod_w *m) {
   log_rec r = {.type = type, .version = REC_VERSION, .partition = part, .seq = w->seq + 1, .time_us = 99, .pos = {1, 4096}, .meta = m->p, .meta_len = (uint32_t)m->len};
   return store_fold(w->s, &r);
-}
-
-static void put_row(world *w, store_table t, uint64_t id, const void *p, size_t len) {
-  skey k;
-  key_id(&k, 0, t, id);
-  assert_int_equal(store_put(w->s, &k, p, len), HDW_OK);
-}
-
-/* The run's row says of what it is held by more than a row of ours has room for: it reads, and no copy of it is made. */
-static void lengthen_run(world *w, uint64_t id) {
-  skey k;
-  cod_str v;
-  key_id(&k, 0, T_RUN, id);
-  assert_int_equal(store_get(w->s, &k, &v), HDW_OK);
-  cod_w row = cod_writer(long_bytes, sizeof long_bytes);
-  cod_put_raw(&row, v.p, v.len - 1); /* it is held by nothing */
-  cod_put_str(&row, cod_bytes(long_bytes + 2 * LONG, LONG - 1));
-  assert_false(row.bad);
-  assert_int_equal(store_put(w->s, &k, long_bytes, row.len), HDW_OK);
 }
 
 static cod_w change(uint64_t run) {
@@ -324,22 +301,6 @@ static void test_a_queue_longer_than_what_is_moved_at_once_is_moved_whole(void *
   end(&w);
 }
 
-/* Puts a row into state.mdb with a CRC that does not fit. */
-static void spoil(const char *path, const void *key, size_t key_len) {
-  MDB_env *env;
-  MDB_txn *txn;
-  MDB_dbi dbi;
-  MDB_val k = {key_len, (void *)(uintptr_t)key}, v = {8, long_bytes};
-  assert_int_equal(mdb_env_create(&env), 0);
-  assert_int_equal(mdb_env_set_mapsize(env, 64u << 20), 0);
-  assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
-  assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
-  assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
-  assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
-  assert_int_equal(mdb_txn_commit(txn), 0);
-  mdb_env_close(env);
-}
-
 /* A delivery that does not read stops a rename: pending with a wrong CRC in the file, or dead with a row that is none. */
 static void test_a_rename_stops_at_a_delivery_that_does_not_read(void **state) {
   (void)state;
@@ -356,7 +317,7 @@ static void test_a_rename_stops_at_a_delivery_that_does_not_read(void **state) {
     } else {
       close_all(&w);
       key_id(&k, 0, T_DELIVERY, id);
-      spoil(w.mdb, k.b, k.w.len);
+      poke(w.mdb, k.b, k.w.len, long_bytes, 4, 1); /* a wrong CRC */
       open_all(&w);
     }
     assert_int_equal(rename_to(&w, SUBJECT_SINK, "new", "old"), HDW_E_CORRUPT);

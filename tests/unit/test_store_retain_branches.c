@@ -1,28 +1,5 @@
 /* What retention asks of the state at its edges: rows that do not read, runs in the place of others, records with no more room, removals that are still needed. */
-#include "store_int.h"
-#include "store_rig.h"
-
-enum { LONG = STORE_ROW_MAX + 1000 };
-static uint8_t long_bytes[3 * LONG];
-
-static void put_row(world *w, store_table t, uint64_t id, const void *p, size_t len) {
-  skey k;
-  key_id(&k, 0, t, id);
-  assert_int_equal(store_put(w->s, &k, p, len), HDW_OK);
-}
-
-/* The run's row says of what it is held by more than a row of ours has room for: it reads, and no copy of it is made. */
-static void lengthen_run(world *w, uint64_t id) {
-  skey k;
-  cod_str v;
-  key_id(&k, 0, T_RUN, id);
-  assert_int_equal(store_get(w->s, &k, &v), HDW_OK);
-  cod_w row = cod_writer(long_bytes, sizeof long_bytes);
-  cod_put_raw(&row, v.p, v.len - 1); /* it is held by nothing */
-  cod_put_str(&row, cod_bytes(long_bytes + 2 * LONG, LONG - 1));
-  assert_false(row.bad);
-  assert_int_equal(store_put(w->s, &k, long_bytes, row.len), HDW_OK);
-}
+#include "rows_rig.h"
 
 static uint64_t put_start(world *w, uint64_t input, uint64_t of_run) {
   rec_run_start r = {.input = input, .of_run = of_run, .epoch = 1, .cause = cod_cstr("reprocess"), .run = {.workflow = cod_cstr("first")}};
