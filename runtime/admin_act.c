@@ -184,7 +184,9 @@ static int act(admin_query *q, deed what) {
     s = deed_one(x, what, sel.list[i], who, reason ? reason : "");
     if (s) x->open--, x->refused++;
   }
-  if (sel.n == 1 && s) return acting_drop(x, q, s == HDW_E_NOTFOUND ? 404 : 409, s == HDW_E_NOTFOUND ? "not found" : cannot[what]);
+  if (sel.n == 1 && s == HDW_E_NOTFOUND) return acting_drop(x, q, 404, "not found");
+  if (sel.n == 1 && s == HDW_E_EXISTS) return acting_drop(x, q, 409, "a later run of the same input has its place, and beside it it would do everything once more (hdwvm discard gives it up)");
+  if (sel.n == 1 && s) return acting_drop(x, q, s == HDW_E_INVALID ? 409 : 503, s == HDW_E_INVALID ? cannot[what] : "it cannot be looked up or recorded now; try it again");
   return acting_go(x);
 }
 
@@ -205,8 +207,8 @@ static bool lane_hash(const char *s, uint8_t out[REC_LANE]) {
 int admin_skip_lane(admin_query *q) {
   const char *lane = admin_param(q, "lane"), *reason = admin_param(q, "reason");
   uint8_t hash[REC_LANE];
-  if (reason && strlen(reason) > ENG_REASON_MAX) return admin_error(q, 400, "reason: at most %d bytes", ENG_REASON_MAX);
   if (!lane) return act(q, SKIP);
+  if (reason && strlen(reason) > ENG_REASON_MAX) return admin_error(q, 400, "reason: at most %d bytes", ENG_REASON_MAX);
   if (!lane_hash(lane, hash)) return admin_error(q, 400, "lane: 32 hexadecimal digits are expected (hdwvm lanes lists them)");
   acting *x = acting_new(q);
   if (!x) return admin_error(q, 503, "out of memory");

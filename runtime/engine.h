@@ -281,7 +281,7 @@ hdw_status engine_unpack(engine *e, arena *a, const void *p, size_t len, val *ou
 /* Text of a source position of the run's module: "admit.hdw:12:3"; "" when unknown. */
 void engine_where(engine *e, const uint8_t hash[REC_HASH], uint32_t file, uint32_t line, uint32_t col, char out[200]);
 
-/* Operator actions; cb when durable. HDW_E_NOTFOUND, HDW_E_INVALID (not dead). */
+/* Operator actions; cb when durable. HDW_E_NOTFOUND; HDW_E_INVALID: not dead; HDW_E_EXISTS: a later run of the same input has its place. */
 typedef void (*engine_done_cb)(void *user, hdw_status s);
 hdw_status engine_redrive(engine *e, uint8_t subject, uint64_t id, const char *who, engine_done_cb cb, void *user);
 /* Stops a run that has not ended; what it sent stays sent. HDW_E_INVALID: it has ended, or is just ending. */

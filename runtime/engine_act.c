@@ -79,7 +79,7 @@ static hdw_status superseded(engine *e, arena *a, const store_run *run) {
   place x = {.e = e, .a = a, .run = run};
   hdw_status s = run->input ? store_list_runs_of_input(e->store, ENG_PART, run->input, in_its_place, &x) : HDW_OK;
   if (!s) s = x.status;
-  return s ? s : x.taken && !HDW_BROKEN("dead.beside") ? HDW_E_INVALID : HDW_OK;
+  return s ? s : x.taken && !HDW_BROKEN("dead.beside") ? HDW_E_EXISTS : HDW_OK;
 }
 
 /* HDW_OK when the subject is a dead letter (or, for discarding, not yet done). */

@@ -186,6 +186,7 @@ void eng_names_check(engine *e, eng_app *const *apps, uint32_t n, const config *
   arena a;
   arena_init(&a, e->mem, 0);
   checking c = {e, &a, apps, n, config_next, problems};
+  (void)eng_settled(e); /* what was noted before is not this deployment's */
   check_was(&c);
   eng_each_pinned(e, apps, n, check_pinned, &c);
   (void)eng_state_has(e, store_list_sinks(e->store, ENG_PART, &a, check_sink, &c));

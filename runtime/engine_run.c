@@ -342,9 +342,10 @@ void eng_runs_make_room(engine *e) {
 }
 
 /* The process's budget, not the run's: it comes back when others have ended. */
+static void park_for_memory(eng_run *r) { eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", ""); }
 static bool process_is_full(eng_run *r) {
   bool full = !r->a.over_limit;
-  if (full) eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+  if (full) park_for_memory(r);
   return full;
 }
 
@@ -512,7 +513,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   if (acks && !words_of(r, &words) && state == RUN_DONE && !s) s = HDW_E_NOMEM;
   if (s == HDW_E_NOMEM) { /* of the process: it ends once more, in the same way */
     arena_free(&a);
-    eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+    park_for_memory(r);
     return;
   }
   if (s) {
@@ -524,7 +525,7 @@ void eng_run_end(eng_run *r, uint8_t state, uint8_t fail_class, const char *code
   /* The answer goes first into the log: a crash between the two leaves a run that ends once more, in the same way, and not an input without outcome. */
   if (acks && !ack_after(r, state, &words) && state == RUN_DONE) { /* its answer would be lost, not only late: as above */
     arena_free(&a);
-    eng_run_park(r, FAIL_TRANSIENT, 2000000, "the process is out of memory", "");
+    park_for_memory(r);
     return;
   }
   cod_w w = eng_writer(e);

@@ -434,7 +434,7 @@ hdw_status engine_switch(engine_stage *st, const config *c, const char *who, cha
   hdw_status s = ps.v ? make_conns(st, text) : HDW_E_NOMEM;
   if (!s) s = bind_apps(st, text);
   if (!s && e->listeners) s = make_places(st, &ps, text);
-  if (!s) s = eng_window_names(e, st->apps, st->n);
+  if (!s && (s = eng_window_names(e, st->apps, st->n)) != HDW_OK) snprintf(text, 200, "earlier names of listeners cannot be looked up: %s", hdw_status_text(s));
   if (!s) s = record(st, who, text);
   if (s) {
     if (!text[0]) snprintf(text, 200, "%s", hdw_status_text(s));
