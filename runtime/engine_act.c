@@ -60,9 +60,18 @@ typedef struct place {
   engine *e;
   arena *a;
   const store_run *run;
+  const cod_str *path;       /* of a delivery; NULL: the whole run */
   bool taken;
   hdw_status status;
 } place;
+static bool at_its_path(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  place *x = (place *)user;
+  store_delivery d;
+  (void)part, (void)state;
+  x->status = store_get_delivery(x->e->store, ENG_PART, id, x->a, &d);
+  x->taken = !x->status && cod_equal(d.path, *x->path);
+  return !x->status && !x->taken;
+}
 static bool in_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) {
   place *x = (place *)user;
   store_run row;
@@ -70,13 +79,18 @@ static bool in_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) 
   if (id <= x->run->id) return true;
   x->status = store_get_run(x->e->store, ENG_PART, id, x->a, &row);
   x->taken = !x->status && cod_equal(row.workflow, x->run->workflow);
+  if (x->taken && x->path) {
+    x->taken = false;
+    hdw_status s = store_list_deliveries_of_run(x->e->store, ENG_PART, id, at_its_path, x);
+    if (!x->status) x->status = s;
+  }
   return !x->status && !x->taken;
 }
 
 /* A later run of the same input has its place (the sender sent it again, an operator reprocessed it): beside that one it would do everything once more. It is given
- * up when that one is made, and that is not one record. */
-static hdw_status superseded(engine *e, arena *a, const store_run *run) {
-  place x = {.e = e, .a = a, .run = run};
+ * up when that one is made, and that is not one record. A delivery only when the later run sends at its path itself: one that was still on its way was taken over. */
+static hdw_status superseded(engine *e, arena *a, const store_run *run, const cod_str *path) {
+  place x = {.e = e, .a = a, .run = run, .path = path};
   hdw_status s = run->input ? store_list_runs_of_input(e->store, ENG_PART, run->input, in_its_place, &x) : HDW_OK;
   if (!s) s = x.status;
   return s ? s : x.taken && !HDW_BROKEN("dead.beside") ? HDW_E_EXISTS : HDW_OK;
@@ -95,13 +109,13 @@ static hdw_status look(engine *e, uint8_t subject, uint64_t id, bool discard) {
     if (!s && eng_run_active(e, id)) s = HDW_E_INVALID;
     if (!s && run.state == RUN_FAILED && !discard && eng_retain_takes(e)) s = HDW_E_AGAIN;
     if (!s && run.state != RUN_DEAD && run.state != RUN_FAILED && !(run.state == RUN_PARKED || (discard && run.state == RUN_QUEUED))) s = HDW_E_INVALID;
-    if (!s && !discard && run.state != RUN_PARKED) s = superseded(e, &a, &run);
+    if (!s && !discard && run.state != RUN_PARKED) s = superseded(e, &a, &run, NULL);
   } else if (subject == SUBJECT_DELIVERY) {
     s = store_get_delivery(e->store, ENG_PART, id, &a, &d);
     if (!s && d.state != DELIVERY_DEAD && d.state != DELIVERY_PARKED && !(discard && d.state == DELIVERY_PENDING)) s = HDW_E_INVALID;
     if (!s && !discard && d.state == DELIVERY_DEAD && d.run) {
       s = store_get_run(e->store, ENG_PART, d.run, &a, &run);
-      s = s == HDW_E_NOTFOUND ? HDW_OK : s ? s : superseded(e, &a, &run);
+      s = s == HDW_E_NOTFOUND ? HDW_OK : s ? s : superseded(e, &a, &run, &d.path);
     }
   }
   arena_free(&a);

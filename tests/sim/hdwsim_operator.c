@@ -64,7 +64,9 @@ static void redriven_any(world *w, uint64_t id) {
 static void redrive_one(world *w, uint8_t subject, uint64_t id) {
   unsigned fx = SIM_EFFECTS;
   message *m = subject == SUBJECT_DELIVERY ? delivery_of(w, id, &fx) : NULL;
-  if (engine_redrive(w->d->e, subject, id, "sim", NULL, NULL) || subject != SUBJECT_DELIVERY) return;
+  hdw_status s = engine_redrive(w->d->e, subject, id, "sim", NULL, NULL);
+  if (s) say(w, "operator: redrive %s %llu: %s", subject == SUBJECT_RUN ? "run" : "delivery", (unsigned long long)id, hdw_status_name(s));
+  if (s || subject != SUBJECT_DELIVERY) return;
   if (!m) redriven_any(w, id);
   else if (fx < SIM_EFFECTS) m->fx[fx].redriven++;
 }
