@@ -97,6 +97,7 @@ void eng_call_unsent(eng_call *call, uint8_t fail_class, const char *code, const
   else if (call->a->over_limit) eng_call_fail(call, FAIL_PERMANENT, 0, "HDW_E_NOMEM", "the request needs more memory than run_memory_bytes");
   else eng_call_fail(call, FAIL_TRANSIENT, 0, "HDW_E_NOMEM", "the process is out of memory");
   call->driver = NULL;
+  call->unasked = true;
   eng_call_later(call);
 }
 
@@ -152,7 +153,7 @@ static void place(eng_call *call) {
 void eng_call_start(eng_call *call) {
   eng_conn *c = call->c;
   call->active = true;
-  call->ok = call->sent = call->held = call->judged = call->probe = call->placed = call->once = call->left = false;
+  call->ok = call->sent = call->held = call->judged = call->unasked = call->probe = call->placed = call->once = call->left = false;
   call->result = VAL_NONE;
   call->driver = NULL;
   call->a->failed = call->a->over_limit = false;

@@ -304,6 +304,10 @@ void eng_conn_outcome(eng_call *call) {
     eng_call_text(call, c->last_error);
   }
   if (call->probe) c->probing = false;
+  if (call->unasked && !HDW_BROKEN("breaker.unasked")) {
+    if (call->probe && c->open) eng_conn_resumed(c); /* the next one is to find out */
+    return;
+  }
   adapt(c, call);
   if (!call->ok && call->retry_after_us > 0) eng_conn_asked(c, call->retry_after_us);
   eng_minute_count(c, bad);

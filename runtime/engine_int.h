@@ -161,7 +161,8 @@ struct eng_conn {
   bool unread;               /* its queue could not be looked through: once more, a little later */
   eng_dlv *flying;
   uint8_t lane_at[REC_LANE]; /* the pump goes on behind this lane */
-  uint32_t looked;           /* heads since something was started */
+  uint32_t looked;           /* looks since the round began */
+  bool whole;                /* the round began at the first lane, and has left none for want of room */
   int64_t hold_until_us;     /* monotonic; Retry-After */
   int64_t noted_until_us;    /* what of it the state knows, for a restart */
   uint64_t held_by;          /* the dead delivery that holds an ordered queue; 0 = none */
@@ -197,6 +198,7 @@ struct eng_call {
   bool ok, sent;             /* sent: the peer may have it */
   bool held;                 /* not attempted: the connection is held */
   bool judged;               /* the peer read it and said no: it is there */
+  bool unasked;              /* the peer has no part in how it ended: says nothing about it */
   bool once;                 /* when its outcome is unknown it is not tried again by itself: the peer cannot know the second one for the first */
   val result;
   uint8_t fail_class;

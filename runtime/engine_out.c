@@ -235,20 +235,20 @@ static bool start(engine *e, eng_conn *c, uint64_t id) {
   d->moved = !s && d->row.failing_us && d->row.fail_class == FAIL_AMBIGUOUS && d->row.changed_us < c->moved_us;
   if (d->moved) {
     call->attempt = d->row.attempts;
-    call->judged = true;
+    call->judged = call->unasked = true;
     eng_call_fail(call, FAIL_AMBIGUOUS, 0, "ambiguous", "%s", eng_moved_text());
     eng_call_later(call);
     return true;
   }
   if (once && d->row.state == DELIVERY_INFLIGHT) {
     call->attempt = d->row.attempts;
-    call->judged = call->once = true;
+    call->judged = call->unasked = call->once = true;
     eng_call_fail(call, FAIL_AMBIGUOUS, 0, "ambiguous", "it is unknown whether it arrived before the restart");
     eng_call_later(call);
     return true;
   }
   if (s) {
-    call->judged = true; /* by nobody outside: nothing that the breaker should count */
+    call->judged = call->unasked = true;
     eng_call_fail(call, later ? FAIL_TRANSIENT : FAIL_DATA, 0, hdw_status_name(s), "the recorded request cannot be read");
     eng_call_later(call);
     return true;
@@ -347,22 +347,26 @@ static uint32_t pump_no_lane(engine *e, eng_conn *c, heads *h) {
   return started;
 }
 
-/* Heads of lanes from where the last look ended, round and round, so that no lane is forgotten however many there are. */
+/* Heads of lanes from where the last look ended, round and round, so that no lane is forgotten however many there are. *around: all of them were looked at. */
 static uint32_t pump_lanes(engine *e, eng_conn *c, heads *h, bool *around) {
   uint32_t started = 0;
+  static const uint8_t start_of_all[REC_LANE];
   *h = (heads){.c = c, .want = SCAN_MAX};
+  if (!memcmp(c->lane_at, start_of_all, REC_LANE)) c->whole = true;
   (void)said(c, store_list_heads(e->store, ENG_PART, cod_cstr(c->name), c->lane_at, SCAN_MAX, lane_head, h));
-  *around = !h->more;
+  *around = false;
   for (uint32_t i = 0; i < h->n; i++) {
     if (!eng_conn_room(c)) {
-      *around = false;
+      c->whole = false;
       return started;
     }
     if (h->state[i] == DELIVERY_PARKED && !c->held_by) c->held_by = h->id[i];
     memcpy(c->lane_at, h->lane[i], REC_LANE);
     if (h->state[i] != DELIVERY_PARKED && due(e, c, h->id[i])) started += start(e, c, h->id[i]);
   }
-  if (*around) memset(c->lane_at, 0, REC_LANE);
+  if (h->more) return started;
+  memset(c->lane_at, 0, REC_LANE);
+  *around = c->whole || HDW_BROKEN("lanes.half"); /* else what lies before where it began comes next */
   return started;
 }
 

@@ -45,7 +45,7 @@ static bool begin(fhir *f, const char **query) {
     if (!*query) eng_call_unsent(f->call, FAIL_TRANSIENT, "HDW_E_NOMEM", "out of memory");
     return *query != NULL;
   }
-  f->call->ok = true; /* a parameter without a value: nothing is equal to it */
+  f->call->ok = f->call->unasked = true; /* a parameter without a value: nothing is equal to it */
   f->call->result = fhir_found_nothing(f->call->a);
   f->call->driver = NULL;
   eng_call_later(f->call);

@@ -188,6 +188,78 @@ static void test_R5_the_cooldown_grows_while_probes_fail(void **state) {
   prog_free(p);
 }
 
+/* 404 for whoever is not the one that lives: those are dead, and hold their lanes. */
+static reply one_lives(world *w, const io_http_req *q) {
+  server *s = (server *)w->user;
+  w->n = 0;
+  (void)q;
+  if (!strstr(w->v[0].body, s->name)) return (reply){404, "", NULL, NULL};
+  s->asked++;
+  return (reply){503, "", NULL, NULL};
+}
+static void hold_dead(world *w, config *cfg) {
+  (void)w;
+  cfg->conns[0].o.on_dead = "hold";
+}
+
+/* What a look at the lanes had no more room for comes first in the next one; those before it come after that. */
+static void test_R5_whichever_lane_can_go_sends_the_probe(void **state) {
+  (void)state;
+  for (int live = 0; live < 6; live++) {
+    char name[16], id[16], key[16];
+    snprintf(name, sizeof name, "\"k%d\"", live);
+    server s = {.name = name};
+    world w = {.on = one_lives, .user = &s, .configure = hold_dead};
+    prog *p = world_begin(&w, "hdw 1\nlistener adt = mllp(port: 2575)\nconnection ehr = rest(base: 'https://ehr.example.org', breaker: breaker(failures: 1, cooldown: 30 seconds))\n"
+                              "workflow w on msg = adt.message(types: ['ADT^A01']) order by msg.PID-3.1 {\n  send ehr.post('/x', body: { a: msg.PID-3.1 })\n  return {}\n}\n");
+    for (int i = 1; i <= 6; i++) {
+      snprintf(id, sizeof id, "M%d", i), snprintf(key, sizeof key, "k%d", (live + i) % 6); /* the living one comes last */
+      prog_submit(p, id, key, "");
+      prog_run_for(p, 1000000);
+    }
+    assert_int_equal(s.asked, 1);
+    prog_run_for(p, INT64_C(900000000)); /* 30 + 60 + 120 + 240 s, and a tenth */
+    if (s.asked < 5) fail_msg("lane %d: asked %u times", live, s.asked);
+    prog_free(p);
+  }
+}
+
+/* A search for nothing has its answer at once: nobody was asked, so it says nothing about the server, in the row of failures or as a probe. */
+static void test_R5_what_nobody_was_asked_for_is_no_sign_of_life(void **state) {
+  (void)state;
+  server s = {0};
+  world w = {.on = in_trouble, .user = &s};
+  engine_sink sink;
+  prog *p = world_begin(&w, "hdw 1\nlistener adt = mllp(port: 2575)\n"
+                            "connection ehr = fhir(base: 'https://ehr.example.org/r4', retry: retry(0), breaker: breaker(failures: 2, cooldown: 30 seconds))\n"
+                            "workflow w on msg = adt.message(types: ['ADT^A01']) {\n  step x = ehr.search(Patient, identifier: msg.PID-3.1)\n  return { n: x.match.count() }\n}\n");
+  prog_submit(p, "M0", "4711", "");
+  prog_run_for(p, 10000);
+  prog_submit(p, "M1", "", "");
+  prog_run_for(p, 10000);
+  assert_int_equal(prog_the_run(p, 1).state, RUN_DONE);
+  prog_submit(p, "M2", "4711", "");
+  prog_run_for(p, 10000);
+  assert_int_equal(s.asked, 2);
+  assert_true(engine_sink_at(p->e, 0, &sink));
+  assert_string_equal(sink.state, "breaker open");
+  for (unsigned i = 0; i < 3; i += 2) assert_int_equal(engine_discard(p->e, SUBJECT_RUN, prog_the_run(p, i).id, "test", "", NULL, NULL), HDW_OK);
+  for (unsigned i = 3; i < 6; i++) { /* each may be the one that finds out */
+    char id[8];
+    snprintf(id, sizeof id, "M%u", i);
+    prog_run_for(p, 40000000);
+    prog_submit(p, id, "", "");
+    prog_run_for(p, 40000000);
+    assert_int_equal(prog_the_run(p, i).state, RUN_DONE);
+  }
+  prog_submit(p, "M6", "4711", "");
+  prog_run_for(p, 10000);
+  assert_int_equal(s.asked, 3);
+  assert_true(engine_sink_at(p->e, 0, &sink));
+  assert_string_equal(sink.state, "breaker open"); /* the first failure of a closed one would leave it so */
+  prog_free(p);
+}
+
 static void test_R6_limits_that_the_server_tells_are_kept(void **state) {
   (void)state;
   static const struct { const char *name, *value; int64_t s; } cases[] = {
@@ -247,6 +319,8 @@ int main(void) {
       cmocka_unit_test(test_R2_the_budget_is_an_option_and_holds_for_deliveries),
       cmocka_unit_test(test_R5_the_breaker_opens_when_half_of_the_calls_fail),
       cmocka_unit_test(test_R5_the_cooldown_grows_while_probes_fail),
+      cmocka_unit_test(test_R5_whichever_lane_can_go_sends_the_probe),
+      cmocka_unit_test(test_R5_what_nobody_was_asked_for_is_no_sign_of_life),
       cmocka_unit_test(test_R6_limits_that_the_server_tells_are_kept),
       cmocka_unit_test(test_R6_limits_end_where_their_text_ends),
       cmocka_unit_test(test_R7_a_connection_has_its_own_time),
