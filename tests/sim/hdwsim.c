@@ -150,11 +150,13 @@ static void liveness(world *w) {
   char why[200] = "";
   weather_stop(w);
   senders_stop(w);
-  int64_t end = now_us(w) + 3600 * SECOND;
-  while (now_us(w) < end) {
+  uint64_t left, least = UINT64_MAX;
+  int64_t start = now_us(w);
+  for (int64_t end = start + 3600 * SECOND; now_us(w) < end;) {
     daemon_redrive(w);
     live(w, now_us(w) + 30 * SECOND);
-    if (senders_idle(w) && daemon_drained(w, why)) return;
+    if (senders_idle(w) && daemon_drained(w, why, &left)) return;
+    if (senders_idle(w) && left < least && now_us(w) < start + 12 * 3600 * SECOND) least = left, end = now_us(w) + 3600 * SECOND; /* slow is not still */
   }
   broken(w, "it does not drain: %s, senders %s", why, senders_idle(w) ? "are done" : "wait");
 }

@@ -186,7 +186,7 @@ bool daemon_has(world *w, const message *m); /* its input is in the store */
 bool daemon_keeps(world *w, const message *m);
 /* A line of its log names a run or a delivery of the message that an id says. */
 bool daemon_line_is_about(world *w, const char *line, const char *id);
-bool daemon_drained(world *w, char why[200]);
+bool daemon_drained(world *w, char why[200], uint64_t *left);
 void daemon_finish(world *w);        /* last checks of the store, then the end */
 void daemon_free(world *w);
 

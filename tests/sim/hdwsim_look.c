@@ -154,14 +154,16 @@ static bool hold(const engine_lane *l, void *user) {
   return true;
 }
 
-bool daemon_drained(world *w, char why[200]) {
+bool daemon_drained(world *w, char why[200], uint64_t *left) {
   struct daemon_state *d = w->d;
   store_counts c;
   unsigned lanes = 0;
   snprintf(why, 200, "it does not live");
+  *left = UINT64_MAX;
   if (!d->e) return false;
   store_get_counts(engine_store(d->e), &c);
   uint64_t runs = c.runs - c.runs_by_state[RUN_DONE] - c.runs_by_state[RUN_DISCARDED], deliveries = c.deliveries - c.deliveries_by_state[DELIVERY_DELIVERED] - c.deliveries_by_state[DELIVERY_DISCARDED];
+  *left = runs + deliveries;
   engine_lanes(d->e, 0, hold, &lanes);
   snprintf(why, 200, "%llu runs not done (%llu queued, %llu at work, %llu parked, %llu dead), %llu deliveries not delivered (%llu dead, %llu holding), %u lanes%s", (unsigned long long)runs,
            (unsigned long long)c.runs_by_state[RUN_QUEUED], (unsigned long long)c.runs_by_state[RUN_RUNNING], (unsigned long long)c.runs_by_state[RUN_PARKED],

@@ -19,6 +19,7 @@ typedef struct outcome {
   int64_t at_us;             /* the daemon hears it then */
   heard how;
   bool further;              /* of one call that has more requests: how it takes the call is not known */
+  bool before;               /* a deployment: what it says to the connection of today is not known */
 } outcome;
 
 typedef struct manners {
@@ -118,10 +119,10 @@ void peers_asked(world *w, uint16_t port, uint64_t id, const io_http_req *q) {
   left_alone(w, m, port, q->target);
   catch_up(w, m);
   if (m->n == UNDER_WAY) broken(w, "too many requests under way at port %u", port);
-  for (unsigned i = 0; m->most && i < m->n; i++) waiting += io_sim_http_waits(w->io, m->v[i].id);
+  for (unsigned i = 0; m->most && i < m->n; i++) waiting += !m->v[i].before && io_sim_http_waits(w->io, m->v[i].id);
   if (m->most && waiting >= m->most) broken(w, "a request for %s at port %u, where %u wait for their answers, and %u are allowed", q->target, port, waiting, m->most);
   /* Nothing is known yet: it will time out. */
-  m->v[m->n++] = (outcome){id, now_us(w) + q->timeout_us, further ? HEARD_OTHER : HEARD_BAD, further};
+  m->v[m->n++] = (outcome){id, now_us(w) + q->timeout_us, further ? HEARD_OTHER : HEARD_BAD, further, false};
   if (!m->failures || !m->open || further || now_us(w) < m->opened_us + SLACK) return;
   if (!m->says) broken(w, "a request for %s at port %u, where %u failed in a row, the latest at %lld ms, and no breaker is open", q->target, port, m->row, (long long)m->opened_us / 1000);
   if (now_us(w) < m->not_before_us) broken(w, "a request for %s at port %u, where the breaker must be open until %lld ms at least", q->target, port, (long long)m->not_before_us / 1000);
@@ -139,8 +140,13 @@ void polite_cancelled(world *w, uint64_t id) {
   for (unsigned p = 0; p < sizeof w->polite->of / sizeof *w->polite->of; p++) {
     manners *m = &w->polite->of[p];
     catch_up(w, m);
-    for (unsigned i = 0; i < m->n; i++)
-      if (m->v[i].id == id) take_out(m, i--);
+    for (unsigned i = 0; i < m->n; i++) {
+      outcome o = m->v[i];
+      if (o.id != id) continue;
+      take_out(m, i--);
+      o.at_us = now_us(w);
+      if (o.further) hears(w, m, &o); /* given up for want of time: its call may have been good before */
+    }
     if (m->probe == id) m->probe = 0;
     for (unsigned i = 0; i < m->nalone; i++) /* its answer had not come: nobody has heard of it */
       if (m->alone[i].id == id && m->alone[i].from_us > now_us(w) + SECOND / 5) m->alone[i--] = m->alone[--m->nalone];
@@ -150,7 +156,8 @@ void polite_cancelled(world *w, uint64_t id) {
 void polite_forget(world *w) {
   for (unsigned p = 0; p < sizeof w->polite->of / sizeof *w->polite->of; p++) {
     manners *m = &w->polite->of[p];
-    m->row = m->n = 0, m->open = false, m->probe = 0;
+    m->row = 0, m->open = false, m->probe = 0;
+    for (unsigned i = 0; i < m->n; i++) m->v[i].how = HEARD_OTHER, m->v[i].further = m->v[i].before = true;
   }
 }
 
