@@ -157,6 +157,33 @@ static void test_a_handler_that_says_retry_does_not_carry_it_to_another_address(
   prog_free(p);
 }
 
+/* It is remembered also when the memory of the loop in which it happened was given back meanwhile. */
+static engine_mock_verdict fails_first_and_last(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  enum { LONG = 60000 };
+  peer *x = (peer *)p->user;
+  char *text = (char *)arena_alloc(a, LONG);
+  unsigned n = x->n++;
+  (void)f;
+  out->fail_class = n ? FAIL_TRANSIENT : FAIL_AMBIGUOUS, out->code = "test";
+  if (!n || n >= 6 || !text) return MOCK_ERROR; /* the first /x, and /y */
+  memset(text, 'x', LONG);
+  out->value = n % 2 ? val_str(text, LONG) : val_int(1);
+  return MOCK_VALUE;
+}
+static void test_what_may_have_arrived_is_remembered_behind_a_loop(void **state) {
+  (void)state;
+  peer x = {.n = 0};
+  prog *p = prog_new(PROGRAM("", "  for i in [1, 2, 3] {\n    step x = crm.put('/x', body: { a: i }) on error { }\n    step g = crm.get('/g')\n  }\n"
+                                 "  step y = crm.put('/y', body: { a: 1 })\n  return {}"), fails_first_and_last, &x, 0);
+  prog_submit(p, "M1", "4711", "");
+  prog_run_for(p, 200000);
+  store_run r = prog_the_run(p, 0);
+  assert_int_equal(x.n, 7);
+  assert_int_equal(r.state, RUN_PARKED);
+  assert_int_equal(r.fail_class, FAIL_TRANSIENT); /* /y did not arrive: it was /x that may have */
+  prog_free(p);
+}
+
 /* A read changes nothing: it is asked again, wherever that is. */
 static void test_reads_go_to_the_new_address(void **state) {
   (void)state;
@@ -305,6 +332,7 @@ int main(void) {
       cmocka_unit_test(test_what_certainly_did_not_arrive_goes_to_the_new_address),
       cmocka_unit_test(test_an_attempt_that_may_have_arrived_is_remembered_over_later_ones),
       cmocka_unit_test(test_a_handler_that_says_retry_does_not_carry_it_to_another_address),
+      cmocka_unit_test(test_what_may_have_arrived_is_remembered_behind_a_loop),
       cmocka_unit_test(test_reads_go_to_the_new_address),
       cmocka_unit_test(test_a_delivery_in_flight_at_an_orderly_end),
       cmocka_unit_test(test_a_delivery_in_flight_goes_again_to_the_same_address),
