@@ -61,46 +61,6 @@ static void test_retention_keeps_what_a_waiting_run_takes_over(void **state) {
 }
 
 /* Without anything that waits for them the values do go, so that the test above shows something. */
-/* The delivery of the first run is still on its way: the second one takes it over, so it is nobody else's. What the second one sends itself has its place. */
-typedef struct sent { unsigned n; int status; } sent;
-static engine_mock_verdict sends(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
-  sent *s = (sent *)p->user;
-  (void)a;
-  s->n += f->delivery != 0;
-  out->status = f->delivery ? s->status : 0;
-  out->fail_class = s->status == 503 ? FAIL_TRANSIENT : FAIL_PERMANENT;
-  return out->status ? MOCK_ERROR : MOCK_VALUE;
-}
-static void test_a_delivery_that_was_taken_over_can_be_sent_back(void **state) {
-  (void)state;
-  for (int taken = 0; taken < 2; taken++) {
-    sent s = {.status = taken ? 503 : 400};
-    uint32_t started = 0;
-    char text[200] = "";
-    prog *p = prog_new(program, sends, &s, 0);
-    prog_submit(p, "M1", "4711", "");
-    prog_run_for(p, 100000);
-    store_run first = prog_the_run(p, 0);
-    assert_int_equal(first.state, RUN_DONE);
-    prog_ids ids = {.n = 0}, later = {.n = 0};
-    assert_int_equal(store_list_deliveries_of_run(engine_store(p->e), 0, first.id, prog_take_id, &ids), HDW_OK);
-    assert_int_equal(ids.n, 1);
-    if (engine_reprocess(p->e, first.input, NULL, "test", NULL, NULL, &started, text)) fail_msg("%s", text);
-    s.status = 400;
-    prog_run_for(p, INT64_C(600000000));
-    assert_int_equal(prog_the_run(p, 1).state, RUN_DONE);
-    assert_int_equal(store_list_deliveries_of_run(engine_store(p->e), 0, prog_the_run(p, 1).id, prog_take_id, &later), HDW_OK);
-    assert_int_equal(later.n, !taken);
-    unsigned before = s.n;
-    s.status = 0;
-    hdw_status st = engine_redrive(p->e, SUBJECT_DELIVERY, ids.id[0], "test", NULL, NULL);
-    assert_int_equal(st, taken ? HDW_OK : HDW_E_INVALID); /* it was given up for the other */
-    prog_run_for(p, 1000000);
-    assert_int_equal(s.n, before + (unsigned)taken);
-    prog_free(p);
-  }
-}
-
 static void test_retention_takes_what_nobody_waits_for(void **state) {
   (void)state;
   unsigned performed = 0;
@@ -169,6 +129,46 @@ static unsigned performed_with(int64_t after_us, unsigned *refused) {
   prog_free(p);
   prog_slow_us = 0;
   return performed;
+}
+
+/* The delivery of the first run is still on its way: the second one takes it over, so it is nobody else's. What the second one sends itself has its place. */
+typedef struct sent { unsigned n; int status; } sent;
+static engine_mock_verdict sends(prog *p, const engine_effect *f, arena *a, engine_mock_answer *out) {
+  sent *s = (sent *)p->user;
+  (void)a;
+  s->n += f->delivery != 0;
+  out->status = f->delivery ? s->status : 0;
+  out->fail_class = s->status == 503 ? FAIL_TRANSIENT : FAIL_PERMANENT;
+  return out->status ? MOCK_ERROR : MOCK_VALUE;
+}
+static void test_a_delivery_that_was_taken_over_can_be_sent_back(void **state) {
+  (void)state;
+  for (int taken = 0; taken < 2; taken++) {
+    sent s = {.status = taken ? 503 : 400};
+    uint32_t started = 0;
+    char text[200] = "";
+    prog *p = prog_new(program, sends, &s, 0);
+    prog_submit(p, "M1", "4711", "");
+    prog_run_for(p, 100000);
+    store_run first = prog_the_run(p, 0);
+    assert_int_equal(first.state, RUN_DONE);
+    prog_ids ids = {.n = 0}, later = {.n = 0};
+    assert_int_equal(store_list_deliveries_of_run(engine_store(p->e), 0, first.id, prog_take_id, &ids), HDW_OK);
+    assert_int_equal(ids.n, 1);
+    if (engine_reprocess(p->e, first.input, NULL, "test", NULL, NULL, &started, text)) fail_msg("%s", text);
+    s.status = 400;
+    prog_run_for(p, INT64_C(600000000));
+    assert_int_equal(prog_the_run(p, 1).state, RUN_DONE);
+    assert_int_equal(store_list_deliveries_of_run(engine_store(p->e), 0, prog_the_run(p, 1).id, prog_take_id, &later), HDW_OK);
+    assert_int_equal(later.n, !taken);
+    unsigned before = s.n;
+    s.status = 0;
+    hdw_status st = engine_redrive(p->e, SUBJECT_DELIVERY, ids.id[0], "test", NULL, NULL);
+    assert_int_equal(st, taken ? HDW_OK : HDW_E_INVALID); /* it was given up for the other */
+    prog_run_for(p, 1000000);
+    assert_int_equal(s.n, before + (unsigned)taken);
+    prog_free(p);
+  }
 }
 static void test_a_wish_in_the_middle_of_retention_takes_over_all_the_same(void **state) {
   (void)state;
