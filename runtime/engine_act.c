@@ -64,14 +64,6 @@ typedef struct place {
   bool taken;
   hdw_status status;
 } place;
-static bool at_its_path(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  place *x = (place *)user;
-  store_delivery d;
-  (void)part, (void)state;
-  x->status = store_get_delivery(x->e->store, ENG_PART, id, x->a, &d);
-  x->taken = !x->status && cod_equal(d.path, *x->path);
-  return !x->status && !x->taken;
-}
 static bool in_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) {
   place *x = (place *)user;
   store_run row;
@@ -80,9 +72,10 @@ static bool in_its_place(uint16_t part, uint64_t id, uint8_t state, void *user) 
   x->status = store_get_run(x->e->store, ENG_PART, id, x->a, &row);
   x->taken = !x->status && cod_equal(row.workflow, x->run->workflow);
   if (x->taken && x->path) {
-    x->taken = false;
-    hdw_status s = store_list_deliveries_of_run(x->e->store, ENG_PART, id, at_its_path, x);
-    if (!x->status) x->status = s;
+    store_delivery d;
+    hdw_status s = eng_delivery_at(x->e, id, *x->path, x->a, &d);
+    x->taken = !s;
+    if (s != HDW_E_NOTFOUND) x->status = s;
   }
   return !x->status && !x->taken;
 }

@@ -842,6 +842,8 @@ hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec);
 typedef enum eng_redo { REDO_PERFORM, REDO_TAKE, REDO_REPLACE /* *old is given up first */ } eng_redo;
 /* Else than HDW_OK: nobody knows what that run has done. */
 hdw_status eng_redo_send(eng_run *r, const eng_ask *x, eng_redo *how, uint64_t *old);
+/* The delivery that a run made at this path. HDW_E_NOTFOUND: none; another status: nobody knows. Texts of *out are the arena's. */
+hdw_status eng_delivery_at(engine *e, uint64_t run, cod_str path, arena *a, store_delivery *out);
 /* The first run of a chain, as far back as there are any. */
 hdw_status eng_redo_origin(engine *e, const store_run *row, uint64_t *out);
 

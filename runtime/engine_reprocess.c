@@ -29,24 +29,32 @@ hdw_status eng_redo_step(eng_run *r, const eng_ask *x, log_rec *rec) {
   return s && s != HDW_E_IO && s != HDW_E_NOMEM ? HDW_E_NOTFOUND : s;
 }
 
-typedef struct old_send {
-  eng_run *r;
-  const char *path;
-  store_delivery d;
+typedef struct at_path {
+  engine *e;
+  arena *a;
+  cod_str path;
+  store_delivery *d;
   bool found;
   hdw_status status;
-} old_send;
-static bool at_path(uint16_t part, uint64_t id, uint8_t state, void *user) {
-  old_send *o = (old_send *)user;
+} at_path;
+static bool is_at_path(uint16_t part, uint64_t id, uint8_t state, void *user) {
+  at_path *x = (at_path *)user;
   (void)part, (void)state;
-  o->status = store_get_delivery(o->r->e->store, ENG_PART, id, &o->r->a, &o->d);
-  o->found = !o->status && cod_equal(o->d.path, cod_cstr(o->path));
-  return !o->status && !o->found;
+  x->status = store_get_delivery(x->e->store, ENG_PART, id, x->a, x->d);
+  if (x->status == HDW_E_NOTFOUND) x->status = HDW_E_CORRUPT; /* a list of what is not there */
+  x->found = !x->status && cod_equal(x->d->path, x->path);
+  return !x->status && !x->found;
+}
+hdw_status eng_delivery_at(engine *e, uint64_t run, cod_str path, arena *a, store_delivery *out) {
+  at_path x = {.e = e, .a = a, .path = path, .d = out};
+  hdw_status s = store_list_deliveries_of_run(e->store, ENG_PART, run, is_at_path, &x);
+  if (!s) s = x.status;
+  return s || x.found ? s : HDW_E_NOTFOUND;
 }
 
-static eng_redo redo_of(const old_send *o, const eng_ask *x) {
-  bool same = !memcmp(o->d.request_hash, x->hash, REC_HASH);
-  switch (o->d.state) {
+static eng_redo redo_of(const store_delivery *d, const eng_ask *x) {
+  bool same = !memcmp(d->request_hash, x->hash, REC_HASH);
+  switch (d->state) {
   case DELIVERY_DELIVERED: return same ? REDO_TAKE : REDO_PERFORM;
   case DELIVERY_PENDING:
   case DELIVERY_INFLIGHT: return same ? REDO_TAKE : REDO_REPLACE;
@@ -58,21 +66,21 @@ static eng_redo redo_of(const old_send *o, const eng_ask *x) {
 
 hdw_status eng_redo_send(eng_run *r, const eng_ask *x, eng_redo *how, uint64_t *old) {
   engine *e = r->e;
-  old_send o = {.r = r, .path = x->q->path};
+  cod_str path = cod_cstr(x->q->path);
   store_effect f;
+  store_delivery d;
   *old = 0, *how = REDO_PERFORM;
   if (!r->row.of_run) return HDW_OK;
-  hdw_status s = store_get_effect(e->store, ENG_PART, r->row.of_run, cod_cstr(o.path), &r->a, &f);
+  hdw_status s = store_get_effect(e->store, ENG_PART, r->row.of_run, path, &r->a, &f);
   if (!s) { /* it had taken it over itself */
     if (f.state == EFFECT_DONE && !memcmp(f.request_hash, x->hash, REC_HASH)) *how = REDO_TAKE;
     return HDW_OK;
   }
   if (s != HDW_E_NOTFOUND) return s;
-  s = store_list_deliveries_of_run(e->store, ENG_PART, r->row.of_run, at_path, &o);
-  if (s || o.status) return s ? s : o.status;
-  if (!o.found) return HDW_OK;
-  *old = o.d.id;
-  *how = redo_of(&o, x);
+  s = eng_delivery_at(e, r->row.of_run, path, &r->a, &d);
+  if (s) return s == HDW_E_NOTFOUND ? HDW_OK : s;
+  *old = d.id;
+  *how = redo_of(&d, x);
   return HDW_OK;
 }
 
