@@ -321,6 +321,7 @@ static void collect(http_curl *h, pool *p) {
 static void on_socket(evutil_socket_t fd, short what, void *user) {
   pool *p = user;
   http_curl *h = p->h;
+  h->io->ready++;
   int running, ev = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
   curl_multi_socket_action(p->multi, fd, ev, &running);
   collect(h, p);

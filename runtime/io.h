@@ -194,6 +194,8 @@ struct io {
   const io_ops *ops;
   mem *mem;            /* of the loop thread, with the process budget */
   bool sim;            /* true on the simulated seam: LMDB then runs without syncs on a scratch directory */
+  unsigned ready;      /* sockets that were ready in this turn of the loop; 0 on the simulated seam */
+  unsigned alone;      /* turns in a row with one such socket at most: nobody else waits for the loop; 0 on the simulated seam */
 };
 /* Every io_sock and io_listener begins with this. */
 struct io_sock { io *io; };

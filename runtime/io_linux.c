@@ -253,6 +253,8 @@ static hdw_status lx_run(io *b) {
     bool more = x->post_head != NULL;
     pthread_mutex_unlock(&x->post_lock);
     if (event_base_loop(x->eb, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | (more ? EVLOOP_NONBLOCK : 0)) < 0) return HDW_E_IO;
+    x->base.alone = x->base.ready > 1 ? 0 : x->base.alone + 1;
+    x->base.ready = 0;
     if (!x->stop) run_posted(x);
   }
   return HDW_OK;
@@ -328,12 +330,14 @@ static void connect_done(lx_sock *s) {
 static void sock_readable(evutil_socket_t fd, short what, void *user) {
   (void)fd, (void)what;
   lx_sock *s = (lx_sock *)user;
+  s->base.io->ready++;
   if (s->want & IO_READ) s->cb(&s->base, IO_READ, s->user);
 }
 
 static void sock_writable(evutil_socket_t fd, short what, void *user) {
   (void)fd, (void)what;
   lx_sock *s = (lx_sock *)user;
+  s->base.io->ready++;
   if (s->connecting) connect_done(s);
   else if (s->want & IO_WRITE) s->cb(&s->base, IO_WRITE, s->user);
 }
@@ -466,6 +470,7 @@ static void accept_ready(evutil_socket_t fd, short what, void *user) {
   lx *x = of(l->base.io);
   bool gone = false;
   l->gone = &gone;
+  x->base.ready++;
   for (int i = 0; i < ACCEPTS_PER_EVENT && !l->paused; i++) {
     int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (c < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;

@@ -4,8 +4,8 @@
 
 /* Two threads meet here. The loop plans: it gives each record its sequence, segment and offset, and at the end of its turn pushes all of them on `queue`. The writer
  * takes the whole queue, seals, writes and syncs, and pushes the records on `done`; the loop makes the callbacks. A small batch for a disk that syncs fast
- * is written by the loop itself while the writer is idle: two changes of thread cost as much as such a sync. Both lists are stacks that one
- * side pushes and the other takes whole and reverses, so that no lock is needed. Fields are marked [loop], [writer] or [both: atomic]. */
+ * is written by the loop itself while the writer is idle and nobody else waits for the loop: two changes of thread cost as much as such a sync. Both lists are
+ * stacks that one side pushes and the other takes whole and reverses, so that no lock is needed. Fields are marked [loop], [writer] or [both: atomic]. */
 
 typedef struct log_node {
   struct log_node *next;
@@ -22,8 +22,8 @@ typedef struct log_node {
   uint8_t bytes[];           /* record, then the unpacked body when it was compressed */
 } log_node;
 
-/* What the loop writes itself: records and bytes of a turn, and how long the last sync may have taken. */
-enum { HERE_RECORDS = 16, HERE_BYTES = 64 << 10, HERE_SYNC_US = 400 };
+/* What the loop writes itself: records and bytes of a turn, how long the last sync may have taken, and for how many turns one peer at most was heard at a time. */
+enum { HERE_RECORDS = 16, HERE_BYTES = 64 << 10, HERE_SYNC_US = 400, HERE_ALONE = 256 };
 
 struct hlog {
   io *x;
@@ -270,7 +270,7 @@ static bool writer_rests(hlog *l) {
 
 /* The writer's fields may be touched by the loop while the writer rests: it begins a step only when it was woken for something in the queue. */
 static bool write_here(hlog *l) {
-  if (l->x->sim || l->nfresh > HERE_RECORDS || l->unsynced > HERE_BYTES || !writer_rests(l)) return false;
+  if (l->x->alone < HERE_ALONE || l->nfresh > HERE_RECORDS || l->unsynced > HERE_BYTES || !writer_rests(l)) return false;
   for (const log_node *n = l->fresh; n; n = n->next)
     if (n->roll) return false;
   int64_t us = __atomic_load_n(&l->sync_us_last, __ATOMIC_RELAXED);

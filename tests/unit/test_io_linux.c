@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 typedef struct world {
@@ -273,6 +275,76 @@ static void test_bytes_both_ways_on_tcp_and_unix(void **state) {
   end(&w);
 }
 
+/* ---- who else waits ---- */
+
+typedef struct heard {
+  world *w;
+  io_task task;
+  int fd[2];
+  io_sock *s[2];
+  unsigned connected, reads;
+} heard;
+
+static void say(void *user) {
+  heard *h = (heard *)user;
+  if (h->reads == 2) assert_int_equal(h->w->x->alone, 0); /* both in one turn */
+  if (h->reads == 3) {
+    assert_true(h->w->x->alone > 0);
+    io_stop(h->w->x);
+    return;
+  }
+  assert_int_equal(write(h->fd[0], "a", 1), 1);
+  if (h->reads == 0) assert_int_equal(write(h->fd[1], "b", 1), 1);
+}
+
+static void hear(io_sock *s, unsigned ev, void *user) {
+  heard *h = (heard *)user;
+  uint8_t b[8];
+  size_t n;
+  assert_int_equal(ev, IO_READ);
+  assert_int_equal(io_read(s, b, sizeof b, &n), HDW_OK);
+  if (++h->reads < 2) return;
+  h->task = (io_task){say, h, NULL};
+  io_post(h->w->x, &h->task);
+}
+
+static void has_come(io_listener *l, io_sock *s, void *user) {
+  (void)l;
+  heard *h = (heard *)user;
+  h->s[h->connected++] = s;
+  io_sock_on(s, IO_READ, hear, h);
+  if (h->connected < 2) return;
+  h->task = (io_task){say, h, NULL};
+  io_post(h->w->x, &h->task);
+}
+
+static void test_turns_in_which_nobody_else_waits_are_counted(void **state) {
+  (void)state;
+  world w;
+  begin(&w);
+  heard h = {.w = &w};
+  char text[128];
+  io_addr a;
+  io_listener *l;
+  snprintf(text, sizeof text, "unix:%s/s", w.dir);
+  io_addr_parse(text, &a);
+  assert_int_equal(io_listen(w.x, &a, has_come, &h, &l), HDW_OK);
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  snprintf(to.sun_path, sizeof to.sun_path, "%s", a.path);
+  for (int i = 0; i < 2; i++) {
+    h.fd[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(h.fd[i], (struct sockaddr *)&to, sizeof to), 0);
+  }
+  io_run(w.x);
+  assert_int_equal(h.reads, 3);
+  for (int i = 0; i < 2; i++) {
+    io_close(h.s[i]);
+    close(h.fd[i]);
+  }
+  io_listener_close(l);
+  end(&w);
+}
+
 static void test_refused_connections_fail_by_callback(void **state) {
   (void)state;
   world w;
@@ -399,6 +471,7 @@ int main(void) {
       cmocka_unit_test(test_tasks_from_a_worker_arrive_in_order),
       cmocka_unit_test(test_signals_come_on_the_loop),
       cmocka_unit_test(test_bytes_both_ways_on_tcp_and_unix),
+      cmocka_unit_test(test_turns_in_which_nobody_else_waits_are_counted),
       cmocka_unit_test(test_refused_connections_fail_by_callback),
       cmocka_unit_test(test_numeric_names_resolve_and_cancelled_ones_do_not_answer),
       cmocka_unit_test(test_files_are_private_and_links_are_not_followed),
