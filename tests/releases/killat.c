@@ -19,6 +19,12 @@ static int counts(int fd) {
   return syscall(SYS_newfstatat, fd, "", &st, 0x1000 /* AT_EMPTY_PATH */) == 0 && S_ISREG(st.st_mode);
 }
 
+/* Where the process has forbidden itself kill(), it ends as suddenly by itself: 137 is what a shell says of SIGKILL. */
+static void die(void) {
+  kill(getpid(), SIGKILL);
+  (void)syscall(SYS_exit_group, 137);
+}
+
 /* 1: this call is the one, and it is to do half. */
 static int here(void) {
   const char *at = getenv("KILLAT"), *out = getenv("KILLAT_OUT");
@@ -30,10 +36,9 @@ static int here(void) {
   }
   if (!at || n != strtol(at, NULL, 10)) return 0;
   if (getenv("KILLAT_HALF")) return 1;
-  kill(getpid(), SIGKILL);
+  die();
   return 0;
 }
-static void die(void) { kill(getpid(), SIGKILL); }
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
